@@ -1,0 +1,256 @@
+//! The cached sums of one client.
+
+use smallvec::SmallVec;
+
+use crate::credits::Credits;
+use crate::decision::{Allowed, Decision, Denied};
+use crate::entry::{Entry, Hold};
+use crate::holds::Holds;
+use crate::id::OperationId;
+use crate::instant::Instant;
+use crate::lattice::Lattice;
+use crate::ledger::{Facts, Need, Stop};
+use crate::plan::{Plan, PlanVersion};
+use crate::quotas::{QuotaStatus, Quotas};
+use crate::refusal::Refusal;
+use crate::slot::Slot;
+use crate::window::Window;
+
+/// Everything a decision about one client needs, save the plan: a slot for each quota with what is used in
+/// its window, the active holds, the account's time, its lifetime sum, the version of its stored plan.
+///
+/// All of it but the holds, `latest` and the version is a cache of sums over the ledger. An account changes
+/// through a [`crate::Turn`], or through [`Account::charge`] where nothing has to be looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The account's time: the greatest `now` of an operation that changed entries or holds forward.
+    pub(crate) latest: Instant,
+    /// No entry or hold, backfilled ones included, is later than this.
+    pub(crate) newest: Instant,
+    /// The sum of all entries, and of all holds that are not forgotten.
+    pub(crate) lifetime: Credits,
+    pub(crate) plan_version: Option<PlanVersion>,
+    pub(crate) holds: Option<Box<Holds>>,
+    /// First the plan's quotas in its order, then slots of earlier plans, last used first.
+    pub(crate) slots: SmallVec<[Slot; 2]>,
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self {
+            latest: Instant::MIN,
+            newest: Instant::MIN,
+            lifetime: Credits::ZERO,
+            plan_version: None,
+            holds: None,
+            slots: SmallVec::new(),
+        }
+    }
+}
+
+impl Account {
+    /// The greatest number of active holds.
+    pub const MAX_HOLDS: usize = 10_000;
+    /// How many slots outlive the plan they were for, so that processes with different versions of a plan
+    /// do not make each other start over.
+    pub(crate) const SPARE_SLOTS: usize = 16;
+
+    /// The account of a client that nothing is known of.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The account's time: its operations happen at `max(at, latest)`. [`Instant::MIN`] before the first.
+    #[must_use]
+    pub const fn latest(&self) -> Instant {
+        self.latest
+    }
+
+    /// The sum of all entries and of the holds that are not forgotten.
+    #[must_use]
+    pub const fn lifetime(&self) -> Credits {
+        self.lifetime
+    }
+
+    /// The version of the plan that was last set through the store; none if there is none.
+    #[must_use]
+    pub const fn plan_version(&self) -> Option<PlanVersion> {
+        self.plan_version
+    }
+
+    /// The holds that are active at `max(at, latest)`.
+    pub fn active_holds(&self, at: Instant) -> impl Iterator<Item = &Hold> {
+        let now = at.max(self.latest);
+        self.holds.iter().flat_map(|holds| holds.iter()).filter(move |hold| now < hold.expires)
+    }
+
+    /// A charge without an id that needs no look-up and no calendar: every quota of the plan has its slot in
+    /// place and in its current window, and there are no holds. None where that is not so, or where the
+    /// lifetime sum would overflow: a [`crate::Turn`] then answers the same question in general.
+    ///
+    /// If allowed, the entry to write stands at [`Account::latest`].
+    pub fn charge(&mut self, plan: &Plan, credits: Credits, at: Instant) -> Option<Decision> {
+        let now = at.max(self.latest);
+        let quotas = plan.quotas();
+        if self.slots.len() < quotas.len() || self.holds.as_ref().is_some_and(|holds| !holds.is_empty()) {
+            return None;
+        }
+        let in_place = |(slot, lattice): (&Slot, Lattice)| slot.lattice == lattice && slot.window.contains(now);
+        if !self.slots.iter().zip(quotas).all(|(slot, quota)| in_place((slot, quota.lattice()))) {
+            return None;
+        }
+        let lifetime = self.lifetime.checked_add(credits)?;
+        let admitted = self.slots.iter().zip(quotas).all(|(slot, quota)| {
+            quota.limit().credits().is_none_or(|limit| {
+                // Not above the lifetime sum, which fits.
+                slot.used.saturating_add(credits) <= limit
+            })
+        });
+        if !admitted {
+            return Some(Decision::Denied(Denied::new(self.evaluate(plan, now), at, credits)));
+        }
+        self.lifetime = lifetime;
+        self.latest = now;
+        self.newest = self.newest.max(now);
+        for slot in &mut self.slots {
+            slot.add_entry(now, credits);
+        }
+        Some(Decision::Allowed(Allowed::new(self.evaluate(plan, now), at)))
+    }
+
+    /// Puts a slot in its current window in place for each quota of the plan. Changes caches only.
+    pub(crate) fn seat(&mut self, plan: &Plan, now: Instant, facts: &Facts) -> Result<(), Stop> {
+        let mut needs = Vec::new();
+        for (place, quota) in plan.quotas().iter().enumerate() {
+            let slot = self.take_place(place, quota.lattice());
+            if slot.window.contains(now) {
+                continue;
+            }
+            let window = quota.lattice().window_at(now).map_err(|error| Stop::Refused(Refusal::from(error)))?;
+            let (used, held) = if window.start() > self.newest {
+                (Ok(Credits::ZERO), Credits::ZERO)
+            } else {
+                let held = self.holds.as_ref().map_or(Credits::ZERO, |holds| holds.sum_in(window));
+                (facts.sum(window, None), held)
+            };
+            match used {
+                Ok(used) => *self.take_place(place, quota.lattice()) = Slot { window, used, held, lattice: quota.lattice() },
+                Err(need) => needs.push(need),
+            }
+        }
+        self.slots.truncate(plan.quotas().len().saturating_add(Self::SPARE_SLOTS));
+        if needs.is_empty() { Ok(()) } else { Err(Stop::Needs(needs)) }
+    }
+
+    /// Moves the lattice's slot to its place; makes one that knows nothing where there is none.
+    fn take_place(&mut self, place: usize, lattice: Lattice) -> &mut Slot {
+        let found = self.slots.iter().skip(place).position(|slot| slot.lattice == lattice);
+        match found {
+            Some(0) => {}
+            Some(distance) => {
+                if let Some(range) = self.slots.get_mut(place..=place.saturating_add(distance)) {
+                    range.rotate_right(1);
+                }
+            }
+            None => self.slots.insert(place.min(self.slots.len()), Slot::unknown(lattice)),
+        }
+        #[expect(clippy::indexing_slicing, reason = "found there, or inserted there: places are taken in order")]
+        &mut self.slots[place]
+    }
+
+    /// Where the quotas of a seated plan stand. Holds that `now` has passed do not count.
+    pub(crate) fn evaluate(&self, plan: &Plan, now: Instant) -> Quotas {
+        let holds = self.holds.as_ref().filter(|holds| !holds.is_empty());
+        let mut quotas = Quotas::with_capacity(plan.quotas().len());
+        for (slot, quota) in self.slots.iter().zip(plan.quotas()) {
+            let expired = holds.map_or(Credits::ZERO, |holds| holds.expired_in(slot.window, now));
+            let held = slot.held.saturating_sub(expired);
+            quotas.push(QuotaStatus::new(quota.period(), quota.limit(), slot.used, held, slot.window));
+        }
+        quotas
+    }
+
+    /// The lifetime sum without the holds that `now` has passed.
+    pub(crate) fn lifetime_at(&self, now: Instant) -> Credits {
+        let expired = self.holds.iter().flat_map(|holds| holds.expired(now));
+        expired.fold(self.lifetime, |sum, hold| sum.saturating_sub(hold.credits))
+    }
+
+    pub(crate) fn active_hold(&self, id: &OperationId, now: Instant) -> Option<&Hold> {
+        self.holds.as_ref().and_then(|holds| holds.active(id, now))
+    }
+
+    pub(crate) fn count_active_holds(&self, now: Instant) -> usize {
+        self.holds.as_ref().map_or(0, |holds| holds.count_active(now))
+    }
+
+    /// Moves the account's time to `now` and forgets the holds that it passes.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        self.latest = self.latest.max(now);
+        while let Some(hold) = self.holds.as_mut().and_then(|holds| holds.pop_expired(now)) {
+            self.forget_hold(&hold);
+        }
+    }
+
+    pub(crate) fn add_entry(&mut self, entry: &Entry) {
+        self.lifetime = self.lifetime.saturating_add(entry.credits);
+        self.newest = self.newest.max(entry.at);
+        for slot in &mut self.slots {
+            slot.add_entry(entry.at, entry.credits);
+        }
+    }
+
+    pub(crate) fn remove_entry(&mut self, entry: &Entry) {
+        self.lifetime = self.lifetime.saturating_sub(entry.credits);
+        for slot in &mut self.slots {
+            slot.remove_entry(entry.at, entry.credits);
+        }
+    }
+
+    pub(crate) fn add_hold(&mut self, hold: Hold) {
+        self.lifetime = self.lifetime.saturating_add(hold.credits);
+        self.newest = self.newest.max(hold.at);
+        for slot in &mut self.slots {
+            slot.add_hold(hold.at, hold.credits);
+        }
+        self.holds.get_or_insert_default().insert(hold);
+    }
+
+    pub(crate) fn remove_hold(&mut self, id: &OperationId) -> Option<Hold> {
+        let hold = self.holds.as_mut().and_then(|holds| holds.remove(id))?;
+        self.forget_hold(&hold);
+        Some(hold)
+    }
+
+    fn forget_hold(&mut self, hold: &Hold) {
+        self.lifetime = self.lifetime.saturating_sub(hold.credits);
+        for slot in &mut self.slots {
+            slot.remove_hold(hold.at, hold.credits);
+        }
+    }
+
+    /// What a deletion of `range` needs to know: what then remains in each slot that it touches.
+    pub(crate) fn sums_without(&self, range: Window, facts: &Facts) -> Result<Vec<(Window, Credits)>, Vec<Need>> {
+        let mut sums = Vec::new();
+        let mut needs = Vec::new();
+        for slot in self.slots.iter().filter(|slot| slot.window.overlaps(range)) {
+            match facts.sum(slot.window, Some(range)) {
+                Ok(sum) => sums.push((slot.window, sum)),
+                Err(need) => needs.push(need),
+            }
+        }
+        if needs.is_empty() { Ok(sums) } else { Err(needs) }
+    }
+
+    /// Takes a deleted sum out of the lifetime sum and sets what remains in the slots. Sums over whole
+    /// quarters may say more than was used, but a deletion never raises a counter.
+    pub(crate) fn remove_range(&mut self, deleted: Credits, sums: &[(Window, Credits)]) {
+        self.lifetime = self.lifetime.saturating_sub(deleted);
+        for slot in &mut self.slots {
+            if let Some((_, sum)) = sums.iter().find(|(window, _)| *window == slot.window) {
+                slot.used = slot.used.min(*sum);
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! How long a window lasts.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// The unit of a [`Period`], short to long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Unit {
+    /// A second of elapsed time.
+    Second,
+    /// Sixty seconds of elapsed time.
+    Minute,
+    /// Sixty minutes of elapsed time.
+    Hour,
+    /// A calendar day in the anchor's zone: 23 or 25 hours where clocks change.
+    Day,
+    /// Seven calendar days in the anchor's zone.
+    Week,
+    /// A calendar month in the anchor's zone.
+    Month,
+    /// Twelve calendar months in the anchor's zone.
+    Year,
+}
+
+/// A unit and a count: every 15 minutes, every 3 months. Ordered short to long: by unit, then by count.
+///
+/// ```
+/// use quota_core::{Period, Unit};
+///
+/// assert_eq!(Period::new(Unit::Minute, 15)?.to_string(), "15-minute");
+/// assert_eq!(Period::DAY.to_string(), "day");
+/// assert!(Period::new(Unit::Day, 0).is_err());
+/// # Ok::<(), quota_core::PeriodError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Period {
+    unit: Unit,
+    every: NonZeroU32,
+}
+
+/// Why a unit and a count are no period.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PeriodError {
+    /// A count of 0 or above [`Period::MAX_EVERY`].
+    #[error("every {every} is not between 1 and {}", Period::MAX_EVERY)]
+    Every {
+        /// The count that was given.
+        every: u64,
+    },
+    /// Not the name of a unit.
+    #[error("{name:?} is no unit: use SECOND, MINUTE, HOUR, DAY, WEEK, MONTH or YEAR")]
+    UnknownUnit {
+        /// The name that was given.
+        name: String,
+    },
+}
+
+impl Unit {
+    /// All units, short to long.
+    pub const ALL: [Self; 7] =
+        [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
+
+    /// The name in plans: upper case.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Second => "SECOND",
+            Self::Minute => "MINUTE",
+            Self::Hour => "HOUR",
+            Self::Day => "DAY",
+            Self::Week => "WEEK",
+            Self::Month => "MONTH",
+            Self::Year => "YEAR",
+        }
+    }
+
+    /// The name in headers and problem documents: lower case.
+    #[must_use]
+    pub const fn lower(self) -> &'static str {
+        match self {
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Year => "year",
+        }
+    }
+}
+
+impl Period {
+    /// The greatest count.
+    pub const MAX_EVERY: u32 = 100_000;
+    /// Every second.
+    pub const SECOND: Self = Self::single(Unit::Second);
+    /// Every minute.
+    pub const MINUTE: Self = Self::single(Unit::Minute);
+    /// Every hour.
+    pub const HOUR: Self = Self::single(Unit::Hour);
+    /// Every day.
+    pub const DAY: Self = Self::single(Unit::Day);
+    /// Every week.
+    pub const WEEK: Self = Self::single(Unit::Week);
+    /// Every month.
+    pub const MONTH: Self = Self::single(Unit::Month);
+    /// Every year.
+    pub const YEAR: Self = Self::single(Unit::Year);
+
+    const fn single(unit: Unit) -> Self {
+        Self { unit, every: NonZeroU32::MIN }
+    }
+
+    /// Every `every` units.
+    ///
+    /// # Errors
+    /// [`PeriodError::Every`] for 0 and above [`Period::MAX_EVERY`].
+    pub fn new(unit: Unit, every: u32) -> Result<Self, PeriodError> {
+        match NonZeroU32::new(every) {
+            Some(count) if every <= Self::MAX_EVERY => Ok(Self { unit, every: count }),
+            _ => Err(PeriodError::Every { every: u64::from(every) }),
+        }
+    }
+
+    /// The unit.
+    #[must_use]
+    pub const fn unit(self) -> Unit {
+        self.unit
+    }
+
+    /// How many units, 1 to [`Period::MAX_EVERY`].
+    #[must_use]
+    pub const fn every(self) -> u32 {
+        self.every.get()
+    }
+}
+
+impl FromStr for Unit {
+    type Err = PeriodError;
+
+    fn from_str(name: &str) -> Result<Self, PeriodError> {
+        Self::ALL
+            .into_iter()
+            .find(|unit| unit.as_str() == name)
+            .ok_or_else(|| PeriodError::UnknownUnit { name: name.chars().take(64).collect() })
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Writes the name of the quota: `day`, `15-minute`.
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.every() {
+            1 => f.write_str(self.unit.lower()),
+            every => write!(f, "{every}-{}", self.unit.lower()),
+        }
+    }
+}
+
+impl fmt::Debug for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Period({self})")
+    }
+}

@@ -1,0 +1,470 @@
+//! Operations on one account, one after the other.
+
+use std::time::Duration;
+
+use crate::account::Account;
+use crate::credits::Credits;
+use crate::decision::{Allowed, Decision, Denied, Status};
+use crate::entry::{Entry, Hold, PastEntry, Ttl};
+use crate::id::{Label, OperationId};
+use crate::instant::Instant;
+use crate::ledger::{Detail, Fact, Facts, Need, PlanWrite, Removal, Stop, Writes, is_quarter};
+use crate::operation::{Answer, Backfilled, EntryId, Operation};
+use crate::plan::{Plan, PlanVersion};
+use crate::refusal::Refusal;
+use crate::window::Window;
+
+/// What a store's ledger can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How much it remembers.
+    pub detail: Detail,
+    /// Entries before this instant are only in their quarters' sums (pruned); [`Instant::MIN`] where none are.
+    pub folded_until: Instant,
+    /// How many more ids it can remember for this client; [`usize::MAX`] where ids are unbounded.
+    pub room_for_ids: usize,
+    /// How long it keeps sums; none is for ever.
+    pub retention: Option<Duration>,
+}
+
+/// Whose plan an operation is decided by, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The client's plan, as far as the caller knows.
+    pub plan: Option<&'a Plan>,
+    /// Whether the account has to agree.
+    pub check: PlanCheck,
+    /// The caller's instant.
+    pub at: Instant,
+}
+
+/// Whether a plan must be the one that the account names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanCheck {
+    /// The plan comes from elsewhere.
+    Any,
+    /// The plan comes from the store and had this version; none if there was no plan.
+    Version(Option<PlanVersion>),
+}
+
+/// Operations on one account, one after the other, and what they change.
+///
+/// A store reads the account, runs operations, answers each [`Stop::Needs`] from the ledger as it stands
+/// without this turn's writes ([`Turn::learn`]) and runs the operation again, and at last writes account and
+/// ledger in one step. On a conflict the turn is thrown away with everything it learnt.
+///
+/// ```
+/// use quota_core::{Account, Answer, Asked, Credits, Decision, Detail, EntryId, Operation, Plan, PlanCheck, Terms, Turn};
+///
+/// let (mut account, plan) = (Account::new(), Plan::default());
+/// let mut turn = Turn::new(&mut account, Terms::ENTRIES);
+/// let charge = Operation::Charge { credits: Credits::ONE, id: EntryId::Absent, label: None };
+/// let asked = Asked { plan: Some(&plan), check: PlanCheck::Any, at: "2024-03-01T00:00:00Z".parse()? };
+/// let answer = turn.run(&charge, asked);
+/// assert!(matches!(answer, Ok(Answer::Decision(Decision::Allowed(_)))));
+/// assert_eq!(turn.take_writes().entries.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Turn<'a> {
+    account: &'a mut Account,
+    terms: Terms,
+    facts: Facts,
+    writes: Writes,
+}
+
+/// What charge, record and hold share.
+struct Cost<'a> {
+    credits: Credits,
+    id: &'a EntryId,
+    label: Option<&'a Label>,
+}
+
+/// What is known of a cost's id.
+enum Seen {
+    New,
+    Replay,
+}
+
+impl Terms {
+    /// Every entry is kept, for ever.
+    pub const ENTRIES: Self =
+        Self { detail: Detail::Entries, folded_until: Instant::MIN, room_for_ids: usize::MAX, retention: None };
+
+    /// Whether a bound of a range can be told from the sums and entries that are kept.
+    ///
+    /// # Errors
+    /// [`Refusal::RangeNotAligned`]
+    pub fn check_range(&self, range: Window) -> Result<(), Refusal> {
+        let folded = |at: Instant| self.detail == Detail::Quarters || at < self.folded_until;
+        match [range.start(), range.end()].into_iter().find(|at| folded(*at) && !is_quarter(*at) && *at != Instant::MAX) {
+            Some(at) => Err(Refusal::RangeNotAligned { at }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_room(&self, count: usize) -> Result<(), Stop> {
+        if self.detail == Detail::Quarters && self.room_for_ids < count {
+            return Err(Stop::Refused(Refusal::TooManyIds));
+        }
+        Ok(())
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Need> for Stop {
+    fn from(need: Need) -> Self {
+        Self::Needs(vec![need])
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// Begins a turn on an account as it was read.
+    #[must_use]
+    pub fn new(account: &'a mut Account, terms: Terms) -> Self {
+        Self { account, terms, facts: Facts::default(), writes: Writes::default() }
+    }
+
+    /// The account as it stands.
+    #[must_use]
+    pub fn account(&self) -> &Account {
+        self.account
+    }
+
+    /// Takes what the ledger says to a need.
+    pub fn learn(&mut self, need: Need, fact: Fact) {
+        self.facts.learn(need, fact);
+    }
+
+    /// What is to be written for the operations so far. What was learnt is forgotten with it.
+    pub fn take_writes(&mut self) -> Writes {
+        self.facts.clear();
+        std::mem::take(&mut self.writes)
+    }
+
+    /// What the operation will look up by id, so that a store can fetch it together with the account.
+    #[must_use]
+    pub fn foresee(operation: &Operation) -> Vec<Need> {
+        match operation {
+            Operation::Charge { id: EntryId::Given(id), .. }
+            | Operation::Record { id: EntryId::Given(id), .. }
+            | Operation::Hold { id: EntryId::Given(id), .. }
+            | Operation::Void { id } => vec![Need::Entry(id.clone())],
+            Operation::Backfill { entries, .. } => entries.iter().map(|entry| Need::Entry(entry.id.clone())).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Runs one operation. A refusal and a denial change nothing but caches.
+    ///
+    /// # Errors
+    /// [`Stop`]: more is to be learnt or written first, the plan is another, or the operation is refused.
+    pub fn run(&mut self, operation: &Operation, asked: Asked<'_>) -> Result<Answer, Stop> {
+        let removes = matches!(operation, Operation::Void { .. } | Operation::Delete { .. });
+        if self.writes.removal.is_some() || (removes && !self.writes.is_empty()) {
+            return Err(Stop::WriteFirst);
+        }
+        let now = asked.at.max(self.account.latest);
+        match operation {
+            Operation::Charge { credits, id, label } => {
+                let cost = Cost { credits: *credits, id, label: label.as_ref() };
+                self.charge(&cost, asked, now).map(Answer::Decision)
+            }
+            Operation::Record { credits, id, label } => {
+                let cost = Cost { credits: *credits, id, label: label.as_ref() };
+                self.record(&cost, asked, now).map(Answer::Decision)
+            }
+            Operation::Hold { credits, id, ttl, label } => {
+                let cost = Cost { credits: *credits, id, label: label.as_ref() };
+                self.hold(&cost, *ttl, asked, now).map(Answer::Decision)
+            }
+            Operation::Extend { id, ttl } => self.extend(id, *ttl, asked, now).map(Answer::Decision),
+            Operation::Settle { id, credits } => self.settle(id, *credits, asked, now).map(Answer::Decision),
+            Operation::Release { id } => self.release(id, asked, now).map(Answer::Decision),
+            Operation::Void { id } => self.void(id).map(Answer::Voided),
+            Operation::Status => self.status(asked, now).map(Answer::Status),
+            Operation::Delete { range } => self.delete(*range).map(Answer::Deleted),
+            Operation::Backfill { entries, not_after } => self.backfill(entries, *not_after, now).map(Answer::Backfilled),
+            Operation::SetPlan { plan, version } => {
+                let status = self.check_plan(plan, asked.at, now)?;
+                self.account.plan_version = Some(*version);
+                self.writes.plan = Some(PlanWrite::Set(plan.clone(), *version));
+                self.writes.account = true;
+                Ok(Answer::Status(status))
+            }
+            Operation::RemovePlan => {
+                if self.account.plan_version.take().is_some() {
+                    self.writes.plan = Some(PlanWrite::Remove);
+                    self.writes.account = true;
+                }
+                Ok(Answer::PlanRemoved)
+            }
+        }
+    }
+
+    fn charge(&mut self, cost: &Cost<'_>, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let seen = self.look_up(cost, now)?;
+        self.account.seat(plan, now, &self.facts)?;
+        let quotas = self.account.evaluate(plan, now);
+        if let Seen::Replay = seen {
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+        }
+        if quotas.violated_by(cost.credits).next().is_some() {
+            return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
+        }
+        self.add_cost(cost, now)?;
+        Ok(self.allowed(Some(plan), asked.at, now))
+    }
+
+    fn record(&mut self, cost: &Cost<'_>, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let seen = self.look_up(cost, now)?;
+        self.account.seat(plan, now, &self.facts)?;
+        if let Seen::Replay = seen {
+            let quotas = self.account.evaluate(plan, now);
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+        }
+        self.add_cost(cost, now)?;
+        Ok(self.allowed(Some(plan), asked.at, now))
+    }
+
+    fn hold(&mut self, cost: &Cost<'_>, ttl: Ttl, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+        let id = cost.id.as_id().ok_or(Refusal::IdRequired)?;
+        let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
+        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let active = self.account.active_hold(id, now).map(|hold| hold.credits);
+        if active.is_some_and(|held| held != cost.credits) || (active.is_none() && self.entry_of(cost.id)?.is_some()) {
+            return Err(Refusal::IdConflict { id: id.clone() }.into());
+        }
+        self.account.seat(plan, now, &self.facts)?;
+        let quotas = self.account.evaluate(plan, now);
+        if active.is_some() {
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+        }
+        if quotas.violated_by(cost.credits).next().is_some() {
+            return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
+        }
+        self.account.lifetime_at(now).checked_add(cost.credits).ok_or(Refusal::Overflow)?;
+        if self.account.count_active_holds(now) >= Account::MAX_HOLDS {
+            return Err(Refusal::TooManyHolds.into());
+        }
+        self.account.advance(now);
+        let (credits, label) = (cost.credits, cost.label.cloned());
+        self.account.add_hold(Hold { id: id.clone(), at: now, credits, expires, label });
+        self.writes.account = true;
+        Ok(self.allowed(Some(plan), asked.at, now))
+    }
+
+    fn extend(&mut self, id: &OperationId, ttl: Ttl, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+        let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
+        let plan = self.plan_of_hold(id, asked, now)?;
+        let hold = self.account.active_hold(id, now).cloned();
+        let hold = hold.ok_or_else(|| Refusal::HoldNotActive { id: id.clone() })?;
+        self.seat_if(plan, now)?;
+        self.account.advance(now);
+        self.account.remove_hold(id);
+        self.account.add_hold(Hold { expires, ..hold });
+        self.writes.account = true;
+        Ok(self.allowed(plan, asked.at, now))
+    }
+
+    fn settle(&mut self, id: &OperationId, credits: Credits, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+        let plan = self.plan_of_hold(id, asked, now)?;
+        let Some(hold) = self.account.active_hold(id, now).cloned() else {
+            let settled = self.facts.entry(id)?.map(|entry| entry.credits);
+            if settled.is_none() {
+                return Err(Refusal::HoldNotActive { id: id.clone() }.into());
+            }
+            if settled != Some(credits) {
+                return Err(Refusal::IdConflict { id: id.clone() }.into());
+            }
+            self.seat_if(plan, now)?;
+            let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+        };
+        self.seat_if(plan, now)?;
+        let others = self.account.lifetime_at(now).saturating_sub(hold.credits);
+        others.checked_add(credits).ok_or(Refusal::Overflow)?;
+        self.account.advance(now);
+        self.account.remove_hold(id);
+        self.write_entry(Entry { id: Some(hold.id), at: hold.at, credits, label: hold.label });
+        Ok(self.allowed(plan, asked.at, now))
+    }
+
+    fn release(&mut self, id: &OperationId, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+        let plan = self.plan_of_hold(id, asked, now)?;
+        if self.account.active_hold(id, now).is_none() {
+            return Err(Refusal::HoldNotActive { id: id.clone() }.into());
+        }
+        self.seat_if(plan, now)?;
+        self.account.advance(now);
+        self.account.remove_hold(id);
+        self.writes.account = true;
+        Ok(self.allowed(plan, asked.at, now))
+    }
+
+    fn void(&mut self, id: &OperationId) -> Result<bool, Stop> {
+        let Some(entry) = self.facts.entry(id)?.cloned() else { return Ok(false) };
+        self.account.remove_entry(&entry);
+        self.writes.account = true;
+        self.writes.removal = Some(Removal::Entry(entry));
+        Ok(true)
+    }
+
+    fn status(&mut self, asked: Asked<'_>, now: Instant) -> Result<Status, Stop> {
+        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        self.account.seat(plan, now, &self.facts)?;
+        Ok(Status::new(self.account.evaluate(plan, now), asked.at))
+    }
+
+    fn delete(&mut self, range: Window) -> Result<u64, Stop> {
+        self.terms.check_range(range)?;
+        if range.is_empty() {
+            return Ok(0);
+        }
+        let (entries, credits) = self.facts.count(range)?;
+        if entries == 0 {
+            return Ok(0);
+        }
+        let sums = self.account.sums_without(range, &self.facts).map_err(Stop::Needs)?;
+        self.account.remove_range(credits, &sums);
+        self.writes.account = true;
+        self.writes.removal = Some(Removal::Range(range));
+        Ok(entries)
+    }
+
+    fn backfill(&mut self, entries: &[PastEntry], not_after: Instant, now: Instant) -> Result<Backfilled, Stop> {
+        if entries.len() > Operation::MAX_BACKFILL {
+            return Err(Refusal::TooManyEntries { max: Operation::MAX_BACKFILL }.into());
+        }
+        let horizon = now.max(not_after);
+        if let Some(PastEntry { id, at, .. }) = entries.iter().find(|entry| entry.at > horizon) {
+            return Err(Refusal::EntryInFuture { id: id.clone(), at: *at }.into());
+        }
+        let needs: Vec<_> = entries.iter().filter_map(|entry| self.facts.entry(&entry.id).err()).collect();
+        if !needs.is_empty() {
+            return Err(Stop::Needs(needs));
+        }
+        let (new, answer) = self.sort_out(entries, now);
+        let mut lifetime = self.account.lifetime_at(now);
+        for entry in &new {
+            lifetime = lifetime.checked_add(entry.credits).ok_or(Refusal::Overflow)?;
+        }
+        // Expired holds still count until they are forgotten; the sum that is kept must fit as well.
+        let forgotten = new.iter().try_fold(self.account.lifetime, |sum, entry| sum.checked_add(entry.credits));
+        forgotten.ok_or(Refusal::Overflow)?;
+        self.terms.check_room(new.len())?;
+        for entry in new {
+            self.write_entry(entry);
+        }
+        Ok(answer)
+    }
+
+    /// Which entries of a backfill are new, also among themselves.
+    fn sort_out(&self, entries: &[PastEntry], now: Instant) -> (Vec<Entry>, Backfilled) {
+        let mut new: std::collections::HashMap<&OperationId, &PastEntry> = std::collections::HashMap::new();
+        let mut order = Vec::new();
+        let mut answer = Backfilled::default();
+        for entry in entries {
+            let known = self.facts.entry(&entry.id).ok().flatten().map(|known| (known.at, known.credits));
+            let known = known.or_else(|| new.get(&entry.id).map(|earlier| (earlier.at, earlier.credits)));
+            if self.account.active_hold(&entry.id, now).is_some() || known.is_some_and(|known| known != (entry.at, entry.credits)) {
+                answer.conflicts.push(entry.id.clone());
+            } else if known.is_some() {
+                answer.skipped += 1;
+            } else {
+                new.insert(&entry.id, entry);
+                order.push(Entry::from(entry.clone()));
+                answer.added += 1;
+            }
+        }
+        (order, answer)
+    }
+
+    /// Where the quotas of a new plan would stand; refused where it has no windows now, or longer ones than
+    /// the store keeps sums for.
+    fn check_plan(&mut self, plan: &Plan, at: Instant, now: Instant) -> Result<Status, Stop> {
+        self.account.seat(plan, now, &self.facts)?;
+        let quotas = self.account.evaluate(plan, now);
+        if let Some(retention) = self.terms.retention
+            && let Some(status) = quotas.iter().find(|status| status.window().length() > retention)
+        {
+            return Err(Refusal::WindowExceedsRetention { period: status.period(), retention }.into());
+        }
+        Ok(Status::new(quotas, at))
+    }
+
+    /// The caller's plan, if the account agrees.
+    fn known_plan<'p>(&self, asked: Asked<'p>) -> Result<Option<&'p Plan>, Stop> {
+        match asked.check {
+            PlanCheck::Version(version) if version != self.account.plan_version => {
+                Err(Stop::PlanChanged(self.account.plan_version))
+            }
+            _ => Ok(asked.plan),
+        }
+    }
+
+    /// A hold that is active can be ended without a plan.
+    fn plan_of_hold<'p>(&self, id: &OperationId, asked: Asked<'p>, now: Instant) -> Result<Option<&'p Plan>, Stop> {
+        let plan = self.known_plan(asked)?;
+        if plan.is_none() && self.account.active_hold(id, now).is_none() {
+            return Err(Refusal::UnknownClient.into());
+        }
+        Ok(plan)
+    }
+
+    fn seat_if(&mut self, plan: Option<&Plan>, now: Instant) -> Result<(), Stop> {
+        plan.map_or(Ok(()), |plan| self.account.seat(plan, now, &self.facts))
+    }
+
+    /// The entry that a caller's id already names; an id made for this operation names none.
+    fn entry_of(&self, id: &EntryId) -> Result<Option<&Entry>, Stop> {
+        match id {
+            EntryId::Given(id) => Ok(self.facts.entry(id)?),
+            EntryId::Absent | EntryId::Made(_) => Ok(None),
+        }
+    }
+
+    fn look_up(&self, cost: &Cost<'_>, now: Instant) -> Result<Seen, Stop> {
+        let EntryId::Given(id) = cost.id else { return Ok(Seen::New) };
+        let held = self.account.active_hold(id, now).is_some();
+        match self.entry_of(cost.id)? {
+            _ if held => Err(Refusal::IdConflict { id: id.clone() }.into()),
+            Some(entry) if entry.credits != cost.credits => Err(Refusal::IdConflict { id: id.clone() }.into()),
+            Some(_) => Ok(Seen::Replay),
+            None => Ok(Seen::New),
+        }
+    }
+
+    fn add_cost(&mut self, cost: &Cost<'_>, now: Instant) -> Result<(), Stop> {
+        self.account.lifetime_at(now).checked_add(cost.credits).ok_or(Refusal::Overflow)?;
+        let id = cost.id.as_id().cloned();
+        if id.is_some() {
+            self.terms.check_room(1)?;
+        }
+        self.account.advance(now);
+        self.write_entry(Entry { id, at: now, credits: cost.credits, label: cost.label.cloned() });
+        Ok(())
+    }
+
+    fn write_entry(&mut self, entry: Entry) {
+        if entry.id.is_some() {
+            self.terms.room_for_ids = self.terms.room_for_ids.saturating_sub(1);
+        }
+        self.account.add_entry(&entry);
+        self.facts.added(&entry);
+        self.writes.account = true;
+        self.writes.entries.push(entry);
+    }
+
+    fn allowed(&self, plan: Option<&Plan>, at: Instant, now: Instant) -> Decision {
+        let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
+        Decision::Allowed(Allowed::new(quotas, at))
+    }
+}

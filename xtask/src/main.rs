@@ -1,0 +1,65 @@
+#![doc = include_str!("../README.md")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to a developer")]
+
+mod bench;
+mod lint;
+mod step;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::workspace::Workspace;
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Builds everything and runs every test, documentation example, example and vector.
+    Test {
+        /// Only tests whose name holds this text; documentation examples and vectors are left out.
+        filter: Option<String>,
+    },
+    /// Formatting, clippy, documentation, the core alone, tidy.
+    Lint,
+    /// Layers, file sizes, READMEs, lints, rust-version, changelog.
+    Tidy,
+    /// Speed and memory, as ratios in one run.
+    Bench(bench::Options),
+    /// The tests with their large counts, optimised.
+    Soak {
+        /// Only tests whose name holds this text.
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Test { filter } => test::test(&workspace, filter.as_deref()),
+        Command::Lint => lint::lint(&workspace),
+        Command::Tidy => tidy::tidy(&workspace),
+        Command::Bench(options) => bench::bench(&workspace, options),
+        Command::Soak { only } => test::soak(&workspace, only.as_deref()),
+    }
+}

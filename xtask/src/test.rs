@@ -1,0 +1,110 @@
+//! Everything that can fail is run.
+
+use std::path::Path;
+
+use crate::step::{Step, run_all};
+use crate::workspace::Workspace;
+
+/// The files of worked cases, in the repository.
+const VECTORS: &str = "crates/quota-core/tests/vectors";
+
+/// Cases that a property test tries in a soak, where it does not fix its own number.
+const SOAK_PROPERTY_CASES: &str = "5000";
+
+/// `cargo xtask test`: builds everything, then runs it.
+pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<()> {
+    let profile = Profile::Debug;
+    let mut steps = vec![build(workspace, profile), tests(workspace, profile, filter)];
+    let scratch = tempfile::tempdir()?;
+    if filter.is_none() {
+        steps.push(Step::command(
+            "documentation examples",
+            workspace.cargo(["test", "--doc", "--workspace", "--all-features"]),
+        ));
+        steps.extend(vectors(workspace, profile, scratch.path()));
+    }
+    run_all("test", steps)
+}
+
+/// `cargo xtask soak`: the same with large counts, optimised.
+pub(crate) fn soak(workspace: &Workspace, only: Option<&str>) -> anyhow::Result<()> {
+    let profile = Profile::Release;
+    let mut steps = vec![build(workspace, profile), tests(workspace, profile, only)];
+    let scratch = tempfile::tempdir()?;
+    if only.is_none() {
+        steps.extend(vectors(workspace, profile, scratch.path()));
+    }
+    run_all("soak", steps)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Profile {
+    Debug,
+    Release,
+}
+
+impl Profile {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        }
+    }
+
+    const fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Debug => &[],
+            Self::Release => &["--release"],
+        }
+    }
+}
+
+/// Builds the programs too: tests that span crates start them, and cargo builds for a test only those of its own crate.
+fn build(workspace: &Workspace, profile: Profile) -> Step<'static> {
+    let mut cargo = workspace.cargo(["build", "--workspace", "--all-features"]);
+    cargo.args(profile.flags());
+    Step::command("build libraries and programs", cargo)
+}
+
+fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>) -> Step<'static> {
+    let nextest = workspace.has_nextest();
+    let mut cargo = if nextest {
+        workspace.cargo(["nextest", "run", "--workspace", "--all-features"])
+    } else {
+        // Not `--all-targets`: that leaves documentation examples out, but runs benchmarks as if they were tests.
+        workspace.cargo(["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"])
+    };
+    cargo.args(profile.flags());
+    if profile == Profile::Release {
+        cargo.env("QUOTA_SOAK", "1").env("PROPTEST_CASES", SOAK_PROPERTY_CASES);
+        if nextest {
+            cargo.args(["--profile", "soak"]);
+        }
+    }
+    if let Some(filter) = filter {
+        if !nextest {
+            cargo.arg("--");
+        }
+        cargo.arg(filter);
+    }
+    let with = if nextest { "cargo-nextest" } else { "cargo test, as cargo-nextest is not installed" };
+    Step::command(format!("unit, property, conformance and examples' tests ({with})"), cargo)
+}
+
+/// The runner that anyone can give more vectors to, on the ones that we have.
+fn vectors(workspace: &Workspace, profile: Profile, scratch: &Path) -> Vec<Step<'static>> {
+    let runner = workspace.program(profile.folder(), "quota-testkit");
+    let mut windows = workspace.command(&runner);
+    windows.args(["windows", &format!("{VECTORS}/windows.jsonl")]);
+    let mut steps = vec![Step::command("vectors: windows", windows)];
+    let stores = [
+        ("memory", "memory:?detail=entries".to_owned()),
+        ("sqlite", format!("sqlite:{}", scratch.join("vectors.db").display())),
+    ];
+    for (name, store) in stores {
+        let mut accounts = workspace.command(&runner);
+        accounts.args(["accounts", &format!("{VECTORS}/accounts.jsonl"), "--store", &store]);
+        steps.push(Step::command(format!("vectors: accounts on {name}"), accounts));
+    }
+    steps
+}
