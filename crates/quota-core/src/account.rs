@@ -79,6 +79,13 @@ impl Account {
         self.plan_version
     }
 
+    /// Whether it says nothing: no entry or hold was ever made, and no plan is stored. A store keeps no row for it.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        let unused = self.latest == Instant::MIN && self.newest == Instant::MIN && self.lifetime.is_zero();
+        unused && self.plan_version.is_none() && self.holds.as_ref().is_none_or(|holds| holds.is_empty())
+    }
+
     /// The holds that are active at `max(at, latest)`.
     pub fn active_holds(&self, at: Instant) -> impl Iterator<Item = &Hold> {
         let now = at.max(self.latest);
@@ -135,7 +142,9 @@ impl Account {
                 (facts.sum(window, None), held)
             };
             match used {
-                Ok(used) => *self.take_place(place, quota.lattice()) = Slot { window, used, held, lattice: quota.lattice() },
+                Ok(used) => {
+                    *self.take_place(place, quota.lattice()) = Slot { window, used, held, lattice: quota.lattice() }
+                }
                 Err(need) => needs.push(need),
             }
         }

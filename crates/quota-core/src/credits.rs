@@ -64,11 +64,7 @@ impl Credits {
     /// # Errors
     /// [`CreditsError::TooLarge`] above 9223372036854.
     pub fn new(whole: u64) -> Result<Self, CreditsError> {
-        i64::try_from(whole)
-            .ok()
-            .and_then(|whole| whole.checked_mul(SCALE))
-            .map(Self)
-            .ok_or(CreditsError::TooLarge)
+        i64::try_from(whole).ok().and_then(|whole| whole.checked_mul(SCALE)).map(Self).ok_or(CreditsError::TooLarge)
     }
 
     /// This many millionths of a credit.
@@ -76,11 +72,7 @@ impl Credits {
     /// # Errors
     /// [`CreditsError::Negative`] below zero.
     pub const fn from_micros(micros: i64) -> Result<Self, CreditsError> {
-        if micros < 0 {
-            Err(CreditsError::Negative)
-        } else {
-            Ok(Self(micros))
-        }
+        if micros < 0 { Err(CreditsError::Negative) } else { Ok(Self(micros)) }
     }
 
     /// The amount in millionths of a credit.

@@ -144,8 +144,8 @@ impl SlotDocument {
         let Self(unit, every, at, zone, start, end, used) = self;
         let period = Period::new(unit, every).map_err(|error| DocumentError::Malformed(error.to_string()))?;
         let Ok(anchor) = Anchor::in_zone(instant(at)?, &zone) else { return Ok(None) };
-        let window = Window::new(instant(start)?, instant(end)?)
-            .map_err(|error| DocumentError::Malformed(error.to_string()))?;
+        let window =
+            Window::new(instant(start)?, instant(end)?).map_err(|error| DocumentError::Malformed(error.to_string()))?;
         let lattice = Lattice::new(period, anchor);
         if !same_zones && lattice.window_at(window.start()) != Ok(window) {
             return Ok(None);

@@ -35,10 +35,7 @@ impl Holds {
 
     /// Those that `now` has passed.
     pub(crate) fn expired(&self, now: Instant) -> impl Iterator<Item = &Hold> {
-        self.by_expiry
-            .iter()
-            .take_while(move |(expires, _)| *expires <= now)
-            .filter_map(|(_, id)| self.by_id.get(id))
+        self.by_expiry.iter().take_while(move |(expires, _)| *expires <= now).filter_map(|(_, id)| self.by_id.get(id))
     }
 
     /// The sum of the holds made in a window, expired ones included.

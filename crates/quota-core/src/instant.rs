@@ -51,11 +51,7 @@ impl Instant {
     /// # Errors
     /// [`InstantError::OutOfRange`] before 1970 or after 2099.
     pub const fn from_millis(millis: i64) -> Result<Self, InstantError> {
-        if millis < Self::MIN.0 || millis > Self::MAX.0 {
-            Err(InstantError::OutOfRange)
-        } else {
-            Ok(Self(millis))
-        }
+        if millis < Self::MIN.0 || millis > Self::MAX.0 { Err(InstantError::OutOfRange) } else { Ok(Self(millis)) }
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -130,13 +130,9 @@ impl Lattice {
     /// # Errors
     /// [`WindowOutOfRange`] as for [`Lattice::window_at`].
     pub fn windows_from(self, now: Instant, count: usize) -> Result<Vec<Window>, WindowOutOfRange> {
-        let first =
-            self.index_at(now).ok_or(WindowOutOfRange { period: self.period, instant: now })?;
-        let windows: Vec<_> = (first..)
-            .map_while(|index| self.window(index))
-            .filter(|window| !window.is_empty())
-            .take(count)
-            .collect();
+        let first = self.index_at(now).ok_or(WindowOutOfRange { period: self.period, instant: now })?;
+        let windows: Vec<_> =
+            (first..).map_while(|index| self.window(index)).filter(|window| !window.is_empty()).take(count).collect();
         if windows.is_empty() {
             return Err(WindowOutOfRange { period: self.period, instant: now });
         }

@@ -33,9 +33,7 @@ pub use crate::entry::{Entry, Hold, PastEntry, Ttl, TtlError};
 pub use crate::id::{ClientId, IdError, Label, OperationId};
 pub use crate::instant::{Instant, InstantError};
 pub use crate::lattice::{Anchor, Lattice, UnknownZone, WindowOutOfRange, zone};
-pub use crate::ledger::{
-    Detail, Fact, Need, PlanWrite, QUARTER_MILLIS, Removal, Stop, Writes, is_quarter, quarter_of,
-};
+pub use crate::ledger::{Detail, Fact, Need, PlanWrite, QUARTER_MILLIS, Removal, Stop, Writes, is_quarter, quarter_of};
 pub use crate::operation::{Answer, Backfilled, EntryId, Operation};
 pub use crate::period::{Period, PeriodError, Unit};
 pub use crate::plan::{Limit, Plan, PlanError, PlanVersion, Quota};

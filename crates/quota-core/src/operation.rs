@@ -152,7 +152,9 @@ impl Operation {
         match self {
             Self::Charge { id, .. } | Self::Record { id, .. } | Self::Hold { id, .. } => id.as_id(),
             Self::Extend { id, .. } | Self::Settle { id, .. } | Self::Release { id } | Self::Void { id } => Some(id),
-            Self::Status | Self::Delete { .. } | Self::Backfill { .. } | Self::SetPlan { .. } | Self::RemovePlan => None,
+            Self::Status | Self::Delete { .. } | Self::Backfill { .. } | Self::SetPlan { .. } | Self::RemovePlan => {
+                None
+            }
         }
     }
 

@@ -62,8 +62,7 @@ pub enum PeriodError {
 
 impl Unit {
     /// All units, short to long.
-    pub const ALL: [Self; 7] =
-        [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
+    pub const ALL: [Self; 7] = [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
 
     /// The name in plans: upper case.
     #[must_use]

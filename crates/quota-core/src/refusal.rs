@@ -60,6 +60,9 @@ pub enum Refusal {
         /// The bound at fault.
         at: Instant,
     },
+    /// A page of entries was asked for with a cursor that was not given out for its range.
+    #[error("the cursor was not given out for this range")]
+    InvalidCursor,
     /// A window begins before 1970 or ends after 2099.
     #[error(transparent)]
     WindowOutOfRange(#[from] WindowOutOfRange),
@@ -104,6 +107,7 @@ impl Refusal {
             Self::TooManyEntries { .. } => "too_many_entries",
             Self::EntryInFuture { .. } => "entry_in_future",
             Self::RangeNotAligned { .. } => "range_not_aligned",
+            Self::InvalidCursor => "invalid_cursor",
             Self::WindowOutOfRange(_) | Self::ExpiryOutOfRange { .. } => "instant_out_of_range",
             Self::WindowExceedsRetention { .. } => "window_exceeds_retention",
             Self::ClockAhead { .. } => "clock_ahead",

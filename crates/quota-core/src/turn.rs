@@ -97,7 +97,8 @@ impl Terms {
     /// [`Refusal::RangeNotAligned`]
     pub fn check_range(&self, range: Window) -> Result<(), Refusal> {
         let folded = |at: Instant| self.detail == Detail::Quarters || at < self.folded_until;
-        match [range.start(), range.end()].into_iter().find(|at| folded(*at) && !is_quarter(*at) && *at != Instant::MAX) {
+        match [range.start(), range.end()].into_iter().find(|at| folded(*at) && !is_quarter(*at) && *at != Instant::MAX)
+        {
             Some(at) => Err(Refusal::RangeNotAligned { at }),
             None => Ok(()),
         }
@@ -189,7 +190,9 @@ impl<'a> Turn<'a> {
             Operation::Void { id } => self.void(id).map(Answer::Voided),
             Operation::Status => self.status(asked, now).map(Answer::Status),
             Operation::Delete { range } => self.delete(*range).map(Answer::Deleted),
-            Operation::Backfill { entries, not_after } => self.backfill(entries, *not_after, now).map(Answer::Backfilled),
+            Operation::Backfill { entries, not_after } => {
+                self.backfill(entries, *not_after, now).map(Answer::Backfilled)
+            }
             Operation::SetPlan { plan, version } => {
                 let status = self.check_plan(plan, asked.at, now)?;
                 self.account.plan_version = Some(*version);
@@ -374,7 +377,9 @@ impl<'a> Turn<'a> {
         for entry in entries {
             let known = self.facts.entry(&entry.id).ok().flatten().map(|known| (known.at, known.credits));
             let known = known.or_else(|| new.get(&entry.id).map(|earlier| (earlier.at, earlier.credits)));
-            if self.account.active_hold(&entry.id, now).is_some() || known.is_some_and(|known| known != (entry.at, entry.credits)) {
+            if self.account.active_hold(&entry.id, now).is_some()
+                || known.is_some_and(|known| known != (entry.at, entry.credits))
+            {
                 answer.conflicts.push(entry.id.clone());
             } else if known.is_some() {
                 answer.skipped += 1;

@@ -33,11 +33,7 @@ impl Window {
     /// # Errors
     /// [`InvalidRange`] where `start` is later than `end`; equal is empty.
     pub fn new(start: Instant, end: Instant) -> Result<Self, InvalidRange> {
-        if start > end {
-            Err(InvalidRange { from: start, to: end })
-        } else {
-            Ok(Self { start, end })
-        }
+        if start > end { Err(InvalidRange { from: start, to: end }) } else { Ok(Self { start, end }) }
     }
 
     /// The empty window at an instant.

@@ -1,8 +1,8 @@
 //! The smallest store: an account and a list of entries.
 
 use quota_core::{
-    Account, Answer, Asked, Credits, Entry, Fact, Instant, Need, Operation, Plan, PlanCheck, Removal, Stop, Terms, Turn,
-    Window, Writes,
+    Account, Answer, Asked, Credits, Entry, Fact, Instant, Need, Operation, Plan, PlanCheck, Removal, Stop, Terms,
+    Turn, Window, Writes,
 };
 
 #[derive(Clone, Debug, Default)]

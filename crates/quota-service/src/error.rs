@@ -1,0 +1,75 @@
+//! Why the service could not say yes or no.
+
+use std::error::Error;
+
+use quota_core::{OperationId, Refusal};
+use thiserror::Error as ThisError;
+
+use crate::store_error::{Source, StoreError};
+
+/// Why the service could not say yes or no. A denial is not an error: it is [`quota_core::Decision::Denied`].
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// Refused for what was asked: an unknown client, an id that is taken, an overflow, a clock ahead. Nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store could not answer; certainly nothing happened. Safe to try again.
+    #[error("nothing was done: the store could not answer")]
+    NotDone {
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// The deadline passed before the operation was sent to the store; certainly nothing happened. Safe to try again.
+    #[error("nothing was done: the deadline passed while the operation was queued")]
+    DeadlineQueued,
+    /// It is not known whether the operation happened: the store failed, or did not answer before the deadline.
+    /// Trying again with `id` finds out without a second charge.
+    #[error("it is not known whether the operation was done{}", id_note(.id.as_ref()))]
+    Unknown {
+        /// The id of the operation, made for it where the caller gave none.
+        id: Option<OperationId>,
+        /// Why; none if the deadline passed.
+        #[source]
+        source: Option<StoreError>,
+    },
+    /// Too many operations are queued; nothing happened.
+    #[error("nothing was done: too many operations are queued")]
+    Overloaded,
+    /// The service was shut down; nothing happened.
+    #[error("nothing was done: the service is shut down")]
+    ShutDown,
+    /// The source of plans failed; nothing happened.
+    #[error("nothing was done: the client's plan could not be read")]
+    Plans(#[source] Source),
+    /// The client's plan was changed again and again while the operation was tried; nothing happened.
+    #[error("nothing was done: the client's plan keeps changing")]
+    PlanKeepsChanging,
+    /// Plans come from a source that this service cannot write to.
+    #[error("plans are read-only here: change them at their source")]
+    PlansReadOnly,
+}
+
+/// For a log: the error with its sources.
+pub(crate) fn cause<E: Error + 'static>(error: &E) -> &(dyn Error + 'static) {
+    error
+}
+
+fn id_note(id: Option<&OperationId>) -> String {
+    id.map(|id| format!(": try again with the id {id}")).unwrap_or_default()
+}
+
+impl ServiceError {
+    /// Whether the store (or the source of plans) failed to answer, which a service that fails open lets pass.
+    #[must_use]
+    pub const fn is_store_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::NotDone { source: StoreError::NotDone { .. } | StoreError::Unknown { .. } }
+                | Self::DeadlineQueued
+                | Self::Unknown { .. }
+                | Self::Plans(_)
+        )
+    }
+}

@@ -1,0 +1,215 @@
+//! A hold in the hands of a caller.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use quota_core::{ClientId, Credits, Decision, Label, OperationId, Ttl};
+use tokio::task::AbortHandle;
+
+use crate::error::{ServiceError, cause};
+
+/// Credits that are set aside until their cost is known. Dropped, it releases them; that neither waits nor fails,
+/// and at worst the hold's ttl ends it.
+///
+/// ```
+/// # use quota_service::{Charge, ClientId, Credits, Holding, QuotaService, ServiceError, Settled, Ttl};
+/// # async fn work() -> Credits { Credits::ONE }
+/// # async fn handler<S: quota_service::UsageStore>(quotas: &QuotaService<S>, client: &ClientId) -> Result<(), ServiceError> {
+/// let at_most = Credits::new(100).unwrap_or(Credits::MAX);
+/// match quotas.hold(client, Charge::new(at_most), Ttl::DEFAULT).await? {
+///     Holding::Held(guard) | Holding::Unchecked(guard) => {
+///         let guard = guard.renewing();
+///         let cost = work().await; // If this fails or is cancelled, the hold is released.
+///         guard.settle(cost).await?;
+///     }
+///     Holding::Denied(denied) => println!("try again at {:?}", denied.retry_at()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a hold that is dropped is released"]
+pub struct HoldGuard {
+    seed: GuardSeed,
+    decision: Decision,
+    /// Whether the hold is still to be released.
+    armed: bool,
+    renewal: Option<AbortHandle>,
+}
+
+/// What became of a hold that was asked for.
+#[derive(Debug)]
+pub enum Holding {
+    /// The credits are set aside.
+    Held(HoldGuard),
+    /// They were not there. Nothing changed.
+    Denied(quota_core::Denied),
+    /// The store could not answer and the service fails open: nothing is set aside for sure, and settling records the
+    /// cost if the store answers then.
+    Unchecked(HoldGuard),
+}
+
+/// How a hold was settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The hold was active: its credits became an entry at the hold's instant.
+    InTime(Decision),
+    /// The hold had expired: the cost was recorded under its id all the same, now, and may have led into debt.
+    Late(Decision),
+}
+
+/// What a guard is made of before it is known whether the hold is allowed.
+#[derive(Clone)]
+pub(crate) struct GuardSeed {
+    pub(crate) ender: Arc<dyn HoldEnder>,
+    pub(crate) client: ClientId,
+    pub(crate) id: OperationId,
+    pub(crate) credits: Credits,
+    pub(crate) ttl: Ttl,
+    pub(crate) label: Option<Label>,
+}
+
+/// What a guard does to its hold.
+#[async_trait]
+pub(crate) trait HoldEnder: Send + Sync {
+    async fn settle(&self, seed: &GuardSeed, cost: Credits) -> Result<Settled, ServiceError>;
+    async fn release(&self, seed: &GuardSeed) -> Result<Decision, ServiceError>;
+    async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError>;
+    /// Notes that a guard lives, so that a shutdown releases it.
+    fn made(&self, seed: &GuardSeed);
+    /// Notes that a guard is gone; releases its hold if it is still `armed`.
+    fn dropped(&self, seed: &GuardSeed, armed: bool);
+}
+
+impl GuardSeed {
+    pub(crate) fn guard(self, decision: Decision) -> HoldGuard {
+        self.ender.made(&self);
+        HoldGuard { seed: self, decision, armed: true, renewal: None }
+    }
+}
+
+impl HoldGuard {
+    /// Who pays.
+    #[must_use]
+    pub const fn client(&self) -> &ClientId {
+        &self.seed.client
+    }
+
+    /// The hold's id, which becomes the entry's.
+    #[must_use]
+    pub const fn id(&self) -> &OperationId {
+        &self.seed.id
+    }
+
+    /// What is set aside.
+    #[must_use]
+    pub const fn credits(&self) -> Credits {
+        self.seed.credits
+    }
+
+    /// The decision with the state of every quota after the hold was made.
+    pub const fn decision(&self) -> &Decision {
+        &self.decision
+    }
+
+    /// Extends the hold at half its ttl, again and again for as long as the guard lives, from a task on the current
+    /// tokio runtime. Without a runtime it stays as it is.
+    pub fn renewing(mut self) -> Self {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let seed = self.seed.clone();
+            self.renewal = Some(runtime.spawn(renew(seed)).abort_handle());
+        }
+        self
+    }
+
+    /// Lets the hold expire `ttl` from now.
+    ///
+    /// # Errors
+    /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before.
+    pub async fn extend(&self, ttl: Ttl) -> Result<Decision, ServiceError> {
+        self.seed.ender.extend(&self.seed, ttl).await
+    }
+
+    /// Ends the hold and charges what it did cost, less or more than was held. A hold that has expired is recorded
+    /// all the same under its id.
+    ///
+    /// Dropped before it was sent to the store, the hold is released; after that, it is settled.
+    ///
+    /// # Errors
+    /// [`ServiceError`]. After [`ServiceError::Unknown`] the cost can be recorded under the hold's id without
+    /// charging it twice.
+    pub async fn settle(mut self, cost: Credits) -> Result<Settled, ServiceError> {
+        let settled = self.seed.ender.settle(&self.seed, cost).await;
+        if settled.is_ok() {
+            self.armed = false;
+        }
+        settled
+    }
+
+    /// Ends the hold without a charge, and waits for that.
+    ///
+    /// # Errors
+    /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before.
+    pub async fn release(mut self) -> Result<Decision, ServiceError> {
+        let released = self.seed.ender.release(&self.seed).await;
+        if matches!(released, Ok(_) | Err(ServiceError::Refused(_))) {
+            self.armed = false;
+        }
+        released
+    }
+
+    /// Leaves the hold to whoever settles or releases it by its id, or to its ttl.
+    #[must_use]
+    pub fn detach(mut self) -> OperationId {
+        self.armed = false;
+        self.seed.id.clone()
+    }
+}
+
+async fn renew(seed: GuardSeed) {
+    let half = seed.ttl.duration() / 2;
+    loop {
+        tokio::time::sleep(half).await;
+        if let Err(error) = seed.ender.extend(&seed, seed.ttl).await {
+            let gone = matches!(error, ServiceError::Refused(_) | ServiceError::ShutDown);
+            tracing::warn!(client = %seed.client, id = %seed.id, error = cause(&error), "a hold was not renewed");
+            if gone {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for HoldGuard {
+    fn drop(&mut self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.abort();
+        }
+        self.seed.ender.dropped(&self.seed, self.armed);
+    }
+}
+
+impl Settled {
+    /// The decision with the state of every quota after settling.
+    pub const fn decision(&self) -> &Decision {
+        match self {
+            Self::InTime(decision) | Self::Late(decision) => decision,
+        }
+    }
+
+    /// Whether the hold had expired.
+    #[must_use]
+    pub const fn is_late(&self) -> bool {
+        matches!(self, Self::Late(_))
+    }
+}
+
+impl fmt::Debug for HoldGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HoldGuard")
+            .field("client", &self.seed.client)
+            .field("id", &self.seed.id)
+            .field("credits", &self.seed.credits)
+            .finish_non_exhaustive()
+    }
+}

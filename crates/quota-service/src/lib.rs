@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+mod any_store;
+mod builder;
+mod charge;
+mod clock;
+mod deadline;
+mod dyn_service;
+mod ender;
+mod error;
+mod guard;
+mod instruments;
+mod lane;
+mod made_id;
+mod plan_file;
+mod plan_source;
+mod plans;
+mod service;
+mod store;
+mod store_error;
+mod usage;
+
+pub use crate::any_store::AnyStore;
+pub use crate::builder::{OnStoreError, QuotaServiceBuilder};
+pub use crate::charge::Charge;
+pub use crate::clock::{Clock, ManualClock, SystemClock};
+pub use crate::dyn_service::{DynService, SharedService};
+pub use crate::error::ServiceError;
+pub use crate::guard::{HoldGuard, Holding, Settled};
+pub use crate::plan_file::{PlanFile, PlanFileError};
+pub use crate::plan_source::{PlanRegistry, PlanSource};
+pub use crate::service::QuotaService;
+pub use crate::store::{
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStamp, PlanStore, PlanView,
+    PlansNow, Pruned, Request, StoredPlan, UsageStore,
+};
+pub use crate::store_error::{Source, StoreError};
+
+pub use quota_core;
+pub use quota_core::{
+    Allowed, Anchor, Backfilled, Balance, ClientId, Credits, CreditsError, DayUsage, Decision, Denied, Entry, GroupBy,
+    IdError, Instant, InstantError, Label, Limit, OperationId, PastEntry, Period, PeriodError, Plan, PlanError, Quota,
+    QuotaStatus, Quotas, Refusal, Remaining, Status, Ttl, Tz, Unit, Window,
+};

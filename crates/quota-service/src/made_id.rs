@@ -1,0 +1,38 @@
+//! Ids for operations whose callers gave none.
+
+use quota_core::{OperationId, PlanVersion};
+use uuid::Uuid;
+
+const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A new id: a UUID version 7 in 22 digits of base 62, which sort by time and need no allocation.
+pub(crate) fn operation_id() -> Option<OperationId> {
+    let mut rest = Uuid::now_v7().as_u128();
+    let mut text = [b'0'; 22];
+    for place in text.iter_mut().rev() {
+        let digit = usize::try_from(rest % 62).ok()?;
+        *place = *DIGITS.get(digit)?;
+        rest /= 62;
+    }
+    OperationId::from_utf8(&text).ok()
+}
+
+/// A new random version of a plan.
+pub(crate) fn plan_version() -> PlanVersion {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    // The variant bits make `low` non-zero; the rest of both is random.
+    PlanVersion::new(std::num::NonZeroU64::new(high.rotate_left(32) ^ low).unwrap_or(std::num::NonZeroU64::MIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_sort_by_time() {
+        let ids: Vec<_> = (0..1000).filter_map(|_| operation_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().zip(&ids[1..]).all(|(one, next)| one < next));
+        assert!(ids.iter().all(|id| id.as_str().len() == 22));
+    }
+}

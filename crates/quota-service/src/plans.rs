@@ -1,0 +1,139 @@
+//! The service's knowledge of its clients' plans.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use quota_core::{ClientId, Instant, Plan, PlanCheck, PlanVersion};
+
+use crate::deadline::within;
+use crate::error::ServiceError;
+use crate::plan_source::{PlanRegistry, PlanSource};
+use crate::store::{PlanStamp, PlanStore, PlanView, PlansNow};
+
+/// Where the plans come from, and whether they can be written there.
+#[derive(Clone)]
+pub(crate) enum Origin {
+    Registry(PlanRegistry),
+    Source(Arc<dyn PlanSource>),
+    Store(Arc<dyn PlanStore>),
+}
+
+/// Plans of clients that were met, bounded, least recently used out.
+pub(crate) struct Plans {
+    origin: Origin,
+    cache: Cache<ClientId, Known>,
+    plan_ttl: Duration,
+    unknown_ttl: Duration,
+    deadline: Duration,
+}
+
+/// What the origin said.
+#[derive(Clone)]
+struct Known {
+    plan: Option<Arc<Plan>>,
+    /// Of a store; none for what comes from elsewhere.
+    version: Option<PlanVersion>,
+    stamp: PlanStamp,
+}
+
+impl Plans {
+    pub(crate) fn new(
+        origin: Origin,
+        size: usize,
+        plan_ttl: Duration,
+        unknown_ttl: Duration,
+        deadline: Duration,
+    ) -> Self {
+        Self { origin, cache: Cache::new(size), plan_ttl, unknown_ttl, deadline }
+    }
+
+    pub(crate) const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// What a store that decides at once has to have at hand.
+    pub(crate) fn now(&self) -> PlansNow {
+        match &self.origin {
+            Origin::Store(_) => PlansNow::Stored,
+            _ => PlansNow::Source { generation: self.generation() },
+        }
+    }
+
+    /// The client's plan as it is known, asked of the origin if it is not or has grown old.
+    pub(crate) async fn view(&self, client: &ClientId, at: Instant) -> Result<PlanView, ServiceError> {
+        let generation = self.generation();
+        let old = |known: &Known| match &self.origin {
+            // The store compares versions, however old the plan is.
+            Origin::Store(_) => false,
+            _ => known.stamp.generation != generation || at >= known.stamp.fresh_until,
+        };
+        let known = match self.cache.get(client) {
+            Some(known) if !old(&known) => known,
+            Some(_) => {
+                self.cache.remove_if(client, old);
+                self.ask_once(client, at).await?
+            }
+            None => self.ask_once(client, at).await?,
+        };
+        Ok(self.view_of(known))
+    }
+
+    /// Forgets what the account says is no longer so.
+    pub(crate) fn forget_unless(&self, client: &ClientId, version: Option<PlanVersion>) {
+        self.cache.remove_if(client, |known| known.version != version);
+    }
+
+    /// A view of a plan that is not the origin's (yet).
+    pub(crate) fn view_with(&self, plan: Arc<Plan>) -> PlanView {
+        let stamp = PlanStamp { generation: self.generation(), fresh_until: Instant::MIN };
+        PlanView { plan: Some(plan), check: PlanCheck::Any, stamp }
+    }
+
+    fn view_of(&self, known: Known) -> PlanView {
+        let check = match &self.origin {
+            Origin::Store(_) => PlanCheck::Version(known.version),
+            _ => PlanCheck::Any,
+        };
+        PlanView { plan: known.plan, check, stamp: known.stamp }
+    }
+
+    fn generation(&self) -> u64 {
+        match &self.origin {
+            Origin::Registry(registry) => registry.generation().unwrap_or_default(),
+            Origin::Source(source) => source.generation().unwrap_or_default(),
+            Origin::Store(_) => 0,
+        }
+    }
+
+    /// Concurrent first requests of one client ask once; if that one fails or goes away, the next asks.
+    async fn ask_once(&self, client: &ClientId, at: Instant) -> Result<Known, ServiceError> {
+        let waiting = self.cache.get_or_insert_async(client, self.ask(client, at));
+        within(self.deadline, waiting).await.map_err(|elapsed| ServiceError::Plans(elapsed.into()))?
+    }
+
+    async fn ask(&self, client: &ClientId, at: Instant) -> Result<Known, ServiceError> {
+        // Before the question: a change in between makes the answer old at once.
+        let generation = self.generation();
+        let (plan, version, changes_are_noticed) = match &self.origin {
+            Origin::Registry(registry) => (registry.plan_of(client), None, true),
+            Origin::Source(source) => {
+                let plan = source.plan(client).await.map_err(ServiceError::Plans)?;
+                (plan, None, source.generation().is_some())
+            }
+            Origin::Store(store) => {
+                let stored = store.stored_plan(client).await.map_err(|error| ServiceError::Plans(error.into()))?;
+                (stored.plan, stored.version, true)
+            }
+        };
+        let ttl = if plan.is_some() { self.plan_ttl } else { self.unknown_ttl };
+        let fresh_until = if changes_are_noticed { Instant::MAX } else { at.saturating_add(ttl) };
+        Ok(Known { plan, version, stamp: PlanStamp { generation, fresh_until } })
+    }
+}
+
+impl std::fmt::Debug for Plans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plans").field("known", &self.cache.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,388 @@
+//! Charging clients.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use quota_core::{
+    Answer, ClientId, Credits, Decision, EntryId, Instant, Label, Operation, OperationId, PlanCheck, Refusal, Ttl,
+};
+use tracing::Instrument;
+
+use crate::builder::OnStoreError;
+use crate::charge::Charge;
+use crate::clock::Clock;
+use crate::deadline::within;
+use crate::error::{ServiceError, cause};
+use crate::guard::{GuardSeed, HoldEnder, Holding};
+use crate::instruments::Instruments;
+use crate::lane::{Lanes, Reply};
+use crate::made_id;
+use crate::plans::Plans;
+use crate::store::{PlainCharge, PlanStamp, PlanView, Request, UsageStore};
+use crate::store_error::StoreError;
+
+/// How often an operation is tried while the client's plan changes under it.
+const MAX_TRIES: usize = 16;
+
+/// Charges clients against their quotas, in whatever store. Clones share everything.
+///
+/// Every operation is one step: it happens whole or not at all, over all of the client's quotas, in any number of
+/// processes. The present comes from the service's clock; [`Charge::with_at`] gives another instant.
+///
+/// A future that is dropped while its operation is queued withdraws it. Once sent to the store it runs to its end.
+pub struct QuotaService<S> {
+    pub(crate) inner: Arc<Inner<S>>,
+}
+
+pub(crate) struct Inner<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) plans: Plans,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The server's time, if it is not the clock's.
+    pub(crate) reference: Option<Arc<dyn Clock>>,
+    pub(crate) max_ahead: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) on_store_error: OnStoreError,
+    pub(crate) lanes: Option<Lanes>,
+    pub(crate) instruments: Instruments,
+    pub(crate) guards: Mutex<HashSet<(ClientId, OperationId)>>,
+    pub(crate) shut_down: AtomicBool,
+}
+
+impl<S: UsageStore> QuotaService<S> {
+    /// Charges a client now, if every finite quota of its plan has the credits.
+    ///
+    /// # Errors
+    /// [`ServiceError`] where it could not be told; a denial is [`Decision::Denied`].
+    pub async fn charge(&self, client: &ClientId, cost: Credits) -> Result<Decision, ServiceError> {
+        let inner = &*self.inner;
+        if let Some(answer) = inner.charge_at_once(client, cost, None) {
+            return answer;
+        }
+        // Boxed, so that the way taken most often is a small future.
+        Box::pin(inner.charge(client, Charge::new(cost))).await
+    }
+
+    /// Charges a client for what `charge` says.
+    ///
+    /// # Errors
+    /// As for [`QuotaService::charge`]; [`Refusal::IdConflict`] where the id is taken by another operation.
+    pub async fn charge_with(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
+        let inner = &*self.inner;
+        if charge.id.is_none()
+            && charge.at.is_none()
+            && let Some(answer) = inner.charge_at_once(client, charge.credits, charge.label.as_ref())
+        {
+            return answer;
+        }
+        Box::pin(inner.charge(client, charge)).await
+    }
+
+    /// Records usage that has happened, without a check: it may lead into debt.
+    ///
+    /// # Errors
+    /// As for [`QuotaService::charge_with`].
+    pub async fn record(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
+        self.inner.record(client, charge).await
+    }
+
+    /// Sets credits aside for `ttl`, if every finite quota has them. The charge's id is the hold's; one is made where
+    /// it has none.
+    ///
+    /// # Errors
+    /// As for [`QuotaService::charge_with`]; [`Refusal::TooManyHolds`].
+    pub async fn hold(&self, client: &ClientId, charge: Charge, ttl: Ttl) -> Result<Holding, ServiceError> {
+        let inner = &self.inner;
+        let id = match charge.entry_id(made_id::operation_id) {
+            EntryId::Absent => return Err(Refusal::IdRequired.into()),
+            id => id,
+        };
+        let Some(known) = id.as_id().cloned() else { return Err(Refusal::IdRequired.into()) };
+        let ender: Arc<dyn HoldEnder> = self.inner.clone();
+        let seed = GuardSeed {
+            ender,
+            client: client.clone(),
+            id: known,
+            credits: charge.credits,
+            ttl,
+            label: charge.label.clone(),
+        };
+        let operation = Operation::Hold { credits: charge.credits, id, ttl, label: charge.label };
+        let replied = inner.perform(client, operation, charge.at, Some(seed.clone())).await;
+        let (answer, guard) = match replied {
+            Ok(Reply { answer, guard }) => (inner.decision(answer, &seed.id), guard),
+            Err(error) => (Err(error), None),
+        };
+        let answer = inner.open(answer);
+        inner.instruments.charged(&answer);
+        Ok(match (answer?, guard) {
+            (Decision::Denied(denied), _) => Holding::Denied(denied),
+            (Decision::Allowed(_), Some(guard)) => Holding::Held(guard),
+            (decision @ Decision::Allowed(_), None) => Holding::Held(seed.guard(decision)),
+            (decision @ Decision::Unchecked, _) => Holding::Unchecked(seed.guard(decision)),
+        })
+    }
+
+    /// Lets an active hold expire `ttl` from now.
+    ///
+    /// # Errors
+    /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
+    pub async fn extend(&self, client: &ClientId, id: &OperationId, ttl: Ttl) -> Result<Decision, ServiceError> {
+        self.inner.end(client, Operation::Extend { id: id.clone(), ttl }).await
+    }
+
+    /// Ends an active hold and charges what it did cost, at the hold's instant.
+    ///
+    /// # Errors
+    /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
+    pub async fn settle(&self, client: &ClientId, id: &OperationId, cost: Credits) -> Result<Decision, ServiceError> {
+        self.inner.end(client, Operation::Settle { id: id.clone(), credits: cost }).await
+    }
+
+    /// Ends an active hold without a charge.
+    ///
+    /// # Errors
+    /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
+    pub async fn release(&self, client: &ClientId, id: &OperationId) -> Result<Decision, ServiceError> {
+        self.inner.end(client, Operation::Release { id: id.clone() }).await
+    }
+
+    /// Takes nothing more, sends what is queued, releases the holds of guards that still live, and waits until all
+    /// of it is answered. Operations asked for later answer [`ServiceError::ShutDown`].
+    pub async fn shutdown(&self) {
+        let inner = &self.inner;
+        inner.shut_down.store(true, Ordering::SeqCst);
+        let guards = std::mem::take(&mut *inner.guards.lock().unwrap_or_else(PoisonError::into_inner));
+        for (client, id) in guards {
+            inner.release_later(client, id);
+        }
+        if let Some(lanes) = &inner.lanes {
+            lanes.shutdown().await;
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &S {
+        &self.inner.store
+    }
+
+    /// The present instant of the service's clock.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.inner.clock.now()
+    }
+}
+
+impl<S: UsageStore> Inner<S> {
+    /// Decides without waiting, if the store has all that it takes.
+    pub(crate) fn charge_at_once(
+        &self,
+        client: &ClientId,
+        credits: Credits,
+        label: Option<&Label>,
+    ) -> Option<Result<Decision, ServiceError>> {
+        if self.shut_down.load(Ordering::Relaxed) {
+            return Some(Err(ServiceError::ShutDown));
+        }
+        let at = match self.instant(None) {
+            Ok(at) => at,
+            Err(error) => return Some(Err(error)),
+        };
+        let charge = PlainCharge { client, credits, label, at, plans: self.plans.now() };
+        let answer = match self.store.charge_now(&charge)? {
+            Ok(decision) => Ok(decision),
+            Err(error) => self.open(Err(failed(error, None))),
+        };
+        self.instruments.charged(&answer);
+        Some(answer)
+    }
+
+    async fn charge(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
+        let id = self.entry_id(&charge);
+        let at = charge.at;
+        let operation = Operation::Charge { credits: charge.credits, id, label: charge.label };
+        let answer = self.decide(client, operation, at).await;
+        self.instruments.charged(&answer);
+        answer
+    }
+
+    pub(crate) async fn record(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
+        let id = self.entry_id(&charge);
+        let at = charge.at;
+        let operation = Operation::Record { credits: charge.credits, id, label: charge.label };
+        let answer = self.decide(client, operation, at).await;
+        self.instruments.charged(&answer);
+        answer
+    }
+
+    pub(crate) async fn end(&self, client: &ClientId, operation: Operation) -> Result<Decision, ServiceError> {
+        self.decide(client, operation, None).await
+    }
+
+    /// A store that decides at once leaves nothing unknown, so nobody needs an id to ask what became of it.
+    fn entry_id(&self, charge: &Charge) -> EntryId {
+        charge.entry_id(|| self.lanes.as_ref().and_then(|_| made_id::operation_id()))
+    }
+
+    async fn decide(
+        &self,
+        client: &ClientId,
+        operation: Operation,
+        at: Option<Instant>,
+    ) -> Result<Decision, ServiceError> {
+        let id = operation.id().cloned();
+        let answer = match self.perform(client, operation, at, None).await {
+            Ok(reply) => match reply.answer {
+                Ok(Answer::Decision(decision)) => Ok(decision),
+                Ok(other) => Err(unexpected(&other)),
+                Err(error) => Err(failed(error, id)),
+            },
+            Err(error) => Err(error),
+        };
+        self.open(answer)
+    }
+
+    fn decision(&self, answer: Result<Answer, StoreError>, id: &OperationId) -> Result<Decision, ServiceError> {
+        match answer {
+            Ok(Answer::Decision(decision)) => Ok(decision),
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => Err(failed(error, Some(id.clone()))),
+        }
+    }
+
+    /// Lets an operation pass unchecked where the store failed and the application chose so.
+    fn open(&self, answer: Result<Decision, ServiceError>) -> Result<Decision, ServiceError> {
+        match answer {
+            Err(error) if self.on_store_error == OnStoreError::FailOpen && error.is_store_failure() => {
+                tracing::warn!(error = cause(&error), "unchecked: the store could not answer");
+                Ok(Decision::Unchecked)
+            }
+            answer => answer,
+        }
+    }
+
+    /// The instant of an operation, unless it is too far ahead of the server's time.
+    pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
+        let own = self.clock.now();
+        let at = given.unwrap_or(own);
+        let server = self.reference.as_ref().map_or(own, Clock::now);
+        if at > server && at.since(server) > self.max_ahead {
+            self.instruments.clock_was_ahead();
+            self.instruments.offset(own, server);
+            let refusal = Refusal::ClockAhead { at, server, max_ahead: self.max_ahead };
+            tracing::error!(%at, %server, "refused: {refusal}");
+            return Err(refusal.into());
+        }
+        Ok(at)
+    }
+
+    /// Sends an operation to the store, with the client's plan if it is decided by one.
+    pub(crate) async fn perform(
+        &self,
+        client: &ClientId,
+        operation: Operation,
+        at: Option<Instant>,
+        seed: Option<GuardSeed>,
+    ) -> Result<Reply, ServiceError> {
+        let span = tracing::debug_span!("quota", operation = operation.name(), %client);
+        self.perform_planned(client, operation, at, seed).instrument(span).await
+    }
+
+    async fn perform_planned(
+        &self,
+        client: &ClientId,
+        operation: Operation,
+        at: Option<Instant>,
+        seed: Option<GuardSeed>,
+    ) -> Result<Reply, ServiceError> {
+        if self.shut_down.load(Ordering::SeqCst) {
+            return Err(ServiceError::ShutDown);
+        }
+        let at = self.instant(at)?;
+        let deadline = tokio::time::Instant::now() + self.deadline;
+        if !is_planned(&operation) {
+            let request = Request { client: client.clone(), operation, at, plan: no_plan() };
+            return self.send(request, seed, deadline).await;
+        }
+        for _ in 0..MAX_TRIES {
+            let plan = self.plans.view(client, at).await?;
+            let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
+            let reply = self.send(request, seed.clone(), deadline).await?;
+            match reply.answer {
+                Err(StoreError::PlanChanged(version)) => {
+                    self.instruments.plan_changed();
+                    self.plans.forget_unless(client, version);
+                }
+                _ => return Ok(reply),
+            }
+        }
+        Err(ServiceError::PlanKeepsChanging)
+    }
+
+    pub(crate) async fn send(
+        &self,
+        request: Request,
+        seed: Option<GuardSeed>,
+        deadline: tokio::time::Instant,
+    ) -> Result<Reply, ServiceError> {
+        if let Some(lanes) = &self.lanes {
+            return lanes.submit(request, seed, deadline).await;
+        }
+        let id = request.operation.id().cloned();
+        let applied = within(self.deadline, self.store.apply(vec![request])).await;
+        let answer = applied.ok().and_then(|answers| answers.into_iter().next());
+        answer.map(|answer| Reply { answer, guard: None }).ok_or(ServiceError::Unknown { id, source: None })
+    }
+}
+
+const fn is_planned(operation: &Operation) -> bool {
+    !matches!(
+        operation,
+        Operation::Void { .. }
+            | Operation::Delete { .. }
+            | Operation::Backfill { .. }
+            | Operation::SetPlan { .. }
+            | Operation::RemovePlan
+    )
+}
+
+const fn no_plan() -> PlanView {
+    let stamp = PlanStamp { generation: 0, fresh_until: Instant::MIN };
+    PlanView { plan: None, check: PlanCheck::Any, stamp }
+}
+
+/// What a store's error means for the operation with this id.
+pub(crate) fn failed(error: StoreError, id: Option<OperationId>) -> ServiceError {
+    match error {
+        StoreError::Refused(refusal) => ServiceError::Refused(refusal),
+        StoreError::Unknown { .. } => ServiceError::Unknown { id, source: Some(error) },
+        _ => ServiceError::NotDone { source: error },
+    }
+}
+
+/// A store that answers another question than it was asked.
+pub(crate) fn unexpected(answer: &Answer) -> ServiceError {
+    let message = format!("the store answered another question: {answer:?}");
+    ServiceError::Unknown { id: None, source: Some(StoreError::Unknown { message, source: None }) }
+}
+
+impl<S> Clone for QuotaService<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S> fmt::Debug for QuotaService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QuotaService")
+            .field("plans", &self.inner.plans)
+            .field("lanes", &self.inner.lanes)
+            .field("deadline", &self.inner.deadline)
+            .field("on_store_error", &self.inner.on_store_error)
+            .finish_non_exhaustive()
+    }
+}

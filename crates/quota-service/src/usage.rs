@@ -1,0 +1,219 @@
+//! Plans, status, and reading and mending usage.
+
+use std::sync::Arc;
+
+use quota_core::{
+    Answer, Backfilled, ClientId, Credits, DayUsage, Instant, Operation, OperationId, PastEntry, Plan, Status, Window,
+};
+
+use crate::deadline::within;
+use crate::error::ServiceError;
+use crate::made_id;
+use crate::plans::Origin;
+use crate::service::{Inner, QuotaService, failed, unexpected};
+use crate::store::{ClientsQuery, DailyQuery, EntriesPage, EntriesQuery, Pruned, Request, UsageStore};
+use crate::store_error::StoreError;
+
+/// The greatest number of entries or clients in a page.
+const MAX_PAGE: usize = 10_000;
+
+impl<S: UsageStore> QuotaService<S> {
+    /// Where a client's quotas stand. Changes nothing.
+    ///
+    /// # Errors
+    /// [`quota_core::Refusal::UnknownClient`] without a plan; otherwise [`ServiceError`].
+    pub async fn status(&self, client: &ClientId) -> Result<Status, ServiceError> {
+        match self.inner.ask(client, Operation::Status).await? {
+            Answer::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Replaces a client's plan. What was used and is held counts in it at once, in every process if plans are stored.
+    ///
+    /// # Errors
+    /// [`ServiceError::PlansReadOnly`] where plans come from a source or a file; [`quota_core::Refusal`] where the plan
+    /// has no window now: the old plan then stays.
+    pub async fn set_plan(&self, client: &ClientId, plan: Plan) -> Result<Status, ServiceError> {
+        let inner = &self.inner;
+        let plan = Arc::new(plan);
+        let answer = match inner.plans.origin() {
+            Origin::Store(_) => {
+                let operation = Operation::SetPlan { plan, version: made_id::plan_version() };
+                let answer = inner.ask(client, operation).await;
+                inner.plans.forget_unless(client, None);
+                answer?
+            }
+            Origin::Registry(registry) => {
+                let at = inner.instant(None)?;
+                let view = inner.plans.view_with(Arc::clone(&plan));
+                let request = Request { client: client.clone(), operation: Operation::Status, at, plan: view };
+                let deadline = tokio::time::Instant::now() + inner.deadline;
+                let answer = inner.send(request, None, deadline).await?.answer.map_err(|error| failed(error, None))?;
+                registry.set(client.clone(), plan);
+                answer
+            }
+            Origin::Source(_) => return Err(ServiceError::PlansReadOnly),
+        };
+        match answer {
+            Answer::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Removes a client's plan. Its entries and holds stay.
+    ///
+    /// # Errors
+    /// [`ServiceError::PlansReadOnly`] where plans come from a source or a file.
+    pub async fn remove_plan(&self, client: &ClientId) -> Result<(), ServiceError> {
+        let inner = &self.inner;
+        match inner.plans.origin() {
+            Origin::Store(_) => {
+                let answer = inner.ask(client, Operation::RemovePlan).await;
+                inner.plans.forget_unless(client, None);
+                answer.map(|_| ())
+            }
+            Origin::Registry(registry) => {
+                registry.remove(client);
+                Ok(())
+            }
+            Origin::Source(_) => Err(ServiceError::PlansReadOnly),
+        }
+    }
+
+    /// A client's plan.
+    ///
+    /// # Errors
+    /// [`ServiceError::Plans`] where the source or the store fails.
+    pub async fn plan(&self, client: &ClientId) -> Result<Option<Arc<Plan>>, ServiceError> {
+        let inner = &self.inner;
+        match inner.plans.origin() {
+            Origin::Store(store) => {
+                let stored = within(inner.deadline, store.stored_plan(client)).await;
+                let stored = stored.map_err(|elapsed| ServiceError::Plans(elapsed.into()))?;
+                Ok(stored.map_err(|error| ServiceError::Plans(error.into()))?.plan)
+            }
+            _ => Ok(inner.plans.view(client, inner.clock.now()).await?.plan),
+        }
+    }
+
+    /// Takes the entry with this id out of the ledger, as if it had not happened; false if there is none.
+    ///
+    /// # Errors
+    /// [`ServiceError`]
+    pub async fn void(&self, client: &ClientId, id: &OperationId) -> Result<bool, ServiceError> {
+        match self.inner.ask(client, Operation::Void { id: id.clone() }).await? {
+            Answer::Voided(voided) => Ok(voided),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes a client's entries in a range and says how many; their ids are free again. What was used follows at
+    /// once. [`Window::ALL`] deletes everything.
+    ///
+    /// # Errors
+    /// [`quota_core::Refusal::RangeNotAligned`] where the ledger keeps only quarters of an hour and the range cuts one.
+    pub async fn delete_usage(&self, client: &ClientId, range: Window) -> Result<u64, ServiceError> {
+        match self.inner.ask(client, Operation::Delete { range }).await? {
+            Answer::Deleted(entries) => Ok(entries),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Adds past usage at its own instants, unchecked, at most [`Operation::MAX_BACKFILL`] entries. Entries that are
+    /// there already are skipped, so it is safe to repeat.
+    ///
+    /// An entry may be as far ahead of the present as clocks are tolerated to be (`max_ahead`).
+    ///
+    /// # Errors
+    /// [`quota_core::Refusal::EntryInFuture`], [`quota_core::Refusal::TooManyEntries`], otherwise [`ServiceError`].
+    pub async fn backfill(&self, client: &ClientId, entries: Vec<PastEntry>) -> Result<Backfilled, ServiceError> {
+        let not_after = self.inner.instant(None)?.saturating_add(self.inner.max_ahead);
+        match self.inner.ask(client, Operation::Backfill { entries, not_after }).await? {
+            Answer::Backfilled(done) => Ok(done),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The sum of a client's entries in a range.
+    ///
+    /// # Errors
+    /// As for [`QuotaService::delete_usage`].
+    pub async fn total_usage(&self, client: &ClientId, range: Window) -> Result<Credits, ServiceError> {
+        let inner = &self.inner;
+        inner.read(inner.store.total(client, range)).await
+    }
+
+    /// A client's usage by local calendar day; days without entries are left out.
+    ///
+    /// # Errors
+    /// As for [`QuotaService::delete_usage`].
+    pub async fn daily_usage(&self, client: &ClientId, query: DailyQuery) -> Result<Vec<DayUsage>, ServiceError> {
+        let inner = &self.inner;
+        inner.read(inner.store.daily(client, &query)).await
+    }
+
+    /// A page of a client's entries, at most 10,000.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotDone`], also where `after` is not a page's `next`.
+    pub async fn entries(&self, client: &ClientId, mut query: EntriesQuery) -> Result<EntriesPage, ServiceError> {
+        let inner = &self.inner;
+        query.limit = query.limit.clamp(1, MAX_PAGE);
+        inner.read(inner.store.entries(client, &query)).await
+    }
+
+    /// A page of the clients that have an account or a stored plan, at most 10,000.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotDone`]
+    pub async fn clients(&self, mut query: ClientsQuery) -> Result<Vec<ClientId>, ServiceError> {
+        let inner = &self.inner;
+        query.limit = query.limit.clamp(1, MAX_PAGE);
+        inner.read(inner.store.clients(&query)).await
+    }
+
+    /// Folds entries before `before` into sums for quarters of an hour. Gives no credits back. There is no deadline:
+    /// it may take long, in steps that let charges pass.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotDone`]; what was folded before stays so.
+    pub async fn prune(&self, before: Instant) -> Result<Pruned, ServiceError> {
+        self.inner.store.prune(before).await.map_err(|error| failed(error, None))
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotDone`]
+    pub async fn health(&self) -> Result<(), ServiceError> {
+        let inner = &self.inner;
+        inner.read(inner.store.health()).await?;
+        if let Some(server) = inner.read(inner.store.server_time()).await? {
+            inner.instruments.offset(inner.clock.now(), server);
+        }
+        Ok(())
+    }
+}
+
+impl<S: UsageStore> Inner<S> {
+    async fn ask(&self, client: &ClientId, operation: Operation) -> Result<Answer, ServiceError> {
+        let id = operation.id().cloned();
+        let reply = self.perform(client, operation, None, None).await?;
+        reply.answer.map_err(|error| failed(error, id))
+    }
+
+    /// Reading leaves nothing behind, so a deadline that passes left nothing undone either.
+    async fn read<T>(&self, reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, ServiceError> {
+        match within(self.deadline, reading).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(StoreError::Unknown { message, source })) => {
+                Err(ServiceError::NotDone { source: StoreError::NotDone { message, source } })
+            }
+            Ok(Err(error)) => Err(failed(error, None)),
+            Err(elapsed) => {
+                Err(ServiceError::NotDone { source: StoreError::not_done("no answer before the deadline", elapsed) })
+            }
+        }
+    }
+}

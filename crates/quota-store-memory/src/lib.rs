@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+
+mod entries;
+mod ids;
+mod ledger;
+mod record;
+mod store;
+
+pub use crate::store::{MemoryStore, MemoryStoreBuilder};

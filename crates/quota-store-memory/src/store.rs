@@ -1,0 +1,254 @@
+//! The store.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use parking_lot::Mutex;
+use quota_core::{Answer, ClientId, Credits, DayUsage, Days, Decision, Detail, Instant, Window, quarter_of};
+use quota_service::{
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
+    StoredPlan, UsageStore,
+};
+
+use crate::entries::Place;
+use crate::ledger::Keeping;
+use crate::record::Record;
+
+/// Accounts, ledgers and plans in this process's memory, gone with it.
+///
+/// Clients are spread over shards, each behind a lock that is held for one operation and never across an await. By
+/// default the ledger keeps quarters: memory grows with clients, active quarters of an hour and recent ids, not with
+/// requests.
+pub struct MemoryStore {
+    shards: Box<[Shard]>,
+    hasher: DefaultHashBuilder,
+    keeping: Keeping,
+}
+
+/// Sets up a [`MemoryStore`].
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct MemoryStoreBuilder {
+    shards: usize,
+    keeping: Keeping,
+}
+
+/// On cache lines of its own, so that one shard's lock does not slow another's.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard {
+    /// Boxed: a table is half empty at times.
+    records: Mutex<HashTable<Box<Record>>>,
+}
+
+impl MemoryStore {
+    /// An empty store that keeps quarters.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// An empty store that keeps every entry.
+    #[must_use]
+    pub fn with_entries() -> Self {
+        Self::builder().with_detail(Detail::Entries).build()
+    }
+
+    /// Begins to set up a store.
+    pub fn builder() -> MemoryStoreBuilder {
+        let cores = std::thread::available_parallelism().map_or(4, usize::from);
+        let keeping = Keeping { detail: Detail::Quarters, ids_for: Duration::from_secs(24 * 3_600) };
+        MemoryStoreBuilder { shards: cores.saturating_mul(32), keeping }
+    }
+
+    fn hash(&self, client: &ClientId) -> u64 {
+        self.hasher.hash_one(client.as_str())
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the number of shards is a power of two, and the mask is less by one")]
+    fn shard(&self, hash: u64) -> &Mutex<HashTable<Box<Record>>> {
+        // The table uses the lowest and the highest bits.
+        let number = usize::try_from((hash >> 24) & u64::from(u32::MAX)).unwrap_or_default();
+        &self.shards[number & (self.shards.len() - 1)].records
+    }
+
+    fn read<T>(&self, client: &ClientId, read: impl FnOnce(&Record) -> T) -> Option<T> {
+        let hash = self.hash(client);
+        let records = self.shard(hash).lock();
+        records.find(hash, |record| record.client == *client).map(|record| read(record))
+    }
+
+    fn apply_one(&self, request: &Request) -> Result<Answer, StoreError> {
+        let hash = self.hash(&request.client);
+        let mut records = self.shard(hash).lock();
+        if let Ok(mut found) = records.find_entry(hash, |record| record.client == request.client) {
+            let answer = found.get_mut().apply(request, self.keeping);
+            if found.get().is_blank() {
+                found.remove();
+            }
+            return answer;
+        }
+        let mut record = Box::new(Record::new(request.client.clone()));
+        let answer = record.apply(request, self.keeping);
+        if !record.is_blank() {
+            records.insert_unique(hash, record, |record| self.hash(&record.client));
+        }
+        answer
+    }
+
+    fn prune_shard(&self, shard: &Shard, before: Instant) -> Pruned {
+        let mut pruned = Pruned::default();
+        for record in shard.records.lock().iter_mut() {
+            pruned.entries = pruned.entries.saturating_add(record.ledger.fold(before));
+            pruned.ids = pruned.ids.saturating_add(record.ledger.forget_ids(before, self.keeping));
+        }
+        pruned
+    }
+}
+
+impl MemoryStoreBuilder {
+    /// How much the ledger remembers; [`Detail::Quarters`] by default.
+    pub const fn with_detail(mut self, detail: Detail) -> Self {
+        self.keeping.detail = detail;
+        self
+    }
+
+    /// For how long a ledger with quarters remembers ids, counted from when they were written; 24 hours by default.
+    pub const fn with_ids_for(mut self, duration: Duration) -> Self {
+        self.keeping.ids_for = duration;
+        self
+    }
+
+    /// Into how many shards clients are spread, rounded up to a power of two, at most 65,536; 32 for each core by
+    /// default.
+    pub const fn with_shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
+        self
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn build(self) -> MemoryStore {
+        let shards = self.shards.clamp(1, 65_536).next_power_of_two();
+        MemoryStore {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            hasher: DefaultHashBuilder::default(),
+            keeping: self.keeping,
+        }
+    }
+}
+
+impl UsageStore for MemoryStore {
+    fn dispatch(&self) -> Dispatch {
+        Dispatch::Direct
+    }
+
+    fn detail(&self) -> Detail {
+        self.keeping.detail
+    }
+
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Result<Decision, StoreError>> {
+        let hash = self.hash(charge.client);
+        let mut records = self.shard(hash).lock();
+        let record = records.find_mut(hash, |record| record.client == *charge.client)?;
+        record.charge_now(charge, self.keeping).map(Ok)
+    }
+
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        batch.iter().map(|request| self.apply_one(request)).collect()
+    }
+
+    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        let total = self.read(client, |record| {
+            record.ledger.terms(self.keeping).check_range(range)?;
+            Ok(record.ledger.total(range))
+        });
+        total.unwrap_or(Ok(Credits::ZERO))
+    }
+
+    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        let daily = self.read(client, |record| {
+            record.ledger.terms(self.keeping).check_range(query.range)?;
+            let days = Days::new(query.range, query.zone, query.by);
+            Ok(record.ledger.daily(query.range, days, self.keeping).finish())
+        });
+        daily.unwrap_or(Ok(Vec::new()))
+    }
+
+    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        let after = query.after.as_deref().map(read_cursor).transpose()?;
+        let limit = query.limit.max(1);
+        let page = self.read(client, |record| record.ledger.page(query.range, after, limit.saturating_add(1)));
+        let mut page = page.unwrap_or_default();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|((at, number), _)| format!("{}.{number}", at.millis()));
+        Ok(EntriesPage { entries: page.into_iter().map(|(_, entry)| entry).collect(), next })
+    }
+
+    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        let mut clients = std::collections::BinaryHeap::new();
+        for shard in &self.shards {
+            for record in shard.records.lock().iter() {
+                let client = &record.client;
+                if client.as_str().starts_with(&query.prefix) && query.after.as_ref().is_none_or(|after| client > after)
+                {
+                    clients.push(client.clone());
+                    if clients.len() > query.limit.max(1) {
+                        clients.pop();
+                    }
+                }
+            }
+        }
+        Ok(clients.into_sorted_vec())
+    }
+
+    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        for shard in &self.shards {
+            let one = self.prune_shard(shard, quarter_of(before));
+            pruned.entries = pruned.entries.saturating_add(one.entries);
+            pruned.ids = pruned.ids.saturating_add(one.ids);
+        }
+        Ok(pruned)
+    }
+
+    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        Ok(None)
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PlanStore for MemoryStore {
+    async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        Ok(self.read(client, Record::stored_plan).unwrap_or_default())
+    }
+}
+
+fn read_cursor(text: &str) -> Result<Place, StoreError> {
+    let read = || {
+        let (at, number) = text.split_once('.')?;
+        Some((Instant::from_millis(at.parse().ok()?).ok()?, number.parse().ok()?))
+    };
+    read()
+        .ok_or_else(|| StoreError::NotDone { message: "`after` is not the `next` of a page".to_owned(), source: None })
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("shards", &self.shards.len()).field("keeping", &self.keeping).finish()
+    }
+}
