@@ -30,6 +30,7 @@ pub struct Account {
     /// The sum of all entries, and of all holds that are not forgotten.
     pub(crate) lifetime: Credits,
     pub(crate) plan_version: Option<PlanVersion>,
+    /// None where there are none.
     pub(crate) holds: Option<Box<Holds>>,
     /// First the plan's quotas in its order, then slots of earlier plans, last used first.
     pub(crate) slots: SmallVec<[Slot; 2]>,
@@ -83,7 +84,7 @@ impl Account {
     #[must_use]
     pub fn is_blank(&self) -> bool {
         let unused = self.latest == Instant::MIN && self.newest == Instant::MIN && self.lifetime.is_zero();
-        unused && self.plan_version.is_none() && self.holds.as_ref().is_none_or(|holds| holds.is_empty())
+        unused && self.plan_version.is_none() && self.holds.is_none()
     }
 
     /// The holds that are active at `max(at, latest)`.
@@ -100,7 +101,7 @@ impl Account {
     pub fn charge(&mut self, plan: &Plan, credits: Credits, at: Instant) -> Option<Decision> {
         let now = at.max(self.latest);
         let quotas = plan.quotas();
-        if self.slots.len() < quotas.len() || self.holds.as_ref().is_some_and(|holds| !holds.is_empty()) {
+        if self.slots.len() < quotas.len() || self.holds.is_some() {
             return None;
         }
         let in_place = |(slot, lattice): (&Slot, Lattice)| slot.lattice == lattice && slot.window.contains(now);
@@ -170,7 +171,7 @@ impl Account {
 
     /// Where the quotas of a seated plan stand. Holds that `now` has passed do not count.
     pub(crate) fn evaluate(&self, plan: &Plan, now: Instant) -> Quotas {
-        let holds = self.holds.as_ref().filter(|holds| !holds.is_empty());
+        let holds = self.holds.as_ref();
         let mut quotas = Quotas::with_capacity(plan.quotas().len());
         for (slot, quota) in self.slots.iter().zip(plan.quotas()) {
             let expired = holds.map_or(Credits::ZERO, |holds| holds.expired_in(slot.window, now));
@@ -233,6 +234,7 @@ impl Account {
     }
 
     fn forget_hold(&mut self, hold: &Hold) {
+        self.holds.take_if(|holds| holds.is_empty());
         self.lifetime = self.lifetime.saturating_sub(hold.credits);
         for slot in &mut self.slots {
             slot.remove_hold(hold.at, hold.credits);
