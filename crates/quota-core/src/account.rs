@@ -1,5 +1,7 @@
 //! The cached sums of one client.
 
+use std::num::NonZeroU64;
+
 use smallvec::SmallVec;
 
 use crate::credits::Credits;
@@ -10,10 +12,10 @@ use crate::id::OperationId;
 use crate::instant::Instant;
 use crate::lattice::Lattice;
 use crate::ledger::{Facts, Need, Stop};
-use crate::plan::{Plan, PlanVersion};
+use crate::plan::{Plan, PlanVersion, Quota};
 use crate::quotas::{QuotaStatus, Quotas};
 use crate::refusal::Refusal;
-use crate::slot::Slot;
+use crate::slot::{NOWHERE, Slot};
 use crate::window::Window;
 
 /// Everything a decision about one client needs, save the plan: a slot for each quota with what is used in
@@ -21,7 +23,7 @@ use crate::window::Window;
 ///
 /// All of it but the holds, `latest` and the version is a cache of sums over the ledger. An account changes
 /// through a [`crate::Turn`], or through [`Account::charge`] where nothing has to be looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Account {
     /// The account's time: the greatest `now` of an operation that changed entries or holds forward.
     pub(crate) latest: Instant,
@@ -34,6 +36,24 @@ pub struct Account {
     pub(crate) holds: Option<Box<Holds>>,
     /// First the plan's quotas in its order, then slots of earlier plans, last used first.
     pub(crate) slots: SmallVec<[Slot; 2]>,
+    pub(crate) seated: Seated,
+}
+
+/// Which plan's slots are in place, and while when all of them are in their current window. Says nothing that the
+/// slots do not say; it is quicker to ask.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seated {
+    plan: Option<NonZeroU64>,
+    window: Window,
+}
+
+/// Whether a charge in place was admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was, and is counted.
+    Allowed,
+    /// It was not, and changed nothing.
+    Denied,
 }
 
 impl Default for Account {
@@ -45,9 +65,19 @@ impl Default for Account {
             plan_version: None,
             holds: None,
             slots: SmallVec::new(),
+            seated: Seated { plan: None, window: NOWHERE },
         }
     }
 }
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        let facts = |account: &Self| (account.latest, account.newest, account.lifetime, account.plan_version);
+        facts(self) == facts(other) && self.holds == other.holds && self.slots == other.slots
+    }
+}
+
+impl Eq for Account {}
 
 impl Account {
     /// The greatest number of active holds.
@@ -93,42 +123,55 @@ impl Account {
         self.holds.iter().flat_map(|holds| holds.iter()).filter(move |hold| now < hold.expires)
     }
 
-    /// A charge without an id that needs no look-up and no calendar: every quota of the plan has its slot in
-    /// place and in its current window, and there are no holds. None where that is not so, or where the
-    /// lifetime sum would overflow: a [`crate::Turn`] then answers the same question in general.
+    /// A charge without an id that needs no look-up and no calendar: every quota of the plan has its slot in place and
+    /// in its current window, and there are no holds. None where that is not so, or where the lifetime sum would
+    /// overflow: a [`crate::Turn`] then answers the same question in general.
     ///
-    /// If allowed, the entry to write stands at [`Account::latest`].
-    pub fn charge(&mut self, plan: &Plan, credits: Credits, at: Instant) -> Option<Decision> {
+    /// If allowed, the entry to write stands at [`Account::latest`]. [`Account::decision`] tells the caller.
+    pub fn charge(&mut self, plan: &Plan, credits: Credits, at: Instant) -> Option<Verdict> {
         let now = at.max(self.latest);
         let quotas = plan.quotas();
-        if self.slots.len() < quotas.len() || self.holds.is_some() {
+        let in_place = self.seated.plan == Some(plan.identity()) && self.seated.window.contains(now);
+        if !in_place || self.holds.is_some() {
             return None;
         }
-        let in_place = |(slot, lattice): (&Slot, Lattice)| slot.lattice == lattice && slot.window.contains(now);
-        if !self.slots.iter().zip(quotas).all(|(slot, quota)| in_place((slot, quota.lattice()))) {
-            return None;
+        let (seated, spare) = self.slots.split_at_mut_checked(quotas.len())?;
+        let mut admitted = true;
+        for (slot, quota) in seated.iter().zip(quotas) {
+            // Saturates only above every limit: the sum is not above the lifetime sum, which fits.
+            admitted &= quota.limit().admits(slot.used.saturating_add(credits));
         }
-        let lifetime = self.lifetime.checked_add(credits)?;
-        let admitted = self.slots.iter().zip(quotas).all(|(slot, quota)| {
-            quota.limit().credits().is_none_or(|limit| {
-                // Not above the lifetime sum, which fits.
-                slot.used.saturating_add(credits) <= limit
-            })
-        });
         if !admitted {
-            return Some(Decision::Denied(Denied::new(self.evaluate(plan, now), at, credits)));
+            return Some(Verdict::Denied);
         }
-        self.lifetime = lifetime;
+        self.lifetime = self.lifetime.checked_add(credits)?;
         self.latest = now;
         self.newest = self.newest.max(now);
-        for slot in &mut self.slots {
+        for slot in seated {
+            slot.used = slot.used.saturating_add(credits);
+        }
+        for slot in spare {
             slot.add_entry(now, credits);
         }
-        Some(Decision::Allowed(Allowed::new(self.evaluate(plan, now), at)))
+        Some(Verdict::Allowed)
+    }
+
+    /// What a charge in place answers: the verdict with the state of the quotas after it. Apart from
+    /// [`Account::charge`], so that it can be built where the caller wants it: it is large next to the work.
+    pub fn decision(&self, verdict: Verdict, plan: &Plan, credits: Credits, at: Instant) -> Decision {
+        let quotas = self.evaluate(plan, at.max(self.latest));
+        match verdict {
+            Verdict::Allowed => Decision::Allowed(Allowed::new(quotas, at)),
+            Verdict::Denied => Decision::Denied(Denied::new(quotas, at, credits)),
+        }
     }
 
     /// Puts a slot in its current window in place for each quota of the plan. Changes caches only.
     pub(crate) fn seat(&mut self, plan: &Plan, now: Instant, facts: &Facts) -> Result<(), Stop> {
+        if self.seated.plan == Some(plan.identity()) && self.seated.window.contains(now) {
+            return Ok(());
+        }
+        self.seated.plan = None;
         let mut needs = Vec::new();
         for (place, quota) in plan.quotas().iter().enumerate() {
             let slot = self.take_place(place, quota.lattice());
@@ -150,7 +193,13 @@ impl Account {
             }
         }
         self.slots.truncate(plan.quotas().len().saturating_add(Self::SPARE_SLOTS));
-        if needs.is_empty() { Ok(()) } else { Err(Stop::Needs(needs)) }
+        if !needs.is_empty() {
+            return Err(Stop::Needs(needs));
+        }
+        let windows = self.slots.iter().zip(plan.quotas()).map(|(slot, _)| slot.window);
+        let window = windows.fold(Window::EVER, Window::intersection);
+        self.seated = Seated { plan: Some(plan.identity()), window };
+        Ok(())
     }
 
     /// Moves the lattice's slot to its place; makes one that knows nothing where there is none.
@@ -171,14 +220,18 @@ impl Account {
 
     /// Where the quotas of a seated plan stand. Holds that `now` has passed do not count.
     pub(crate) fn evaluate(&self, plan: &Plan, now: Instant) -> Quotas {
-        let holds = self.holds.as_ref();
-        let mut quotas = Quotas::with_capacity(plan.quotas().len());
-        for (slot, quota) in self.slots.iter().zip(plan.quotas()) {
-            let expired = holds.map_or(Credits::ZERO, |holds| holds.expired_in(slot.window, now));
-            let held = slot.held.saturating_sub(expired);
-            quotas.push(QuotaStatus::new(quota.period(), quota.limit(), slot.used, held, slot.window));
-        }
-        quotas
+        let state = |(slot, quota): (&Slot, &Quota), held| {
+            QuotaStatus::new(quota.period(), quota.limit(), slot.used, held, slot.window)
+        };
+        let Some(holds) = &self.holds else {
+            // The plan that most clients have is built in place.
+            if let ([day, month, ..], [one, other]) = (self.slots.as_slice(), plan.quotas()) {
+                return Quotas::pair(state((day, one), day.held), state((month, other), month.held));
+            }
+            return self.slots.iter().zip(plan.quotas()).map(|seat| state(seat, seat.0.held)).collect();
+        };
+        let unexpired = |slot: &Slot| slot.held.saturating_sub(holds.expired_in(slot.window, now));
+        self.slots.iter().zip(plan.quotas()).map(|seat| state(seat, unexpired(seat.0))).collect()
     }
 
     /// The lifetime sum without the holds that `now` has passed.

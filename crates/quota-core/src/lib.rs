@@ -23,7 +23,7 @@ mod window;
 #[cfg(feature = "serde")]
 mod wire;
 
-pub use crate::account::Account;
+pub use crate::account::{Account, Verdict};
 pub use crate::credits::{Balance, Credits, CreditsError};
 pub use crate::days::{DayUsage, Days, GroupBy, QuarterSum};
 pub use crate::decision::{Allowed, Decision, Denied, Status};

@@ -115,6 +115,15 @@ impl Period {
         Self { unit, every: NonZeroU32::MIN }
     }
 
+    pub(crate) const fn parts(self) -> (Unit, NonZeroU32) {
+        (self.unit, self.every)
+    }
+
+    /// The period that had these parts.
+    pub(crate) const fn of_parts(unit: Unit, every: NonZeroU32) -> Self {
+        Self { unit, every }
+    }
+
     /// Every `every` units.
     ///
     /// # Errors

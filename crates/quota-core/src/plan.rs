@@ -1,6 +1,9 @@
 //! Quotas and the plans they make up.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use thiserror::Error;
 
@@ -37,14 +40,16 @@ pub struct Quota {
 /// assert!(Plan::new([day, day]).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     quotas: Box<[Quota]>,
+    /// No other plan in this process has it, but its clones: an account tells by it that its slots are in place.
+    identity: NonZeroU64,
 }
 
 /// Names one state of a client's plan in a store that keeps plans: a random number, new with every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PlanVersion(std::num::NonZeroU64);
+pub struct PlanVersion(NonZeroU64);
 
 /// Why quotas make no plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -71,6 +76,17 @@ impl Limit {
         match self {
             Self::Finite(credits) => Some(credits),
             Self::Unlimited => None,
+        }
+    }
+}
+
+impl Limit {
+    /// Whether a window in which `sum` is taken stays within it.
+    #[must_use]
+    pub fn admits(self, sum: Credits) -> bool {
+        match self {
+            Self::Finite(limit) => sum <= limit,
+            Self::Unlimited => true,
         }
     }
 }
@@ -126,7 +142,17 @@ impl Plan {
                 return Err(PlanError::DuplicatePeriod { period: one.period() });
             }
         }
-        Ok(Self { quotas: quotas.into() })
+        Ok(Self::of(quotas.into()))
+    }
+
+    fn of(quotas: Box<[Quota]>) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(1);
+        let identity = NonZeroU64::new(MADE.fetch_add(1, Ordering::Relaxed)).unwrap_or(NonZeroU64::MAX);
+        Self { quotas, identity }
+    }
+
+    pub(crate) const fn identity(&self) -> NonZeroU64 {
+        self.identity
     }
 
     /// The quotas, short to long.
@@ -136,16 +162,36 @@ impl Plan {
     }
 }
 
+impl Default for Plan {
+    fn default() -> Self {
+        Self::of(Box::default())
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        self.quotas == other.quotas
+    }
+}
+
+impl Eq for Plan {}
+
+impl Hash for Plan {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.quotas.hash(state);
+    }
+}
+
 impl PlanVersion {
     /// The version of this number.
     #[must_use]
-    pub const fn new(number: std::num::NonZeroU64) -> Self {
+    pub const fn new(number: NonZeroU64) -> Self {
         Self(number)
     }
 
     /// The number.
     #[must_use]
-    pub const fn number(self) -> std::num::NonZeroU64 {
+    pub const fn number(self) -> NonZeroU64 {
         self.0
     }
 }

@@ -110,13 +110,9 @@ impl QuotaStatus {
 }
 
 impl Quotas {
-    /// Room for so many.
-    pub(crate) fn with_capacity(count: usize) -> Self {
-        Self(SmallVec::with_capacity(count))
-    }
-
-    pub(crate) fn push(&mut self, status: QuotaStatus) {
-        self.0.push(status);
+    /// Two quotas, the shorter first.
+    pub(crate) fn pair(shorter: QuotaStatus, longer: QuotaStatus) -> Self {
+        Self(SmallVec::from_buf([shorter, longer]))
     }
 
     /// The quotas, short to long.

@@ -16,7 +16,7 @@ pub(crate) struct Slot {
 }
 
 /// Holds no instant, so it never answers.
-const NOWHERE: Window = Window::empty_at(Instant::MIN);
+pub(crate) const NOWHERE: Window = Window::empty_at(Instant::MIN);
 
 impl Slot {
     /// A slot that knows nothing yet.

@@ -393,7 +393,8 @@ proptest! {
             let Some(plan) = store.plan.clone() else { continue };
             let mut quick = store.account.clone();
             let charge = Operation::Charge { credits: *credits, id: EntryId::Absent, label: None };
-            let Some(decision) = quick.charge(&plan, *credits, *at) else { continue };
+            let Some(verdict) = quick.charge(&plan, *credits, *at) else { continue };
+            let decision = quick.decision(verdict, &plan, *credits, *at);
             let general = store.run(&charge, *at);
             prop_assert_eq!(general, Ok(Answer::Decision(decision.clone())));
             prop_assert_eq!(&quick, &store.account);

@@ -22,7 +22,7 @@ pub struct AnyStore(Arc<dyn DynStore>);
 trait DynStore: Send + Sync + 'static {
     fn dispatch(&self) -> Dispatch;
     fn detail(&self) -> Detail;
-    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Result<Decision, StoreError>>;
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>>;
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError>;
     async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError>;
@@ -44,7 +44,7 @@ impl<S: UsageStore + PlanStore> DynStore for S {
         UsageStore::detail(self)
     }
 
-    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Result<Decision, StoreError>> {
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         UsageStore::charge_now(self, charge)
     }
 
@@ -101,7 +101,7 @@ impl UsageStore for AnyStore {
         self.0.detail()
     }
 
-    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Result<Decision, StoreError>> {
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         self.0.charge_now(charge)
     }
 

@@ -21,12 +21,7 @@ pub trait DynService: Send + Sync + 'static {
     async fn charge(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError>;
     /// As [`DynService::charge`] for a plain cost, where the store decides without waiting; none where it does not, and
     /// then nothing happened.
-    fn charge_now(
-        &self,
-        client: &ClientId,
-        cost: Credits,
-        label: Option<&Label>,
-    ) -> Option<Result<Decision, ServiceError>>;
+    fn charge_now(&self, client: &ClientId, cost: Credits, label: Option<&Label>) -> Option<Decision>;
     /// As [`QuotaService::void`].
     ///
     /// # Errors
@@ -60,13 +55,8 @@ impl<S: UsageStore> DynService for QuotaService<S> {
         self.charge_with(client, charge).await
     }
 
-    fn charge_now(
-        &self,
-        client: &ClientId,
-        cost: Credits,
-        label: Option<&Label>,
-    ) -> Option<Result<Decision, ServiceError>> {
-        self.inner.charge_at_once(client, cost, label)
+    fn charge_now(&self, client: &ClientId, cost: Credits, label: Option<&Label>) -> Option<Decision> {
+        self.inner.charge_now(client, cost, label)
     }
 
     async fn void(&self, client: &ClientId, id: &OperationId) -> Result<bool, ServiceError> {

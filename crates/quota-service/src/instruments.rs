@@ -45,12 +45,18 @@ impl Instruments {
 
     pub(crate) fn charged(&self, answer: &Result<Decision, ServiceError>) {
         match answer {
-            Ok(Decision::Allowed(allowed)) if allowed.replayed() => self.replayed.increment(1),
-            Ok(Decision::Allowed(_)) => self.allowed.increment(1),
-            Ok(Decision::Denied(_)) => self.denied.increment(1),
-            Ok(Decision::Unchecked) => self.unchecked.increment(1),
+            Ok(decision) => self.decided(decision),
             Err(ServiceError::Refused(_)) => self.refused.increment(1),
             Err(_) => self.failed.increment(1),
+        }
+    }
+
+    pub(crate) fn decided(&self, decision: &Decision) {
+        match decision {
+            Decision::Allowed(allowed) if allowed.replayed() => self.replayed.increment(1),
+            Decision::Allowed(_) => self.allowed.increment(1),
+            Decision::Denied(_) => self.denied.increment(1),
+            Decision::Unchecked => self.unchecked.increment(1),
         }
     }
 

@@ -59,8 +59,8 @@ impl<S: UsageStore> QuotaService<S> {
     /// [`ServiceError`] where it could not be told; a denial is [`Decision::Denied`].
     pub async fn charge(&self, client: &ClientId, cost: Credits) -> Result<Decision, ServiceError> {
         let inner = &*self.inner;
-        if let Some(answer) = inner.charge_at_once(client, cost, None) {
-            return answer;
+        if let Some(decision) = inner.charge_now(client, cost, None) {
+            return Ok(decision);
         }
         // Boxed, so that the way taken most often is a small future.
         Box::pin(inner.charge(client, Charge::new(cost))).await
@@ -74,9 +74,9 @@ impl<S: UsageStore> QuotaService<S> {
         let inner = &*self.inner;
         if charge.id.is_none()
             && charge.at.is_none()
-            && let Some(answer) = inner.charge_at_once(client, charge.credits, charge.label.as_ref())
+            && let Some(decision) = inner.charge_now(client, charge.credits, charge.label.as_ref())
         {
-            return answer;
+            return Ok(decision);
         }
         Box::pin(inner.charge(client, charge)).await
     }
@@ -178,27 +178,19 @@ impl<S: UsageStore> QuotaService<S> {
 }
 
 impl<S: UsageStore> Inner<S> {
-    /// Decides without waiting, if the store has all that it takes.
-    pub(crate) fn charge_at_once(
-        &self,
-        client: &ClientId,
-        credits: Credits,
-        label: Option<&Label>,
-    ) -> Option<Result<Decision, ServiceError>> {
-        if self.shut_down.load(Ordering::Relaxed) {
-            return Some(Err(ServiceError::ShutDown));
+    /// Decides without waiting, if the store has all that it takes and nothing is out of the ordinary. The answer is
+    /// handed through as it is: each copy of it would cost as much as the decision.
+    #[inline]
+    pub(crate) fn charge_now(&self, client: &ClientId, credits: Credits, label: Option<&Label>) -> Option<Decision> {
+        if self.reference.is_some() || self.shut_down.load(Ordering::Relaxed) {
+            return None;
         }
-        let at = match self.instant(None) {
-            Ok(at) => at,
-            Err(error) => return Some(Err(error)),
-        };
-        let charge = PlainCharge { client, credits, label, at, plans: self.plans.now() };
-        let answer = match self.store.charge_now(&charge)? {
-            Ok(decision) => Ok(decision),
-            Err(error) => self.open(Err(failed(error, None))),
-        };
-        self.instruments.charged(&answer);
-        Some(answer)
+        let charge = PlainCharge { client, credits, label, at: self.clock.now(), plans: self.plans.now() };
+        let decision = self.store.charge_now(&charge);
+        if let Some(decision) = &decision {
+            self.instruments.decided(decision);
+        }
+        decision
     }
 
     async fn charge(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
@@ -268,6 +260,9 @@ impl<S: UsageStore> Inner<S> {
     /// The instant of an operation, unless it is too far ahead of the server's time.
     pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
         let own = self.clock.now();
+        if given.is_none() && self.reference.is_none() {
+            return Ok(own);
+        }
         let at = given.unwrap_or(own);
         let server = self.reference.as_ref().map_or(own, Clock::now);
         if at > server && at.since(server) > self.max_ahead {

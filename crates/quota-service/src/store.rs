@@ -43,7 +43,7 @@ pub trait UsageStore: Send + Sync + 'static {
     /// Answers a plain charge at once, if the store can do so without waiting: it holds the account in memory and
     /// has the plan at hand that `plans` asks for. None means: go through [`UsageStore::apply`]; nothing happened.
     /// Stores that do I/O return None.
-    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Result<Decision, StoreError>>;
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
 
     /// Applies a batch. The answers stand in the order of the requests, one for each.
     fn apply(&self, batch: Vec<Request>) -> impl Future<Output = Vec<Result<Answer, StoreError>>> + Send;

@@ -66,27 +66,33 @@ impl Ledger {
     }
 
     /// Adds an entry that nothing more is kept of than its sum.
+    #[inline]
     fn add_sum(&mut self, at: Instant, credits: Credits, label: Option<&Label>) {
         let label = label.map_or(0, |label| self.label_number(label));
-        let key = (quarter_number(at), label);
+        let number = quarter_number(at);
         let quarter = match self.quarters.last_mut() {
-            Some(last) if (last.number, last.label) == key => last,
-            _ => {
-                let place = self.quarters.partition_point(|quarter| (quarter.number, quarter.label) < key);
-                if self.quarters.get(place).is_none_or(|quarter| (quarter.number, quarter.label) != key) {
-                    let (number, label) = key;
-                    self.quarters.insert(place, Quarter { number, label, entries: 0, credits: Credits::ZERO });
-                }
-                #[expect(clippy::indexing_slicing, reason = "found there, or inserted there")]
-                &mut self.quarters[place]
-            }
+            Some(last) if last.number == number && last.label == label => last,
+            _ => self.quarter_mut(number, label),
         };
         quarter.entries = quarter.entries.saturating_add(1);
         // Cannot overflow: the lifetime sum bounds it.
         quarter.credits = quarter.credits.saturating_add(credits);
     }
 
+    /// The quarter's sum; made where there is none.
+    #[cold]
+    fn quarter_mut(&mut self, number: u32, label: u32) -> &mut Quarter {
+        let key = (number, label);
+        let place = self.quarters.partition_point(|quarter| (quarter.number, quarter.label) < key);
+        if self.quarters.get(place).is_none_or(|quarter| (quarter.number, quarter.label) != key) {
+            self.quarters.insert(place, Quarter { number, label, entries: 0, credits: Credits::ZERO });
+        }
+        #[expect(clippy::indexing_slicing, reason = "found there, or inserted there")]
+        &mut self.quarters[place]
+    }
+
     /// Adds an entry without an id.
+    #[inline]
     pub(crate) fn post(&mut self, at: Instant, credits: Credits, label: Option<&Label>, keeping: Keeping) {
         self.add_sum(at, credits, label);
         if keeping.detail == Detail::Entries {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quota_core::{Account, Answer, Asked, ClientId, Decision, Instant, Plan, PlanWrite, Stop, Turn, Writes};
+use quota_core::{Account, Answer, Asked, ClientId, Decision, Instant, Plan, PlanWrite, Stop, Turn, Verdict, Writes};
 use quota_service::{PlainCharge, PlanStamp, PlanView, PlansNow, Request, StoreError, StoredPlan};
 
 use crate::ledger::{Keeping, Ledger};
@@ -12,49 +12,47 @@ use crate::ledger::{Keeping, Ledger};
 pub(crate) struct Record {
     pub(crate) client: ClientId,
     account: Account,
-    /// Set through the store.
-    stored: Option<Arc<Plan>>,
-    /// Came with a request, from a source of the service's.
-    given: Option<Arc<Plan>>,
+    /// Set through the store, if the account carries a version; else it came with a request, from a source of the
+    /// service's, and is good as long as `stamp` says.
+    plan: Option<Arc<Plan>>,
     stamp: PlanStamp,
     pub(crate) ledger: Ledger,
 }
 
+/// Of a plan that did not come from a source.
+const NEVER_FRESH: PlanStamp = PlanStamp { generation: 0, fresh_until: Instant::MIN };
+
 impl Record {
     pub(crate) fn new(client: ClientId) -> Self {
-        Self {
-            client,
-            account: Account::new(),
-            stored: None,
-            given: None,
-            stamp: PlanStamp { generation: 0, fresh_until: Instant::MIN },
-            ledger: Ledger::default(),
-        }
+        Self { client, account: Account::new(), plan: None, stamp: NEVER_FRESH, ledger: Ledger::default() }
     }
 
     /// Whether the client is as good as unknown.
     pub(crate) fn is_blank(&self) -> bool {
-        self.account.is_blank() && self.stored.is_none()
+        self.account.is_blank()
     }
 
     pub(crate) fn stored_plan(&self) -> StoredPlan {
-        StoredPlan { plan: self.stored.clone(), version: self.account.plan_version() }
+        match self.account.plan_version() {
+            Some(version) => StoredPlan { plan: self.plan.clone(), version: Some(version) },
+            None => StoredPlan::default(),
+        }
     }
 
     /// Charges without a look-up, if plan and windows are at hand.
     pub(crate) fn charge_now(&mut self, charge: &PlainCharge<'_>, keeping: Keeping) -> Option<Decision> {
-        let plan = match charge.plans {
-            PlansNow::Stored => self.stored.as_deref()?,
+        let at_hand = match charge.plans {
+            PlansNow::Stored => self.account.plan_version().is_some(),
             PlansNow::Source { generation } => {
-                let fresh = self.stamp.generation == generation && charge.at < self.stamp.fresh_until;
-                self.given.as_deref().filter(|_| fresh)?
+                self.stamp.generation == generation && charge.at < self.stamp.fresh_until
             }
         };
-        let decision = self.account.charge(plan, charge.credits, charge.at)?;
-        if decision.is_allowed() {
+        let plan = self.plan.as_deref().filter(|_| at_hand)?;
+        let verdict = self.account.charge(plan, charge.credits, charge.at)?;
+        if verdict == Verdict::Allowed {
             self.ledger.post(self.account.latest(), charge.credits, charge.label, keeping);
         }
-        Some(decision)
+        Some(self.account.decision(verdict, plan, charge.credits, charge.at))
     }
 
     /// Runs one operation; nothing is written where it is refused or denied.
@@ -94,16 +92,20 @@ impl Record {
             self.ledger.add(entry, at, keeping);
         }
         match writes.plan {
-            Some(PlanWrite::Set(plan, _)) => self.stored = Some(plan),
-            Some(PlanWrite::Remove) => self.stored = None,
+            Some(PlanWrite::Set(plan, _)) => {
+                self.plan = Some(plan);
+                self.stamp = NEVER_FRESH;
+            }
+            Some(PlanWrite::Remove) => self.plan = None,
             None => {}
         }
     }
 
-    /// Keeps a plan that may be used again without asking.
+    /// Keeps a plan that may be used again without asking. A stored one is never overwritten: where a service brings its
+    /// own plans to a store that has some, those clients take the longer way.
     fn keep(&mut self, view: &PlanView, at: Instant) {
-        if at < view.stamp.fresh_until {
-            self.given.clone_from(&view.plan);
+        if at < view.stamp.fresh_until && self.account.plan_version().is_none() {
+            self.plan.clone_from(&view.plan);
             self.stamp = view.stamp;
         }
     }

@@ -150,11 +150,11 @@ impl UsageStore for MemoryStore {
         self.keeping.detail
     }
 
-    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Result<Decision, StoreError>> {
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         let hash = self.hash(charge.client);
         let mut records = self.shard(hash).lock();
         let record = records.find_mut(hash, |record| record.client == *charge.client)?;
-        record.charge_now(charge, self.keeping).map(Ok)
+        record.charge_now(charge, self.keeping)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
