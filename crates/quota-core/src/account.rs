@@ -29,8 +29,8 @@ pub struct Account {
     pub(crate) latest: Instant,
     /// No entry or hold, backfilled ones included, is later than this.
     pub(crate) newest: Instant,
-    /// The sum of all entries, and of all holds that are not forgotten.
-    pub(crate) lifetime: Credits,
+    /// The sum of all entries. With the active holds it makes the lifetime sum.
+    pub(crate) recorded: Credits,
     pub(crate) plan_version: Option<PlanVersion>,
     /// None where there are none.
     pub(crate) holds: Option<Box<Holds>>,
@@ -61,7 +61,7 @@ impl Default for Account {
         Self {
             latest: Instant::MIN,
             newest: Instant::MIN,
-            lifetime: Credits::ZERO,
+            recorded: Credits::ZERO,
             plan_version: None,
             holds: None,
             slots: SmallVec::new(),
@@ -72,7 +72,7 @@ impl Default for Account {
 
 impl PartialEq for Account {
     fn eq(&self, other: &Self) -> bool {
-        let facts = |account: &Self| (account.latest, account.newest, account.lifetime, account.plan_version);
+        let facts = |account: &Self| (account.latest, account.newest, account.recorded, account.plan_version);
         facts(self) == facts(other) && self.holds == other.holds && self.slots == other.slots
     }
 }
@@ -98,10 +98,10 @@ impl Account {
         self.latest
     }
 
-    /// The sum of all entries and of the holds that are not forgotten.
+    /// The sum of all entries.
     #[must_use]
-    pub const fn lifetime(&self) -> Credits {
-        self.lifetime
+    pub const fn recorded(&self) -> Credits {
+        self.recorded
     }
 
     /// The version of the plan that was last set through the store; none if there is none.
@@ -113,7 +113,7 @@ impl Account {
     /// Whether it says nothing: no entry or hold was ever made, and no plan is stored. A store keeps no row for it.
     #[must_use]
     pub fn is_blank(&self) -> bool {
-        let unused = self.latest == Instant::MIN && self.newest == Instant::MIN && self.lifetime.is_zero();
+        let unused = self.latest == Instant::MIN && self.newest == Instant::MIN && self.recorded.is_zero();
         unused && self.plan_version.is_none() && self.holds.is_none()
     }
 
@@ -144,7 +144,8 @@ impl Account {
         if !admitted {
             return Some(Verdict::Denied);
         }
-        self.lifetime = self.lifetime.checked_add(credits)?;
+        // There are no holds, so this is the lifetime sum.
+        self.recorded = self.recorded.checked_add(credits)?;
         self.latest = now;
         self.newest = self.newest.max(now);
         for slot in seated {
@@ -234,10 +235,11 @@ impl Account {
         self.slots.iter().zip(plan.quotas()).map(|seat| state(seat, unexpired(seat.0))).collect()
     }
 
-    /// The lifetime sum without the holds that `now` has passed.
-    pub(crate) fn lifetime_at(&self, now: Instant) -> Credits {
-        let expired = self.holds.iter().flat_map(|holds| holds.expired(now));
-        expired.fold(self.lifetime, |sum, hold| sum.saturating_sub(hold.credits))
+    /// Refuses what would raise the lifetime sum beyond its bound, once `ended` credits of active holds are gone.
+    pub(crate) fn check_lifetime(&self, now: Instant, ended: Credits, added: i128) -> Result<(), Refusal> {
+        let held = self.holds.as_ref().map_or(0, |holds| holds.sum_active(now));
+        let lifetime = i128::from(self.recorded.micros()) + held - i128::from(ended.micros()) + added;
+        if lifetime > i128::from(Credits::MAX.micros()) { Err(Refusal::Overflow) } else { Ok(()) }
     }
 
     pub(crate) fn active_hold(&self, id: &OperationId, now: Instant) -> Option<&Hold> {
@@ -257,7 +259,7 @@ impl Account {
     }
 
     pub(crate) fn add_entry(&mut self, entry: &Entry) {
-        self.lifetime = self.lifetime.saturating_add(entry.credits);
+        self.recorded = self.recorded.saturating_add(entry.credits);
         self.newest = self.newest.max(entry.at);
         for slot in &mut self.slots {
             slot.add_entry(entry.at, entry.credits);
@@ -265,14 +267,13 @@ impl Account {
     }
 
     pub(crate) fn remove_entry(&mut self, entry: &Entry) {
-        self.lifetime = self.lifetime.saturating_sub(entry.credits);
+        self.recorded = self.recorded.saturating_sub(entry.credits);
         for slot in &mut self.slots {
             slot.remove_entry(entry.at, entry.credits);
         }
     }
 
     pub(crate) fn add_hold(&mut self, hold: Hold) {
-        self.lifetime = self.lifetime.saturating_add(hold.credits);
         self.newest = self.newest.max(hold.at);
         for slot in &mut self.slots {
             slot.add_hold(hold.at, hold.credits);
@@ -288,7 +289,6 @@ impl Account {
 
     fn forget_hold(&mut self, hold: &Hold) {
         self.holds.take_if(|holds| holds.is_empty());
-        self.lifetime = self.lifetime.saturating_sub(hold.credits);
         for slot in &mut self.slots {
             slot.remove_hold(hold.at, hold.credits);
         }
@@ -307,10 +307,10 @@ impl Account {
         if needs.is_empty() { Ok(sums) } else { Err(needs) }
     }
 
-    /// Takes a deleted sum out of the lifetime sum and sets what remains in the slots. Sums over whole
+    /// Takes a deleted sum out of the sum of all entries and sets what remains in the slots. Sums over whole
     /// quarters may say more than was used, but a deletion never raises a counter.
     pub(crate) fn remove_range(&mut self, deleted: Credits, sums: &[(Window, Credits)]) {
-        self.lifetime = self.lifetime.saturating_sub(deleted);
+        self.recorded = self.recorded.saturating_sub(deleted);
         for slot in &mut self.slots {
             if let Some((_, sum)) = sums.iter().find(|(window, _)| *window == slot.window) {
                 slot.used = slot.used.min(*sum);

@@ -48,7 +48,7 @@ struct Document {
     tzdb: String,
     latest: i64,
     newest: i64,
-    lifetime: i64,
+    recorded: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     plan: Option<std::num::NonZeroU64>,
     slots: Vec<SlotDocument>,
@@ -80,7 +80,7 @@ impl Account {
             tzdb: IANA_TZDB_VERSION.to_owned(),
             latest: self.latest.millis(),
             newest: self.newest.millis(),
-            lifetime: self.lifetime.micros(),
+            recorded: self.recorded.micros(),
             plan: self.plan_version.map(PlanVersion::number),
             slots: self.slots.iter().map(SlotDocument::from).collect(),
             holds,
@@ -104,7 +104,7 @@ impl Account {
         let mut account = Self {
             latest: instant(document.latest)?,
             newest: instant(document.newest)?,
-            lifetime: credits(document.lifetime)?,
+            recorded: credits(document.recorded)?,
             plan_version: document.plan.map(PlanVersion::new),
             ..Self::default()
         };
@@ -120,7 +120,7 @@ impl Account {
         Ok(account)
     }
 
-    /// Puts a hold back that the lifetime sum counts already.
+    /// Puts a hold back into the slots that hold it.
     fn restore_hold(&mut self, hold: Hold) {
         for slot in &mut self.slots {
             slot.add_hold(hold.at, hold.credits);

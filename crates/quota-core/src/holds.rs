@@ -13,6 +13,8 @@ use crate::window::Window;
 pub(crate) struct Holds {
     by_id: BTreeMap<OperationId, Hold>,
     by_expiry: BTreeSet<(Instant, OperationId)>,
+    /// The sum of all, in millionths.
+    total: i128,
 }
 
 impl Holds {
@@ -27,6 +29,12 @@ impl Holds {
     /// The hold with this id, if it is active at `now`.
     pub(crate) fn active(&self, id: &OperationId, now: Instant) -> Option<&Hold> {
         self.by_id.get(id).filter(|hold| now < hold.expires)
+    }
+
+    /// In millionths; 128 bits, since holds that have expired may stand beside entries that took their place.
+    pub(crate) fn sum_active(&self, now: Instant) -> i128 {
+        let sum = |sum: i128, hold: &Hold| sum + i128::from(hold.credits.micros());
+        self.total - self.expired(now).fold(0, sum)
     }
 
     pub(crate) fn count_active(&self, now: Instant) -> usize {
@@ -50,12 +58,14 @@ impl Holds {
     pub(crate) fn insert(&mut self, hold: Hold) {
         self.remove(&hold.id.clone());
         self.by_expiry.insert((hold.expires, hold.id.clone()));
+        self.total += i128::from(hold.credits.micros());
         self.by_id.insert(hold.id.clone(), hold);
     }
 
     pub(crate) fn remove(&mut self, id: &OperationId) -> Option<Hold> {
         let hold = self.by_id.remove(id)?;
         self.by_expiry.remove(&(hold.expires, hold.id.clone()));
+        self.total -= i128::from(hold.credits.micros());
         Some(hold)
     }
 
@@ -65,8 +75,8 @@ impl Holds {
         if *expires > now {
             return None;
         }
-        let (_, id) = self.by_expiry.pop_first()?;
-        self.by_id.remove(&id)
+        let (_, id) = self.by_expiry.first()?.clone();
+        self.remove(&id)
     }
 }
 

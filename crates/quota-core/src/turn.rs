@@ -1,31 +1,16 @@
 //! Operations on one account, one after the other.
 
-use std::time::Duration;
-
 use crate::account::Account;
 use crate::credits::Credits;
 use crate::decision::{Allowed, Decision, Denied, Status};
-use crate::entry::{Entry, Hold, PastEntry, Ttl};
+use crate::entry::{Entry, Hold, Ttl};
 use crate::id::{Label, OperationId};
 use crate::instant::Instant;
-use crate::ledger::{Detail, Fact, Facts, Need, PlanWrite, Removal, Stop, Writes, is_quarter};
-use crate::operation::{Answer, Backfilled, EntryId, Operation};
+use crate::ledger::{Fact, Facts, Need, Stop, Writes};
+use crate::operation::{Answer, EntryId, Operation};
 use crate::plan::{Plan, PlanVersion};
 use crate::refusal::Refusal;
-use crate::window::Window;
-
-/// What a store's ledger can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    /// How much it remembers.
-    pub detail: Detail,
-    /// Entries before this instant are only in their quarters' sums (pruned); [`Instant::MIN`] where none are.
-    pub folded_until: Instant,
-    /// How many more ids it can remember for this client; [`usize::MAX`] where ids are unbounded.
-    pub room_for_ids: usize,
-    /// How long it keeps sums; none is for ever.
-    pub retention: Option<Duration>,
-}
+use crate::terms::Terms;
 
 /// Whose plan an operation is decided by, and when.
 #[derive(Clone, Copy, Debug)]
@@ -67,10 +52,10 @@ pub enum PlanCheck {
 /// ```
 #[derive(Debug)]
 pub struct Turn<'a> {
-    account: &'a mut Account,
-    terms: Terms,
-    facts: Facts,
-    writes: Writes,
+    pub(crate) account: &'a mut Account,
+    pub(crate) terms: Terms,
+    pub(crate) facts: Facts,
+    pub(crate) writes: Writes,
 }
 
 /// What charge, record and hold share.
@@ -84,32 +69,6 @@ struct Cost<'a> {
 enum Seen {
     New,
     Replay,
-}
-
-impl Terms {
-    /// Every entry is kept, for ever.
-    pub const ENTRIES: Self =
-        Self { detail: Detail::Entries, folded_until: Instant::MIN, room_for_ids: usize::MAX, retention: None };
-
-    /// Whether a bound of a range can be told from the sums and entries that are kept.
-    ///
-    /// # Errors
-    /// [`Refusal::RangeNotAligned`]
-    pub fn check_range(&self, range: Window) -> Result<(), Refusal> {
-        let folded = |at: Instant| self.detail == Detail::Quarters || at < self.folded_until;
-        match [range.start(), range.end()].into_iter().find(|at| folded(*at) && !is_quarter(*at) && *at != Instant::MAX)
-        {
-            Some(at) => Err(Refusal::RangeNotAligned { at }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_room(&self, count: usize) -> Result<(), Stop> {
-        if self.detail == Detail::Quarters && self.room_for_ids < count {
-            return Err(Stop::Refused(Refusal::TooManyIds));
-        }
-        Ok(())
-    }
 }
 
 impl From<Refusal> for Stop {
@@ -193,18 +152,9 @@ impl<'a> Turn<'a> {
             Operation::Backfill { entries, not_after } => {
                 self.backfill(entries, *not_after, now).map(Answer::Backfilled)
             }
-            Operation::SetPlan { plan, version } => {
-                let status = self.check_plan(plan, asked.at, now)?;
-                self.account.plan_version = Some(*version);
-                self.writes.plan = Some(PlanWrite::Set(plan.clone(), *version));
-                self.writes.account = true;
-                Ok(Answer::Status(status))
-            }
+            Operation::SetPlan { plan, version } => self.set_plan(plan, *version, asked.at, now).map(Answer::Status),
             Operation::RemovePlan => {
-                if self.account.plan_version.take().is_some() {
-                    self.writes.plan = Some(PlanWrite::Remove);
-                    self.writes.account = true;
-                }
+                self.remove_plan();
                 Ok(Answer::PlanRemoved)
             }
         }
@@ -253,7 +203,7 @@ impl<'a> Turn<'a> {
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
         }
-        self.account.lifetime_at(now).checked_add(cost.credits).ok_or(Refusal::Overflow)?;
+        self.account.check_lifetime(now, Credits::ZERO, cost.credits.micros().into())?;
         if self.account.count_active_holds(now) >= Account::MAX_HOLDS {
             return Err(Refusal::TooManyHolds.into());
         }
@@ -292,8 +242,7 @@ impl<'a> Turn<'a> {
             return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
         };
         self.seat_if(plan, now)?;
-        let others = self.account.lifetime_at(now).saturating_sub(hold.credits);
-        others.checked_add(credits).ok_or(Refusal::Overflow)?;
+        self.account.check_lifetime(now, hold.credits, credits.micros().into())?;
         self.account.advance(now);
         self.account.remove_hold(id);
         self.write_entry(Entry { id: Some(hold.id), at: hold.at, credits, label: hold.label });
@@ -312,97 +261,10 @@ impl<'a> Turn<'a> {
         Ok(self.allowed(plan, asked.at, now))
     }
 
-    fn void(&mut self, id: &OperationId) -> Result<bool, Stop> {
-        let Some(entry) = self.facts.entry(id)?.cloned() else { return Ok(false) };
-        self.account.remove_entry(&entry);
-        self.writes.account = true;
-        self.writes.removal = Some(Removal::Entry(entry));
-        Ok(true)
-    }
-
     fn status(&mut self, asked: Asked<'_>, now: Instant) -> Result<Status, Stop> {
         let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
         self.account.seat(plan, now, &self.facts)?;
         Ok(Status::new(self.account.evaluate(plan, now), asked.at))
-    }
-
-    fn delete(&mut self, range: Window) -> Result<u64, Stop> {
-        self.terms.check_range(range)?;
-        if range.is_empty() {
-            return Ok(0);
-        }
-        let (entries, credits) = self.facts.count(range)?;
-        if entries == 0 {
-            return Ok(0);
-        }
-        let sums = self.account.sums_without(range, &self.facts).map_err(Stop::Needs)?;
-        self.account.remove_range(credits, &sums);
-        self.writes.account = true;
-        self.writes.removal = Some(Removal::Range(range));
-        Ok(entries)
-    }
-
-    fn backfill(&mut self, entries: &[PastEntry], not_after: Instant, now: Instant) -> Result<Backfilled, Stop> {
-        if entries.len() > Operation::MAX_BACKFILL {
-            return Err(Refusal::TooManyEntries { max: Operation::MAX_BACKFILL }.into());
-        }
-        let horizon = now.max(not_after);
-        if let Some(PastEntry { id, at, .. }) = entries.iter().find(|entry| entry.at > horizon) {
-            return Err(Refusal::EntryInFuture { id: id.clone(), at: *at }.into());
-        }
-        let needs: Vec<_> = entries.iter().filter_map(|entry| self.facts.entry(&entry.id).err()).collect();
-        if !needs.is_empty() {
-            return Err(Stop::Needs(needs));
-        }
-        let (new, answer) = self.sort_out(entries, now);
-        let mut lifetime = self.account.lifetime_at(now);
-        for entry in &new {
-            lifetime = lifetime.checked_add(entry.credits).ok_or(Refusal::Overflow)?;
-        }
-        // Expired holds still count until they are forgotten; the sum that is kept must fit as well.
-        let forgotten = new.iter().try_fold(self.account.lifetime, |sum, entry| sum.checked_add(entry.credits));
-        forgotten.ok_or(Refusal::Overflow)?;
-        self.terms.check_room(new.len())?;
-        for entry in new {
-            self.write_entry(entry);
-        }
-        Ok(answer)
-    }
-
-    /// Which entries of a backfill are new, also among themselves.
-    fn sort_out(&self, entries: &[PastEntry], now: Instant) -> (Vec<Entry>, Backfilled) {
-        let mut new: std::collections::HashMap<&OperationId, &PastEntry> = std::collections::HashMap::new();
-        let mut order = Vec::new();
-        let mut answer = Backfilled::default();
-        for entry in entries {
-            let known = self.facts.entry(&entry.id).ok().flatten().map(|known| (known.at, known.credits));
-            let known = known.or_else(|| new.get(&entry.id).map(|earlier| (earlier.at, earlier.credits)));
-            if self.account.active_hold(&entry.id, now).is_some()
-                || known.is_some_and(|known| known != (entry.at, entry.credits))
-            {
-                answer.conflicts.push(entry.id.clone());
-            } else if known.is_some() {
-                answer.skipped += 1;
-            } else {
-                new.insert(&entry.id, entry);
-                order.push(Entry::from(entry.clone()));
-                answer.added += 1;
-            }
-        }
-        (order, answer)
-    }
-
-    /// Where the quotas of a new plan would stand; refused where it has no windows now, or longer ones than
-    /// the store keeps sums for.
-    fn check_plan(&mut self, plan: &Plan, at: Instant, now: Instant) -> Result<Status, Stop> {
-        self.account.seat(plan, now, &self.facts)?;
-        let quotas = self.account.evaluate(plan, now);
-        if let Some(retention) = self.terms.retention
-            && let Some(status) = quotas.iter().find(|status| status.window().length() > retention)
-        {
-            return Err(Refusal::WindowExceedsRetention { period: status.period(), retention }.into());
-        }
-        Ok(Status::new(quotas, at))
     }
 
     /// The caller's plan, if the account agrees.
@@ -448,7 +310,7 @@ impl<'a> Turn<'a> {
     }
 
     fn add_cost(&mut self, cost: &Cost<'_>, now: Instant) -> Result<(), Stop> {
-        self.account.lifetime_at(now).checked_add(cost.credits).ok_or(Refusal::Overflow)?;
+        self.account.check_lifetime(now, Credits::ZERO, cost.credits.micros().into())?;
         let id = cost.id.as_id().cloned();
         if id.is_some() {
             self.terms.check_room(1)?;
@@ -458,7 +320,7 @@ impl<'a> Turn<'a> {
         Ok(())
     }
 
-    fn write_entry(&mut self, entry: Entry) {
+    pub(crate) fn write_entry(&mut self, entry: Entry) {
         if entry.id.is_some() {
             self.terms.room_for_ids = self.terms.room_for_ids.saturating_sub(1);
         }

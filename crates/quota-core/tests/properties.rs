@@ -348,7 +348,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
 
 /// The parts of an account that are not a cache.
 fn facts_of(account: &Account) -> (Instant, Credits, Vec<Hold>) {
-    (account.latest(), account.lifetime(), account.active_holds(Instant::MIN).cloned().collect())
+    (account.latest(), account.recorded(), account.active_holds(Instant::MIN).cloned().collect())
 }
 
 fn run_both(store: &mut ListStore, model: &mut Model, operation: &Operation, at: Instant) -> (Outcome, Outcome) {
