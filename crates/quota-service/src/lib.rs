@@ -20,6 +20,13 @@ mod store;
 mod store_error;
 mod usage;
 
+#[doc = include_str!("write_your_own_store.md")]
+#[doc = "```rust,no_run"]
+#[doc = include_str!("../examples/own_store.rs")]
+#[doc = "# fn main() {}"]
+#[doc = "```"]
+pub mod write_your_own_store {}
+
 pub use crate::any_store::AnyStore;
 pub use crate::builder::{OnStoreError, QuotaServiceBuilder};
 pub use crate::charge::Charge;
