@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod answers;
+mod client;
+mod digits;
+mod headers;
+mod member;
+mod problem;
+mod refusals;
+mod response;
+
+pub use crate::answers::{Answers, RateLimitFields};
+pub use crate::client::{NoClient, client_from_header, is_preflight};
+pub use crate::headers::{
+    RATE_LIMIT, RATE_LIMIT_POLICY, X_RATE_LIMIT_LIMIT, X_RATE_LIMIT_REMAINING, X_RATE_LIMIT_RESET,
+};
+pub use crate::member::{Malformed, MemberError, credits_from_query, member_from_query};
+pub use crate::response::RefusalResponse;

@@ -1,0 +1,74 @@
+//! An answer that is ready to be sent.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+
+/// A complete answer in place of the handler's: a status, headers and a body.
+///
+/// It converts to an [`http::Response`] over any body that bytes convert to.
+///
+/// ```
+/// use quota_http::{Answers, NoClient};
+///
+/// let response: http::Response<bytes::Bytes> = Answers::default().no_client(&NoClient::Missing).into();
+/// assert_eq!(response.status(), 401);
+/// assert_eq!(response.headers()["www-authenticate"], "ApiKey");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalResponse(Box<Parts>);
+
+/// Behind a pointer, since it is the rare half of many results.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl RefusalResponse {
+    /// An answer of the application's own.
+    #[must_use]
+    pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self(Box::new(Parts { status, headers, body }))
+    }
+
+    /// The status code.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.0.headers
+    }
+
+    /// The headers, to add to them.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.0.headers
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// Takes it apart.
+    #[must_use]
+    pub fn into_parts(self) -> (StatusCode, HeaderMap, Bytes) {
+        let Parts { status, headers, body } = *self.0;
+        (status, headers, body)
+    }
+}
+
+impl<B: From<Bytes>> From<RefusalResponse> for Response<B> {
+    fn from(refusal: RefusalResponse) -> Self {
+        let (status, headers, body) = refusal.into_parts();
+        let mut response = Self::new(B::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
