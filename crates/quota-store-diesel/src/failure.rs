@@ -1,0 +1,57 @@
+//! Why a step on the tables failed.
+
+use std::sync::Arc;
+
+use diesel::result::Error;
+use quota_service::StoreError;
+
+use crate::rows::Broken;
+
+/// Why a step on the tables failed. Cloned for every request of a batch that it takes along.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// The database refused or could not.
+    Database(Arc<Error>),
+    /// What is stored for a client cannot be read.
+    Broken(Broken),
+}
+
+/// What became of a transaction that did not succeed.
+#[derive(Clone, Debug)]
+pub(crate) enum Undone {
+    /// It was certainly rolled back.
+    NotDone(Failure),
+    /// It may have been committed.
+    Unknown(Arc<Error>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+impl From<Failure> for StoreError {
+    /// Nothing was done: it was a reading, or was rolled back.
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => Self::not_done("the transaction was rolled back", error),
+            Failure::Broken(broken) => broken.into(),
+        }
+    }
+}
+
+impl From<Undone> for StoreError {
+    fn from(undone: Undone) -> Self {
+        match undone {
+            Undone::NotDone(failure) => failure.into(),
+            Undone::Unknown(error) => Self::unknown("the commit failed", error),
+        }
+    }
+}

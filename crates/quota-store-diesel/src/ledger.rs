@@ -1,0 +1,25 @@
+//! What a batch needs of the tables, inside a transaction that keeps every other writer out of its clients.
+
+use quota_core::{ClientId, Fact, Instant, Need};
+
+use crate::changes::{Changes, Removed};
+use crate::failure::Failure;
+use crate::rows::Stored;
+
+/// The tables inside one transaction.
+pub(crate) trait Ledger {
+    /// A client's account as it stands in this transaction.
+    fn account(&mut self, client: &ClientId) -> Result<Stored, Failure>;
+
+    /// Takes the account back as [`Ledger::write`] leaves it, so that the next transaction may not have to read it.
+    fn keep(&mut self, client: &ClientId, stored: Stored);
+
+    /// What the ledger says, without what is still to be written.
+    fn fact(&mut self, client: &ClientId, folded_until: Instant, need: &Need) -> Result<Fact, Failure>;
+
+    /// Takes entries out, and their part of the sums.
+    fn remove(&mut self, removed: &Removed<'_>) -> Result<(), Failure>;
+
+    /// Writes all of it.
+    fn write(&mut self, changes: &Changes) -> Result<(), Failure>;
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+// What no engine owns: the order of a batch, what is summed from where, the text of statements, migrations.
+mod batch;
+mod changes;
+mod cursor;
+mod cut;
+mod failure;
+mod labels;
+mod ledger;
+mod migrations;
+mod open_error;
+mod prefix;
+mod reading;
+mod rows;
+mod statement;
+mod texts;
+
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use crate::open_error::OpenError;
+pub use crate::prefix::{PrefixError, TablePrefix};
+#[cfg(feature = "sqlite")]
+pub use crate::sqlite::{SqliteBuilder, SqliteStore, Synchronous};

@@ -1,0 +1,71 @@
+//! What the tables look like, version by version.
+
+/// One step of the schema.
+#[derive(Debug)]
+pub(crate) struct Migration {
+    /// Counts from 1 without gaps.
+    pub(crate) version: i64,
+    /// What is run, in order, in one transaction with the note of its version. `{p}` is the prefix.
+    pub(crate) statements: &'static [&'static str],
+}
+
+/// Everything that a store owns but [`SCHEMA`]; each of them exists at the newest version.
+pub(crate) const OBJECTS: [&str; 5] = ["{p}accounts", "{p}entries", "{p}entries_by_id", "{p}quarters", "{p}plans"];
+
+/// Notes which migrations were run. Not Diesel's own table, so an application's migrations are left alone.
+pub(crate) const SCHEMA: &str = "{p}schema";
+
+/// The version that this crate writes and knows.
+pub(crate) fn newest(migrations: &[Migration]) -> i64 {
+    migrations.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// SQLite. Every table is one b-tree keyed by the client, so a charge touches four leaves: its account, its entry,
+/// its id and its quarter. The index by id begins with the id and not with the client: the ids that are made are
+/// ordered by time, so a batch of any clients appends to one leaf.
+#[cfg(feature = "sqlite")]
+pub(crate) const SQLITE: &[Migration] = &[Migration {
+    version: 1,
+    statements: &[
+        "CREATE TABLE {p}schema (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT",
+        "CREATE TABLE {p}accounts (
+            client TEXT NOT NULL PRIMARY KEY,
+            document TEXT NOT NULL,
+            folded_until INTEGER NOT NULL DEFAULT 0,
+            labels TEXT NOT NULL DEFAULT ''
+        ) STRICT, WITHOUT ROWID",
+        "CREATE TABLE {p}entries (
+            client TEXT NOT NULL,
+            at INTEGER NOT NULL,
+            id TEXT NOT NULL,
+            credits INTEGER NOT NULL CHECK (credits >= 0),
+            label TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (client, at, id)
+        ) STRICT, WITHOUT ROWID",
+        "CREATE UNIQUE INDEX {p}entries_by_id ON {p}entries (id, client)",
+        "CREATE TABLE {p}quarters (
+            client TEXT NOT NULL,
+            quarter INTEGER NOT NULL,
+            label TEXT NOT NULL DEFAULT '',
+            credits INTEGER NOT NULL CHECK (credits >= 0),
+            entries INTEGER NOT NULL CHECK (entries >= 0),
+            PRIMARY KEY (client, quarter, label)
+        ) STRICT, WITHOUT ROWID",
+        "CREATE TABLE {p}plans (
+            client TEXT NOT NULL PRIMARY KEY,
+            version INTEGER NOT NULL,
+            quotas TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID",
+    ],
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_from_one_without_gaps() {
+        let versions: Vec<i64> = SQLITE.iter().map(|migration| migration.version).collect();
+        assert_eq!(versions, (1..=newest(SQLITE)).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,81 @@
+//! What SQLite's errors mean.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use diesel::result::{DatabaseErrorKind, Error};
+
+use crate::open_error::OpenError;
+
+/// What kind of error SQLite answered. Diesel keeps its words but not its code, so they are told apart by the
+/// words, which SQLite fixes for each code (`sqlite3_errstr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Another connection holds the lock.
+    Locked,
+    /// No space on the disk, or the greatest size is reached.
+    Full,
+    ReadOnly,
+    /// The disk or the system refused.
+    Io,
+    /// The file cannot be opened.
+    CannotOpen,
+    /// The file is no database, or a damaged one.
+    NotADatabase,
+    /// The statement's own fault: a constraint, an overflow, a missing table.
+    Statement,
+}
+
+impl Fault {
+    pub(crate) fn of(error: &Error) -> Self {
+        match error {
+            Error::DatabaseError(DatabaseErrorKind::Unknown, info) => Self::of_message(info.message()),
+            _ => Self::Statement,
+        }
+    }
+
+    fn of_message(message: &str) -> Self {
+        match message {
+            "database is locked" | "database table is locked" | "locking protocol" => Self::Locked,
+            "database or disk is full" => Self::Full,
+            "attempt to write a readonly database" => Self::ReadOnly,
+            "disk I/O error" | "out of memory" | "interrupted" => Self::Io,
+            "unable to open database file" => Self::CannotOpen,
+            "file is not a database" => Self::NotADatabase,
+            message if message.starts_with("database disk image is malformed") => Self::NotADatabase,
+            message if message.starts_with("malformed database schema") => Self::NotADatabase,
+            _ => Self::Statement,
+        }
+    }
+
+    /// Whether the clients of a batch may differ in it, so that they are worth trying one by one.
+    pub(crate) const fn may_be_one_clients(self) -> bool {
+        matches!(self, Self::Statement | Self::NotADatabase)
+    }
+
+    /// Whether a commit that failed so certainly did not happen: SQLite meets these before the frame that
+    /// commits is in the log. A failed write or flush of the log may be found there after a crash.
+    pub(crate) const fn precedes_the_commit(self) -> bool {
+        matches!(self, Self::Locked | Self::Full | Self::ReadOnly)
+    }
+
+    /// The same as an error of opening.
+    pub(crate) fn into_open_error(path: &Path, source: Error) -> OpenError {
+        match Self::of(&source) {
+            Self::Locked => OpenError::Locked { path: path.to_owned(), source },
+            Self::NotADatabase => OpenError::NotADatabase { path: path.to_owned(), source },
+            Self::ReadOnly => OpenError::ReadOnly { path: path.to_owned(), message: source.to_string() },
+            Self::Full | Self::Io | Self::CannotOpen | Self::Statement => Self::cannot_open(path, source.to_string()),
+        }
+    }
+
+    /// The file could not be opened; perhaps since it is read-only, which SQLite does not always say: it may stumble
+    /// over the log that it cannot make beside the file.
+    pub(crate) fn cannot_open(path: &Path, message: String) -> OpenError {
+        let path = path.to_owned();
+        let read_only = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
+        let refused = OpenOptions::new().append(true).open(&path).is_err_and(|error| read_only(error.kind()));
+        if refused { OpenError::ReadOnly { path, message } } else { OpenError::Io { path, message } }
+    }
+}

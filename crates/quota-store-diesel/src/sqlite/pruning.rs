@@ -1,0 +1,92 @@
+//! Old entries folded into their quarters' sums.
+
+use diesel::RunQueryDsl;
+use quota_core::{ClientId, Instant, QUARTER_MILLIS, quarter_of};
+use quota_service::{Pruned, StoreError};
+
+use crate::cut::floor;
+use crate::failure::Failure;
+use crate::rows::{self, FoldSizeSql, FoldableSql};
+use crate::sqlite::ledger::SqliteLedger;
+use crate::sqlite::store::SqliteStore;
+use crate::sqlite::workers::Gone;
+
+/// About as many entries as are folded in one transaction, so that charges wait for milliseconds and not for the
+/// whole pruning. A quarter of one client is never divided.
+const ENTRIES_AT_ONCE: i64 = 2_000;
+
+/// As many clients are looked through in one reading.
+const CLIENTS_AT_ONCE: i64 = 500;
+
+impl SqliteStore {
+    /// Folds the entries before `before`, rounded down to a quarter, client by client, each in transactions of a
+    /// bounded size. Whoever else folds at the same time finds nothing left; an end in between leaves whole
+    /// quarters folded or not.
+    pub(super) async fn fold_before(&self, before: Instant) -> Result<Pruned, StoreError> {
+        let before = quarter_of(before);
+        let mut pruned = Pruned::default();
+        let mut after = String::new();
+        loop {
+            let from = after.clone();
+            let read = self.readers.run(move |session| session.read(|ledger| ledger.foldable(&from, before)));
+            let clients = read.await.map_err(|gone| StoreError::not_done("the pruning was not answered", gone))??;
+            let Some((last, _)) = clients.last() else { return Ok(pruned) };
+            after.clone_from(last);
+            for (client, _) in clients.into_iter().filter(|(_, has_old)| *has_old) {
+                self.fold_client(client, before, &mut pruned).await?;
+            }
+        }
+    }
+
+    async fn fold_client(&self, client: String, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
+        let client = rows::client(&client)?;
+        loop {
+            let folding = client.clone();
+            let folded = self.writer.run(move |session| session.write(|ledger| ledger.fold(&folding, before)));
+            let folded = match folded.await {
+                Ok(folded) => folded?,
+                Err(Gone) => return Err(StoreError::unknown("the pruning was not answered", Gone)),
+            };
+            let Some(folded) = folded else { return Ok(()) };
+            pruned.entries = pruned.entries.saturating_add(folded.entries);
+            pruned.ids = pruned.ids.saturating_add(folded.ids);
+        }
+    }
+}
+
+impl SqliteLedger<'_> {
+    /// The next clients after this one, and whether they have entries to fold.
+    fn foldable(&mut self, after: &str, before: Instant) -> Result<Vec<(String, bool)>, Failure> {
+        let binds = [before.millis().into(), after.into(), CLIENTS_AT_ONCE.into()];
+        let rows: Vec<(String, Option<i64>)> = self.texts.foldable.with::<FoldableSql>(&binds).load(self.connection)?;
+        Ok(rows.into_iter().map(|(client, first)| (client, first.is_some())).collect())
+    }
+
+    /// Folds some whole quarters of a client; none where there is nothing left.
+    fn fold(&mut self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
+        let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(None) };
+        let end_of_first = floor(first).saturating_add(QUARTER_MILLIS);
+        let cut = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {
+            Some(at) => floor(at).max(end_of_first),
+            None => before.millis(),
+        };
+        let name = client.as_str();
+        let binds = [name.into(), cut.into()];
+        let (last, entries, ids): (Option<i64>, i64, i64) =
+            self.texts.fold_size.with::<FoldSizeSql>(&binds).get_result(self.connection)?;
+        // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
+        let folded_until = last.map_or(0, |last| floor(last).saturating_add(QUARTER_MILLIS));
+        let texts = self.texts;
+        // It says how far it is folded.
+        self.kept.take(client);
+        self.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()])?;
+        self.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()])?;
+        Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
+    }
+
+    fn nth_entry(&mut self, client: &ClientId, before: i64, nth: i64) -> Result<Option<i64>, Failure> {
+        let binds = [client.as_str().into(), before.into(), nth.into()];
+        let rows: Vec<i64> = self.texts.nth_entry.with::<diesel::sql_types::BigInt>(&binds).load(self.connection)?;
+        Ok(rows.first().copied())
+    }
+}

@@ -1,0 +1,90 @@
+//! Usage, entries and clients, read back.
+
+use diesel::RunQueryDsl;
+use quota_core::{ClientId, Credits, DayUsage, Instant, Refusal, Terms, Window};
+use quota_service::{ClientsQuery, DailyQuery, EntriesPage};
+
+use crate::cursor::Cursor;
+use crate::failure::Failure;
+use crate::labels::Labels;
+use crate::reading::{DaysReading, first_after_all};
+use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterSql};
+use crate::sqlite::ledger::SqliteLedger;
+use crate::statement::Bind;
+
+fn check_range(range: Window, folded_until: Instant) -> Result<(), Refusal> {
+    Terms { folded_until, ..Terms::ENTRIES }.check_range(range)
+}
+
+impl SqliteLedger<'_> {
+    pub(super) fn total(&mut self, client: &ClientId, range: Window) -> Result<Result<Credits, Refusal>, Failure> {
+        let (folded_until, _) = self.remembered(client)?;
+        if let Err(refusal) = check_range(range, folded_until) {
+            return Ok(Err(refusal));
+        }
+        let (micros, _) = self.sum(client, range, folded_until)?;
+        Ok(Ok(rows::credits(micros)?))
+    }
+
+    /// Up to where a client's entries are folded, and which labels its sums know. Does not read the account,
+    /// so usage can be read back where that is damaged.
+    fn remembered(&mut self, client: &ClientId) -> Result<(Instant, Labels), Failure> {
+        let Some((_, folded_until, labels)) = self.account_row(client)? else {
+            return Ok((Instant::MIN, Labels::default()));
+        };
+        Ok((rows::instant(folded_until)?, Labels::read(&labels)?))
+    }
+
+    pub(super) fn daily(
+        &mut self,
+        client: &ClientId,
+        query: &DailyQuery,
+    ) -> Result<Result<Vec<DayUsage>, Refusal>, Failure> {
+        let (folded_until, labels) = self.remembered(client)?;
+        if let Err(refusal) = check_range(query.range, folded_until) {
+            return Ok(Err(refusal));
+        }
+        let mut days = DaysReading::new(query, folded_until, labels);
+        let (from, to) = DaysReading::quarters(query.range);
+        let binds = [client.as_str().into(), from.into(), to.into()];
+        let quarters = self.texts.quarters.with::<QuarterSql>(&binds).load(self.connection)?;
+        for (from, to) in days.add_quarters(quarters)? {
+            let binds = [client.as_str().into(), from.into(), to.into()];
+            let entries: Vec<EntryRow> = self.texts.entries_in.with::<EntrySql>(&binds).load(self.connection)?;
+            days.add_entries(entries)?;
+        }
+        Ok(Ok(days.finish()))
+    }
+
+    pub(super) fn page(
+        &mut self,
+        client: &ClientId,
+        after: &Cursor,
+        range: Window,
+        limit: usize,
+    ) -> Result<EntriesPage, Failure> {
+        // One more tells whether there is another page.
+        let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
+        let to = range.end().millis();
+        let binds = [client.as_str().into(), after.at.into(), after.id.as_str().into(), to.into(), rows.into()];
+        let mut page: Vec<PageRow> = self.texts.page.with::<PageSql>(&binds).load(self.connection)?;
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let last = page.last().filter(|_| more).map(|(at, id, ..)| Cursor { at: *at, id: id.clone() });
+        let entries: Result<Vec<_>, Broken> = page.iter().map(rows::page_entry).collect();
+        Ok(EntriesPage { entries: entries?, next: last.map(|cursor| cursor.write()) })
+    }
+
+    pub(super) fn clients(&mut self, query: &ClientsQuery) -> Result<Vec<ClientId>, Failure> {
+        let after = query.after.as_ref().map_or("", ClientId::as_str);
+        let limit = i64::try_from(query.limit.max(1)).unwrap_or(i64::MAX);
+        let (after, from, limit) = (Bind::from(after), Bind::from(query.prefix.as_str()), Bind::from(limit));
+        let texts = self.texts;
+        let clients = match first_after_all(&query.prefix) {
+            Some(end) => self.texts_of(&texts.clients, &[after, from, end.as_str().into(), limit])?,
+            None => self.texts_of(&texts.clients_to_the_end, &[after, from, limit])?,
+        };
+        let clients: Result<Vec<_>, Broken> = clients.iter().map(|text| rows::client(text)).collect();
+        Ok(clients?)
+    }
+}

@@ -1,0 +1,209 @@
+//! The store.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use diesel::sql_types::Nullable;
+use diesel::{OptionalExtension, RunQueryDsl};
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
+use quota_service::{
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
+    StoredPlan, UsageStore,
+};
+
+use crate::batch::Batch;
+use crate::cursor::Cursor;
+use crate::failure::{Failure, Undone};
+use crate::open_error::OpenError;
+use crate::rows::{Broken, PlanSql};
+use crate::sqlite::builder::SqliteBuilder;
+use crate::sqlite::fault::Fault;
+use crate::sqlite::ledger::SqliteLedger;
+use crate::sqlite::location::Location;
+use crate::sqlite::opening::{open_reader, open_writer};
+use crate::sqlite::session::Session;
+use crate::sqlite::workers::{Gone, Workers};
+use crate::texts::Texts;
+
+/// Keeps usage and plans in a file of SQLite, which any number of stores in any number of processes on one machine
+/// may share.
+///
+/// Every batch is one transaction that holds the file's write lock from the beginning; it is answered when its
+/// commit is on the disk. Other connections read meanwhile, each reading one state of the file. Dropping the store
+/// waits for what was sent, then closes the file.
+pub struct SqliteStore {
+    builder: SqliteBuilder,
+    location: Location,
+    texts: Arc<Texts>,
+    pub(super) writer: Workers,
+    pub(super) readers: Workers,
+}
+
+impl SqliteStore {
+    /// Opens the file at `path` with the defaults of [`SqliteBuilder`]. Blocks: open a store before serving.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the file is as it was before.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        SqliteBuilder::new(path).open()
+    }
+
+    /// Begins to choose how the file at `path` is to be opened.
+    pub fn builder(path: impl AsRef<Path>) -> SqliteBuilder {
+        SqliteBuilder::new(path)
+    }
+
+    pub(super) fn open_with(builder: &SqliteBuilder) -> Result<Self, OpenError> {
+        let location = Location::new(&builder.path)?;
+        let texts = Arc::new(Texts::new(&builder.prefix));
+        let writer = Session::new(open_writer(builder, &location)?, Arc::clone(&texts));
+        let readers: Result<Vec<Session>, OpenError> = (0..builder.readers.get())
+            .map(|_| open_reader(builder, &location).map(|connection| Session::new(connection, Arc::clone(&texts))))
+            .collect();
+        let writer = Workers::start("quota-sqlite-writer", vec![writer])?;
+        let readers = Workers::start("quota-sqlite-reader", readers?)?;
+        Ok(Self { builder: builder.clone(), location, texts, writer, readers })
+    }
+
+    /// Reads on one of the connections that read.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteLedger<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        Ok(self.readers.run(move |session| session.read(work)).await.map_err(not_read)??)
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (path, prefix) = (self.location.path(), &self.builder.prefix);
+        f.debug_struct("SqliteStore").field("path", &path).field("prefix", prefix).finish_non_exhaustive()
+    }
+}
+
+impl UsageStore for SqliteStore {
+    fn dispatch(&self) -> Dispatch {
+        // SQLite has one writer: a second lane would only wait for the first.
+        Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: self.builder.max_batch }
+    }
+
+    fn detail(&self) -> Detail {
+        Detail::Entries
+    }
+
+    fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {
+        None
+    }
+
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        let count = batch.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        match self.writer.run(move |session| apply(session, batch)).await {
+            Ok(answers) => answers,
+            Err(Gone) => (0..count).map(|_| Err(StoreError::unknown("the batch was not answered", Gone))).collect(),
+        }
+    }
+
+    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        let client = client.clone();
+        Ok(self.read(move |ledger| ledger.total(&client, range)).await??)
+    }
+
+    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        let (client, query) = (client.clone(), *query);
+        Ok(self.read(move |ledger| ledger.daily(&client, &query)).await??)
+    }
+
+    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        let range = query.range;
+        let after = match &query.after {
+            Some(cursor) => Cursor::read(cursor, range)?,
+            None => Cursor::before(range),
+        };
+        let (client, limit) = (client.clone(), query.limit.max(1));
+        self.read(move |ledger| ledger.page(&client, &after, range, limit)).await
+    }
+
+    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        let query = query.clone();
+        self.read(move |ledger| ledger.clients(&query)).await
+    }
+
+    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.fold_before(before).await
+    }
+
+    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        // The file is on this machine.
+        Ok(None)
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        // A connection of its own: the others would answer from what they keep, even if the file was removed.
+        let (builder, location, texts) = (self.builder.clone(), self.location.clone(), Arc::clone(&self.texts));
+        let checked = self.readers.run(move |_| {
+            let connection = open_reader(&builder, &location)
+                .map_err(|error| StoreError::not_done("the file cannot be opened", error))?;
+            let version = Session::new(connection, texts).read(|ledger| {
+                let version = ledger.texts.schema_version.with::<Nullable<diesel::sql_types::BigInt>>(&[]);
+                Ok(version.get_result::<Option<i64>>(ledger.connection)?)
+            });
+            version.map(|_| ()).map_err(StoreError::from)
+        });
+        checked.await.map_err(not_read)?
+    }
+}
+
+#[async_trait]
+impl PlanStore for SqliteStore {
+    async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        let client = client.clone();
+        self.read(move |ledger| {
+            let binds = [client.as_str().into()];
+            let row: Option<(i64, String)> =
+                ledger.texts.plan.with::<PlanSql>(&binds).get_result(ledger.connection).optional()?;
+            Ok(row.map(|row| stored_plan(&row)).transpose()?.unwrap_or_default())
+        })
+        .await
+    }
+}
+
+/// Runs a batch in one transaction. Where that fails for a reason that may be one client's own, the clients are tried
+/// one by one: the fault of one is not the others' error.
+fn apply(session: &mut Session, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+    let batch = Batch::new(requests);
+    let mut answers = batch.answers();
+    let Err(undone) = session.write(|ledger| batch.run(batch.clients(), ledger, &mut answers)) else {
+        return answers.finish();
+    };
+    let apart = matches!(&undone, Undone::NotDone(Failure::Database(error)) if Fault::of(error).may_be_one_clients())
+        || matches!(&undone, Undone::NotDone(Failure::Broken(_)));
+    if !apart || batch.clients().len() == 1 {
+        batch.fail(batch.clients(), &undone, &mut answers);
+        return answers.finish();
+    }
+    for client in batch.clients() {
+        let client = std::slice::from_ref(client);
+        if let Err(undone) = session.write(|ledger| batch.run(client, ledger, &mut answers)) {
+            batch.fail(client, &undone, &mut answers);
+        }
+    }
+    answers.finish()
+}
+
+fn not_read(gone: Gone) -> StoreError {
+    StoreError::not_done("the reading was not answered", gone)
+}
+
+fn stored_plan((version, quotas): &(i64, String)) -> Result<StoredPlan, Broken> {
+    let plan: Plan = serde_json::from_str(quotas).map_err(|error| Broken::malformed(format!("its plan: {error}")))?;
+    // The same 64 bits: columns are signed.
+    let version = std::num::NonZeroU64::new(version.cast_unsigned())
+        .ok_or_else(|| Broken::malformed("its plan has the version 0"))?;
+    Ok(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version)) })
+}

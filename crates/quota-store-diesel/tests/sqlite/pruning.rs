@@ -1,0 +1,162 @@
+//! Pruning: entries become sums, and no credits come back.
+
+use std::sync::Arc;
+
+use quota_core::{Answer, GroupBy, Operation, Period, Refusal, Tz, Window};
+use quota_service::{DailyQuery, EntriesQuery, Pruned, StoreError, UsageStore};
+
+use crate::support::{
+    File, allowed, at, backfill, charge, charge_with_id, client, credits, days, id, one, past, plan, range, replayed,
+    request, unlimited, used,
+};
+
+async fn filled(file: &File) -> quota_store_diesel::SqliteStore {
+    let store = file.store();
+    let now = at("2024-03-02T12:00:00Z");
+    let entries = vec![
+        past("e1", at("2024-03-01T10:01:00Z"), "1", Some("l")),
+        past("e2", at("2024-03-01T10:14:59.999Z"), "2", None),
+        past("e3", at("2024-03-01T10:15:00Z"), "4", None),
+        past("e4", at("2024-03-02T10:07:00Z"), "8", None),
+    ];
+    one(&store, request("a", backfill(entries), now, &unlimited())).await.unwrap();
+    one(&store, request("young", charge_with_id("1", "y"), now, &unlimited())).await.unwrap();
+    store
+}
+
+fn refused_at<T: std::fmt::Debug>(answer: Result<T, StoreError>, instant: &str) {
+    match answer {
+        Err(StoreError::Refused(Refusal::RangeNotAligned { at: found })) => assert_eq!(found, at(instant)),
+        other => panic!("not refused at {instant}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn pruning_keeps_sums_and_refuses_ranges_that_cut_them() {
+    let file = File::new();
+    let store = filled(&file).await;
+    let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::DayAndLabel };
+    let before =
+        (store.total(&client("a"), Window::ALL).await.unwrap(), store.daily(&client("a"), &query).await.unwrap());
+
+    // Rounded down to 10:15, so the third entry stays.
+    let pruned = store.prune(at("2024-03-01T10:29:59.999Z")).await.unwrap();
+    assert_eq!(pruned, Pruned { entries: 2, ids: 2 });
+    assert_eq!(store.prune(at("2024-03-01T10:29:59.999Z")).await.unwrap(), Pruned::default());
+
+    let after =
+        (store.total(&client("a"), Window::ALL).await.unwrap(), store.daily(&client("a"), &query).await.unwrap());
+    assert_eq!(before, after);
+    let left = EntriesQuery { range: Window::ALL, after: None, limit: 10 };
+    let left = store.entries(&client("a"), &left).await.unwrap();
+    assert_eq!(left.entries.iter().map(|entry| entry.id.clone().unwrap()).collect::<Vec<_>>(), [id("e3"), id("e4")]);
+
+    let cut = range("2024-03-01T10:01:00Z", "2024-03-01T11:00:00Z");
+    refused_at(store.total(&client("a"), cut).await, "2024-03-01T10:01:00Z");
+    refused_at(store.daily(&client("a"), &DailyQuery { range: cut, ..query }).await, "2024-03-01T10:01:00Z");
+    let now = at("2024-03-02T12:00:00Z");
+    let answer = one(&store, request("a", Operation::Delete { range: cut }, now, &unlimited())).await;
+    refused_at(answer, "2024-03-01T10:01:00Z");
+    // Whole quarters are fine, and what is not folded is exact to the millisecond.
+    let credits_of = async |from, to| store.total(&client("a"), range(from, to)).await.unwrap().to_string();
+    assert_eq!(credits_of("2024-03-01T10:00:00Z", "2024-03-01T10:15:00.001Z").await, "7");
+    assert_eq!(credits_of("2024-03-01T10:15:00.001Z", "2024-03-02T10:07:00.001Z").await, "8");
+    // Another client's entries are all there.
+    assert_eq!(
+        store.total(&client("young"), range("2024-03-02T11:59:59.999Z", "2024-03-02T12:00:00.001Z")).await.unwrap(),
+        credits("1")
+    );
+}
+
+#[tokio::test]
+async fn a_pruned_id_is_forgotten_and_a_kept_one_replays() {
+    let file = File::new();
+    let store = filled(&file).await;
+    store.prune(at("2024-03-01T10:15:00Z")).await.unwrap();
+    let now = at("2024-03-02T12:00:00Z");
+    assert!(replayed(&one(&store, request("a", charge_with_id("4", "e3"), now, &unlimited())).await));
+    let again = one(&store, request("a", charge_with_id("1", "e1"), now, &unlimited())).await;
+    assert!(allowed(&again) && !replayed(&again));
+    let voided = one(&store, request("a", Operation::Void { id: id("e2") }, now, &unlimited())).await;
+    assert!(matches!(voided, Ok(Answer::Voided(false))));
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("16"));
+}
+
+#[tokio::test]
+async fn a_window_that_cuts_a_folded_quarter_counts_it_whole() {
+    let file = File::new();
+    let store = filled(&file).await;
+    store.prune(at("2024-03-01T10:15:00Z")).await.unwrap();
+    // Minutes: the window of the second entry is all but empty without the first.
+    let now = at("2024-03-02T12:00:00Z");
+    let day = plan(Period::DAY, "100");
+    let anchor = quota_core::Anchor::new(at("2024-03-01T10:05:00Z"), Tz::UTC);
+    let quota = quota_core::Quota::new(Period::YEAR, quota_core::Limit::Finite(credits("100")), anchor);
+    let cut = Arc::new(quota_core::Plan::new([quota]).unwrap());
+    assert_eq!(used(&one(&store, request("a", Operation::Status, now, &day)).await), "8");
+    // [10:05, …): the entry of 10:01 counts as well, never too little.
+    assert_eq!(used(&one(&store, request("a", Operation::Status, now, &cut)).await), "15");
+    // A deletion of what is folded takes it out of such a window too.
+    let whole = range("2024-03-01T10:00:00Z", "2024-03-01T10:15:00Z");
+    let deleted = one(&store, request("a", Operation::Delete { range: whole }, now, &cut)).await;
+    assert!(matches!(deleted, Ok(Answer::Deleted(2))), "{deleted:?}");
+    assert_eq!(used(&one(&store, request("a", Operation::Status, now, &cut)).await), "12");
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("12"));
+}
+
+#[tokio::test]
+async fn a_deletion_beside_a_folded_edge_leaves_the_rest() {
+    let file = File::new();
+    let store = filled(&file).await;
+    store.prune(at("2024-03-01T10:15:00Z")).await.unwrap();
+    let now = at("2024-03-02T12:00:00Z");
+    let anchor = quota_core::Anchor::new(at("2024-03-01T10:05:00Z"), Tz::UTC);
+    let quota = quota_core::Quota::new(Period::YEAR, quota_core::Limit::Finite(credits("100")), anchor);
+    let cut = Arc::new(quota_core::Plan::new([quota]).unwrap());
+    // A slot that begins inside the folded quarter is in place.
+    one(&store, request("a", charge("1"), now, &cut)).await.unwrap();
+    let part = range("2024-03-01T10:15:00Z", "2024-03-02T10:07:00.001Z");
+    let deleted = one(&store, request("a", Operation::Delete { range: part }, now, &cut)).await;
+    assert!(matches!(deleted, Ok(Answer::Deleted(2))), "{deleted:?}");
+    assert_eq!(used(&one(&store, request("a", Operation::Status, now, &cut)).await), "4");
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("4"));
+}
+
+#[tokio::test]
+async fn pruning_in_many_steps_beside_charges_loses_nothing() {
+    let file = File::new();
+    let store = Arc::new(file.store());
+    let now = at("2024-03-02T12:00:00Z");
+    let start = at("2024-03-01T00:00:00Z").millis();
+    for name in ["a", "b", "c"] {
+        let entry = |n: i64| {
+            let when = quota_core::Instant::from_millis(start + n * 20_000).unwrap();
+            past(&format!("e{n}"), when, "1", None)
+        };
+        one(&store, request(name, backfill((0..5_000).map(entry).collect()), now, &unlimited())).await.unwrap();
+    }
+    let charging = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for n in 0..50 {
+                one(&store, request("a", charge_with_id("1", &format!("new-{n}")), now, &unlimited())).await.unwrap();
+                assert!(
+                    used(&one(&store, request("a", Operation::Status, now, &unlimited())).await)
+                        .parse::<u32>()
+                        .unwrap()
+                        > 5_000
+                );
+            }
+        })
+    };
+    let (one_pruned, other) = tokio::join!(store.prune(now), store.prune(now));
+    charging.await.unwrap();
+    let entries = one_pruned.unwrap().entries + other.unwrap().entries;
+    assert_eq!(entries, 15_000);
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 50);
+    assert_eq!(file.number("SELECT SUM(entries) FROM quota_quarters"), 15_050);
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("5050"));
+    let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
+    let listed = days(&store.daily(&client("b"), &query).await.unwrap());
+    assert_eq!(listed.values().map(|(_, entries)| entries).sum::<u64>(), 5_000);
+}

@@ -1,0 +1,80 @@
+//! Deleting and voiding: the sums follow the entries.
+
+use quota_core::{Answer, Instant, Operation, Window};
+use quota_service::UsageStore;
+
+use crate::support::{File, Sum, at, backfill, charge, client, id, one, past, range, request, unlimited, used};
+
+/// A small generator, so that a failure comes again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn instant(&mut self, start: Instant) -> Instant {
+        // Three hours, often on a quarter exactly.
+        let millis = if self.below(3) == 0 { self.below(12) * 900_000 } else { self.below(12 * 900_000) };
+        Instant::from_millis(start.millis() + i64::try_from(millis).unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_removed_the_quarters_are_the_entries_summed() {
+    let file = File::new();
+    let store = file.store();
+    let (start, now) = (at("2024-03-01T00:00:00Z"), at("2024-03-01T03:00:00Z"));
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let labels = [None, Some("a"), Some("b"), Some("c")];
+    for round in 0..60 {
+        let entries = (0..random.below(12)).map(|n| {
+            let cost = format!("{}.{:06}", random.below(5), random.below(1_000_000));
+            let label = labels[usize::try_from(random.below(4)).unwrap()];
+            past(&format!("{round}-{n}"), random.instant(start), &cost, label)
+        });
+        let entries = entries.collect();
+        one(&store, request("x", backfill(entries), now, &unlimited())).await.unwrap();
+        let (one_end, other) = (random.instant(start), random.instant(start));
+        let range = Window::new(one_end.min(other), one_end.max(other)).unwrap();
+        let operation = match random.below(3) {
+            0 => Operation::Delete { range },
+            _ => Operation::Void { id: id(&format!("{}-{}", random.below(round + 1), random.below(6))) },
+        };
+        let removed = one(&store, request("x", operation.clone(), now, &unlimited())).await.unwrap();
+        assert!(matches!(removed, Answer::Voided(_) | Answer::Deleted(_)));
+
+        let (kept, made): (Vec<Sum>, Vec<Sum>) = file.sums();
+        assert_eq!(kept, made, "after round {round}: {operation:?}");
+        let total = store.total(&client("x"), Window::ALL).await.unwrap();
+        let summed: i64 = made.iter().map(|sum| sum.credits).sum();
+        assert_eq!(total.micros(), summed);
+        let status = one(&store, request("x", Operation::Status, now, &unlimited())).await;
+        assert_eq!(used(&status), total.to_string());
+        // Any range is the entries in it.
+        let part = store.total(&client("x"), range).await.unwrap();
+        let (from, to) = (range.start().millis(), range.end().millis());
+        let entries = format!("SELECT COALESCE(SUM(credits), 0) FROM quota_entries WHERE at >= {from} AND at < {to}");
+        assert_eq!(part.micros(), file.number(&entries));
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_id_is_free_again_and_counters_follow() {
+    let file = File::new();
+    let store = file.store();
+    let now = at("2024-03-01T03:00:00Z");
+    let entry = || vec![past("e", at("2024-03-01T00:00:01Z"), "5", None)];
+    one(&store, request("x", backfill(entry()), now, &unlimited())).await.unwrap();
+    one(&store, request("x", charge("1"), now, &unlimited())).await.unwrap();
+    let first = range("2024-03-01T00:00:00Z", "2024-03-01T00:00:02Z");
+    let deleted = one(&store, request("x", Operation::Delete { range: first }, now, &unlimited())).await;
+    assert!(matches!(deleted, Ok(Answer::Deleted(1))));
+    assert_eq!(used(&one(&store, request("x", Operation::Status, now, &unlimited())).await), "1");
+    let again = one(&store, request("x", backfill(entry()), now, &unlimited())).await.unwrap();
+    assert!(matches!(again, Answer::Backfilled(answer) if answer.added == 1));
+    assert_eq!(used(&one(&store, request("x", Operation::Status, now, &unlimited())).await), "6");
+}
