@@ -1,0 +1,101 @@
+//! From a URL to a store.
+
+use quota_service::{AnyStore, Source};
+use thiserror::Error;
+
+/// Schemes that a build with all features knows.
+const SCHEMES: [&str; 2] = ["memory", "sqlite"];
+
+/// Why a URL opens no store. It never repeats the URL, which may hold a password.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// There is no scheme before a colon.
+    #[error("a store's URL begins with its scheme, such as memory: or sqlite:quota.db")]
+    NoScheme,
+    /// No store has this scheme.
+    #[error("no store has the scheme {scheme}: known are {}", SCHEMES.join(" and "))]
+    UnknownScheme {
+        /// The scheme.
+        scheme: String,
+    },
+    /// The store of this scheme is left out of this build.
+    #[error("the scheme {scheme} is not compiled in: build with the feature {scheme} of quota-stores")]
+    NotCompiledIn {
+        /// The scheme, which is the feature's name as well.
+        scheme: &'static str,
+    },
+    /// What follows the scheme is not what the store takes.
+    #[error("a URL with the scheme {scheme} is {expected}")]
+    Malformed {
+        /// The scheme.
+        scheme: &'static str,
+        /// The form that it has.
+        expected: &'static str,
+    },
+    /// The store could not be opened.
+    #[error("the {scheme} store could not be opened")]
+    Store {
+        /// The scheme.
+        scheme: &'static str,
+        /// Why, in the store's words.
+        source: Source,
+    },
+}
+
+/// Opens the store that a URL names, which may block: a file is opened and its schema brought up to date.
+///
+/// ```
+/// use quota_stores::connect;
+///
+/// assert_eq!(connect("cassandra://host").unwrap_err().to_string(),
+///     "no store has the scheme cassandra: known are memory and sqlite");
+/// ```
+///
+/// # Errors
+/// [`ConnectError`]: the URL is none, its scheme is unknown or not compiled in, or the store cannot be opened.
+pub fn connect(url: &str) -> Result<AnyStore, ConnectError> {
+    let (scheme, rest) = url.split_once(':').ok_or(ConnectError::NoScheme)?;
+    match scheme {
+        "" => Err(ConnectError::NoScheme),
+        "memory" => memory(rest),
+        "sqlite" => sqlite(rest),
+        _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
+    }
+}
+
+#[cfg(feature = "memory")]
+fn memory(rest: &str) -> Result<AnyStore, ConnectError> {
+    use quota_store_memory::MemoryStore;
+
+    let expected = "memory:, memory:?detail=quarters or memory:?detail=entries";
+    match rest {
+        "" | "?detail=quarters" => Ok(AnyStore::new(MemoryStore::new())),
+        "?detail=entries" => Ok(AnyStore::new(MemoryStore::with_entries())),
+        _ => Err(ConnectError::Malformed { scheme: "memory", expected }),
+    }
+}
+
+#[cfg(not(feature = "memory"))]
+fn memory(_rest: &str) -> Result<AnyStore, ConnectError> {
+    Err(ConnectError::NotCompiledIn { scheme: "memory" })
+}
+
+/// Two slashes before the path are taken for the URL's and left out: `sqlite:///var/quota.db` is `/var/quota.db`.
+#[cfg(feature = "sqlite")]
+fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
+    use quota_store_diesel::SqliteStore;
+
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() {
+        return Err(ConnectError::Malformed { scheme: "sqlite", expected: "sqlite:PATH" });
+    }
+    let store =
+        SqliteStore::open(path).map_err(|error| ConnectError::Store { scheme: "sqlite", source: error.into() })?;
+    Ok(AnyStore::new(store))
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
+    Err(ConnectError::NotCompiledIn { scheme: "sqlite" })
+}

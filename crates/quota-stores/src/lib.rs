@@ -1,0 +1,5 @@
+#![doc = include_str!("../README.md")]
+
+mod connect;
+
+pub use crate::connect::{ConnectError, connect};

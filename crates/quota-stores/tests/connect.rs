@@ -1,0 +1,59 @@
+//! Stores by their URLs.
+#![cfg(all(feature = "memory", feature = "sqlite"))]
+
+use std::error::Error;
+
+use quota_core::Detail;
+use quota_service::{QuotaService, UsageStore};
+use quota_stores::{ConnectError, connect};
+
+#[test]
+fn the_detail_of_a_memory_store_is_chosen_by_its_url() {
+    assert_eq!(connect("memory:").unwrap().detail(), Detail::Quarters);
+    assert_eq!(connect("memory:?detail=quarters").unwrap().detail(), Detail::Quarters);
+    assert_eq!(connect("memory:?detail=entries").unwrap().detail(), Detail::Entries);
+}
+
+#[tokio::test]
+async fn an_sqlite_store_is_a_file_at_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("quota.db");
+    for url in [format!("sqlite:{}", path.display()), format!("sqlite://{}", path.display())] {
+        let service = QuotaService::new(connect(&url).unwrap());
+        service.health().await.unwrap();
+        service.shutdown().await;
+    }
+    assert!(path.exists());
+}
+
+#[test]
+fn what_is_no_stores_url_is_told_apart() {
+    for (url, message) in [
+        ("", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
+        ("quota.db", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
+        (":memory:", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
+        ("mongodb://user:secret@host/db", "no store has the scheme mongodb: known are memory and sqlite"),
+        ("MEMORY:", "no store has the scheme MEMORY: known are memory and sqlite"),
+        ("memory:x", "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries"),
+        (
+            "memory:?detail=days",
+            "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries",
+        ),
+        ("sqlite:", "a URL with the scheme sqlite is sqlite:PATH"),
+    ] {
+        assert_eq!(connect(url).unwrap_err().to_string(), message, "{url}");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("foreign.db");
+    std::fs::write(&file, "this is not a database, although it is long enough to be looked at as one").unwrap();
+    for path in [file, folder.path().join("absent").join("quota.db")] {
+        let error = connect(&format!("sqlite:{}", path.display())).unwrap_err();
+        assert!(matches!(error, ConnectError::Store { scheme: "sqlite", .. }));
+        let source = error.source().unwrap().to_string();
+        assert!(source.contains(path.to_str().unwrap()), "{source}");
+    }
+}
