@@ -1,0 +1,123 @@
+//! Whether a request may run.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use quota_core::{ClientId, Credits, Decision, OperationId};
+use quota_http::{NoClient, RefusalResponse};
+use quota_service::{Charge, ServiceError};
+use uuid::Uuid;
+
+use crate::context::Context;
+use crate::found::Found;
+use crate::layer::Base;
+use crate::route_cost::RouteCost;
+use crate::routes::Route;
+
+/// A request that wants to run.
+pub(crate) struct Admission {
+    pub(crate) base: Arc<Base>,
+    pub(crate) asked: Asked,
+    pub(crate) client: Found<Result<ClientId, NoClient>>,
+    pub(crate) cost: Found<Result<Option<Credits>, RefusalResponse>>,
+}
+
+/// What a request asks for.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) route: Arc<Route>,
+    pub(crate) cost: RouteCost,
+    /// Whether it is known that a handler answers it, and not a 405.
+    pub(crate) handled: bool,
+}
+
+/// A request that may run.
+pub(crate) struct Admitted {
+    pub(crate) context: Arc<Context>,
+    /// The id of its charge, as long as it is not known that a handler answers and not a 405.
+    pub(crate) on_trial: Option<OperationId>,
+}
+
+impl Admission {
+    /// Decides without waiting; none where that cannot be, and then nothing has happened.
+    pub(crate) fn now(&self) -> Option<Result<Arc<Context>, RefusalResponse>> {
+        match (&self.client, &self.cost) {
+            (Found::Now(Err(error)), _) => Some(Err(self.base.answers.no_client(error))),
+            (Found::Now(Ok(_)), Found::Now(Err(refusal))) => Some(Err(refusal.clone())),
+            (Found::Now(Ok(client)), Found::Now(Ok(Some(cost)))) if self.asked.handled => {
+                let decision = self.base.service.charge_now(client, *cost, self.asked.route.label())?;
+                Some(conclude(&self.base, &self.asked, client.clone(), Ok(decision)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Decides, waiting for the client, the cost and the store.
+    pub(crate) async fn later(self) -> Result<Admitted, RefusalResponse> {
+        let Self { base, asked, client, cost } = self;
+        let client = client.get().await.map_err(|error| base.answers.no_client(&error))?;
+        let Some(cost) = cost.get().await? else {
+            let context = Arc::new(Context::new(base, client, asked, None));
+            return Ok(Admitted { context, on_trial: None });
+        };
+        let on_trial = if asked.handled { None } else { new_id() };
+        let mut charge = Charge::new(cost);
+        if let Some(label) = asked.route.label() {
+            charge = charge.with_label(label.clone());
+        }
+        if let Some(id) = &on_trial {
+            charge = charge.with_id(id.clone());
+        }
+        let answer = base.service.charge(&client, charge).await;
+        conclude(&base, &asked, client, answer).map(|context| Admitted { context, on_trial })
+    }
+}
+
+fn conclude(
+    base: &Arc<Base>,
+    asked: &Asked,
+    client: ClientId,
+    answer: Result<Decision, ServiceError>,
+) -> Result<Arc<Context>, RefusalResponse> {
+    match answer {
+        Ok(Decision::Denied(denied)) => Err(base.answers.denied(&denied)),
+        Ok(decision) => Ok(Arc::new(Context::new(Arc::clone(base), client, asked.clone(), Some(decision)))),
+        Err(error) => {
+            log(&error, &client);
+            Err(base.answers.failed(&error))
+        }
+    }
+}
+
+impl Context {
+    /// Takes a charge back that was for no handler.
+    pub(crate) async fn take_back(&self, id: &OperationId) {
+        match self.base.service.void(&self.client, id).await {
+            Ok(_) => self.set(None),
+            Err(error) => {
+                let (client, route, error): (_, _, &dyn Error) = (&self.client, self.route().pattern(), &error);
+                tracing::warn!(%client, route, error, "a request that was answered with 405 stays charged");
+            }
+        }
+    }
+
+    /// Reads the status for the headers, where nothing was decided in the request.
+    pub(crate) async fn read_status(&self) -> Option<quota_core::Status> {
+        let status = self.base.service.status(&self.client).await;
+        status.inspect_err(|error| log(error, &self.client)).ok()
+    }
+}
+
+/// Logs what the answer must not tell.
+pub(crate) fn log(error: &ServiceError, client: &ClientId) {
+    if let ServiceError::Refused(refusal) = error {
+        tracing::debug!(%client, code = refusal.code(), "refused: {refusal}");
+    } else {
+        let error: &dyn Error = error;
+        tracing::error!(%client, error, "a request could not be metered");
+    }
+}
+
+fn new_id() -> Option<OperationId> {
+    OperationId::new(Uuid::now_v7().simple().encode_lower(&mut Uuid::encode_buffer())).ok()
+}

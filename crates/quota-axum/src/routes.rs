@@ -1,0 +1,123 @@
+//! What is known of the routes that were asked for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use http::Method;
+use quota_core::Label;
+
+/// Every route that a layer has seen. Bounded by the application's routes: it is kept by pattern, not by path.
+#[derive(Debug, Default)]
+pub(crate) struct Routes(RwLock<HashMap<Box<str>, Arc<Route>>>);
+
+/// The route that one service of the layer was last asked for: axum makes a service for each, so this is a hit.
+pub(crate) type LastRoute = Arc<OnceLock<Arc<Route>>>;
+
+/// A route by its pattern.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pattern: Box<str>,
+    label: Option<Label>,
+    /// The methods that answered with something else than 405, a bit for each.
+    handled: AtomicU16,
+}
+
+impl Routes {
+    pub(crate) fn route(&self, pattern: &str, last: &LastRoute) -> Arc<Route> {
+        if let Some(route) = last.get().filter(|route| *route.pattern == *pattern) {
+            return Arc::clone(route);
+        }
+        let route = self.look_up(pattern);
+        // Lost only to another request for the same route.
+        let _ = last.set(Arc::clone(&route));
+        route
+    }
+
+    fn look_up(&self, pattern: &str) -> Arc<Route> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(pattern).map(Arc::clone);
+        known.unwrap_or_else(|| {
+            let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let route = routes.entry(pattern.into()).or_insert_with(|| Arc::new(Route::new(pattern)));
+            Arc::clone(route)
+        })
+    }
+}
+
+impl Route {
+    fn new(pattern: &str) -> Self {
+        Self { pattern: pattern.into(), label: label(pattern), handled: AtomicU16::new(0) }
+    }
+
+    /// The pattern, as far as a label is long.
+    pub(crate) const fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
+    }
+
+    pub(crate) const fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// Whether a handler is known to answer this method.
+    pub(crate) fn handles(&self, method: &Method) -> bool {
+        self.handled.load(Ordering::Relaxed) & bit(method) != 0
+    }
+
+    /// Notes that a handler answers this method.
+    pub(crate) fn note_handled(&self, method: &Method) {
+        if !self.handles(method) {
+            self.handled.fetch_or(bit(method), Ordering::Relaxed);
+        }
+    }
+}
+
+/// No bit for a method that is not in the list: it is never known to be handled.
+fn bit(method: &Method) -> u16 {
+    const METHODS: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    METHODS.iter().position(|known| known == method).map_or(0, |index| 1 << index)
+}
+
+/// A pattern's first 64 bytes, cut between characters.
+fn label(pattern: &str) -> Option<Label> {
+    let fits = (1..=pattern.len().min(Label::MAX_BYTES)).rev().find_map(|end| pattern.get(..end));
+    fits.and_then(|text| Label::new(text).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_pattern_is_cut_between_characters() {
+        let long = format!("/{}\u{e9}", "x".repeat(62));
+        assert_eq!(label(&long).unwrap().as_str(), &long[..63]);
+        assert_eq!(label("/short").unwrap().as_str(), "/short");
+        assert_eq!(label(""), None);
+    }
+
+    #[test]
+    fn methods_are_noted_one_by_one() {
+        let routes = Routes::default();
+        let last = LastRoute::default();
+        let route = routes.route("/a", &last);
+        route.note_handled(&Method::GET);
+        assert!(route.handles(&Method::GET));
+        assert!(!route.handles(&Method::POST));
+        let extension = Method::from_bytes(b"BREW").unwrap();
+        route.note_handled(&extension);
+        assert!(!route.handles(&extension));
+        // Another service, the same route; the same service, another route.
+        assert!(routes.route("/a", &LastRoute::default()).handles(&Method::GET));
+        assert!(!routes.route("/b", &last).handles(&Method::GET));
+    }
+}

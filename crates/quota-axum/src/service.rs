@@ -1,0 +1,190 @@
+//! The layer at work.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use quota_http::RefusalResponse;
+use tower_service::Service;
+
+use crate::admission::{Admission, Admitted, Asked};
+use crate::context::Context;
+use crate::layer::QuotaLayer;
+use crate::routes::LastRoute;
+
+/// A service whose requests are charged: what [`QuotaLayer`] makes of another.
+#[derive(Clone)]
+pub struct Metered<S> {
+    layer: QuotaLayer,
+    inner: S,
+    last: LastRoute,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(layer: QuotaLayer, inner: S) -> Self {
+        Self { layer, inner, last: LastRoute::default() }
+    }
+}
+
+impl<S, B, RB> Service<Request<B>> for Metered<S>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+    B: Send + 'static,
+    RB: From<Bytes> + Send + 'static,
+{
+    type Response = Response<RB>;
+    type Error = S::Error;
+    type Future = MeteredFuture<S::Future, RB, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some((route, cost)) = self.layer.metered(&request, &self.last) else {
+            return MeteredFuture::running(self.inner.call(request), None);
+        };
+        let base = self.layer.base();
+        if let Some(outer) = Context::of(request.extensions()).filter(|outer| Arc::ptr_eq(&outer.base, base)) {
+            if cost.agrees_with(outer.cost()) {
+                return MeteredFuture::running(self.inner.call(request), None);
+            }
+            let (route, inner, outer) = (route.pattern(), cost, outer.cost());
+            tracing::error!(
+                route,
+                ?inner,
+                ?outer,
+                "a quota layer lies within another one with another cost, which has charged already: \
+                 give the outer one this route's cost by QuotaLayer::with_route, or take one of them away"
+            );
+            return MeteredFuture::refused(base.answers.internal());
+        }
+        let (mut parts, body) = request.into_parts();
+        let admission = Admission {
+            base: Arc::clone(base),
+            asked: Asked { handled: route.handles(&parts.method), route, cost: cost.clone() },
+            client: base.client.find(&parts),
+            cost: cost.of(&parts),
+        };
+        match admission.now() {
+            Some(Ok(context)) => {
+                context.carry(&mut parts.extensions);
+                MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), Some(context))
+            }
+            Some(Err(refusal)) => MeteredFuture::refused(refusal),
+            None => {
+                // The clone takes the place of the service that was made ready.
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                MeteredFuture::waiting(run(admission, inner, Request::from_parts(parts, body)))
+            }
+        }
+    }
+}
+
+async fn run<S, B, RB>(admission: Admission, mut inner: S, mut request: Request<B>) -> Result<Response<RB>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    RB: From<Bytes>,
+{
+    let method = request.method().clone();
+    let Admitted { context, on_trial } = match admission.later().await {
+        Ok(admitted) => admitted,
+        Err(refusal) => return Ok(refusal.into()),
+    };
+    context.carry(request.extensions_mut());
+    let mut response = inner.call(request).await?;
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        if let Some(id) = on_trial {
+            context.take_back(&id).await;
+        }
+    } else {
+        context.route().note_handled(&method);
+        if context.cost().is_by_handler()
+            && context.is_open()
+            && let Some(status) = context.read_status().await
+        {
+            context.base.answers.write_status(&status, response.headers_mut());
+        }
+    }
+    context.write(response.headers_mut());
+    Ok(response)
+}
+
+pin_project! {
+    /// The answer to a request that went through [`Metered`].
+    pub struct MeteredFuture<F, RB, E> {
+        #[pin]
+        state: State<F, RB, E>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F, RB, E> {
+        /// The handler runs; the headers are written on the way out.
+        Running { #[pin] inner: F, context: Option<Arc<Context>> },
+        /// It does not.
+        Refused { refusal: Option<RefusalResponse> },
+        /// The store, or one of the application's functions, takes time.
+        Waiting { future: Pin<Box<dyn Future<Output = Result<Response<RB>, E>> + Send>> },
+    }
+}
+
+impl<F, RB, E> MeteredFuture<F, RB, E> {
+    const fn running(inner: F, context: Option<Arc<Context>>) -> Self {
+        Self { state: State::Running { inner, context } }
+    }
+
+    const fn refused(refusal: RefusalResponse) -> Self {
+        Self { state: State::Refused { refusal: Some(refusal) } }
+    }
+
+    fn waiting(future: impl Future<Output = Result<Response<RB>, E>> + Send + 'static) -> Self {
+        Self { state: State::Waiting { future: Box::pin(future) } }
+    }
+}
+
+impl<F, RB, E> Future for MeteredFuture<F, RB, E>
+where
+    F: Future<Output = Result<Response<RB>, E>>,
+    RB: From<Bytes>,
+{
+    type Output = Result<Response<RB>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Running { inner, context } => {
+                let mut response = ready!(inner.poll(cx))?;
+                if let Some(context) = context.take() {
+                    context.write(response.headers_mut());
+                }
+                Poll::Ready(Ok(response))
+            }
+            // Polled again after it was ready, it stays pending, as a future may.
+            StateProjection::Refused { refusal } => {
+                refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal.into())))
+            }
+            StateProjection::Waiting { future } => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Metered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metered").field("layer", &self.layer).field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<F, RB, E> fmt::Debug for MeteredFuture<F, RB, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MeteredFuture")
+    }
+}

@@ -1,0 +1,257 @@
+//! What is charged, in whatever way a router is put together.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod app;
+
+use app::{get, layer, request, send, service, used};
+use axum::Router;
+use axum::routing::{get as on_get, post};
+use http::{Method, Request, StatusCode};
+use quota_axum::RouteCost;
+use quota_service::{QuotaService, UsageStore};
+
+async fn ok() -> &'static str {
+    "ok"
+}
+
+/// GET and HEAD are charged, nothing else is, on a router whose one metered route is GET `path`.
+async fn charges_only_what_matches<S: UsageStore>(app: Router, service: &QuotaService<S>, path: &str) {
+    for (round, app) in [app.clone(), app.with_state(())].into_iter().enumerate() {
+        let before: u64 = used(service).await.parse().unwrap();
+        assert_eq!(before, 4 * u64::try_from(round).unwrap());
+        for turn in 0..2 {
+            let expected = |more: u64| (10 - before - 2 * turn - more).to_string();
+            let answer = get(&app, path).await;
+            assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "ok"));
+            assert_eq!(answer.remaining(), Some(&*expected(1)));
+            let answer = send(&app, request(Method::HEAD, path)).await;
+            assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, ""));
+            assert_eq!(answer.remaining(), Some(&*expected(2)));
+
+            let unmatched = get(&app, "/nowhere").await;
+            assert_eq!((unmatched.status, unmatched.remaining()), (StatusCode::NOT_FOUND, None));
+            for method in [Method::POST, Method::OPTIONS, Method::from_bytes(b"BREW").unwrap()] {
+                let answer = send(&app, request(method, path)).await;
+                assert_eq!((answer.status, answer.remaining()), (StatusCode::METHOD_NOT_ALLOWED, None));
+                assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+            }
+            let mut preflight = request(Method::OPTIONS, path);
+            preflight.headers_mut().remove("x-client-id");
+            preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+            assert_eq!(send(&app, preflight).await.status, StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(used(service).await, (before + 2 * turn + 2).to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_layer_on_the_router_charges_only_what_matches() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok)).layer(layer(&service));
+    charges_only_what_matches(app, &service, "/a").await;
+}
+
+#[tokio::test]
+async fn a_route_layer_on_the_router_charges_only_what_matches() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok)).route_layer(layer(&service));
+    charges_only_what_matches(app, &service, "/a").await;
+}
+
+#[tokio::test]
+async fn a_layer_on_the_route_charges_only_what_matches() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok).layer(layer(&service)));
+    charges_only_what_matches(app, &service, "/a").await;
+}
+
+#[tokio::test]
+async fn a_route_layer_on_the_route_charges_only_what_matches() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok).route_layer(layer(&service)));
+    charges_only_what_matches(app, &service, "/a").await;
+}
+
+#[tokio::test]
+async fn a_layer_inside_a_nested_router_charges_only_what_matches() {
+    let service = service();
+    let inner = Router::new().route("/a/{id}", on_get(ok)).layer(layer(&service));
+    charges_only_what_matches(Router::new().nest("/api", inner), &service, "/api/a/7").await;
+}
+
+#[tokio::test]
+async fn a_layer_around_a_nested_router_charges_only_what_matches() {
+    let service = service();
+    let inner = Router::new().route("/a/{id}", on_get(ok));
+    charges_only_what_matches(Router::new().nest("/api", inner).layer(layer(&service)), &service, "/api/a/7").await;
+}
+
+#[tokio::test]
+async fn a_layer_inside_a_nested_service_charges_only_what_matches() {
+    let service = service();
+    let inner = Router::new().route("/a", on_get(ok)).layer(layer(&service));
+    let app = Router::new().nest_service("/api", inner);
+    charges_only_what_matches(app, &service, "/api/a").await;
+}
+
+#[tokio::test]
+async fn a_layer_on_one_of_two_merged_routers_leaves_the_other_alone() {
+    let service = service();
+    let metered = Router::new().route("/a", on_get(ok)).route_layer(layer(&service));
+    let app = metered.merge(Router::new().route("/free", on_get(ok)));
+    assert_eq!(get(&app, "/free").await.remaining(), None);
+    assert_eq!(used(&service).await, "0");
+    charges_only_what_matches(app, &service, "/a").await;
+}
+
+#[tokio::test]
+async fn a_fallback_of_the_router_is_free() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok)).fallback(|| async { "elsewhere" }).layer(layer(&service));
+    let answer = get(&app, "/b").await;
+    assert_eq!((answer.body.as_str(), answer.remaining()), ("elsewhere", None));
+    assert_eq!(used(&service).await, "0");
+}
+
+#[tokio::test]
+async fn a_fallback_of_a_nested_router_is_free() {
+    let service = service();
+    let inner = || Router::new().route("/a", on_get(ok)).fallback(|| async { "elsewhere" }).layer(layer(&service));
+    for app in [Router::new().nest("/api", inner()), Router::new().nest_service("/api", inner())] {
+        let answer = get(&app, "/api/b").await;
+        assert_eq!((answer.body.as_str(), answer.remaining()), ("elsewhere", None));
+    }
+    assert_eq!(used(&service).await, "0");
+}
+
+#[tokio::test]
+async fn a_service_under_a_pattern_is_charged_by_it_and_a_nested_service_by_the_layer_inside() {
+    let service = service();
+    let inner = Router::new().route("/a", on_get(ok));
+    let app = Router::new().route_service("/api/{*rest}", on_get(ok)).layer(layer(&service));
+    assert_eq!(get(&app, "/api/a").await.remaining(), Some("9"));
+    // Axum shows no pattern to a layer around a nested service.
+    let app = Router::new().nest_service("/api", inner.clone()).layer(layer(&service));
+    assert_eq!(get(&app, "/api/a").await.remaining(), None);
+    let app = Router::new().nest_service("/api", inner.layer(layer(&service)));
+    assert_eq!(get(&app, "/api/a").await.remaining(), Some("8"));
+}
+
+#[tokio::test]
+async fn a_405_is_answered_without_a_client_under_a_methods_route_layer() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok).route_layer(layer(&service)));
+    let nobody = Request::post("/a").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(send(&app, nobody).await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn each_method_of_a_route_is_learned_on_its_own() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(ok).post(ok)).layer(layer(&service)).with_state(());
+    for method in [Method::GET, Method::POST, Method::PUT, Method::GET, Method::POST, Method::PUT] {
+        send(&app, request(method, "/a")).await;
+    }
+    assert_eq!(used(&service).await, "4");
+}
+
+#[tokio::test]
+async fn routes_cost_what_they_declare() {
+    let service = service();
+    let quota = layer(&service);
+    let by_query = RouteCost::computed(|parts| {
+        let answers = quota_axum::Answers::default();
+        quota_axum::credits_from_query(parts.uri.query(), "n").map_err(|error| answers.malformed(&error))
+    });
+    let later = RouteCost::async_computed(|parts| {
+        let long = parts.uri.path().len() > 100;
+        async move {
+            tokio::task::yield_now().await;
+            assert!(!long);
+            "0.25".parse().map_err(|_| quota_axum::Answers::default().internal())
+        }
+    });
+    let app = Router::new()
+        .route("/one", on_get(ok).route_layer(quota.clone()))
+        .route("/five", on_get(ok).route_layer(quota.cost(5)))
+        .route("/query", on_get(ok).route_layer(quota.cost(by_query)))
+        .route("/later", on_get(ok).route_layer(quota.cost(later)))
+        .with_state(());
+    for _ in 0..2 {
+        let left = |answer: app::Answer| answer.remaining().map(str::to_owned);
+        let before: f64 = left(get(&app, "/one").await).unwrap().parse().unwrap();
+        assert_eq!(left(get(&app, "/query?n=0.5").await), Some((before - 0.5).to_string()));
+        assert_eq!(left(get(&app, "/later").await), Some((before - 0.75).to_string()));
+    }
+    let refused = get(&app, "/query?n=-1").await;
+    assert_eq!((refused.status, refused.remaining()), (StatusCode::BAD_REQUEST, None));
+    assert!(refused.body.contains("n: an amount of credits is not negative"));
+    assert_eq!(get(&app, "/five").await.remaining(), Some("1.5"));
+    assert_eq!(used(&service).await, "8.5");
+}
+
+#[tokio::test]
+async fn a_table_gives_routes_their_costs_and_exempts_them() {
+    let service = service();
+    let quota = layer(&service).with_route("/api/five/{id}", 5).with_route("/health", RouteCost::exempt());
+    let nested = Router::new().route("/five/{id}", on_get(ok)).route("/one", on_get(ok));
+    let app = Router::new().route("/health", on_get(ok)).nest("/api", nested).layer(quota);
+    let mut nobody = request(Method::GET, "/health");
+    nobody.headers_mut().clear();
+    let answer = send(&app, nobody).await;
+    assert_eq!((answer.status, answer.remaining()), (StatusCode::OK, None));
+    assert_eq!(get(&app, "/api/five/1").await.remaining(), Some("5"));
+    assert_eq!(get(&app, "/api/one").await.remaining(), Some("4"));
+}
+
+#[tokio::test]
+async fn clones_of_one_layer_inside_each_other_charge_once() {
+    let service = service();
+    let quota = layer(&service);
+    let inner = Router::new().route("/a", on_get(ok).layer(quota.clone())).route_layer(quota.clone());
+    let app = Router::new().nest("/api", inner).layer(quota);
+    for left in ["9", "8"] {
+        assert_eq!(get(&app, "/api/a").await.remaining(), Some(left));
+    }
+}
+
+#[tokio::test]
+async fn another_cost_inside_is_refused_and_not_misunderstood() {
+    let service = service();
+    let quota = layer(&service);
+    let app = Router::new().route("/a", on_get(ok).layer(quota.cost(5))).layer(quota);
+    let (answer, log) = app::logged(get(&app, "/a")).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!answer.body.contains("layer"));
+    assert!(log.contains("QuotaLayer::with_route") && log.contains("route=\"/a\""), "{log}");
+}
+
+#[tokio::test]
+async fn layers_of_two_services_charge_both_and_show_the_inner_one() {
+    let (users, tenants) = (service(), service());
+    assert!(tenants.charge(&app::client(), "3".parse().unwrap()).await.unwrap().is_allowed());
+    let app = Router::new().route("/a", on_get(ok)).layer(layer(&users)).layer(layer(&tenants)).with_state(());
+    for left in ["9", "8"] {
+        assert_eq!(get(&app, "/a").await.remaining(), Some(left));
+    }
+    assert_eq!((used(&users).await.as_str(), used(&tenants).await.as_str()), ("2", "5"));
+}
+
+#[tokio::test]
+async fn the_label_is_the_routes_pattern() {
+    use quota_service::{DailyQuery, GroupBy, Tz, Window};
+
+    let service = service();
+    let app = Router::new().route("/a/{id}", on_get(ok)).route("/b", post(ok)).layer(layer(&service)).with_state(());
+    for path in ["/a/1", "/a/2", "/a/3"] {
+        get(&app, path).await;
+    }
+    send(&app, request(Method::POST, "/b")).await;
+    let range = Window::new("2024-03-01T00:00:00Z".parse().unwrap(), "2024-03-02T00:00:00Z".parse().unwrap()).unwrap();
+    let query = DailyQuery { range, zone: Tz::UTC, by: GroupBy::DayAndLabel };
+    let days = service.daily_usage(&app::client(), query).await.unwrap();
+    let labels: Vec<_> =
+        days.iter().map(|day| (day.label.as_ref().map(ToString::to_string), day.credits.to_string())).collect();
+    assert_eq!(labels, [(Some("/a/{id}".to_owned()), "3".to_owned()), (Some("/b".to_owned()), "1".to_owned())]);
+}
