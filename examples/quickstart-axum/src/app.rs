@@ -1,0 +1,63 @@
+//! The routes.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use http::{HeaderMap, StatusCode, Uri};
+use quota_axum::{
+    Answers, ClientBy, ClientQuota, Malformed, MemberError, QuotaLayer, RateLimitFields, RefusalResponse, Refused,
+    credits_from_query, member_from_query,
+};
+use quota_service::{QuotaService, UsageStore};
+use serde_json::{Value, json};
+
+/// All routes, metered.
+pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>) -> anyhow::Result<Router> {
+    // In earnest, a gateway or the application's own authentication sets this header, and strips it from outside.
+    let quota = QuotaLayer::new(service.clone(), ClientBy::header("X-Client-Id")?)
+        .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11));
+    Ok(Router::new()
+        .route("/api/fetch-data", get(fetch_data).route_layer(quota.clone()))
+        .route("/api/fetch-expensive-data", get(fetch_data).route_layer(quota.cost(5)))
+        .route("/api/compute", get(compute).route_layer(quota.without_charge()))
+        .route("/api/generate", get(generate).route_layer(quota.without_charge())))
+}
+
+/// The layer charges what the route costs.
+async fn fetch_data() -> Json<Value> {
+    Json(json!({ "data": [1, 2, 3] }))
+}
+
+/// The request says what it costs.
+async fn compute(quota: ClientQuota, uri: Uri) -> Result<Json<Value>, Refused> {
+    let credits = credits_from_query(uri.query(), "credits")?;
+    quota.charge(credits).await?;
+    Ok(Json(json!({ "computed": credits.to_string() })))
+}
+
+/// The cost is known when the work is done: an upper bound is held before.
+async fn generate(quota: ClientQuota, uri: Uri) -> Result<Json<Value>, Refused> {
+    let max = credits_from_query(uri.query(), "max")?;
+    let actual = credits_from_query(uri.query(), "actual")?;
+    let fail = flag_from_query(uri.query(), "fail")?;
+
+    let held = quota.hold(max).await?;
+    if fail {
+        // Dropping `held` would do; waiting for the release lets the headers say so.
+        held.release().await?;
+        return Err(failure().into());
+    }
+    let settled = held.settle(actual).await?;
+    Ok(Json(json!({ "generated": actual.to_string(), "late": settled.is_late() })))
+}
+
+fn flag_from_query(query: Option<&str>, member: &str) -> Result<bool, Malformed> {
+    match member_from_query(query, member)?.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Malformed::new(member, MemberError::Other("it is true or false".into()))),
+    }
+}
+
+fn failure() -> RefusalResponse {
+    RefusalResponse::new(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), "the work failed\n".into())
+}
