@@ -95,12 +95,17 @@ impl Account {
     /// # Errors
     /// [`DocumentError::Newer`] for a format of a later version, which must not be overwritten.
     pub fn from_document(text: &str) -> Result<Self, DocumentError> {
-        let malformed = |error: serde_json::Error| DocumentError::Malformed(error.to_string());
-        let Envelope { format } = serde_json::from_str(text).map_err(malformed)?;
-        if format != FORMAT {
-            return Err(DocumentError::Newer { found: format, known: FORMAT });
+        let document = match serde_json::from_str::<Document>(text) {
+            Ok(document) => document,
+            // A later format may lack what this one has.
+            Err(error) => match serde_json::from_str::<Envelope>(text) {
+                Ok(Envelope { format }) if format != FORMAT => return Err(newer(format)),
+                _ => return Err(DocumentError::Malformed(error.to_string())),
+            },
+        };
+        if document.format != FORMAT {
+            return Err(newer(document.format));
         }
-        let document: Document = serde_json::from_str(text).map_err(malformed)?;
         let mut account = Self {
             latest: instant(document.latest)?,
             newest: instant(document.newest)?,
@@ -171,6 +176,10 @@ impl HoldDocument {
         let (at, expires) = (instant(self.at)?, instant(self.expires)?);
         Ok(Hold { id: self.id, at, credits: credits(self.credits)?, expires, label: self.label })
     }
+}
+
+const fn newer(found: u64) -> DocumentError {
+    DocumentError::Newer { found, known: FORMAT }
 }
 
 fn instant(millis: i64) -> Result<Instant, DocumentError> {

@@ -149,5 +149,7 @@ fn a_document_of_a_newer_format_is_refused() {
     let newer = quota_core::Account::new().to_document().replace("\"format\":1", "\"format\":2");
     let error = quota_core::Account::from_document(&newer).unwrap_err();
     assert_eq!(error, quota_core::DocumentError::Newer { found: 2, known: 1 });
+    let other = quota_core::Account::from_document(r#"{"format":3,"all":"else"}"#).unwrap_err();
+    assert_eq!(other, quota_core::DocumentError::Newer { found: 3, known: 1 });
     assert!(quota_core::Account::from_document("{}").is_err());
 }

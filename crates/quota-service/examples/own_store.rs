@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quota_service::quota_core::{
-    Account, Answer, Asked, Days, Detail, DocumentError, Fact, Need, PlanWrite, Removal, Stop, Terms, Turn, Writes,
+    Account, Answer, Asked, Days, Detail, DocumentError, Fact, Need, PlanWrite, Refusal, Removal, Stop, Terms, Turn,
+    Writes,
 };
 use quota_service::{
     ClientId, ClientsQuery, Credits, DailyQuery, DayUsage, Decision, Dispatch, EntriesPage, EntriesQuery, Entry,
@@ -161,7 +162,7 @@ impl UsageStore for MapStore {
         let skip = match query.after.as_deref().map(str::parse) {
             None => 0,
             Some(Ok(skip)) => skip,
-            Some(Err(error)) => return Err(StoreError::not_done("`after` is not the `next` of a page", error)),
+            Some(Err(_)) => return Err(StoreError::Refused(Refusal::InvalidCursor)),
         };
         let more = entries.len().saturating_sub(skip) > query.limit;
         let next = more.then(|| skip.saturating_add(query.limit).to_string());

@@ -221,8 +221,19 @@ impl<S: UsageStore> Lane<S> {
             }
             self.queued.fetch_sub(1, Ordering::AcqRel);
         }
-        (batch, waiting)
+        plans_last(batch, waiting)
     }
+}
+
+/// Puts changes of plans behind the rest. All of a batch is concurrent, so any order of it is true; in this one a
+/// client whose plan is set again and again is still charged, by the plan that its requests were made with.
+fn plans_last(batch: Vec<Request>, waiting: Vec<Waiting>) -> (Vec<Request>, Vec<Waiting>) {
+    let is_plan = |request: &Request| matches!(request.operation, Operation::SetPlan { .. } | Operation::RemovePlan);
+    if !batch.iter().any(is_plan) {
+        return (batch, waiting);
+    }
+    let (plans, rest): (Vec<_>, Vec<_>) = batch.into_iter().zip(waiting).partition(|(request, _)| is_plan(request));
+    rest.into_iter().chain(plans).unzip()
 }
 
 fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {

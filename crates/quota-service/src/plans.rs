@@ -84,6 +84,13 @@ impl Plans {
         self.cache.remove_if(client, |known| known.version != version);
     }
 
+    /// Takes a plan that was just set through this service: whoever was decided by the one before tries again with
+    /// this one, without asking the store.
+    pub(crate) fn learn(&self, client: &ClientId, plan: Arc<Plan>, version: PlanVersion) {
+        let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+        self.cache.insert(client.clone(), Known { plan: Some(plan), version: Some(version), stamp });
+    }
+
     /// A view of a plan that is not the origin's (yet).
     pub(crate) fn view_with(&self, plan: Arc<Plan>) -> PlanView {
         let stamp = PlanStamp { generation: self.generation(), fresh_until: Instant::MIN };

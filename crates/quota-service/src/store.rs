@@ -65,6 +65,9 @@ pub trait UsageStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<DayUsage>, StoreError>> + Send;
 
     /// A client's entries in a range, ascending by instant, a page at a time; with quarters there are none.
+    ///
+    /// # Errors
+    /// [`quota_core::Refusal::InvalidCursor`] where `after` is not a page's `next`.
     fn entries(
         &self,
         client: &ClientId,
@@ -75,7 +78,8 @@ pub trait UsageStore: Send + Sync + 'static {
     fn clients(&self, query: &ClientsQuery) -> impl Future<Output = Result<Vec<ClientId>, StoreError>> + Send;
 
     /// Folds entries before `before` (rounded down to a quarter) into their quarters' sums, and forgets ids that
-    /// are no longer remembered. Gives no credits back. Safe to run at any time, from any number of processes.
+    /// are no longer remembered. Gives no credits back. Safe to run at any time, from any number of processes. Ranges are
+    /// cut to quarters only where entries were folded.
     fn prune(&self, before: Instant) -> impl Future<Output = Result<Pruned, StoreError>> + Send;
 
     /// The store server's own time, for a store that is not in this process's machine; none for one that is.

@@ -39,9 +39,12 @@ impl<S: UsageStore> QuotaService<S> {
         let plan = Arc::new(plan);
         let answer = match inner.plans.origin() {
             Origin::Store(_) => {
-                let operation = Operation::SetPlan { plan, version: made_id::plan_version() };
-                let answer = inner.ask(client, operation).await;
-                inner.plans.forget_unless(client, None);
+                let version = made_id::plan_version();
+                let answer = inner.ask(client, Operation::SetPlan { plan: Arc::clone(&plan), version }).await;
+                match &answer {
+                    Ok(_) => inner.plans.learn(client, plan, version),
+                    Err(_) => inner.plans.forget_unless(client, None),
+                }
                 answer?
             }
             Origin::Registry(registry) => {
@@ -156,7 +159,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// A page of a client's entries, at most 10,000.
     ///
     /// # Errors
-    /// [`ServiceError::NotDone`], also where `after` is not a page's `next`.
+    /// [`quota_core::Refusal::InvalidCursor`] where `after` is not a page's `next`; otherwise [`ServiceError::NotDone`].
     pub async fn entries(&self, client: &ClientId, mut query: EntriesQuery) -> Result<EntriesPage, ServiceError> {
         let inner = &self.inner;
         query.limit = query.limit.clamp(1, MAX_PAGE);

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(not(feature = "sqlite"))]
+compile_error!("quota-store-diesel needs an engine: enable its feature `sqlite`");
+
 // What no engine owns: the order of a batch, what is summed from where, the text of statements, migrations.
 mod batch;
 mod changes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use parking_lot::Mutex;
-use quota_core::{Answer, ClientId, Credits, DayUsage, Days, Decision, Detail, Instant, Window, quarter_of};
+use quota_core::{Answer, ClientId, Credits, DayUsage, Days, Decision, Detail, Instant, Refusal, Window, quarter_of};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
     StoredPlan, UsageStore,
