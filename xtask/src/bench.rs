@@ -9,14 +9,13 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds: the same rows, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only rows whose group or name holds this text.
+    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http.
     filter: Option<String>,
 }
 
 /// `cargo xtask bench`
 pub(crate) fn bench(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
-    let build =
-        workspace.cargo(["build", "--release", "--package", "quota-bench", "--package", "quickstart-axum"]);
+    let build = workspace.cargo(["build", "--release", "--package", "quota-bench", "--package", "quickstart-axum"]);
     let mut measure = workspace.command(workspace.program("release", "quota-bench"));
     if options.quick {
         measure.arg("--quick");

@@ -237,8 +237,7 @@ fn read_cursor(text: &str) -> Result<Place, StoreError> {
         let (at, number) = text.split_once('.')?;
         Some((Instant::from_millis(at.parse().ok()?).ok()?, number.parse().ok()?))
     };
-    read()
-        .ok_or_else(|| StoreError::NotDone { message: "`after` is not the `next` of a page".to_owned(), source: None })
+    read().ok_or(StoreError::Refused(Refusal::InvalidCursor))
 }
 
 impl Default for MemoryStore {
