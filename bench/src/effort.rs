@@ -1,0 +1,19 @@
+//! How long to measure.
+
+/// More of it is slower and less noisy; the rows are the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Rounds, in each of which everything that is compared is measured once.
+    pub(crate) rounds: usize,
+    /// Checks of one contestant in one round.
+    pub(crate) visits: usize,
+    /// The same for what is a hundred times slower.
+    pub(crate) slow_visits: usize,
+    /// Milliseconds of one contestant in one round, where the clock says when to stop.
+    pub(crate) slice_millis: u64,
+}
+
+impl Effort {
+    pub(crate) const FULL: Self = Self { rounds: 9, visits: 500_000, slow_visits: 20_000, slice_millis: 1_500 };
+    pub(crate) const QUICK: Self = Self { rounds: 3, visits: 200_000, slow_visits: 5_000, slice_millis: 700 };
+}
