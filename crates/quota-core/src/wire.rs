@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
 
+use chrono_tz::Tz;
 use serde::de::{self, Deserializer, Visitor};
 use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,8 @@ use crate::days::DayUsage;
 use crate::decision::{Allowed, Denied, Status};
 use crate::id::{ClientId, Label, OperationId};
 use crate::instant::Instant;
-use crate::lattice::Anchor;
-use crate::period::{Period, Unit};
+use crate::lattice::{Anchor, UnknownZone, zone};
+use crate::period::{Period, PeriodError, Unit};
 use crate::plan::{Limit, Plan, Quota};
 use crate::quotas::{QuotaStatus, Quotas, Remaining};
 
@@ -82,23 +83,76 @@ impl Serialize for Remaining {
 /// A quota as it is written: no member more, none less.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WireQuota<'a> {
+struct WireQuota {
     period: Unit,
-    every: u64,
+    every: Every,
     limit: Limit,
     anchor: Instant,
-    #[serde(borrow)]
-    tz: std::borrow::Cow<'a, str>,
+    tz: Zone,
+}
+
+/// A count of units. It is refused where it stands, so that a reader of a file is told the line.
+struct Every(u32);
+
+/// A time zone by its name, refused where it stands.
+struct Zone(Tz);
+
+impl Serialize for Every {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Count;
+
+        impl Visitor<'_> for Count {
+            type Value = Every;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a count from 1 to {}", Period::MAX_EVERY)
+            }
+
+            fn visit_u64<E: de::Error>(self, every: u64) -> Result<Every, E> {
+                let count = u32::try_from(every).map_err(|_| E::custom(PeriodError::Every { every }))?;
+                // Whichever the unit is: the bounds are the same.
+                Period::new(Unit::Second, count).map(|period| Every(period.every())).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_u64(Count)
+    }
+}
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl FromStr for Zone {
+    type Err = UnknownZone;
+
+    fn from_str(name: &str) -> Result<Self, UnknownZone> {
+        zone(name).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text::<Self>("the name of a time zone", PhantomData))
+    }
 }
 
 impl Serialize for Quota {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         WireQuota {
             period: self.period().unit(),
-            every: u64::from(self.period().every()),
+            every: Every(self.period().every()),
             limit: self.limit(),
             anchor: self.anchor().at(),
-            tz: self.anchor().zone().name().into(),
+            tz: Zone(self.anchor().zone()),
         }
         .serialize(serializer)
     }
@@ -107,10 +161,8 @@ impl Serialize for Quota {
 impl<'de> Deserialize<'de> for Quota {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = WireQuota::deserialize(deserializer)?;
-        let every = u32::try_from(wire.every).unwrap_or(u32::MAX);
-        let period = Period::new(wire.period, every).map_err(de::Error::custom)?;
-        let anchor = Anchor::in_zone(wire.anchor, &wire.tz).map_err(de::Error::custom)?;
-        Ok(Self::new(period, wire.limit, anchor))
+        let period = Period::new(wire.period, wire.every.0).map_err(de::Error::custom)?;
+        Ok(Self::new(period, wire.limit, Anchor::new(wire.anchor, wire.tz.0)))
     }
 }
 

@@ -70,7 +70,10 @@ impl Answers {
             }
             Refusal::TooManyHolds => (StatusCode::TOO_MANY_REQUESTS, "the client has too many active holds"),
             Refusal::TooManyIds => (StatusCode::TOO_MANY_REQUESTS, "the client has too many recent ids"),
-            Refusal::TooManyEntries { .. } | Refusal::EntryInFuture { .. } | Refusal::RangeNotAligned { .. } => {
+            Refusal::TooManyEntries { .. }
+            | Refusal::EntryInFuture { .. }
+            | Refusal::RangeNotAligned { .. }
+            | Refusal::InvalidCursor => {
                 return problem::plain(StatusCode::BAD_REQUEST, &refusal.to_string());
             }
             Refusal::ClockAhead { .. } => return self.unavailable(),

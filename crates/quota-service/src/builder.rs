@@ -1,11 +1,11 @@
 //! How a service is set up.
 
-use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::claims::Claims;
 use crate::clock::{Clock, SystemClock};
 use crate::instruments::Instruments;
 use crate::lane::Lanes;
@@ -180,7 +180,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
             on_store_error: self.on_store_error,
             lanes,
             instruments,
-            guards: Mutex::new(HashSet::new()),
+            claims: Claims::default(),
             shut_down: AtomicBool::new(false),
         };
         QuotaService { inner: Arc::new(inner) }

@@ -52,7 +52,8 @@ pub enum Holding {
 /// How a hold was settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// The hold was active: its credits became an entry at the hold's instant.
+    /// The hold was active: its credits became an entry at the hold's instant. [`Decision::Unchecked`] where the store
+    /// could not answer and the service fails open: the cost may not have been charged then.
     InTime(Decision),
     /// The hold had expired: the cost was recorded under its id all the same, now, and may have led into debt.
     Late(Decision),
@@ -117,7 +118,10 @@ impl HoldGuard {
     pub fn renewing(mut self) -> Self {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let seed = self.seed.clone();
-            self.renewal = Some(runtime.spawn(renew(seed)).abort_handle());
+            let renewal = runtime.spawn(renew(seed)).abort_handle();
+            if let Some(earlier) = self.renewal.replace(renewal) {
+                earlier.abort();
+            }
         }
         self
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use quota_core::{Answer, ClientId, Decision, Operation};
+use quota_core::{Answer, ClientId, Decision, Operation, Plan, PlanCheck, PlanVersion};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -130,11 +130,14 @@ impl Lanes {
     }
 
     /// Queues the release of a hold. Never waits, is never refused for a full queue: its hold was let in.
-    pub(crate) fn release_later(&self, request: Request) {
+    /// False if the lane has stopped.
+    pub(crate) fn release_later(&self, request: Request) -> bool {
         self.queued.fetch_add(1, Ordering::AcqRel);
-        if self.lane(&request.client).send(Message::Release(request)).is_err() {
+        let sent = self.lane(&request.client).send(Message::Release(request)).is_ok();
+        if !sent {
             self.queued.fetch_sub(1, Ordering::AcqRel);
         }
+        sent
     }
 
     /// Sends what is queued, takes nothing more, and waits until all is answered.
@@ -174,18 +177,25 @@ type Waiting = Option<(Option<GuardSeed>, oneshot::Sender<Result<Reply, ServiceE
 impl<S: UsageStore> Lane<S> {
     async fn run(mut self) {
         let mut messages = Vec::with_capacity(self.max_batch);
+        let mut just_set = Vec::new();
         // 0 comes when every sender is gone, or after a stop when all is drained.
         while self.receiver.recv_many(&mut messages, self.max_batch).await > 0 {
-            let (batch, waiting) = self.sort(&mut messages);
+            let (mut batch, waiting) = self.sort(&mut messages);
             if batch.is_empty() {
                 continue;
             }
+            bring_up_to_date(&mut batch, &just_set);
+            let setting = plans_of(&batch);
             let begun = Instant::now();
             let size = batch.len();
             let applied = AssertUnwindSafe(async { self.store.apply(batch).await }).catch_unwind().await;
             self.instruments.batch(size, begun.elapsed());
             match applied {
-                Ok(answers) => deliver(waiting, answers),
+                Ok(answers) => {
+                    just_set =
+                        setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
+                    deliver(waiting, answers);
+                }
                 // Dropping the senders tells the callers that it is not known.
                 Err(_) => tracing::error!("the store panicked: what became of its batch is not known"),
             }
@@ -236,6 +246,37 @@ fn plans_last(batch: Vec<Request>, waiting: Vec<Waiting>) -> (Vec<Request>, Vec<
     rest.into_iter().chain(plans).unzip()
 }
 
+/// A plan that a batch sets.
+struct PlanSet {
+    place: usize,
+    client: ClientId,
+    plan: Arc<Plan>,
+    version: PlanVersion,
+}
+
+fn plans_of(batch: &[Request]) -> Vec<PlanSet> {
+    let set = |(place, request): (usize, &Request)| match &request.operation {
+        Operation::SetPlan { plan, version } => {
+            Some(PlanSet { place, client: request.client.clone(), plan: Arc::clone(plan), version: *version })
+        }
+        _ => None,
+    };
+    batch.iter().enumerate().filter_map(set).collect()
+}
+
+/// Gives the plans that the batch before has set to the requests that waited for it: they were made with the plans
+/// before, and would be told so and come back, behind the next change.
+fn bring_up_to_date(batch: &mut [Request], just_set: &[PlanSet]) {
+    for PlanSet { client, plan, version, .. } in just_set {
+        for request in batch.iter_mut().filter(|request| request.client == *client) {
+            if let PlanCheck::Version(known) = &mut request.plan.check {
+                *known = Some(*version);
+                request.plan.plan = Some(Arc::clone(plan));
+            }
+        }
+    }
+}
+
 fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
     for (waiting, answer) in waiting.into_iter().zip(answers) {
         let Some((seed, reply)) = waiting else {
@@ -252,7 +293,7 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
 }
 
 /// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.
-fn log_release(answer: &Result<Answer, StoreError>) {
+pub(crate) fn log_release(answer: &Result<Answer, StoreError>) {
     match answer {
         Ok(_) | Err(StoreError::Refused(_)) => {}
         Err(error) => {

@@ -3,6 +3,7 @@
 mod any_store;
 mod builder;
 mod charge;
+mod claims;
 mod clock;
 mod deadline;
 mod dyn_service;

@@ -153,11 +153,11 @@ fn read(path: &Path) -> Result<HashMap<ClientId, Arc<Plan>>, PlanFileError> {
         return Err(PlanFileError::TooLarge { path: path.to_owned() });
     }
     let text = fs::read_to_string(path).map_err(unreadable)?;
-    let invalid = |error: serde_json::Error| PlanFileError::Invalid {
-        path: path.to_owned(),
-        line: error.line(),
-        column: error.column(),
-        message: error.to_string(),
+    let invalid = |error: serde_json::Error| {
+        let (line, column, message) = (error.line(), error.column(), error.to_string());
+        let place = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        PlanFileError::Invalid { path: path.to_owned(), line, column, message }
     };
     let file: File = serde_json::from_str(&text).map_err(invalid)?;
     Ok(file.clients.0)
@@ -193,7 +193,7 @@ impl<'de> Deserialize<'de> for Clients {
                 let mut clients = HashMap::new();
                 while let Some(client) = map.next_key::<ClientId>()? {
                     if clients.contains_key(&client) {
-                        return Err(de::Error::custom(format_args!("the client {client:?} occurs twice")));
+                        return Err(de::Error::custom(format_args!("the client {:?} occurs twice", client.as_str())));
                     }
                     clients.insert(client, Arc::new(map.next_value::<Client>()?.quotas));
                 }

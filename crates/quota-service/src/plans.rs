@@ -8,8 +8,10 @@ use quota_core::{ClientId, Instant, Plan, PlanCheck, PlanVersion};
 
 use crate::deadline::within;
 use crate::error::ServiceError;
+use crate::made_id;
 use crate::plan_source::{PlanRegistry, PlanSource};
 use crate::store::{PlanStamp, PlanStore, PlanView, PlansNow};
+use crate::store_error::StoreError;
 
 /// Where the plans come from, and whether they can be written there.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub(crate) struct Plans {
     plan_ttl: Duration,
     unknown_ttl: Duration,
     deadline: Duration,
+    /// Tells this service's generations from those of another that brings its own plans to the same store.
+    seed: u64,
 }
 
 /// What the origin said.
@@ -45,7 +49,8 @@ impl Plans {
         unknown_ttl: Duration,
         deadline: Duration,
     ) -> Self {
-        Self { origin, cache: Cache::new(size), plan_ttl, unknown_ttl, deadline }
+        let seed = made_id::plan_version().number().get();
+        Self { origin, cache: Cache::new(size), plan_ttl, unknown_ttl, deadline, seed }
     }
 
     pub(crate) const fn origin(&self) -> &Origin {
@@ -87,7 +92,7 @@ impl Plans {
     /// Takes a plan that was just set through this service: whoever was decided by the one before tries again with
     /// this one, without asking the store.
     pub(crate) fn learn(&self, client: &ClientId, plan: Arc<Plan>, version: PlanVersion) {
-        let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+        let stamp = PlanStamp { generation: self.generation(), fresh_until: Instant::MAX };
         self.cache.insert(client.clone(), Known { plan: Some(plan), version: Some(version), stamp });
     }
 
@@ -106,11 +111,12 @@ impl Plans {
     }
 
     fn generation(&self) -> u64 {
-        match &self.origin {
+        let generation = match &self.origin {
             Origin::Registry(registry) => registry.generation().unwrap_or_default(),
             Origin::Source(source) => source.generation().unwrap_or_default(),
             Origin::Store(_) => 0,
-        }
+        };
+        generation ^ self.seed
     }
 
     /// Concurrent first requests of one client ask once; if that one fails or goes away, the next asks.
@@ -129,13 +135,22 @@ impl Plans {
                 (plan, None, source.generation().is_some())
             }
             Origin::Store(store) => {
-                let stored = store.stored_plan(client).await.map_err(|error| ServiceError::Plans(error.into()))?;
+                let stored = store.stored_plan(client).await.map_err(not_told)?;
                 (stored.plan, stored.version, true)
             }
         };
         let ttl = if plan.is_some() { self.plan_ttl } else { self.unknown_ttl };
         let fresh_until = if changes_are_noticed { Instant::MAX } else { at.saturating_add(ttl) };
         Ok(Known { plan, version, stamp: PlanStamp { generation, fresh_until } })
+    }
+}
+
+/// A store that fails to tell a plan is a source that fails; what is stored and cannot be read is another matter,
+/// which no service that fails open lets pass.
+pub(crate) fn not_told(error: StoreError) -> ServiceError {
+    match error {
+        StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. } => ServiceError::NotDone { source: error },
+        _ => ServiceError::Plans(error.into()),
     }
 }
 

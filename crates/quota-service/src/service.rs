@@ -1,9 +1,8 @@
 //! Charging clients.
 
-use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quota_core::{
@@ -13,6 +12,7 @@ use tracing::Instrument;
 
 use crate::builder::OnStoreError;
 use crate::charge::Charge;
+use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::deadline::within;
 use crate::error::{ServiceError, cause};
@@ -24,8 +24,9 @@ use crate::plans::Plans;
 use crate::store::{PlainCharge, PlanStamp, PlanView, Request, UsageStore};
 use crate::store_error::StoreError;
 
-/// How often an operation is tried while the client's plan changes under it.
-const MAX_TRIES: usize = 16;
+/// How often an operation is tried while the client's plan changes under it. Each lost try means that someone's change
+/// was done in between, so a small number would fail operations of a client whose plan is set again and again.
+const MAX_TRIES: usize = 1_000;
 
 /// Charges clients against their quotas, in whatever store. Clones share everything.
 ///
@@ -48,7 +49,7 @@ pub(crate) struct Inner<S> {
     pub(crate) on_store_error: OnStoreError,
     pub(crate) lanes: Option<Lanes>,
     pub(crate) instruments: Instruments,
-    pub(crate) guards: Mutex<HashSet<(ClientId, OperationId)>>,
+    pub(crate) claims: Claims,
     pub(crate) shut_down: AtomicBool,
 }
 
@@ -101,6 +102,7 @@ impl<S: UsageStore> QuotaService<S> {
             id => id,
         };
         let Some(known) = id.as_id().cloned() else { return Err(Refusal::IdRequired.into()) };
+        let _trying = matches!(id, EntryId::Given(_)).then(|| inner.trying(client, &known));
         let ender: Arc<dyn HoldEnder> = self.inner.clone();
         let seed = GuardSeed {
             ender,
@@ -155,12 +157,12 @@ impl<S: UsageStore> QuotaService<S> {
     pub async fn shutdown(&self) {
         let inner = &self.inner;
         inner.shut_down.store(true, Ordering::SeqCst);
-        let guards = std::mem::take(&mut *inner.guards.lock().unwrap_or_else(PoisonError::into_inner));
-        for (client, id) in guards {
+        for (client, id) in inner.claims.take() {
             inner.release_later(client, id);
         }
         if let Some(lanes) = &inner.lanes {
             lanes.shutdown().await;
+            inner.release_the_rest().await;
         }
     }
 
@@ -257,6 +259,10 @@ impl<S: UsageStore> Inner<S> {
         }
     }
 
+    pub(crate) fn check_running(&self) -> Result<(), ServiceError> {
+        if self.shut_down.load(Ordering::SeqCst) { Err(ServiceError::ShutDown) } else { Ok(()) }
+    }
+
     /// The instant of an operation, unless it is too far ahead of the server's time.
     pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
         let own = self.clock.now();
@@ -294,9 +300,7 @@ impl<S: UsageStore> Inner<S> {
         at: Option<Instant>,
         seed: Option<GuardSeed>,
     ) -> Result<Reply, ServiceError> {
-        if self.shut_down.load(Ordering::SeqCst) {
-            return Err(ServiceError::ShutDown);
-        }
+        self.check_running()?;
         let at = self.instant(at)?;
         let deadline = tokio::time::Instant::now() + self.deadline;
         if !is_planned(&operation) {

@@ -139,7 +139,7 @@ pub struct PlanView {
 /// How long a plan that is not the store's own may be used without asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanStamp {
-    /// The generation of the source that it was read from.
+    /// Names the source that it was read from and its generation then.
     pub generation: u64,
     /// The first instant of the caller's clock at which it has to be asked again.
     pub fresh_until: Instant,
@@ -152,7 +152,7 @@ pub enum PlansNow {
     Stored,
     /// One that was given with a [`PlanStamp`] of this generation and is still fresh.
     Source {
-        /// The source's present generation.
+        /// Names the source and its present generation.
         generation: u64,
     },
 }

@@ -9,7 +9,7 @@ use quota_core::{
 use crate::deadline::within;
 use crate::error::ServiceError;
 use crate::made_id;
-use crate::plans::Origin;
+use crate::plans::{Origin, not_told};
 use crate::service::{Inner, QuotaService, failed, unexpected};
 use crate::store::{ClientsQuery, DailyQuery, EntriesPage, EntriesQuery, Pruned, Request, UsageStore};
 use crate::store_error::StoreError;
@@ -48,6 +48,7 @@ impl<S: UsageStore> QuotaService<S> {
                 answer?
             }
             Origin::Registry(registry) => {
+                inner.check_running()?;
                 let at = inner.instant(None)?;
                 let view = inner.plans.view_with(Arc::clone(&plan));
                 let request = Request { client: client.clone(), operation: Operation::Status, at, plan: view };
@@ -87,14 +88,15 @@ impl<S: UsageStore> QuotaService<S> {
     /// A client's plan.
     ///
     /// # Errors
-    /// [`ServiceError::Plans`] where the source or the store fails.
+    /// [`ServiceError::Plans`] where the source or the store fails; [`ServiceError::NotDone`] where what is stored
+    /// cannot be read.
     pub async fn plan(&self, client: &ClientId) -> Result<Option<Arc<Plan>>, ServiceError> {
         let inner = &self.inner;
         match inner.plans.origin() {
             Origin::Store(store) => {
                 let stored = within(inner.deadline, store.stored_plan(client)).await;
                 let stored = stored.map_err(|elapsed| ServiceError::Plans(elapsed.into()))?;
-                Ok(stored.map_err(|error| ServiceError::Plans(error.into()))?.plan)
+                Ok(stored.map_err(not_told)?.plan)
             }
             _ => Ok(inner.plans.view(client, inner.clock.now()).await?.plan),
         }

@@ -1,0 +1,238 @@
+//! A store that keeps batches back, fails or panics when a test asks for it.
+
+use std::collections::{HashSet, VecDeque};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use quota_service::quota_core::{Answer, Detail, Operation};
+use quota_service::{
+    ClientId, ClientsQuery, Credits, DailyQuery, DayUsage, Decision, Dispatch, EntriesPage, EntriesQuery, Instant,
+    OperationId, PlainCharge, PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore, Window,
+};
+use quota_store_memory::MemoryStore;
+use tokio::sync::watch;
+
+/// What is done with one batch.
+pub(crate) enum Fault {
+    /// Nothing, and the store says that about every request.
+    Not(fn() -> StoreError),
+    /// All of it, and the store says something else about every request.
+    Done(fn() -> StoreError),
+    /// All of it, but the last answer is lost.
+    AnswersOneTooFew,
+    Panics,
+}
+
+/// A memory store behind a gate; clones are the same store.
+#[derive(Clone)]
+pub(crate) struct Gated(Arc<Inner>);
+
+struct Inner {
+    memory: MemoryStore,
+    dispatch: Dispatch,
+    /// How many batches may pass in all.
+    passes: watch::Sender<usize>,
+    log: watch::Sender<Vec<Vec<Request>>>,
+    faults: Mutex<VecDeque<Fault>>,
+    always: Mutex<Option<fn() -> StoreError>>,
+    plans: Mutex<Option<fn() -> StoreError>>,
+    in_flight: Mutex<HashSet<ClientId>>,
+}
+
+pub(crate) fn not_done() -> StoreError {
+    StoreError::not_done("as asked", "the store is down")
+}
+
+pub(crate) fn unknown() -> StoreError {
+    StoreError::unknown("as asked", "the connection broke")
+}
+
+pub(crate) fn corrupt() -> StoreError {
+    StoreError::corrupt("as asked", "not a document")
+}
+
+pub(crate) fn newer() -> StoreError {
+    StoreError::UpgradeNeeded { found: 2, known: 1 }
+}
+
+impl Gated {
+    /// Takes batches of up to 64 through one lane.
+    pub(crate) fn batched() -> Self {
+        Self::lanes(1, 64)
+    }
+
+    pub(crate) fn lanes(lanes: usize, max_batch: usize) -> Self {
+        let some = |number| NonZeroUsize::new(number).unwrap();
+        Self::new(Dispatch::Batched { lanes: some(lanes), max_batch: some(max_batch) })
+    }
+
+    /// Is asked by the caller's own task.
+    pub(crate) fn direct() -> Self {
+        Self::new(Dispatch::Direct)
+    }
+
+    fn new(dispatch: Dispatch) -> Self {
+        Self(Arc::new(Inner {
+            memory: MemoryStore::with_entries(),
+            dispatch,
+            passes: watch::Sender::new(usize::MAX),
+            log: watch::Sender::new(Vec::new()),
+            faults: Mutex::default(),
+            always: Mutex::default(),
+            plans: Mutex::default(),
+            in_flight: Mutex::default(),
+        }))
+    }
+
+    /// Keeps back every batch that comes from here on.
+    pub(crate) fn close(&self) {
+        self.0.passes.send_replace(self.0.log.borrow().len());
+    }
+
+    /// Lets everything pass from here on.
+    pub(crate) fn open(&self) {
+        self.0.passes.send_replace(usize::MAX);
+    }
+
+    /// Lets one more batch pass.
+    pub(crate) fn pass_one(&self) {
+        self.0.passes.send_modify(|passes| *passes += 1);
+    }
+
+    /// Waits until so many batches have come in all, kept back or not.
+    pub(crate) async fn came(&self, batches: usize) {
+        self.0.log.subscribe().wait_for(|log| log.len() >= batches).await.unwrap();
+    }
+
+    /// What the next batches meet, each its own.
+    pub(crate) fn next(&self, fault: Fault) {
+        self.0.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// Does nothing any more and says this; none heals it.
+    pub(crate) fn fail(&self, error: Option<fn() -> StoreError>) {
+        *self.0.always.lock().unwrap() = error;
+    }
+
+    /// Does not tell plans any more and says this; none heals it.
+    pub(crate) fn fail_plans(&self, error: Option<fn() -> StoreError>) {
+        *self.0.plans.lock().unwrap() = error;
+    }
+
+    /// The batches that have come, each as the ids or names of its operations.
+    pub(crate) fn batches(&self) -> Vec<Vec<String>> {
+        let name = |request: &Request| {
+            let operation = &request.operation;
+            let id = operation.id().map_or("", OperationId::as_str);
+            format!("{} {id}", operation.name()).trim_end().to_owned()
+        };
+        self.0.log.borrow().iter().map(|batch| batch.iter().map(name).collect()).collect()
+    }
+
+    /// Every request that has come, in order.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.0.log.borrow().iter().flatten().cloned().collect()
+    }
+
+    /// How many requests of this kind have come.
+    pub(crate) fn count(&self, kind: impl Fn(&Operation) -> bool) -> usize {
+        self.requests().iter().filter(|request| kind(&request.operation)).count()
+    }
+
+    /// What the ledger has of a client, past the gate.
+    pub(crate) async fn ledger(&self, client: &ClientId) -> Credits {
+        self.0.memory.total(client, Window::ALL).await.unwrap()
+    }
+
+    async fn meet(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        let always = *self.0.always.lock().unwrap();
+        let fault = self.0.faults.lock().unwrap().pop_front();
+        let say = |error: fn() -> StoreError, count| (0..count).map(|_| Err(error())).collect();
+        let count = batch.len();
+        match always.map(Fault::Not).or(fault) {
+            Some(Fault::Panics) => panic!("as asked"),
+            Some(Fault::Not(error)) => say(error, count),
+            Some(Fault::Done(error)) => {
+                self.0.memory.apply(batch).await;
+                say(error, count)
+            }
+            Some(Fault::AnswersOneTooFew) => {
+                let mut answers = self.0.memory.apply(batch).await;
+                answers.pop();
+                answers
+            }
+            None => self.0.memory.apply(batch).await,
+        }
+    }
+}
+
+impl UsageStore for Gated {
+    fn dispatch(&self) -> Dispatch {
+        self.0.dispatch
+    }
+
+    fn detail(&self) -> Detail {
+        self.0.memory.detail()
+    }
+
+    fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {
+        None
+    }
+
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        let clients: HashSet<ClientId> = batch.iter().map(|request| request.client.clone()).collect();
+        let laned = matches!(self.0.dispatch, Dispatch::Batched { .. });
+        for client in clients.iter().filter(|_| laned) {
+            assert!(self.0.in_flight.lock().unwrap().insert(client.clone()), "{client} is in two batches at once");
+        }
+        let mut number = 0;
+        self.0.log.send_modify(|log| {
+            number = log.len();
+            log.push(batch.clone());
+        });
+        self.0.passes.subscribe().wait_for(|passes| number < *passes).await.unwrap();
+        self.0.in_flight.lock().unwrap().retain(|client| !clients.contains(client));
+        self.meet(batch).await
+    }
+
+    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        self.0.memory.total(client, range).await
+    }
+
+    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        self.0.memory.daily(client, query).await
+    }
+
+    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        self.0.memory.entries(client, query).await
+    }
+
+    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        self.0.memory.clients(query).await
+    }
+
+    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.0.memory.prune(before).await
+    }
+
+    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        self.0.memory.server_time().await
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        let failing = *self.0.always.lock().unwrap();
+        failing.map_or(Ok(()), |error| Err(error()))
+    }
+}
+
+#[async_trait]
+impl PlanStore for Gated {
+    async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        let failing = *self.0.plans.lock().unwrap();
+        match failing {
+            Some(error) => Err(error()),
+            None => self.0.memory.stored_plan(client).await,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Batches on their way to a store.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use quota_service::quota_core::Operation;
+use quota_service::{Charge, Credits, ServiceError, StoreError, Ttl};
+
+use crate::gated::{Fault, Gated, unknown};
+use crate::given::{ann, begun, charge, client, credits, guard, held, hundred_a_day, id, is_replayed, used};
+
+#[tokio::test]
+async fn while_one_batch_is_in_flight_the_next_gathers_in_order() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let (ann, bob) = (ann(), client("bob"));
+    store.close();
+    let first = begun(service.charge_with(&ann, charge(1, "1"))).await;
+    store.came(1).await;
+    let mut waiting = Vec::new();
+    for number in 2..=9 {
+        let client = if number % 2 == 0 { &ann } else { &bob };
+        waiting.push(begun(service.charge_with(client, charge(1, &number.to_string()))).await);
+    }
+    store.open();
+    assert!(first.await.unwrap().is_allowed());
+    for answer in join_all(waiting).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    let gathered: Vec<_> = (2..=9).map(|number| format!("charge {number}")).collect();
+    assert_eq!(store.batches(), [vec!["charge 1".to_owned()], gathered]);
+}
+
+#[tokio::test]
+async fn a_batch_is_no_larger_than_the_store_takes() {
+    let store = Gated::lanes(1, 3);
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let mut all = vec![begun(service.charge(&ann, Credits::ONE)).await];
+    store.came(1).await;
+    for _ in 0..7 {
+        all.push(begun(service.charge(&ann, Credits::ONE)).await);
+    }
+    store.open();
+    for answer in join_all(all).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert_eq!(store.batches().iter().map(Vec::len).collect::<Vec<_>>(), [1, 3, 3, 1]);
+}
+
+#[tokio::test]
+async fn an_operation_that_is_dropped_while_queued_is_never_sent() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let sent = begun(service.charge_with(&ann, charge(1, "sent"))).await;
+    store.came(1).await;
+    let dropped = begun(service.charge_with(&ann, charge(1, "dropped"))).await;
+    let kept = begun(service.charge_with(&ann, charge(1, "kept"))).await;
+    drop(dropped);
+    drop(sent);
+    store.open();
+    assert!(kept.await.unwrap().is_allowed());
+    assert_eq!(store.batches(), [["charge sent"], ["charge kept"]]);
+    assert_eq!(store.ledger(&ann).await, credits(2), "what was sent stands, though its caller went away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_passes_in_the_queue_says_so_and_nothing_is_sent() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).with_deadline(Duration::from_secs(5)).build();
+    let ann = ann();
+    store.close();
+    let sent = begun(service.charge_with(&ann, charge(1, "sent"))).await;
+    store.came(1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let queued = service.charge_with(&ann, charge(1, "queued"));
+    let begun = tokio::time::Instant::now();
+    assert!(matches!(queued.await, Err(ServiceError::DeadlineQueued)));
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert!(matches!(sent.await, Err(ServiceError::Unknown { id: Some(known), .. }) if known == id("sent")));
+    store.open();
+    assert_eq!(used(&service, &ann).await, Credits::ONE);
+    assert_eq!(store.batches(), [["charge sent"], ["status"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_passes_in_flight_is_unknown_and_a_retry_charges_once() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let answer = service.charge_with(&ann, charge(3, "a")).await;
+    let Err(ServiceError::Unknown { id: Some(known), source: None }) = answer else { panic!("{answer:?}") };
+    store.open();
+    let retry = Charge::new(credits(3)).with_id(known);
+    assert!(is_replayed(&service.charge_with(&ann, retry).await.unwrap()));
+    assert_eq!(store.ledger(&ann).await, credits(3));
+}
+
+#[tokio::test]
+async fn an_unknown_charge_without_an_id_is_given_one_to_find_out_with() {
+    for (done, fault) in [(true, Fault::Done(unknown)), (false, Fault::Not(unknown))] {
+        let store = Gated::batched();
+        let service = hundred_a_day(store.clone()).build();
+        store.next(fault);
+        let answer = service.charge(&ann(), credits(3)).await;
+        let Err(ServiceError::Unknown { id: Some(made), source: Some(StoreError::Unknown { .. }) }) = answer else {
+            panic!("{answer:?}")
+        };
+        let retry = Charge::new(credits(3)).with_id(made);
+        assert_eq!(is_replayed(&service.charge_with(&ann(), retry.clone()).await.unwrap()), done);
+        assert!(is_replayed(&service.charge_with(&ann(), retry).await.unwrap()));
+        assert_eq!(store.ledger(&ann()).await, credits(3));
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_nothing_happens() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).with_queue_size(2).build();
+    let ann = ann();
+    store.close();
+    let sent = begun(service.charge_with(&ann, charge(1, "sent"))).await;
+    store.came(1).await;
+    let one = begun(service.charge_with(&ann, charge(1, "one"))).await;
+    let two = begun(service.charge_with(&ann, charge(1, "two"))).await;
+    assert!(matches!(service.charge_with(&ann, charge(1, "three")).await, Err(ServiceError::Overloaded)));
+    assert!(matches!(service.hold(&ann, charge(1, "hold"), Ttl::DEFAULT).await, Err(ServiceError::Overloaded)));
+    assert!(matches!(service.status(&ann).await, Err(ServiceError::Overloaded)));
+    store.open();
+    for answer in join_all([sent, one, two]).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert!(service.charge_with(&ann, charge(1, "three")).await.unwrap().is_allowed(), "there is room again");
+    assert_eq!(store.ledger(&ann).await, credits(4));
+}
+
+#[tokio::test]
+async fn a_release_passes_a_full_queue() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).with_queue_size(1).build();
+    let ann = ann();
+    let guard = guard(service.hold(&ann, charge(5, "hold"), Ttl::DEFAULT).await.unwrap());
+    store.close();
+    let sent = begun(service.charge(&ann, Credits::ONE)).await;
+    store.came(2).await;
+    let queued = begun(service.charge(&ann, Credits::ONE)).await;
+    assert!(matches!(service.charge(&ann, Credits::ONE).await, Err(ServiceError::Overloaded)));
+    drop(guard);
+    store.open();
+    assert!(sent.await.unwrap().is_allowed());
+    assert!(queued.await.unwrap().is_allowed());
+    assert_eq!(held(&service, &ann).await, Credits::ZERO);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_loses_that_batch_alone() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.next(Fault::Panics);
+    let answer = service.charge_with(&ann, charge(1, "lost")).await;
+    assert!(
+        matches!(&answer, Err(ServiceError::Unknown { id: Some(known), .. }) if *known == id("lost")),
+        "{answer:?}"
+    );
+    assert!(service.charge_with(&ann, charge(1, "next")).await.unwrap().is_allowed());
+    assert!(service.charge_with(&ann, charge(1, "lost")).await.unwrap().is_allowed());
+    assert_eq!(store.ledger(&ann).await, credits(2));
+    service.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_answers_too_few_leaves_the_rest_unknown() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let first = begun(service.charge_with(&ann, charge(1, "0"))).await;
+    store.came(1).await;
+    let one = begun(service.charge_with(&ann, charge(1, "1"))).await;
+    let two = begun(service.charge_with(&ann, charge(1, "2"))).await;
+    store.pass_one();
+    assert!(first.await.unwrap().is_allowed());
+    store.next(Fault::AnswersOneTooFew);
+    store.open();
+    assert!(one.await.unwrap().is_allowed());
+    let answer = two.await;
+    assert!(matches!(&answer, Err(ServiceError::Unknown { id: Some(known), .. }) if *known == id("2")), "{answer:?}");
+    assert!(is_replayed(&service.charge_with(&ann, charge(1, "2")).await.unwrap()));
+
+    let direct = Gated::direct();
+    let service = hundred_a_day(direct.clone()).build();
+    direct.next(Fault::AnswersOneTooFew);
+    assert!(matches!(service.charge(&ann, Credits::ONE).await, Err(ServiceError::Unknown { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_of_one_client_keep_their_order_in_one_lane() {
+    // The store itself refuses a client that comes in two batches at once.
+    let store = Gated::lanes(4, 8);
+    let service = hundred_a_day(store.clone()).build();
+    let clients: Vec<_> = (0..20).map(|number| client(&format!("client{number}"))).collect();
+    let mut all = Vec::new();
+    store.close();
+    for number in 0..50 {
+        for client in &clients {
+            all.push(begun(service.charge_with(client, charge(1, &number.to_string()))).await);
+        }
+    }
+    store.open();
+    for answer in join_all(all).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    let requests = store.requests();
+    let expected: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    for client in &clients {
+        let ids = requests.iter().filter(|request| request.client == *client);
+        let ids: Vec<_> = ids.filter_map(|request| request.operation.id()).map(ToString::to_string).collect();
+        assert_eq!(ids, expected, "{client}");
+        assert_eq!(store.ledger(client).await, credits(50));
+    }
+    assert_eq!(store.count(|operation| matches!(operation, Operation::Charge { .. })), 1_000);
+}
+
+#[tokio::test]
+async fn different_lanes_have_batches_in_flight_at_once() {
+    let store = Gated::lanes(2, 8);
+    let service = hundred_a_day(store.clone()).build();
+    let clients: Vec<_> = (0..64).map(|number| client(&format!("client{number}"))).collect();
+    store.close();
+    let mut all = Vec::new();
+    for client in &clients {
+        all.push(begun(service.charge(client, Credits::ONE)).await);
+    }
+    store.came(2).await;
+    store.open();
+    for answer in join_all(all).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+}

@@ -1,0 +1,14 @@
+//! What the service promises, over stores that wait, fail and panic when a test asks for it.
+
+mod dropped;
+mod failures;
+mod gated;
+mod given;
+mod guards;
+mod lanes;
+mod metrics;
+mod plan_file;
+mod plans;
+mod shutdown;
+mod stored_plans;
+mod told;
