@@ -1,0 +1,23 @@
+#![doc = include_str!("../README.md")]
+
+#[expect(missing_docs, reason = "a case is named for the promise that it holds a store to")]
+#[expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a case fails by panicking")]
+pub mod conformance;
+mod gated;
+#[expect(clippy::expect_used, reason = "a case fails by panicking")]
+mod harness;
+mod listed;
+mod run;
+mod shared;
+#[expect(clippy::panic, clippy::expect_used, reason = "a case fails by panicking")]
+mod subject;
+pub mod vectors;
+#[expect(clippy::panic, reason = "a test that writes down what is none fails")]
+mod words;
+
+pub use crate::gated::{Gate, Gated, Keeper};
+pub use crate::harness::{Boxed, Harness, StoreFactory};
+pub use crate::run::{run, scale, seed};
+pub use crate::shared::{Shared, SharedMemory};
+pub use crate::subject::{Subject, past_entry, word};
+pub use crate::words::{at, credits, minutes, operation_id, per_day, per_hour, quota, quota_from, range, seconds};
