@@ -378,6 +378,7 @@ proptest! {
                 prop_assert_eq!(before, facts_of(&store.account), "{:?} changed something", operation);
             }
             prop_assert_eq!(store.entries.len(), model.entries.len());
+            prop_assert_eq!(store.account.recorded(), store.sum(Window::ALL));
         }
     }
 
