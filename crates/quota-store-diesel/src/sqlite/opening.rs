@@ -141,7 +141,9 @@ fn migrate_inside(connection: &mut SqliteConnection, prefix: &TablePrefix, path:
             return Err(OpenError::Incomplete { path: path.to_owned(), table: object });
         }
     }
-    Ok(())
+    // SQLite begins a transaction on a file that it may not write as one that reads, and says nothing: ask for the
+    // lock by a statement that needs it.
+    connection.batch_execute(&prefix.fill(&format!("DELETE FROM {SCHEMA} WHERE FALSE"))).map_err(fail)
 }
 
 /// The schema's version; 0 where there are no tables of ours.
