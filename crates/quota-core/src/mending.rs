@@ -62,6 +62,10 @@ impl Turn<'_> {
         self.account.check_lifetime(now, Credits::ZERO, sum)?;
         self.terms.check_room(new.len())?;
         for entry in new {
+            // An expired hold that is not forgotten yet must not come back, for a clock behind, beside its id's entry.
+            if let Some(id) = &entry.id {
+                self.account.remove_hold(id);
+            }
             self.write_entry(entry);
         }
         Ok(answer)

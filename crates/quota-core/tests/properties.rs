@@ -200,6 +200,8 @@ impl Model {
                 Some(true) => skipped += 1,
                 Some(false) => conflicts.push(entry.id.clone()),
                 None => {
+                    // An expired hold whose id is taken is gone for good.
+                    self.holds.retain(|hold| hold.id != entry.id);
                     self.entries.push(entry.clone().into());
                     added += 1;
                 }
