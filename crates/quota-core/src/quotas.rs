@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use smallvec::SmallVec;
-
 use crate::credits::{Balance, Credits};
 use crate::period::Period;
 use crate::plan::Limit;
+use crate::slot::NOWHERE;
 use crate::window::Window;
 
 /// Stands for no limit in a [`QuotaStatus`]; a finite limit is never negative.
@@ -24,8 +23,21 @@ pub struct QuotaStatus {
 }
 
 /// All quotas of a client at one instant, short to long.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quotas(SmallVec<[QuotaStatus; 2]>);
+#[derive(Clone)]
+pub struct Quotas(Statuses);
+
+/// Two in place without an allocation, which is what most plans have. Not a `SmallVec`: it is built apart and then
+/// copied, and that copy was a tenth of a charge.
+#[derive(Clone)]
+enum Statuses {
+    /// The first so many of them.
+    Few(u8, [QuotaStatus; 2]),
+    Many(Box<[QuotaStatus]>),
+}
+
+/// Fills a place that is not counted.
+const NONE: QuotaStatus =
+    QuotaStatus { period: Period::SECOND, limit: UNLIMITED, used: Credits::ZERO, held: Credits::ZERO, window: NOWHERE };
 
 /// What remains of a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,18 +124,21 @@ impl QuotaStatus {
 impl Quotas {
     /// Two quotas, the shorter first.
     pub(crate) fn pair(shorter: QuotaStatus, longer: QuotaStatus) -> Self {
-        Self(SmallVec::from_buf([shorter, longer]))
+        Self(Statuses::Few(2, [shorter, longer]))
     }
 
     /// The quotas, short to long.
     #[must_use]
     pub fn as_slice(&self) -> &[QuotaStatus] {
-        &self.0
+        match &self.0 {
+            Statuses::Few(count, statuses) => statuses.get(..usize::from(*count)).unwrap_or(statuses),
+            Statuses::Many(statuses) => statuses,
+        }
     }
 
     /// The quotas, short to long.
     pub fn iter(&self) -> std::slice::Iter<'_, QuotaStatus> {
-        self.0.iter()
+        self.as_slice().iter()
     }
 
     /// The finite quota with the fewest remaining; of equals, the one that resets later; of equals still,
@@ -158,7 +173,33 @@ impl<'a> IntoIterator for &'a Quotas {
 
 impl FromIterator<QuotaStatus> for Quotas {
     fn from_iter<I: IntoIterator<Item = QuotaStatus>>(quotas: I) -> Self {
-        Self(quotas.into_iter().collect())
+        let quotas: Vec<QuotaStatus> = quotas.into_iter().collect();
+        Self(match *quotas.as_slice() {
+            [] => Statuses::Few(0, [NONE, NONE]),
+            [one] => Statuses::Few(1, [one, NONE]),
+            [one, other] => Statuses::Few(2, [one, other]),
+            _ => Statuses::Many(quotas.into()),
+        })
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self::from_iter([])
+    }
+}
+
+impl PartialEq for Quotas {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for Quotas {}
+
+impl fmt::Debug for Quotas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self).finish()
     }
 }
 
