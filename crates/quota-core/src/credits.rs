@@ -163,33 +163,35 @@ impl FromStr for Credits {
     type Err = CreditsError;
 
     fn from_str(text: &str) -> Result<Self, CreditsError> {
-        if let Some(rest) = text.strip_prefix('-') {
-            return Err(match rest.parse::<Self>() {
-                Ok(_) => CreditsError::Negative,
-                Err(error) => error,
-            });
+        match text.strip_prefix('-') {
+            Some(magnitude) => Err(unsigned(magnitude).err().unwrap_or(CreditsError::Negative)),
+            None => unsigned(text),
         }
-        let (whole, decimals) = match text.split_once('.') {
-            Some((_, "")) => return Err(CreditsError::Malformed),
-            Some((whole, decimals)) => (whole, decimals),
-            None => (text, ""),
-        };
-        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(decimals) {
-            return Err(CreditsError::Malformed);
-        }
-        if decimals.len() > 6 {
-            return Err(CreditsError::TooPrecise);
-        }
-        let fold = |sum: i64, digit: u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
-        whole
-            .bytes()
-            .chain(decimals.bytes())
-            .chain(std::iter::repeat_n(b'0', 6 - decimals.len()))
-            .try_fold(0_i64, fold)
-            .map(Self)
-            .ok_or(CreditsError::TooLarge)
     }
+}
+
+/// Reads an amount without a sign.
+fn unsigned(text: &str) -> Result<Credits, CreditsError> {
+    let (whole, decimals) = match text.split_once('.') {
+        Some((_, "")) => return Err(CreditsError::Malformed),
+        Some((whole, decimals)) => (whole, decimals),
+        None => (text, ""),
+    };
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(decimals) {
+        return Err(CreditsError::Malformed);
+    }
+    if decimals.len() > 6 {
+        return Err(CreditsError::TooPrecise);
+    }
+    let fold = |sum: i64, digit: u8| sum.checked_mul(10)?.checked_add(i64::from(digit - b'0'));
+    whole
+        .bytes()
+        .chain(decimals.bytes())
+        .chain(std::iter::repeat_n(b'0', 6 - decimals.len()))
+        .try_fold(0_i64, fold)
+        .map(Credits)
+        .ok_or(CreditsError::TooLarge)
 }
 
 /// Writes millionths as a decimal without trailing zeros.
@@ -253,7 +255,7 @@ mod tests {
             ("inf", CreditsError::Malformed),
             (" 1", CreditsError::Malformed),
             ("1.2.3", CreditsError::Malformed),
-            ("--1", CreditsError::Negative),
+            ("--1", CreditsError::Malformed),
             ("-1", CreditsError::Negative),
             ("0.0000001", CreditsError::TooPrecise),
             ("1.0000000", CreditsError::TooPrecise),
@@ -279,6 +281,14 @@ mod tests {
         assert_eq!(Balance::from_micros(-3_000_000).to_string(), "-3");
         assert_eq!(Balance::from_micros(i64::MIN).to_string(), "-9223372036854.775808");
         assert_eq!(Balance::from_micros(-1).to_string(), "-0.000001");
+    }
+
+    #[test]
+    fn a_long_text_is_refused_like_a_short_one() {
+        for sign in ["-", "+", "0x", ".", "e"] {
+            assert_eq!(sign.repeat(1_000_000).parse::<Credits>(), Err(CreditsError::Malformed));
+        }
+        assert_eq!("9".repeat(1_000_000).parse::<Credits>(), Err(CreditsError::TooLarge));
     }
 
     #[test]

@@ -101,6 +101,14 @@ pub enum PlanWrite {
 }
 
 impl Writes {
+    /// A sum over the ledger as it will be with the entries to add.
+    pub(crate) fn sum_with(&self, sum: Credits, window: Window, except: Option<Window>) -> Credits {
+        let counts = |at| window.contains(at) && !except.is_some_and(|range| range.contains(at));
+        let added = self.entries.iter().filter(|entry| counts(entry.at));
+        // Cannot overflow: the lifetime sum bounds it.
+        added.fold(sum, |sum, entry| sum.saturating_add(entry.credits))
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -79,7 +79,10 @@ impl Turn<'_> {
         for entry in entries {
             let known = self.facts.entry(&entry.id).ok().flatten().map(|known| (known.at, known.credits));
             let known = known.or_else(|| new.get(&entry.id).map(|earlier| (earlier.at, earlier.credits)));
-            if self.account.active_hold(&entry.id, now).is_some()
+            // Whether it was there before it was folded into a sum cannot be told; to add it might count it twice.
+            let folded = known.is_none() && entry.at < self.terms.folded_until;
+            if folded
+                || self.account.active_hold(&entry.id, now).is_some()
                 || known.is_some_and(|known| known != (entry.at, entry.credits))
             {
                 answer.conflicts.push(entry.id.clone());

@@ -127,7 +127,8 @@ pub struct Backfilled {
     pub added: u64,
     /// Entries that were there already, with the same instant and credits.
     pub skipped: u64,
-    /// Ids that are there with another instant or other credits, or are an active hold's. Left alone.
+    /// Ids that are there with another instant or other credits, or are an active hold's, or of entries so old that
+    /// only sums are kept of their time, so that it cannot be told whether they are in them. Left alone.
     pub conflicts: Vec<OperationId>,
 }
 

@@ -96,8 +96,12 @@ impl<'a> Turn<'a> {
         self.account
     }
 
-    /// Takes what the ledger says to a need.
+    /// Takes what the ledger says to a need. What this turn still has to write is added to a sum.
     pub fn learn(&mut self, need: Need, fact: Fact) {
+        let fact = match (&need, fact) {
+            (Need::Sum { window, except }, Fact::Sum(sum)) => Fact::Sum(self.writes.sum_with(sum, *window, *except)),
+            (_, fact) => fact,
+        };
         self.facts.learn(need, fact);
     }
 
@@ -204,9 +208,12 @@ impl<'a> Turn<'a> {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
         }
         self.account.check_lifetime(now, Credits::ZERO, cost.credits.micros().into())?;
-        if self.account.count_active_holds(now) >= Account::MAX_HOLDS {
+        let holds = self.account.count_active_holds(now);
+        if holds >= Account::MAX_HOLDS {
             return Err(Refusal::TooManyHolds.into());
         }
+        // A settlement is never refused for want of room, so each hold keeps some free.
+        self.terms.check_room(holds.saturating_add(1))?;
         self.account.advance(now);
         let (credits, label) = (cost.credits, cost.label.cloned());
         self.account.add_hold(Hold { id: id.clone(), at: now, credits, expires, label });

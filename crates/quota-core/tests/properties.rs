@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use quota_core::{
-    Account, Anchor, Answer, Credits, Decision, Entry, EntryId, Hold, Instant, Limit, Operation, OperationId,
-    PastEntry, Period, Plan, PlanVersion, Quota, Refusal, Stop, Ttl, Unit, Window,
+    Account, Anchor, Answer, Asked, Credits, Decision, Entry, EntryId, Hold, Instant, Limit, Operation, OperationId,
+    PastEntry, Period, Plan, PlanCheck, PlanVersion, Quota, Refusal, Stop, Terms, Ttl, Turn, Unit, Window,
 };
-use support::ListStore;
+use support::{ListStore, look_up};
 
 /// Written from the specification, without a single cache.
 #[derive(Clone, Default)]
@@ -362,6 +362,40 @@ fn run_both(store: &mut ListStore, model: &mut Model, operation: &Operation, at:
     (outcome(&store.run(operation, at)), model.run(operation, at))
 }
 
+/// Runs operations in one turn, each by the plan that is set when it runs; writes only where it must and at the end.
+fn run_together(store: &mut ListStore, operations: &[(Operation, Instant)]) -> Vec<Result<Answer, Stop>> {
+    let mut account = store.account.clone();
+    let mut turn = Turn::new(&mut account, Terms::ENTRIES);
+    let mut answers = Vec::new();
+    for (operation, at) in operations {
+        match operation {
+            Operation::SetPlan { plan, .. } => store.plan = Some(Plan::clone(plan)),
+            Operation::RemovePlan => store.plan = None,
+            _ => {}
+        }
+        let plan = store.plan.clone();
+        answers.push(loop {
+            match turn.run(operation, Asked { plan: plan.as_ref(), check: PlanCheck::Any, at: *at }) {
+                Err(Stop::Needs(needs)) => {
+                    for need in needs {
+                        let fact = look_up(&store.entries, &need);
+                        turn.learn(need, fact);
+                    }
+                }
+                Err(Stop::WriteFirst) => {
+                    let writes = turn.take_writes();
+                    store.write(writes);
+                }
+                answer => break answer,
+            }
+        });
+    }
+    let writes = turn.take_writes();
+    store.write(writes);
+    store.account = account;
+    answers
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
@@ -380,6 +414,23 @@ proptest! {
                 prop_assert_eq!(before, facts_of(&store.account), "{:?} changed something", operation);
             }
             prop_assert_eq!(store.entries.len(), model.entries.len());
+            prop_assert_eq!(store.account.recorded(), store.sum(Window::ALL));
+        }
+    }
+
+    /// Operations that share a turn, and so one reading of the ledger, answer as if each had one of its own.
+    #[test]
+    fn operations_that_share_a_turn_answer_as_the_model(
+        first in any_plan(),
+        batches in prop::collection::vec(prop::collection::vec((any_operation(), any_at()), 1..12), 1..8),
+    ) {
+        let mut store = ListStore { plan: Some(first.clone()), ..ListStore::default() };
+        let mut model = Model { plan: Some(first), ..Model::default() };
+        for batch in &batches {
+            let answers = run_together(&mut store, batch);
+            for ((operation, at), answer) in batch.iter().zip(answers) {
+                prop_assert_eq!(outcome(&answer), model.run(operation, *at), "{:?} at {}", operation, at);
+            }
             prop_assert_eq!(store.account.recorded(), store.sum(Window::ALL));
         }
     }

@@ -34,7 +34,7 @@ impl ListStore {
         }
     }
 
-    fn write(&mut self, writes: Writes) {
+    pub(crate) fn write(&mut self, writes: Writes) {
         match writes.removal {
             Some(Removal::Entry(gone)) => self.entries.retain(|entry| entry.id != gone.id),
             Some(Removal::Range(range)) => self.entries.retain(|entry| !range.contains(entry.at)),
@@ -52,7 +52,7 @@ fn sum<'a>(entries: impl Iterator<Item = &'a Entry>) -> Credits {
     entries.fold(Credits::ZERO, |sum, entry| sum.checked_add(entry.credits).unwrap())
 }
 
-fn look_up(entries: &[Entry], need: &Need) -> Fact {
+pub(crate) fn look_up(entries: &[Entry], need: &Need) -> Fact {
     match need {
         Need::Entry(id) => Fact::Entry(entries.iter().find(|entry| entry.id.as_ref() == Some(id)).cloned()),
         Need::Sum { window, except } => {
