@@ -3,16 +3,16 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use quota_core::{ClientId, Credits, Decision, OperationId};
+use quota_core::{ClientId, Credits, Decision};
 use quota_http::{NoClient, RefusalResponse};
 use quota_service::{Charge, ServiceError};
-use uuid::Uuid;
 
 use crate::context::Context;
 use crate::found::Found;
 use crate::layer::Base;
 use crate::route_cost::RouteCost;
 use crate::routes::Route;
+use crate::trial::Trial;
 
 /// A request that wants to run.
 pub(crate) struct Admission {
@@ -34,8 +34,8 @@ pub(crate) struct Asked {
 /// A request that may run.
 pub(crate) struct Admitted {
     pub(crate) context: Arc<Context>,
-    /// The id of its charge, as long as it is not known that a handler answers and not a 405.
-    pub(crate) on_trial: Option<OperationId>,
+    /// Its charge, as long as it is not known that a handler answers and not a 405.
+    pub(crate) on_trial: Option<Trial>,
 }
 
 impl Admission {
@@ -60,15 +60,19 @@ impl Admission {
             let context = Arc::new(Context::new(base, client, asked, None));
             return Ok(Admitted { context, on_trial: None });
         };
-        let on_trial = if asked.handled { None } else { new_id() };
+        let mut on_trial = if asked.handled { None } else { Trial::new(&base, &client, &asked.route) };
         let mut charge = Charge::new(cost);
         if let Some(label) = asked.route.label() {
             charge = charge.with_label(label.clone());
         }
-        if let Some(id) = &on_trial {
-            charge = charge.with_id(id.clone());
+        if let Some(trial) = &on_trial {
+            charge = charge.with_id(trial.id().clone());
         }
         let answer = base.service.charge(&client, charge).await;
+        // From here on nothing waits until the request runs or is refused, and then the charge stands or never was.
+        if let Some(trial) = &mut on_trial {
+            trial.disarm();
+        }
         conclude(&base, &asked, client, answer).map(|context| Admitted { context, on_trial })
     }
 }
@@ -90,17 +94,6 @@ fn conclude(
 }
 
 impl Context {
-    /// Takes a charge back that was for no handler.
-    pub(crate) async fn take_back(&self, id: &OperationId) {
-        match self.base.service.void(&self.client, id).await {
-            Ok(_) => self.set(None),
-            Err(error) => {
-                let (client, route, error): (_, _, &dyn Error) = (&self.client, self.route().pattern(), &error);
-                tracing::warn!(%client, route, error, "a request that was answered with 405 stays charged");
-            }
-        }
-    }
-
     /// Reads the status for the headers, where nothing was decided in the request.
     pub(crate) async fn read_status(&self) -> Option<quota_core::Status> {
         let status = self.base.service.status(&self.client).await;
@@ -116,8 +109,4 @@ pub(crate) fn log(error: &ServiceError, client: &ClientId) {
         let error: &dyn Error = error;
         tracing::error!(%client, error, "a request could not be metered");
     }
-}
-
-fn new_id() -> Option<OperationId> {
-    OperationId::new(Uuid::now_v7().simple().encode_lower(&mut Uuid::encode_buffer())).ok()
 }

@@ -20,7 +20,7 @@ pub(crate) struct Context {
     asked: Asked,
     /// The last decision in this request, which the headers show.
     last: Mutex<Option<Decision>>,
-    /// Whether a layer further in has metered the request too: then its headers stand.
+    /// Whether a layer further in has metered or refused the request too: then its headers stand.
     superseded: AtomicBool,
 }
 
@@ -46,7 +46,13 @@ impl Context {
     }
 
     pub(crate) fn carry(self: &Arc<Self>, extensions: &mut Extensions) {
-        if let Some(Carried(outer)) = extensions.insert(Carried(Arc::clone(self))) {
+        Self::supersede(extensions);
+        extensions.insert(Carried(Arc::clone(self)));
+    }
+
+    /// Leaves the headers to the layer that is at work now, which runs the request or refuses it.
+    pub(crate) fn supersede(extensions: &Extensions) {
+        if let Some(outer) = Self::of(extensions) {
             outer.superseded.store(true, Ordering::Relaxed);
         }
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use quota_core::{Allowed, ClientId, Credits, Decision, Denied, OperationId, Status, Ttl};
+use quota_core::{Allowed, ClientId, Credits, Decision, Denied, OperationId, Refusal, Status, Ttl};
 use quota_http::Answers;
 use quota_service::{Charge, HoldGuard, Holding, ServiceError, Settled};
 
@@ -27,7 +27,9 @@ use crate::refused::QuotaError;
 /// # let _: axum::Router = axum::Router::new().route("/compute", axum::routing::get(compute));
 /// ```
 ///
-/// A route whose requests did not come through a [`crate::QuotaLayer`] answers 500; the log says why.
+/// A request that did not come through a [`crate::QuotaLayer`] is answered with 500; the log says why. That goes for a
+/// CORS preflight too, which no layer meters: a handler under `axum::routing::any` that takes `ClientQuota` has no quota
+/// for it. Let a CORS layer further out answer preflights, or take `Result<ClientQuota, MissingLayer>`.
 #[derive(Clone, Debug)]
 pub struct ClientQuota(Arc<Context>);
 
@@ -157,9 +159,17 @@ impl Held {
     /// Ends the hold without a charge, and waits for that, so that the headers say so.
     ///
     /// # Errors
-    /// [`QuotaError`], never a denial; 409 where the hold had expired.
+    /// [`QuotaError`], never a denial; 409 where the hold had expired. A hold that was unchecked may never have been
+    /// made: then there is nothing to release, and that is [`Charged::Unchecked`].
     pub async fn release(self) -> Result<Charged, QuotaError> {
-        concluded(&self.context, self.guard.release().await)
+        let unchecked = matches!(self.guard.decision(), Decision::Unchecked);
+        let released = match self.guard.release().await {
+            Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) if unchecked => {
+                Ok(Decision::Unchecked)
+            }
+            released => released,
+        };
+        concluded(&self.context, released)
     }
 
     /// Hands the hold over to whoever settles it after the answer, such as a task.
@@ -173,8 +183,9 @@ impl<S: Sync> FromRequestParts<S> for ClientQuota {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, MissingLayer> {
         Context::of(&parts.extensions).map(|context| Self(Arc::clone(context))).ok_or_else(|| {
+            let matched = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
             tracing::error!(
-                path = parts.uri.path(),
+                route = matched.unwrap_or_else(|| parts.uri.path()),
                 "a handler takes ClientQuota and its route has no QuotaLayer, or is exempt: add the layer to the route"
             );
             MissingLayer

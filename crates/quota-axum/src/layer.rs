@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::MatchedPath;
-use http::Request;
+use http::{Request, StatusCode, Uri};
 use quota_core::Label;
 use quota_http::{Answers, is_preflight};
 use quota_service::{QuotaService, SharedService, UsageStore};
@@ -54,12 +55,20 @@ use crate::service::Metered;
 /// and taken back if the answer is 405. A request without a client, or of a client without credits, learns that
 /// before it learns of a 405; under `MethodRouter::route_layer`, as in the first example, 405s never come this way.
 ///
+/// **Where axum shows no pattern, nothing is charged**: a layer around a `Router::nest_service` (the pattern is known
+/// only inside: put the layer on the inner router by its `route_layer`, or use `Router::nest`), and a layer around the
+/// whole router (`ServiceBuilder::new().layer(quota).service(router)`: use `router.layer(quota)`, which runs after the
+/// match). [`QuotaLayer::with_every_request`] meters both as they are. The first request that passes free in this way
+/// and is answered with something else than 404 or 405 is logged as an error, once for all clones.
+///
 /// **Layers inside each other**: clones of one layer charge once, the outer one. If the inner one says another cost,
 /// the outer one cannot know and has charged already: such a request is answered with 500 and the log says why, so
-/// that nobody pays twice or too little unnoticed. Use `with_route`. Layers that were made apart (two services, two
-/// kinds of client) each charge; the headers are the inner one's.
+/// that nobody pays twice or too little unnoticed. Use `with_route`. A clone that was changed by a `with_` method stays a
+/// clone. Layers that were made apart (two services, two
+/// kinds of client) each charge; the headers are the inner one's, also where it refuses.
 ///
-/// **Cancelled requests**: a charge that was sent stands.
+/// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is
+/// taken back if the request is cancelled before it goes on.
 #[derive(Clone)]
 pub struct QuotaLayer {
     base: Arc<Base>,
@@ -74,7 +83,23 @@ pub(crate) struct Base {
     pub(crate) answers: Answers,
     costs: HashMap<Box<str>, RouteCost>,
     every_request: Option<Label>,
-    routes: Arc<Routes>,
+    shared: Arc<Shared>,
+}
+
+/// What clones of a layer share however they were changed: by this they know each other.
+#[derive(Debug, Default)]
+struct Shared {
+    routes: Routes,
+    /// Whether it was logged that a request passed free for want of a pattern.
+    told: AtomicBool,
+}
+
+/// What a layer does with a request.
+pub(crate) enum Passage<'a> {
+    Metered(Arc<Route>, &'a RouteCost),
+    Free,
+    /// Free because no pattern is known, which is right if nothing answers it.
+    Unmatched,
 }
 
 impl QuotaLayer {
@@ -93,7 +118,7 @@ impl QuotaLayer {
             answers: Answers::default(),
             costs: HashMap::new(),
             every_request: None,
-            routes: Arc::default(),
+            shared: Arc::default(),
         };
         Self { base: Arc::new(base), cost: RouteCost::default() }
     }
@@ -137,15 +162,48 @@ impl QuotaLayer {
         &self.base
     }
 
-    /// The route and the cost of a request; none if it passes free.
-    pub(crate) fn metered<B>(&self, request: &Request<B>, last: &LastRoute) -> Option<(Arc<Route>, &RouteCost)> {
+    /// The route and the cost of a request; or why it passes free.
+    pub(crate) fn metered<B>(&self, request: &Request<B>, last: &LastRoute) -> Passage<'_> {
         if is_preflight(request.method(), request.headers()) {
-            return None;
+            return Passage::Free;
         }
         let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let pattern = matched.or_else(|| self.base.every_request.as_ref().map(Label::as_str))?;
+        let Some(pattern) = matched.or_else(|| self.base.every_request.as_ref().map(Label::as_str)) else {
+            return Passage::Unmatched;
+        };
         let cost = self.base.costs.get(pattern).unwrap_or(&self.cost);
-        (!cost.is_exempt()).then(|| (self.base.routes.route(pattern, last), cost))
+        if cost.is_exempt() {
+            return Passage::Free;
+        }
+        Passage::Metered(self.base.shared.routes.route(pattern, last), cost)
+    }
+}
+
+impl Base {
+    /// Whether these are clones of one layer, changed or not.
+    pub(crate) fn is_kin(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Whether it is still to be logged if a request without a pattern is answered.
+    pub(crate) fn is_watching(&self) -> bool {
+        !self.shared.told.load(Ordering::Relaxed)
+    }
+
+    /// Logs, once for all clones, that a request without a pattern was answered after all.
+    pub(crate) fn watch(&self, uri: &Uri, status: StatusCode) {
+        let unanswered = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        if unanswered || self.shared.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        tracing::error!(
+            path = uri.path(),
+            status = status.as_u16(),
+            "a request passed free, because axum showed the quota layer no MatchedPath, and something answered it: \
+             the layer lies around a Router::nest_service, around the whole router or around what is no router. \
+             Move it inwards (route_layer of the inner router) or meter all by QuotaLayer::with_every_request. \
+             Nothing is wrong if a fallback answered or a layer further in has charged. This is logged once"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod refused;
 mod route_cost;
 mod routes;
 mod service;
+mod trial;
 
 pub use crate::client_by::ClientBy;
 pub use crate::extract::{Charged, ClientQuota, Held, MissingLayer};

@@ -19,7 +19,7 @@ pub(crate) type LastRoute = Arc<OnceLock<Arc<Route>>>;
 pub(crate) struct Route {
     pattern: Box<str>,
     label: Option<Label>,
-    /// The methods that answered with something else than 405, a bit for each.
+    /// The methods that answered with something else than 405: a bit for each, and one for all others.
     handled: AtomicU16,
 }
 
@@ -71,8 +71,9 @@ impl Route {
     }
 }
 
-/// No bit for a method that is not in the list: it is never known to be handled.
+/// One bit for all methods that are not in the list: axum routes them alike, to `any` or to a method fallback.
 fn bit(method: &Method) -> u16 {
+    const OTHERS: u16 = 1 << 9;
     const METHODS: [Method; 9] = [
         Method::GET,
         Method::HEAD,
@@ -84,7 +85,7 @@ fn bit(method: &Method) -> u16 {
         Method::TRACE,
         Method::CONNECT,
     ];
-    METHODS.iter().position(|known| known == method).map_or(0, |index| 1 << index)
+    METHODS.iter().position(|known| known == method).map_or(OTHERS, |index| 1 << index)
 }
 
 /// A pattern's first 64 bytes, cut between characters.
@@ -114,8 +115,10 @@ mod tests {
         assert!(route.handles(&Method::GET));
         assert!(!route.handles(&Method::POST));
         let extension = Method::from_bytes(b"BREW").unwrap();
-        route.note_handled(&extension);
         assert!(!route.handles(&extension));
+        route.note_handled(&extension);
+        assert!(route.handles(&extension) && route.handles(&Method::from_bytes(b"PROPFIND").unwrap()));
+        assert!(!route.handles(&Method::CONNECT));
         // Another service, the same route; the same service, another route.
         assert!(routes.route("/a", &LastRoute::default()).handles(&Method::GET));
         assert!(!routes.route("/b", &last).handles(&Method::GET));

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use pin_project_lite::pin_project;
 use quota_http::RefusalResponse;
 use tower_service::Service;
 
 use crate::admission::{Admission, Admitted, Asked};
 use crate::context::Context;
-use crate::layer::QuotaLayer;
+use crate::layer::{Base, Passage, QuotaLayer};
 use crate::routes::LastRoute;
 
 /// A service whose requests are charged: what [`QuotaLayer`] makes of another.
@@ -48,13 +48,20 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some((route, cost)) = self.layer.metered(&request, &self.last) else {
-            return MeteredFuture::running(self.inner.call(request), None);
-        };
         let base = self.layer.base();
-        if let Some(outer) = Context::of(request.extensions()).filter(|outer| Arc::ptr_eq(&outer.base, base)) {
+        let (route, cost) = match self.layer.metered(&request, &self.last) {
+            Passage::Metered(route, cost) => (route, cost),
+            Passage::Unmatched if base.is_watching() => {
+                let then = Then::Watch(Arc::clone(base), request.uri().clone());
+                return MeteredFuture::running(self.inner.call(request), then);
+            }
+            Passage::Unmatched | Passage::Free => {
+                return MeteredFuture::running(self.inner.call(request), Then::Nothing);
+            }
+        };
+        if let Some(outer) = Context::of(request.extensions()).filter(|outer| outer.base.is_kin(base)) {
             if cost.agrees_with(outer.cost()) {
-                return MeteredFuture::running(self.inner.call(request), None);
+                return MeteredFuture::running(self.inner.call(request), Then::Nothing);
             }
             let (route, inner, outer) = (route.pattern(), cost, outer.cost());
             tracing::error!(
@@ -76,9 +83,12 @@ where
         match admission.now() {
             Some(Ok(context)) => {
                 context.carry(&mut parts.extensions);
-                MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), Some(context))
+                MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), Then::Write(context))
             }
-            Some(Err(refusal)) => MeteredFuture::refused(refusal),
+            Some(Err(refusal)) => {
+                Context::supersede(&parts.extensions);
+                MeteredFuture::refused(refusal)
+            }
             None => {
                 // The clone takes the place of the service that was made ready.
                 let clone = self.inner.clone();
@@ -97,13 +107,18 @@ where
     let method = request.method().clone();
     let Admitted { context, on_trial } = match admission.later().await {
         Ok(admitted) => admitted,
-        Err(refusal) => return Ok(refusal.into()),
+        Err(refusal) => {
+            Context::supersede(request.extensions());
+            return Ok(refusal.into());
+        }
     };
     context.carry(request.extensions_mut());
     let mut response = inner.call(request).await?;
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        if let Some(id) = on_trial {
-            context.take_back(&id).await;
+        if let Some(trial) = on_trial
+            && trial.take_back().await
+        {
+            context.set(None);
         }
     } else {
         context.route().note_handled(&method);
@@ -130,7 +145,7 @@ pin_project! {
     #[project = StateProjection]
     enum State<F, RB, E> {
         /// The handler runs; the headers are written on the way out.
-        Running { #[pin] inner: F, context: Option<Arc<Context>> },
+        Running { #[pin] inner: F, then: Then },
         /// It does not.
         Refused { refusal: Option<RefusalResponse> },
         /// The store, or one of the application's functions, takes time.
@@ -138,9 +153,18 @@ pin_project! {
     }
 }
 
+/// What is left to do when a handler has answered.
+enum Then {
+    Nothing,
+    /// Write the headers.
+    Write(Arc<Context>),
+    /// Look whether something answered for which there was no pattern.
+    Watch(Arc<Base>, Uri),
+}
+
 impl<F, RB, E> MeteredFuture<F, RB, E> {
-    const fn running(inner: F, context: Option<Arc<Context>>) -> Self {
-        Self { state: State::Running { inner, context } }
+    const fn running(inner: F, then: Then) -> Self {
+        Self { state: State::Running { inner, then } }
     }
 
     const fn refused(refusal: RefusalResponse) -> Self {
@@ -161,10 +185,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Running { inner, context } => {
+            StateProjection::Running { inner, then } => {
                 let mut response = ready!(inner.poll(cx))?;
-                if let Some(context) = context.take() {
-                    context.write(response.headers_mut());
+                match then {
+                    Then::Nothing => {}
+                    Then::Write(context) => context.write(response.headers_mut()),
+                    Then::Watch(base, uri) => base.watch(uri, response.status()),
                 }
                 Poll::Ready(Ok(response))
             }

@@ -1,20 +1,23 @@
-//! A store that cannot answer, and services that are no axum router.
+//! A store that cannot answer, or not at once, and services that are no axum router.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
-use app::{get, layer, used};
+use app::{get, layer, request, used};
 use axum::Router;
 use axum::routing::get as on_get;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use quota_axum::{ClientQuota, Refused};
+use quota_axum::{Charged, ClientQuota, Refused};
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, Label, OnStoreError, PlainCharge, Pruned,
@@ -23,10 +26,11 @@ use quota_service::{
 use quota_store_memory::MemoryStore;
 use tower::{ServiceBuilder, ServiceExt, service_fn};
 
-/// A memory store that stops answering when it is told to.
+/// A memory store that stops answering when it is told to, and takes its time where it is slow.
 struct Failing {
     store: MemoryStore,
     fails: Arc<AtomicBool>,
+    slow: bool,
 }
 
 impl Failing {
@@ -40,6 +44,9 @@ impl Failing {
 
 impl UsageStore for Failing {
     fn dispatch(&self) -> Dispatch {
+        if self.slow {
+            return Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: NonZeroUsize::MIN };
+        }
         self.store.dispatch()
     }
 
@@ -48,10 +55,13 @@ impl UsageStore for Failing {
     }
 
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
-        self.check().ok().and_then(|()| self.store.charge_now(charge))
+        self.check().ok().filter(|()| !self.slow).and_then(|()| self.store.charge_now(charge))
     }
 
     async fn apply(&self, batch: Vec<StoreRequest>) -> Vec<Result<Answer, StoreError>> {
+        if self.slow {
+            tokio::task::yield_now().await;
+        }
         match self.check() {
             Ok(()) => self.store.apply(batch).await,
             Err(_) => batch.iter().map(|_| Err(self.check().unwrap_err())).collect(),
@@ -88,8 +98,12 @@ impl UsageStore for Failing {
 }
 
 fn failing(choice: OnStoreError) -> (QuotaService<Failing>, Arc<AtomicBool>) {
+    failing_or_slow(choice, false)
+}
+
+fn failing_or_slow(choice: OnStoreError, slow: bool) -> (QuotaService<Failing>, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(false));
-    let store = Failing { store: MemoryStore::new(), fails: Arc::clone(&fails) };
+    let store = Failing { store: MemoryStore::new(), fails: Arc::clone(&fails), slow };
     let service = QuotaService::builder(store)
         .with_registry(app::plans())
         .with_clock(app::clock())
@@ -143,6 +157,71 @@ async fn an_unchecked_request_runs_without_quota_headers() {
     }
     fails.store(false, Ordering::SeqCst);
     assert_eq!(get(&app, "/a").await.remaining(), Some("8"));
+}
+
+#[tokio::test]
+async fn releasing_what_was_never_held_is_no_error_once_the_store_is_back() {
+    // A client that the store has never seen, and one that it knows.
+    for known in [false, true] {
+        let (service, fails) = failing(OnStoreError::FailOpen);
+        if known {
+            assert!(service.charge(&app::client(), Credits::ONE).await.unwrap().is_allowed());
+        }
+        let handler = move |quota: ClientQuota| async move {
+            fails.store(true, Ordering::SeqCst);
+            let held = quota.hold(Credits::ONE).await?;
+            assert_eq!(held.decision(), &Decision::Unchecked);
+            fails.store(false, Ordering::SeqCst);
+            assert_eq!(held.release().await?, Charged::Unchecked);
+            Ok::<_, Refused>("ran")
+        };
+        let app = Router::new().route("/a", on_get(handler)).layer(layer(&service).without_charge());
+        let answer = get(&app, "/a").await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "ran"));
+        assert_eq!(used(&service).await, if known { "1" } else { "0" });
+    }
+}
+
+/// Sends a request with this method to a route with a GET, over a slow store; drops it when it was polled so many
+/// times, `at_once` after the last or when others have run. Whether it had ended by then, and what was used in the end.
+async fn dropped_after(polls: usize, at_once: bool, method: Method) -> (bool, String) {
+    let (service, _) = failing_or_slow(OnStoreError::FailClosed, true);
+    let app: Router = Router::new().route("/a", on_get(|| async { "ran" })).layer(layer(&service));
+    let mut answer = Box::pin(app.oneshot(request(method, "/a")));
+    let mut ended = false;
+    for poll in 1..=polls {
+        ended = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_ready())).await;
+        if ended {
+            break;
+        }
+        if poll < polls || !at_once {
+            tokio::task::yield_now().await;
+        }
+    }
+    drop(answer);
+    // Whatever is under way on this thread's runtime comes to its end.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    (ended, used(&service).await)
+}
+
+#[tokio::test]
+async fn a_405_is_never_charged_wherever_the_client_goes_away() {
+    for at_once in [true, false] {
+        let mut polls = 0;
+        loop {
+            let (ended, used) = dropped_after(polls, at_once, Method::POST).await;
+            assert_eq!(used, "0", "dropped after {polls} polls, at once: {at_once}");
+            if ended {
+                break;
+            }
+            polls += 1;
+        }
+        // The charge and what takes it back were both waited for.
+        assert!(polls > 4, "{polls}");
+        assert_eq!(dropped_after(polls, at_once, Method::GET).await, (true, "1".to_owned()));
+    }
 }
 
 #[tokio::test]

@@ -10,11 +10,11 @@ use std::time::Duration;
 use app::{get, layer, request, send, service, service_over, used};
 use axum::Router;
 use axum::extract::Query;
-use axum::routing::get as on_get;
+use axum::routing::{any, get as on_get};
 use http::{Method, StatusCode, Uri};
 use quota_axum::{
-    Answers, ClientBy, ClientQuota, NoClient, QuotaLayer, RateLimitFields, RefusalResponse, Refused, RouteCost,
-    credits_from_query,
+    Answers, ClientBy, ClientQuota, MissingLayer, NoClient, QuotaLayer, RateLimitFields, RefusalResponse, Refused,
+    RouteCost, credits_from_query,
 };
 use quota_service::{ClientId, Credits, ManualClock, QuotaService, Settled, Ttl};
 use quota_store_memory::MemoryStore;
@@ -224,14 +224,32 @@ async fn what_an_extractor_refuses_is_charged() {
 
 #[tokio::test]
 async fn a_missing_layer_is_a_500_whose_cause_stands_in_the_log_only() {
-    let app = Router::new().route("/a", on_get(|_: ClientQuota| async { "ran" }));
-    let (answer, log) = app::logged(get(&app, "/a")).await;
-    assert!(log.contains("has no QuotaLayer") && log.contains("path=\"/a\""), "{log}");
+    let app = Router::new().route("/a/{id}", on_get(|_: ClientQuota| async { "ran" }));
+    let (answer, log) = app::logged(get(&app, "/a/7")).await;
+    assert!(log.contains("has no QuotaLayer") && log.contains("route=\"/a/{id}\""), "{log}");
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(
         answer.body,
         r#"{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"the request could not be metered"}"#
     );
+}
+
+#[tokio::test]
+async fn a_preflight_that_reaches_a_handler_has_no_quota() {
+    let service = service();
+    let handler = |quota: Result<ClientQuota, MissingLayer>| async move {
+        if quota.is_ok() { StatusCode::OK } else { StatusCode::NO_CONTENT }
+    };
+    let app = Router::new().route("/a", any(handler)).layer(layer(&service));
+    let preflight = |method| {
+        let mut asked = request(method, "/a");
+        asked.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+        asked
+    };
+    assert_eq!(send(&app, preflight(Method::OPTIONS)).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(used(&service).await, "0");
+    assert_eq!(send(&app, preflight(Method::GET)).await.status, StatusCode::OK);
+    assert_eq!(used(&service).await, "1");
 }
 
 #[tokio::test]
@@ -289,7 +307,7 @@ async fn a_client_is_found_by_extension_and_by_function() {
     assert_eq!(get(&app, "/query").await.status, StatusCode::UNAUTHORIZED);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_at_once_never_get_more_than_the_limit() {
     let service = service_over(MemoryStore::new());
     let app = Router::new().route("/a", on_get(|| async { "ran" })).layer(layer(&service)).with_state(());

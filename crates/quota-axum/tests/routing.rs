@@ -6,10 +6,11 @@ mod app;
 
 use app::{get, layer, request, send, service, used};
 use axum::Router;
-use axum::routing::{get as on_get, post};
+use axum::routing::{any, get as on_get, post};
 use http::{Method, Request, StatusCode};
-use quota_axum::RouteCost;
-use quota_service::{QuotaService, UsageStore};
+use quota_axum::{Answers, ClientBy, NoClient, QuotaLayer, RouteCost};
+use quota_service::{DailyQuery, GroupBy, Label, QuotaService, Tz, UsageStore, Window};
+use tower::ServiceBuilder;
 
 async fn ok() -> &'static str {
     "ok"
@@ -157,11 +158,61 @@ async fn each_method_of_a_route_is_learned_on_its_own() {
 }
 
 #[tokio::test]
+async fn a_method_that_http_does_not_list_is_charged_where_a_handler_takes_it() {
+    let service = service();
+    let app = Router::new().route("/any", any(ok)).route("/get", on_get(ok)).layer(layer(&service)).with_state(());
+    for (name, left) in [("QUERY", "9"), ("PROPFIND", "8"), ("QUERY", "7")] {
+        let method = Method::from_bytes(name.as_bytes()).unwrap();
+        assert_eq!(send(&app, request(method.clone(), "/any")).await.remaining(), Some(left));
+        assert_eq!(send(&app, request(method, "/get")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    assert_eq!(used(&service).await, "3");
+}
+
+#[tokio::test]
+async fn a_layer_that_is_shown_no_pattern_says_so_once() {
+    let inner = || Router::new().route("/a", on_get(ok));
+    for nested in [true, false] {
+        let service = service();
+        let quota = layer(&service);
+        let all = quota.clone().with_every_request(Label::new("all").unwrap());
+        let put = |quota: QuotaLayer| {
+            if nested {
+                Router::new().nest_service("/api", inner()).layer(quota)
+            } else {
+                // Axum shows the path below "/api" to what is nested, and no pattern to what is put around a router.
+                Router::new()
+                    .fallback_service(ServiceBuilder::new().layer(quota).service(Router::new().nest("/api", inner())))
+            }
+        };
+        let app = put(quota);
+        let mut preflight = request(Method::OPTIONS, "/api/a");
+        preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+        let (_, log) = app::logged(async {
+            assert_eq!(get(&app, "/api/b").await.status, StatusCode::NOT_FOUND);
+            assert_eq!(send(&app, request(Method::POST, "/api/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+            send(&app, preflight).await;
+        })
+        .await;
+        assert_eq!(log, "");
+        let (_, log) = app::logged(async {
+            for _ in 0..2 {
+                assert_eq!(get(&app, "/api/a").await.remaining(), None);
+            }
+        })
+        .await;
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(log.contains("ERROR") && log.contains("with_every_request") && log.contains("route_layer"), "{log}");
+        assert_eq!(get(&put(all), "/api/a").await.remaining(), Some("9"));
+    }
+}
+
+#[tokio::test]
 async fn routes_cost_what_they_declare() {
     let service = service();
     let quota = layer(&service);
     let by_query = RouteCost::computed(|parts| {
-        let answers = quota_axum::Answers::default();
+        let answers = Answers::default();
         quota_axum::credits_from_query(parts.uri.query(), "n").map_err(|error| answers.malformed(&error))
     });
     let later = RouteCost::async_computed(|parts| {
@@ -169,7 +220,7 @@ async fn routes_cost_what_they_declare() {
         async move {
             tokio::task::yield_now().await;
             assert!(!long);
-            "0.25".parse().map_err(|_| quota_axum::Answers::default().internal())
+            "0.25".parse().map_err(|_| Answers::default().internal())
         }
     });
     let app = Router::new()
@@ -217,6 +268,24 @@ async fn clones_of_one_layer_inside_each_other_charge_once() {
 }
 
 #[tokio::test]
+async fn a_changed_clone_inside_charges_once_too() {
+    let service = service();
+    let quota = layer(&service);
+    let changed = [
+        quota.clone().with_answers(Answers::default()),
+        quota.clone().with_route("/b", 5),
+        quota.clone().with_every_request(Label::new("all").unwrap()),
+    ];
+    for (inner, left) in changed.into_iter().zip(["9", "8", "7"]) {
+        let app = Router::new().route("/a", on_get(ok)).layer(inner).layer(quota.clone());
+        assert_eq!(get(&app, "/a").await.remaining(), Some(left));
+    }
+    // One that changes the cost of this route is as wrong as any other cost.
+    let app = Router::new().route("/a", on_get(ok)).layer(quota.clone().with_route("/a", 5)).layer(quota);
+    assert_eq!(get(&app, "/a").await.status, StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
 async fn another_cost_inside_is_refused_and_not_misunderstood() {
     let service = service();
     let quota = layer(&service);
@@ -239,9 +308,29 @@ async fn layers_of_two_services_charge_both_and_show_the_inner_one() {
 }
 
 #[tokio::test]
-async fn the_label_is_the_routes_pattern() {
-    use quota_service::{DailyQuery, GroupBy, Tz, Window};
+async fn a_refusal_by_the_inner_of_two_layers_shows_nothing_of_the_outer_one() {
+    let (users, tenants) = (service(), service());
+    let stranger = QuotaLayer::new(users.clone(), ClientBy::extension(|(): &()| Err(NoClient::Missing)));
+    let user = layer(&users).cost(6);
+    let app = Router::new()
+        .route("/a", on_get(ok).layer(user))
+        .route("/nobody", on_get(ok).layer(stranger))
+        .layer(layer(&tenants))
+        .with_state(());
+    assert_eq!(get(&app, "/a").await.remaining(), Some("4"));
+    // The way that does not wait.
+    let denied = get(&app, "/a").await;
+    assert_eq!((denied.status, denied.remaining()), (StatusCode::TOO_MANY_REQUESTS, Some("4")));
+    // The one that does, as the method is new here.
+    let denied = send(&app, request(Method::HEAD, "/a")).await;
+    assert_eq!((denied.status, denied.remaining()), (StatusCode::TOO_MANY_REQUESTS, Some("4")));
+    let nobody = get(&app, "/nobody").await;
+    assert_eq!((nobody.status, nobody.remaining()), (StatusCode::UNAUTHORIZED, None));
+    assert_eq!((used(&users).await.as_str(), used(&tenants).await.as_str()), ("6", "4"));
+}
 
+#[tokio::test]
+async fn the_label_is_the_routes_pattern() {
     let service = service();
     let app = Router::new().route("/a/{id}", on_get(ok)).route("/b", post(ok)).layer(layer(&service)).with_state(());
     for path in ["/a/1", "/a/2", "/a/3"] {

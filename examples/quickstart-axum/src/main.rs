@@ -42,14 +42,18 @@ async fn main() -> anyhow::Result<()> {
         // Nobody waits for it if the server has ended by itself.
         let _ = stopping.send(());
     };
-    tokio::select! {
-        served = axum::serve(listener, app::router(&service)?).with_graceful_shutdown(stop) => served?,
-        () = patience(stopped) => tracing::warn!("some connections did not end; they are cut"),
-    }
-    // What was answered is stored already; what is still held is released.
+    let router = app::router(&service)?;
+    let served = tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(stop) => served,
+        () = patience(stopped) => {
+            tracing::warn!("some connections did not end; they are cut");
+            Ok(())
+        }
+    };
+    // What was answered is stored already; what is still held is released, however serving ended.
     service.shutdown().await;
     tracing::info!("stopped");
-    Ok(())
+    served.context("the server failed")
 }
 
 fn print_what_to_try(address: SocketAddr) -> std::io::Result<()> {
