@@ -119,9 +119,11 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         self
     }
 
-    /// How long an operation may take, in the queue and in the store together; 5 seconds by default.
-    pub const fn with_deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = deadline;
+    /// How long an operation may take, in the queue and in the store together; 5 seconds by default, a year at most.
+    /// A plan that has to be asked of its source first has as long again.
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        // An instant that much later than now can be told on every platform.
+        self.deadline = deadline.min(Duration::from_secs(366 * 86_400));
         self
     }
 

@@ -40,14 +40,16 @@ impl Reading {
         let ticks = self.ticks.delta_as_nanos(0, self.ticks.raw());
         // A difference below zero, where ticks went back, is as good as too long.
         if ticks.wrapping_sub(self.read_at.load(Ordering::Acquire)) >= READING_LASTS {
-            return self.read(ticks);
+            return self.read();
         }
         ticks.saturating_add_signed(self.ahead.load(Ordering::Relaxed))
     }
 
     #[cold]
-    fn read(&self, ticks: u64) -> u64 {
+    fn read(&self) -> u64 {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // After the clock: a thread that is held up in between leaves this clock behind for a moment, never ahead.
+        let ticks = self.ticks.delta_as_nanos(0, self.ticks.raw());
         let nanos = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         self.ahead.store(i64::try_from(i128::from(nanos) - i128::from(ticks)).unwrap_or(i64::MAX), Ordering::Relaxed);
         self.read_at.store(ticks, Ordering::Release);

@@ -140,11 +140,12 @@ impl HoldGuard {
     /// Dropped before it was sent to the store, the hold is released; after that, it is settled.
     ///
     /// # Errors
-    /// [`ServiceError`]. After [`ServiceError::Unknown`] the cost can be recorded under the hold's id without
-    /// charging it twice.
+    /// [`ServiceError`]; the hold is then released, if it was not settled. The cost can be recorded under the hold's
+    /// [`HoldGuard::id`] afterwards ([`crate::QuotaService::record`]) without charging it twice.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, ServiceError> {
         let settled = self.seed.ender.settle(&self.seed, cost).await;
-        if settled.is_ok() {
+        // Unchecked, it may not have reached the store: the hold is then released, which a settled one is not.
+        if settled.as_ref().is_ok_and(|settled| *settled.decision() != Decision::Unchecked) {
             self.armed = false;
         }
         settled
@@ -156,7 +157,7 @@ impl HoldGuard {
     /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before.
     pub async fn release(mut self) -> Result<Decision, ServiceError> {
         let released = self.seed.ender.release(&self.seed).await;
-        if matches!(released, Ok(_) | Err(ServiceError::Refused(_))) {
+        if matches!(released, Ok(Decision::Allowed(_)) | Err(ServiceError::Refused(_))) {
             self.armed = false;
         }
         released

@@ -15,6 +15,7 @@ pub(crate) struct Instruments {
     replayed: Counter,
     denied: Counter,
     unchecked: Counter,
+    let_pass: Counter,
     refused: Counter,
     failed: Counter,
     clock_ahead: Counter,
@@ -33,6 +34,7 @@ impl Instruments {
             replayed: charges("replayed"),
             denied: charges("denied"),
             unchecked: charges("unchecked"),
+            let_pass: counter!("quota_unchecked_total"),
             refused: charges("refused"),
             failed: charges("failed"),
             clock_ahead: counter!("quota_clock_ahead_total"),
@@ -65,6 +67,10 @@ impl Instruments {
         self.batch_size.record(u32::try_from(requests).unwrap_or(u32::MAX));
     }
 
+    pub(crate) fn let_pass(&self) {
+        self.let_pass.increment(1);
+    }
+
     pub(crate) fn plan_changed(&self) {
         self.plan_changes.increment(1);
     }
@@ -83,6 +89,7 @@ impl Instruments {
 
 fn describe() {
     describe_counter!("quota_charges_total", "charges, records and holds by outcome");
+    describe_counter!("quota_unchecked_total", "operations let pass unchecked since the store could not answer");
     describe_counter!("quota_conflicts_total", "operations tried again, by kind of conflict");
     describe_counter!("quota_clock_ahead_total", "operations refused since their instant was too far ahead");
     describe_gauge!("quota_clock_offset_seconds", metrics::Unit::Seconds, "the service's clock less the server's");

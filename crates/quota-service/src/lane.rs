@@ -197,7 +197,10 @@ impl<S: UsageStore> Lane<S> {
                     deliver(waiting, answers);
                 }
                 // Dropping the senders tells the callers that it is not known.
-                Err(_) => tracing::error!("the store panicked: what became of its batch is not known"),
+                Err(_) => {
+                    tracing::error!("the store panicked: what became of its batch is not known");
+                    waiting.into_iter().flatten().filter_map(|(seed, _)| seed).for_each(release_unknown);
+                }
             }
         }
     }
@@ -285,11 +288,20 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
         };
         let guard = seed.and_then(|seed| match &answer {
             Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
+            Err(StoreError::Unknown { .. }) => {
+                release_unknown(seed);
+                None
+            }
             _ => None,
         });
         // A caller who is gone drops the reply, and with it the guard.
         let _ = reply.send(Ok(Reply { answer, guard }));
     }
+}
+
+/// Releases a hold of which nobody knows whether it was made, by a guard that nobody gets.
+fn release_unknown(seed: GuardSeed) {
+    drop(seed.guard(Decision::Unchecked));
 }
 
 /// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.

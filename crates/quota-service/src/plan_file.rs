@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,8 +122,10 @@ impl PlanFile {
 
 impl Shared {
     fn reload(&self) -> Result<(), PlanFileError> {
+        // Held until the plans are replaced, so that of two reloads the later reading wins.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the read: a change in between is then seen as a change.
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = stamp(&self.path);
+        *seen = stamp(&self.path);
         let clients = read(&self.path)?;
         self.plans.replace(clients);
         Ok(())
@@ -149,10 +152,12 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 fn read(path: &Path) -> Result<HashMap<ClientId, Arc<Plan>>, PlanFileError> {
     let unreadable = |source| PlanFileError::Unreadable { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(unreadable)?.len() > MAX_BYTES {
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_BYTES {
         return Err(PlanFileError::TooLarge { path: path.to_owned() });
     }
-    let text = fs::read_to_string(path).map_err(unreadable)?;
     let invalid = |error: serde_json::Error| {
         let (line, column, message) = (error.line(), error.column(), error.to_string());
         let place = format!(" at line {line} column {column}");

@@ -13,6 +13,9 @@ use crate::plan_source::{PlanRegistry, PlanSource};
 use crate::store::{PlanStamp, PlanStore, PlanView, PlansNow};
 use crate::store_error::StoreError;
 
+/// How often a source is asked anew while its plans change under the question.
+const MAX_QUESTIONS: usize = 16;
+
 /// Where the plans come from, and whether they can be written there.
 #[derive(Clone)]
 pub(crate) enum Origin {
@@ -65,23 +68,27 @@ impl Plans {
         }
     }
 
-    /// The client's plan as it is known, asked of the origin if it is not or has grown old.
-    pub(crate) async fn view(&self, client: &ClientId, at: Instant) -> Result<PlanView, ServiceError> {
-        let generation = self.generation();
-        let old = |known: &Known| match &self.origin {
-            // The store compares versions, however old the plan is.
-            Origin::Store(_) => false,
-            _ => known.stamp.generation != generation || at >= known.stamp.fresh_until,
-        };
-        let known = match self.cache.get(client) {
-            Some(known) if !old(&known) => known,
-            Some(_) => {
-                self.cache.remove_if(client, old);
-                self.ask_once(client, at).await?
+    /// The client's plan as it is known at the service's present, asked of the origin if it is not or has grown old.
+    pub(crate) async fn view(&self, client: &ClientId, now: Instant) -> Result<PlanView, ServiceError> {
+        let mut rounds = 0;
+        loop {
+            let generation = self.generation();
+            let old = |known: &Known| match &self.origin {
+                // The store compares versions, however old the plan is.
+                Origin::Store(_) => false,
+                _ => known.stamp.generation != generation || now >= known.stamp.fresh_until,
+            };
+            match self.cache.get(client) {
+                Some(known) if !old(&known) => return Ok(self.view_of(known)),
+                _ => self.cache.remove_if(client, old),
+            };
+            let known = self.ask_once(client, now).await?;
+            // The question may be one that another caller had asked before the plans changed.
+            if known.stamp.generation == generation || rounds == MAX_QUESTIONS {
+                return Ok(self.view_of(known));
             }
-            None => self.ask_once(client, at).await?,
-        };
-        Ok(self.view_of(known))
+            rounds += 1;
+        }
     }
 
     /// Forgets what the account says is no longer so.

@@ -253,6 +253,7 @@ impl<S: UsageStore> Inner<S> {
         match answer {
             Err(error) if self.on_store_error == OnStoreError::FailOpen && error.is_store_failure() => {
                 tracing::warn!(error = cause(&error), "unchecked: the store could not answer");
+                self.instruments.let_pass();
                 Ok(Decision::Unchecked)
             }
             answer => answer,
@@ -308,7 +309,7 @@ impl<S: UsageStore> Inner<S> {
             return self.send(request, seed, deadline).await;
         }
         for _ in 0..MAX_TRIES {
-            let plan = self.plans.view(client, at).await?;
+            let plan = self.plans.view(client, self.clock.now()).await?;
             let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
             let reply = self.send(request, seed.clone(), deadline).await?;
             match reply.answer {
@@ -332,7 +333,9 @@ impl<S: UsageStore> Inner<S> {
             return lanes.submit(request, seed, deadline).await;
         }
         let id = request.operation.id().cloned();
+        let begun = std::time::Instant::now();
         let applied = within(self.deadline, self.store.apply(vec![request])).await;
+        self.instruments.batch(1, begun.elapsed());
         let answer = applied.ok().and_then(|answers| answers.into_iter().next());
         answer.map(|answer| Reply { answer, guard: None }).ok_or(ServiceError::Unknown { id, source: None })
     }

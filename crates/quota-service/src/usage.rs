@@ -1,6 +1,7 @@
 //! Plans, status, and reading and mending usage.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quota_core::{
     Answer, Backfilled, ClientId, Credits, DayUsage, Instant, Operation, OperationId, PastEntry, Plan, Status, Window,
@@ -13,6 +14,9 @@ use crate::plans::{Origin, not_told};
 use crate::service::{Inner, QuotaService, failed, unexpected};
 use crate::store::{ClientsQuery, DailyQuery, EntriesPage, EntriesQuery, Pruned, Request, UsageStore};
 use crate::store_error::StoreError;
+
+/// For how long a retry finds the entry that it asks for again.
+const KEEP_IDS: Duration = Duration::from_secs(24 * 3_600);
 
 /// The greatest number of entries or clients in a page.
 const MAX_PAGE: usize = 10_000;
@@ -181,10 +185,13 @@ impl<S: UsageStore> QuotaService<S> {
     /// Folds entries before `before` into sums for quarters of an hour. Gives no credits back. There is no deadline:
     /// it may take long, in steps that let charges pass.
     ///
+    /// Entries of the last 24 hours stay, whatever `before` says: their ids make retries safe.
+    ///
     /// # Errors
     /// [`ServiceError::NotDone`]; what was folded before stays so.
     pub async fn prune(&self, before: Instant) -> Result<Pruned, ServiceError> {
-        self.inner.store.prune(before).await.map_err(|error| failed(error, None))
+        let a_day_ago = self.inner.clock.now().saturating_sub(KEEP_IDS);
+        self.inner.store.prune(before.min(a_day_ago)).await.map_err(|error| failed(error, None))
     }
 
     /// Whether the store answers.

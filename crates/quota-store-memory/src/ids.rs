@@ -28,10 +28,20 @@ impl Ids {
 
     pub(crate) fn remove(&mut self, id: &OperationId) {
         self.by_id.remove(id);
+        self.compact();
     }
 
     pub(crate) fn remove_range(&mut self, range: Window) {
         self.by_id.retain(|_, (entry, _)| !range.contains(entry.at));
+        self.compact();
+    }
+
+    /// Keeps the order of ids that are gone from growing: it is at most twice as long as it has to be.
+    fn compact(&mut self) {
+        if self.order.len() > self.by_id.len().saturating_mul(2).saturating_add(16) {
+            let by_id = &self.by_id;
+            self.order.retain(|(written, id)| by_id.get(id).is_some_and(|(_, known)| known == written));
+        }
     }
 
     /// Forgets what was written longer ago than `keep`; says how many.

@@ -229,11 +229,10 @@ impl Ledger {
     pub(crate) fn fold(&mut self, before: Instant) -> u64 {
         let Some(rest) = &mut self.rest else { return 0 };
         let Ok(range) = Window::new(Instant::MIN, before) else { return 0 };
-        let folded = rest.entries.remove_range(range);
-        if folded > 0 {
-            rest.folded_until = rest.folded_until.max(Some(before));
-        }
-        folded
+        // Only past quarters that had entries, so that ranges elsewhere stay exact.
+        let last = rest.entries.in_range(range).last().map(|entry| quarter_window(quarter_of(entry.at)).end());
+        rest.folded_until = rest.folded_until.max(last);
+        rest.entries.remove_range(range)
     }
 
     /// Forgets ids that are no longer to be remembered; says how many.

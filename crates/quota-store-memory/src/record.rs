@@ -57,7 +57,7 @@ impl Record {
 
     /// Runs one operation; nothing is written where it is refused or denied.
     pub(crate) fn apply(&mut self, request: &Request, keeping: Keeping) -> Result<Answer, StoreError> {
-        self.ledger.forget_ids(request.at, keeping);
+        self.ledger.forget_ids(request.at.max(self.account.latest()), keeping);
         let asked = Asked { plan: request.plan.plan.as_deref(), check: request.plan.check, at: request.at };
         let mut turn = Turn::new(&mut self.account, self.ledger.terms(keeping));
         let answer = loop {
@@ -79,17 +79,19 @@ impl Record {
             }
         };
         let writes = turn.take_writes();
-        self.write(writes, request.at, keeping);
+        // The account's time, since an operation may be asked for an instant long past.
+        let written = request.at.max(self.account.latest());
+        self.write(writes, written, keeping);
         self.keep(&request.plan, request.at);
         answer
     }
 
-    fn write(&mut self, writes: Writes, at: Instant, keeping: Keeping) {
+    fn write(&mut self, writes: Writes, written: Instant, keeping: Keeping) {
         if let Some(removal) = &writes.removal {
             self.ledger.remove(removal);
         }
         for entry in writes.entries {
-            self.ledger.add(entry, at, keeping);
+            self.ledger.add(entry, written, keeping);
         }
         match writes.plan {
             Some(PlanWrite::Set(plan, _)) => {

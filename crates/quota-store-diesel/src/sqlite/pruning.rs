@@ -28,7 +28,7 @@ impl SqliteStore {
         let mut after = String::new();
         loop {
             let from = after.clone();
-            let read = self.readers.run(move |session| session.read(|ledger| ledger.foldable(&from, before)));
+            let read = self.readers.read(move |session| session.read(|ledger| ledger.foldable(&from, before)));
             let clients = read.await.map_err(|gone| StoreError::not_done("the pruning was not answered", gone))??;
             let Some((last, _)) = clients.last() else { return Ok(pruned) };
             after.clone_from(last);

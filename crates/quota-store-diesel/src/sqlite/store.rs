@@ -73,7 +73,7 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&mut SqliteLedger<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
-        Ok(self.readers.run(move |session| session.read(work)).await.map_err(not_read)??)
+        Ok(self.readers.read(move |session| session.read(work)).await.map_err(not_read)??)
     }
 }
 
@@ -146,7 +146,7 @@ impl UsageStore for SqliteStore {
     async fn health(&self) -> Result<(), StoreError> {
         // A connection of its own: the others would answer from what they keep, even if the file was removed.
         let (builder, location, texts) = (self.builder.clone(), self.location.clone(), Arc::clone(&self.texts));
-        let checked = self.readers.run(move |_| {
+        let checked = self.readers.read(move |_| {
             let connection = open_reader(&builder, &location)
                 .map_err(|error| StoreError::not_done("the file cannot be opened", error))?;
             let version = Session::new(connection, texts).read(|ledger| {

@@ -51,12 +51,29 @@ impl Workers {
         job: impl FnOnce(&mut Session) -> T + Send + 'static,
     ) -> Result<T, Gone> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |session| {
+        self.send(Box::new(move |session| {
             // Nobody waits any more: what was done stands.
             let _ = answer.send(job(session));
-        });
-        self.jobs.as_ref().ok_or(Gone)?.send(job).map_err(|_| Gone)?;
+        }))?;
         answered.await.map_err(|_| Gone)
+    }
+
+    /// Runs a job that changes nothing and gives its answer. It does not run if the future is dropped before.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Session) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Box::new(move |session| {
+            if !answer.is_closed() {
+                let _ = answer.send(job(session));
+            }
+        }))?;
+        answered.await.map_err(|_| Gone)
+    }
+
+    fn send(&self, job: Job) -> Result<(), Gone> {
+        self.jobs.as_ref().ok_or(Gone)?.send(job).map_err(|_| Gone)
     }
 }
 
