@@ -22,13 +22,23 @@ pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<()> {
     let mut documentation = workspace.cargo(["doc", "--no-deps", "--workspace", "--all-features"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     // Alone, since features unify across a workspace: another crate's chrono could lend the core a clock.
-    let core = ["check", "--package", "quota-core", "--no-default-features"];
-    let core_with_serde = ["check", "--package", "quota-core", "--no-default-features", "--features", "serde"];
+    let alone = |package, features: &[&str]| {
+        let mut check = workspace.cargo(["check", "--package", package, "--no-default-features"]);
+        check.args(features);
+        check
+    };
+    // What is left out can only be missed in a build without it.
+    let mut stores_with_memory = workspace.cargo(["test", "--package", "quota-stores", "--no-default-features"]);
+    stores_with_memory.args(["--features", "memory", "--tests"]);
     let steps = vec![
         Step::command("formatting", workspace.cargo(["fmt", "--all", "--check"])),
         Step::check("tidy", || tidy::tidy(workspace)),
-        Step::command("the core alone", workspace.cargo(core)),
-        Step::command("the core alone, with serde", workspace.cargo(core_with_serde)),
+        Step::command("the core alone", alone("quota-core", &[])),
+        Step::command("the core alone, with serde", alone("quota-core", &["--features", "serde"])),
+        Step::command("the stores: memory alone", alone("quota-stores", &["--features", "memory"])),
+        Step::command("the stores: sqlite alone", alone("quota-stores", &["--features", "sqlite"])),
+        Step::command("the stores: memory alone, tested", stores_with_memory),
+        Step::command("HTTP without the service", alone("quota-http", &[])),
         Step::command("clippy", workspace.cargo(clippy)),
         Step::command("clippy, tests too", clippy_of_tests),
         Step::command("documentation", documentation),

@@ -29,7 +29,7 @@ enum Command {
         /// Only tests whose name holds this text; documentation examples and vectors are left out.
         filter: Option<String>,
     },
-    /// Formatting, clippy, documentation, the core alone, tidy.
+    /// Formatting, clippy, documentation, crates without their features, tidy.
     Lint,
     /// Layers, file sizes, READMEs, lints, rust-version, changelog.
     Tidy,

@@ -72,7 +72,10 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>) -> Step<
         workspace.cargo(["nextest", "run", "--workspace", "--all-features"])
     } else {
         // Not `--all-targets`: that leaves documentation examples out, but runs benchmarks as if they were tests.
-        workspace.cargo(["test", "--workspace", "--all-features", "--lib", "--bins", "--tests", "--examples"])
+        let targets = ["--lib", "--bins", "--tests", "--examples"];
+        let mut cargo = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
+        cargo.args(targets);
+        cargo
     };
     cargo.args(profile.flags());
     if profile == Profile::Release {

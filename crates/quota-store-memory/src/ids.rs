@@ -60,3 +60,23 @@ impl Ids {
         forgotten
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quota_core::Credits;
+
+    use super::*;
+
+    #[test]
+    fn ids_that_are_taken_out_leave_nothing_behind() {
+        let mut ids = Ids::default();
+        let at = Instant::MIN;
+        for number in 0..10_000 {
+            let id = OperationId::new(format!("id {number}")).unwrap();
+            ids.remember(&id, Entry { id: Some(id.clone()), at, credits: Credits::ONE, label: None }, at);
+            ids.remove(&id);
+        }
+        assert_eq!(ids.len(), 0);
+        assert!(ids.order.len() <= 16, "{}", ids.order.len());
+    }
+}

@@ -127,6 +127,8 @@ macro_rules! for_each_case {
                 what_is_taken_out_in_a_batch_follows_what_was_put_in
                 a_hold_is_made_and_ended_in_one_batch
                 a_plan_that_is_set_in_a_batch_binds_what_follows
+                a_new_window_counts_what_its_batch_has_charged
+                a_charge_counts_what_was_backfilled_in_its_batch
                 one_clients_refusal_leaves_the_others
                 a_batch_of_a_thousand_is_answered_in_its_order
                 an_empty_batch_has_no_answers

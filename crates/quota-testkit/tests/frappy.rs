@@ -115,7 +115,7 @@ async fn setting_a_plan_resets_nothing_on(factory: impl StoreFactory) {
     assert_eq!(client.used().await, "100");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn setting_a_plan_resets_nothing() {
     setting_a_plan_resets_nothing_on(SharedMemory::quarters()).await;
     setting_a_plan_resets_nothing_on(SqliteFile::new()).await;

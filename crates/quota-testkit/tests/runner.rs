@@ -119,6 +119,8 @@ fn what_the_types_refuse_is_an_error_that_a_vector_may_expect() {
         step(json!({ "op": "charge", "credits": 5 }), "invalid_credits"),
         step(json!({ "op": "charge", "credits": "1", "id": "" }), "invalid_id"),
         step(json!({ "op": "charge", "credits": "1", "client": "" }), "invalid_client"),
+        step(json!({ "op": "charge", "credits": "1", "client": 5 }), "invalid_client"),
+        step(json!({ "op": "status", "at": null }), "invalid_instant"),
         step(json!({ "op": "charge", "credits": "1", "client": "x".repeat(256) }), "invalid_client"),
         step(json!({ "op": "charge", "credits": "1", "client": "x".repeat(255) }), "unknown_client"),
         step(json!({ "op": "charge", "credits": "1", "at": "2024-01-01T00:00:00.0001Z" }), "invalid_instant"),

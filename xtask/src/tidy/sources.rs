@@ -1,6 +1,7 @@
 //! What stands in files.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 
@@ -31,8 +32,38 @@ const MACHINE_PATHS: [&str; 4] =
 /// Folders whose files are made, not written.
 const MADE: [&str; 3] = ["target", ".git", "node_modules"];
 
-/// Every text file below `root` that is written by hand; databases and other binary files are left out.
+/// Every text file of the repository: those that git tracks, or all that are written by hand where `root` is no checkout.
+/// Databases and other binary files are left out.
 pub(super) fn read(root: &Path) -> anyhow::Result<Vec<File>> {
+    let paths = match tracked(root) {
+        Some(paths) => paths,
+        None => walked(root)?,
+    };
+    let mut files = Vec::with_capacity(paths.len());
+    for path in paths {
+        if let Ok(text) = String::from_utf8(std::fs::read(&path).with_context(|| path.display().to_string())?) {
+            let relative = path.strip_prefix(root)?.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+            files.push(File { path: relative, text });
+        }
+    }
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(files)
+}
+
+/// What git tracks and is there; none where there is no git, or nothing is tracked.
+fn tracked(root: &Path) -> Option<Vec<PathBuf>> {
+    let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root).output().ok()?;
+    let list = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
+    Some(listed(root, &list)).filter(|paths| !paths.is_empty())
+}
+
+/// The files of a list with a NUL after each; those that were removed and not yet committed are left out.
+fn listed(root: &Path, list: &str) -> Vec<PathBuf> {
+    list.split_terminator('\0').map(|path| root.join(path)).filter(|path| path.is_file()).collect()
+}
+
+/// Every file below `root`, those below made folders left out.
+fn walked(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -43,13 +74,11 @@ pub(super) fn read(root: &Path) -> anyhow::Result<Vec<File>> {
                 if !MADE.iter().any(|made| entry.file_name() == *made) {
                     folders.push(path);
                 }
-            } else if let Ok(text) = String::from_utf8(std::fs::read(&path)?) {
-                let relative = path.strip_prefix(root)?.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
-                files.push(File { path: relative, text });
+            } else {
+                files.push(path);
             }
         }
     }
-    files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(files)
 }
 
@@ -122,5 +151,15 @@ mod tests {
         std::fs::write(root.path().join("binary"), [0xff, 0xfe]).unwrap();
         let paths: Vec<String> = read(root.path()).unwrap().into_iter().map(|file| file.path).collect();
         assert_eq!(paths, ["README.md", "src/deep/a.rs"]);
+    }
+
+    #[test]
+    fn only_files_that_git_lists_and_that_are_there_are_taken() {
+        let root = tempfile::tempdir().unwrap();
+        for file in ["tracked, with a blank.rs", "scratch.rs"] {
+            std::fs::write(root.path().join(file), "x").unwrap();
+        }
+        let paths = listed(root.path(), "tracked, with a blank.rs\0removed.rs\0");
+        assert_eq!(paths, [root.path().join("tracked, with a blank.rs")]);
     }
 }

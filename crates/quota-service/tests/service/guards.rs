@@ -339,3 +339,19 @@ async fn a_guard_of_one_client_does_not_touch_anothers_hold_of_the_same_id() {
     assert_eq!(held(&service, &bob).await, credits(20));
     assert_eq!(other.client(), &bob);
 }
+
+#[tokio::test]
+async fn a_hold_of_which_nobody_knows_whether_it_was_made_is_released() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    store.next(Fault::Done(unknown));
+    let holding = service.hold(&ann(), Charge::new(credits(10)), Ttl::DEFAULT).await;
+    assert!(matches!(holding, Err(ServiceError::Unknown { id: Some(_), .. })), "{holding:?}");
+    assert_eq!(held(&service, &ann()).await, Credits::ZERO);
+}
+
+#[tokio::test]
+async fn a_deadline_may_be_as_long_as_one_likes() {
+    let service = hundred_a_day(Gated::batched()).with_deadline(Duration::MAX).build();
+    assert!(service.charge(&ann(), credits(1)).await.unwrap().is_allowed());
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use quota_core::{ClientId, Credits, Decision, OperationId, PastEntry, Plan, Ttl, Window};
-use quota_service::{AnyStore, Charge, Holding, QuotaService, ServiceError};
+use quota_service::{AnyStore, Charge, Holding, QuotaService, ServiceError, UsageStore};
 
 /// Charges clients of a store that have plans.
 #[derive(Debug, Parser)]
@@ -161,7 +161,11 @@ async fn disturb(service: &QuotaService<AnyStore>, client: &ClientId) -> Result<
             Some(plan) => service.set_plan(client, Plan::clone(&plan)).await.map(|_| ()),
             None => Ok(()),
         },
-        _ => service.prune(now.saturating_sub(Duration::from_secs(3_600))).await.map(|_| ()),
+        _ => {
+            // The store itself: a service spares the entries of the last day.
+            service.store().prune(now.saturating_sub(Duration::from_secs(3_600))).await?;
+            Ok(())
+        }
     };
     match done {
         Ok(()) | Err(ServiceError::Refused(_) | ServiceError::PlanKeepsChanging) => Ok(()),

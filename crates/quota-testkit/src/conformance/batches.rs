@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use quota_core::{
-    Answer, Credits, Decision, EntryId, Instant, Operation, OperationId, Plan, PlanCheck, PlanVersion, Window,
+    Answer, Credits, Decision, EntryId, Instant, Operation, OperationId, PastEntry, Plan, PlanCheck, PlanVersion,
+    Window,
 };
 use quota_service::{PlanStamp, PlanView, Request, StoreError, UsageStore};
 
@@ -151,6 +152,39 @@ pub async fn a_plan_that_is_set_in_a_batch_binds_what_follows<F: StoreFactory>(h
     let answers: Vec<_> = answers.iter().map(word).collect();
     let expected = ["allowed", "used 1", "plan changed", "allowed", "plan removed", "plan changed", "unknown_client"];
     assert_eq!(answers, expected);
+}
+
+pub async fn a_new_window_counts_what_its_batch_has_charged<F: StoreFactory>(harness: &Harness<F>) {
+    let day = Arc::new(Plan::new([per_day("10")]).unwrap());
+    let hour = Arc::new(Plan::new([quota(quota_core::Unit::Hour, 1, "10")]).unwrap());
+    let requests = vec![
+        request(harness, "a", charge("1"), view(&day)),
+        request(harness, "a", charge("9"), view(&day)),
+        // By a plan whose window nothing is known of yet.
+        request(harness, "a", charge("10"), view(&hour)),
+        request(harness, "a", Operation::Status, view(&hour)),
+    ];
+    let answers = harness.store().await.apply(requests).await;
+    let answers: Vec<_> = answers.iter().map(word).collect();
+    assert_eq!(answers, ["allowed", "allowed", "denied", "used 10"]);
+    let again = harness.store().await.apply(vec![request(harness, "a", Operation::Status, view(&hour))]).await;
+    assert_eq!(again.iter().map(word).collect::<Vec<_>>(), ["used 10"]);
+}
+
+pub async fn a_charge_counts_what_was_backfilled_in_its_batch<F: StoreFactory>(harness: &Harness<F>) {
+    let plan = Arc::new(Plan::new([per_day("10")]).unwrap());
+    let now = quota_service::Clock::now(harness.clock());
+    let past =
+        |id, credits: &str| PastEntry { id: operation_id(id), at: now, credits: crate::credits(credits), label: None };
+    let backfill = Operation::Backfill { entries: vec![past("i", "4"), past("j", "5")], not_after: now };
+    let requests = vec![
+        request(harness, "a", backfill, no_plan()),
+        request(harness, "a", charge("2"), view(&plan)),
+        request(harness, "a", charge("1"), view(&plan)),
+    ];
+    let answers = harness.store().await.apply(requests).await;
+    let answers: Vec<_> = answers.iter().map(word).collect();
+    assert_eq!(answers[1..], ["denied", "allowed"]);
 }
 
 pub async fn one_clients_refusal_leaves_the_others<F: StoreFactory>(harness: &Harness<F>) {

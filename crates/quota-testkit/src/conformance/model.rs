@@ -17,6 +17,8 @@ struct Model {
     exact: bool,
     /// Whether entries may be folded, so that only full quarters can be read.
     pruned: bool,
+    /// Where entries are kept: only sums tell of what was before.
+    folded_until: Option<Instant>,
     entries: Vec<(Option<String>, Instant, i64)>,
     /// At, credits, expires.
     holds: BTreeMap<String, (Instant, i64, Instant)>,
@@ -148,6 +150,8 @@ impl Model {
         match known {
             Some((_, at, known)) if (*at, *known) == (past, credits) => (0, 1, 0),
             Some(_) => (0, 0, 1),
+            // It may be in the sum of its quarter already.
+            None if self.folded_until.is_some_and(|folded| past < folded) => (0, 0, 1),
             None => {
                 self.entries.push((Some(id.to_owned()), past, credits));
                 (1, 0, 0)
@@ -160,6 +164,9 @@ impl Model {
         self.pruned = true;
         if self.exact {
             let before = quota_core::quarter_of(before);
+            let last = self.entries.iter().map(|(_, at, _)| *at).filter(|at| *at < before).max();
+            let folded = last.map(|at| quota_core::quarter_of(at).saturating_add(QUARTER));
+            self.folded_until = self.folded_until.max(folded);
             self.entries.iter_mut().filter(|(_, at, _)| *at < before).for_each(|(id, ..)| *id = None);
         }
     }
@@ -261,7 +268,7 @@ async fn step<F: StoreFactory, S: UsageStore>(
         }
         26 if random.u8(..3) == 0 => {
             let before = at.saturating_sub(model.some_time(random, 8));
-            client.service().prune(before).await.unwrap();
+            client.service().store().prune(before).await.unwrap();
             model.prune(before);
             "prune".to_owned()
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quota_core::{
@@ -63,6 +64,8 @@ struct Kept {
     next: u64,
     /// In the order of their first use.
     labels: Vec<Label>,
+    /// The end of the last quarter whose ids were forgotten.
+    forgot_until: Option<Instant>,
 }
 
 impl TinyStores {
@@ -118,7 +121,8 @@ impl Tiny {
     async fn apply_one(&self, request: &Request) -> Result<Answer, StoreError> {
         if self.fault == Fault::ReadsStale {
             let mut kept = self.kept(&request.client);
-            tokio::task::yield_now().await;
+            // Long enough for another lane to read the same.
+            tokio::time::sleep(Duration::from_millis(5)).await;
             let answer = kept.run(request, self.fault);
             self.keep(&mut self.clients.lock().unwrap(), &request.client, kept);
             return answer;
@@ -148,8 +152,9 @@ impl Kept {
         if fault == Fault::IgnoresLatest {
             self.account = at_the_beginning(&self.account);
         }
+        let folded_until = self.forgot_until.unwrap_or(Instant::MIN);
         let mut account = std::mem::take(&mut self.account);
-        let mut turn = Turn::new(&mut account, Terms::ENTRIES);
+        let mut turn = Turn::new(&mut account, Terms { folded_until, ..Terms::ENTRIES });
         let answer = loop {
             match turn.run(&request.operation, asked) {
                 Ok(answer) => break Ok(answer),
@@ -341,13 +346,15 @@ impl UsageStore for Tiny {
         Ok(wanted.take(query.limit.max(1)).cloned().collect())
     }
 
-    /// Forgets old ids, and nothing more: ranges can be cut as before.
+    /// Forgets old ids, and nothing more: what is only read can be cut as before.
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quota_core::quarter_of(before);
         let mut pruned = Pruned::default();
         for kept in self.clients.lock().unwrap().values_mut() {
             for (_, entry) in kept.entries.iter_mut().filter(|(_, entry)| entry.at < before) {
                 entry.id = None;
+                let end = quota_core::quarter_of(entry.at).saturating_add(Duration::from_secs(900));
+                kept.forgot_until = kept.forgot_until.max(Some(end));
                 pruned.entries += 1;
             }
             if self.fault == Fault::GivesBackOnPrune {

@@ -1,0 +1,82 @@
+//! The ids that a store with quarters remembers.
+
+use std::time::Duration;
+
+use quota_service::{
+    Charge, ClientId, Clock, Credits, Decision, Holding, ManualClock, OperationId, Plan, PlanRegistry, QuotaService,
+    Refusal, ServiceError, Ttl,
+};
+use quota_store_memory::MemoryStore;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn service(clock: std::sync::Arc<ManualClock>) -> (QuotaService<MemoryStore>, ClientId) {
+    let plans = PlanRegistry::new().with_default(Plan::default());
+    let service = QuotaService::builder(MemoryStore::new()).with_registry(plans).with_clock(clock).build();
+    (service, ClientId::new("client").unwrap())
+}
+
+fn noon() -> std::sync::Arc<ManualClock> {
+    std::sync::Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()))
+}
+
+fn charge(id: &str) -> Charge {
+    Charge::new(Credits::ONE).with_id(OperationId::new(id).unwrap())
+}
+
+async fn is_replayed(service: &QuotaService<MemoryStore>, client: &ClientId, charge: Charge) -> bool {
+    match service.charge_with(client, charge).await.unwrap() {
+        Decision::Allowed(allowed) => allowed.replayed(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_id_is_remembered_for_a_day_from_when_it_was_written() {
+    let clock = noon();
+    let (service, client) = service(clock.clone());
+    assert!(!is_replayed(&service, &client, charge("a")).await);
+    clock.advance(DAY - Duration::from_millis(1));
+    assert!(is_replayed(&service, &client, charge("a")).await);
+    clock.advance(Duration::from_millis(1));
+    assert!(!is_replayed(&service, &client, charge("a")).await);
+}
+
+#[tokio::test]
+async fn an_id_that_is_written_for_long_ago_is_remembered_for_a_day_as_well() {
+    let clock = noon();
+    let (service, client) = service(clock.clone());
+    let _ = service.charge(&client, Credits::ONE).await.unwrap();
+    let long_ago = clock.now().saturating_sub(2 * DAY);
+    assert!(!is_replayed(&service, &client, charge("a").with_at(long_ago)).await);
+    assert!(!is_replayed(&service, &client, charge("b")).await);
+    assert!(is_replayed(&service, &client, charge("a")).await);
+}
+
+#[tokio::test]
+async fn held_ids_have_the_same_bound_and_a_settlement_is_never_refused_for_it() {
+    let (service, client) = service(noon());
+    let mut settled = 0;
+    loop {
+        let hold = service.hold(&client, Charge::new(Credits::ONE), Ttl::DEFAULT).await;
+        match hold {
+            Ok(Holding::Held(guard)) => {
+                guard.settle(Credits::ONE).await.unwrap();
+                settled += 1;
+            }
+            Err(ServiceError::Refused(Refusal::TooManyIds)) => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(settled <= 100_000);
+    }
+    assert_eq!(settled, 100_000);
+}
+
+#[tokio::test]
+async fn pruning_leaves_the_ids_of_the_last_day() {
+    let clock = noon();
+    let (service, client) = service(clock.clone());
+    assert!(!is_replayed(&service, &client, charge("a")).await);
+    service.prune(clock.now()).await.unwrap();
+    assert!(is_replayed(&service, &client, charge("a")).await);
+}
