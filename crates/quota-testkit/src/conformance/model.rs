@@ -153,6 +153,8 @@ impl Model {
             // It may be in the sum of its quarter already.
             None if self.folded_until.is_some_and(|folded| past < folded) => (0, 0, 1),
             None => {
+                // An expired hold whose id is taken is gone for good, also for a clock behind.
+                self.holds.remove(id);
                 self.entries.push((Some(id.to_owned()), past, credits));
                 (1, 0, 0)
             }
