@@ -41,6 +41,12 @@ pub(crate) fn open_writer(builder: &SqliteBuilder, location: &Location) -> Resul
     // Reads the header: what is no database is told here, before anything is written.
     value::<BigInt, i64>(&mut connection, "PRAGMA schema_version", &[]).map_err(fail)?;
     refuse_utf16(&mut connection, path)?;
+    // Before the switch to the log, which stays: a file that is not for this store is left as it is.
+    // In one transaction, so that it is not read while another start-up makes the tables.
+    connection.batch_execute("BEGIN").map_err(fail)?;
+    let version = known_version(&mut connection, &builder.prefix, path);
+    connection.batch_execute("COMMIT").map_err(fail)?;
+    version?;
     use_log(&mut connection, builder).map_err(fail)?;
     settings(&mut connection, builder, Use::Writing).map_err(fail)?;
     migrate(&mut connection, &builder.prefix, path)?;
@@ -125,14 +131,19 @@ fn migrate(connection: &mut SqliteConnection, prefix: &TablePrefix, path: &Path)
     migrated.and(ended.map_err(fail))
 }
 
-fn migrate_inside(connection: &mut SqliteConnection, prefix: &TablePrefix, path: &Path) -> Result<(), OpenError> {
-    let fail = |error| Fault::into_open_error(path, error);
-    let version = version(connection, prefix, path)?;
-    let known = newest(SQLITE);
+/// The schema's version, unless the tables are another's or those of a newer crate.
+fn known_version(connection: &mut SqliteConnection, prefix: &TablePrefix, path: &Path) -> Result<i64, OpenError> {
+    let (version, known) = (version(connection, prefix, path)?, newest(SQLITE));
     if version > known {
         let (found, known) = (version.unsigned_abs(), known.unsigned_abs());
         return Err(OpenError::UpgradeNeeded { path: path.to_owned(), found, known });
     }
+    Ok(version)
+}
+
+fn migrate_inside(connection: &mut SqliteConnection, prefix: &TablePrefix, path: &Path) -> Result<(), OpenError> {
+    let fail = |error| Fault::into_open_error(path, error);
+    let version = known_version(connection, prefix, path)?;
     for migration in SQLITE.iter().filter(|migration| migration.version > version) {
         run(connection, prefix, migration).map_err(fail)?;
     }

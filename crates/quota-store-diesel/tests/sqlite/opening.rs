@@ -61,6 +61,9 @@ fn tables_that_are_not_ours_are_refused_and_left_alone() {
         file.execute(statement);
         let error = file.builder().open().unwrap_err();
         assert!(matches!(&error, OpenError::Foreign { .. }), "{statement}: {error:?}");
+        // The header says 1 for a file with a rollback journal and 2 for one with a log.
+        let header = std::fs::read(file.path()).unwrap();
+        assert_eq!(header[18..20], [1, 1], "the journal mode was changed");
         assert_eq!(file.number("SELECT COUNT(*) FROM sqlite_schema"), 1, "{statement}");
         // Another prefix has room.
         file.builder().with_prefix(TablePrefix::new("mine_").unwrap()).open().unwrap();
