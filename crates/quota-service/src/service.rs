@@ -196,18 +196,22 @@ impl<S: UsageStore> Inner<S> {
     }
 
     async fn charge(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
-        let id = self.entry_id(&charge);
-        let at = charge.at;
-        let operation = Operation::Charge { credits: charge.credits, id, label: charge.label };
-        let answer = self.decide(client, operation, at).await;
-        self.instruments.charged(&answer);
-        answer
+        let (id, at) = (self.entry_id(&charge), charge.at);
+        self.spend(client, Operation::Charge { credits: charge.credits, id, label: charge.label }, at).await
     }
 
     pub(crate) async fn record(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
-        let id = self.entry_id(&charge);
-        let at = charge.at;
-        let operation = Operation::Record { credits: charge.credits, id, label: charge.label };
+        let (id, at) = (self.entry_id(&charge), charge.at);
+        self.spend(client, Operation::Record { credits: charge.credits, id, label: charge.label }, at).await
+    }
+
+    /// Decides what is counted as a charge.
+    async fn spend(
+        &self,
+        client: &ClientId,
+        operation: Operation,
+        at: Option<Instant>,
+    ) -> Result<Decision, ServiceError> {
         let answer = self.decide(client, operation, at).await;
         self.instruments.charged(&answer);
         answer
