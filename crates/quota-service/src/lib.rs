@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod any_store;
+mod batch;
 mod builder;
 mod charge;
 mod claims;
+mod client_turn;
 mod clock;
 mod deadline;
 mod dyn_service;
@@ -29,8 +31,10 @@ mod usage;
 pub mod write_your_own_store {}
 
 pub use crate::any_store::AnyStore;
+pub use crate::batch::{Answers, Batch, ClientRequests};
 pub use crate::builder::{OnStoreError, QuotaServiceBuilder};
 pub use crate::charge::Charge;
+pub use crate::client_turn::{ClientTurn, Step};
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::dyn_service::{DynService, SharedService};
 pub use crate::error::ServiceError;

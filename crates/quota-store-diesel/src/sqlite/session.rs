@@ -106,10 +106,10 @@ mod tests {
     use diesel::Connection;
     use diesel::connection::InstrumentationEvent;
     use quota_core::{ClientId, Credits, EntryId, Instant, Need, Operation, OperationId, Plan, PlanCheck, Window};
-    use quota_service::{PlanStamp, PlanView, Request};
+    use quota_service::{Batch, PlanStamp, PlanView, Request};
 
     use super::*;
-    use crate::batch::Batch;
+    use crate::batch;
     use crate::ledger::Ledger;
     use crate::prefix::TablePrefix;
     use crate::sqlite::builder::SqliteBuilder;
@@ -146,7 +146,7 @@ mod tests {
                 request(&client, Operation::Delete { range: Window::ALL }),
             ]);
             let mut answers = batch.answers();
-            session.write(|ledger| batch.run(batch.clients(), ledger, &mut answers)).unwrap();
+            session.write(|ledger| batch::run(batch.clients(), ledger, &mut answers)).unwrap();
             for answer in answers.finish() {
                 answer.unwrap();
             }

@@ -10,11 +10,11 @@ use diesel::sql_types::Nullable;
 use diesel::{OptionalExtension, RunQueryDsl};
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
-    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
-    StoredPlan, UsageStore,
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request,
+    StoreError, StoredPlan, UsageStore,
 };
 
-use crate::batch::Batch;
+use crate::batch;
 use crate::cursor::Cursor;
 use crate::failure::{Failure, Undone};
 use crate::open_error::OpenError;
@@ -178,19 +178,18 @@ impl PlanStore for SqliteStore {
 fn apply(session: &mut Session, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
     let batch = Batch::new(requests);
     let mut answers = batch.answers();
-    let Err(undone) = session.write(|ledger| batch.run(batch.clients(), ledger, &mut answers)) else {
+    let Err(undone) = session.write(|ledger| batch::run(batch.clients(), ledger, &mut answers)) else {
         return answers.finish();
     };
     let apart = matches!(&undone, Undone::NotDone(Failure::Database(error)) if Fault::of(error).may_be_one_clients())
         || matches!(&undone, Undone::NotDone(Failure::Broken(_)));
     if !apart || batch.clients().len() == 1 {
-        batch.fail(batch.clients(), &undone, &mut answers);
+        batch::fail(batch.clients(), &undone, &mut answers);
         return answers.finish();
     }
     for client in batch.clients() {
-        let client = std::slice::from_ref(client);
-        if let Err(undone) = session.write(|ledger| batch.run(client, ledger, &mut answers)) {
-            batch.fail(client, &undone, &mut answers);
+        if let Err(undone) = session.write(|ledger| batch::run([client], ledger, &mut answers)) {
+            batch::fail([client], &undone, &mut answers);
         }
     }
     answers.finish()

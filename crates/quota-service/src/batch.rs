@@ -1,0 +1,118 @@
+//! The requests of a batch, by client.
+
+use quota_core::{Answer, ClientId, Need, Turn};
+
+use crate::store::Request;
+use crate::store_error::StoreError;
+
+/// The requests of one [`crate::UsageStore::apply`], sorted by client: what a store needs to run each client's
+/// requests apart, in the order in which they came.
+///
+/// Clients stand in the order of their bytes. Locks taken in this order never wait for each other in a circle.
+#[derive(Debug)]
+pub struct Batch {
+    requests: Vec<Request>,
+    clients: Vec<(ClientId, Vec<usize>)>,
+}
+
+/// One client's requests of a batch, in the order in which they came.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientRequests<'a> {
+    client: &'a ClientId,
+    requests: &'a [Request],
+    places: &'a [usize],
+}
+
+/// The answers of a batch, given client by client in any order.
+#[derive(Debug)]
+pub struct Answers(Vec<Option<Result<Answer, StoreError>>>);
+
+impl Batch {
+    /// Sorts requests by client.
+    #[must_use]
+    pub fn new(requests: Vec<Request>) -> Self {
+        let mut order: Vec<(&ClientId, usize)> =
+            requests.iter().enumerate().map(|(place, request)| (&request.client, place)).collect();
+        order.sort_unstable();
+        let mut clients: Vec<(ClientId, Vec<usize>)> = Vec::new();
+        for (client, place) in order {
+            match clients.last_mut() {
+                Some((last, places)) if last == client => places.push(place),
+                _ => clients.push((client.clone(), vec![place])),
+            }
+        }
+        Self { requests, clients }
+    }
+
+    /// Each client's requests, clients ascending by bytes.
+    pub fn clients(&self) -> impl ExactSizeIterator<Item = ClientRequests<'_>> {
+        self.clients.iter().map(|(client, places)| ClientRequests { client, requests: &self.requests, places })
+    }
+
+    /// Answers that are still to be given.
+    #[must_use]
+    pub fn answers(&self) -> Answers {
+        Answers(self.requests.iter().map(|_| None).collect())
+    }
+}
+
+impl<'a> ClientRequests<'a> {
+    /// Whose requests.
+    #[must_use]
+    pub const fn client(&self) -> &'a ClientId {
+        self.client
+    }
+
+    /// The requests with their places in the batch.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &'a Request)> + use<'a> {
+        let requests = self.requests;
+        self.places.iter().filter_map(move |place| requests.get(*place).map(|request| (*place, request)))
+    }
+
+    /// How many requests.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are none (left).
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Those after the first `count`: what is left once the first are written.
+    #[must_use]
+    pub fn after(self, count: usize) -> Self {
+        Self { places: self.places.get(count..).unwrap_or_default(), ..self }
+    }
+
+    /// What these requests will look up by id, so that it can be fetched together with the account.
+    #[must_use]
+    pub fn foresee(&self) -> Vec<Need> {
+        self.iter().flat_map(|(_, request)| Turn::foresee(&request.operation)).collect()
+    }
+}
+
+impl Answers {
+    /// Gives the answer to the request at `place`; a later one replaces it.
+    pub fn give(&mut self, place: usize, answer: Result<Answer, StoreError>) {
+        if let Some(open) = self.0.get_mut(place) {
+            *open = Some(answer);
+        }
+    }
+
+    /// Gives each of these requests an error of its own making.
+    pub fn fail(&mut self, requests: ClientRequests<'_>, mut error: impl FnMut() -> StoreError) {
+        for (place, _) in requests.iter() {
+            self.give(place, Err(error()));
+        }
+    }
+
+    /// The answers, one for each request; one that was never given certainly did nothing.
+    #[must_use]
+    pub fn finish(self) -> Vec<Result<Answer, StoreError>> {
+        let unanswered = || Err(StoreError::NotDone { message: "the request was not run".to_owned(), source: None });
+        self.0.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
+    }
+}
