@@ -2,6 +2,7 @@
 
 mod account;
 mod credits;
+mod cut;
 mod days;
 mod decision;
 #[cfg(feature = "serde")]
@@ -10,6 +11,8 @@ mod entry;
 mod holds;
 mod id;
 mod instant;
+#[cfg(feature = "serde")]
+mod labels;
 mod lattice;
 mod ledger;
 mod mending;
@@ -27,6 +30,7 @@ mod wire;
 
 pub use crate::account::{Account, Verdict};
 pub use crate::credits::{Balance, Credits, CreditsError};
+pub use crate::cut::{Cut, Span};
 pub use crate::days::{DayUsage, Days, GroupBy, QuarterSum};
 pub use crate::decision::{Allowed, Decision, Denied, Status};
 #[cfg(feature = "serde")]
@@ -34,6 +38,8 @@ pub use crate::document::DocumentError;
 pub use crate::entry::{Entry, Hold, PastEntry, Ttl, TtlError};
 pub use crate::id::{ClientId, IdError, Label, OperationId};
 pub use crate::instant::{Instant, InstantError};
+#[cfg(feature = "serde")]
+pub use crate::labels::Labels;
 pub use crate::lattice::{Anchor, Lattice, UnknownZone, WindowOutOfRange, zone};
 pub use crate::ledger::{Detail, Fact, Need, PlanWrite, QUARTER_MILLIS, Removal, Stop, Writes, is_quarter, quarter_of};
 pub use crate::operation::{Answer, Backfilled, EntryId, Operation};

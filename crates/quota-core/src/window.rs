@@ -80,6 +80,18 @@ impl Window {
         Self { start, end: self.end.min(other.end).max(start) }
     }
 
+    /// What is left of it before and after a range that is taken out; the parts may be empty.
+    pub fn without(self, range: Option<Self>) -> impl Iterator<Item = Self> {
+        let parts = match range {
+            None => [Some(self), None],
+            Some(range) => [
+                Self::new(self.start, self.end.min(range.start)).ok(),
+                Self::new(self.start.max(range.end), self.end).ok(),
+            ],
+        };
+        parts.into_iter().flatten()
+    }
+
     /// How long it lasts.
     #[must_use]
     pub fn length(self) -> Duration {

@@ -223,6 +223,22 @@ pub struct ClientsQuery {
     pub limit: usize,
 }
 
+impl ClientsQuery {
+    /// The first text in byte order that comes after every text with this prefix; none where none does.
+    #[must_use]
+    pub fn end(&self) -> Option<String> {
+        let mut rest = self.prefix.clone();
+        while let Some(last) = rest.pop() {
+            // The order of UTF-8 is the order of code points; surrogates are none.
+            if let Some(next) = (last..=char::MAX).nth(1) {
+                rest.push(next);
+                return Some(rest);
+            }
+        }
+        None
+    }
+}
+
 /// What a pruning did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -230,4 +246,28 @@ pub struct Pruned {
     pub entries: u64,
     /// Ids that are no longer remembered.
     pub ids: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_after_a_prefix_is_the_next_code_point() {
+        for (prefix, after) in [
+            ("a", Some("b")),
+            ("az", Some("a{")),
+            ("a\u{7f}", Some("a\u{80}")),
+            ("\u{d7ff}", Some("\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                ClientsQuery { prefix: prefix.to_owned(), ..ClientsQuery::default() }.end().as_deref(),
+                after,
+                "{prefix:?}"
+            );
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use quota_core::{PlanVersion, Refusal};
+use quota_core::{DocumentError, PlanVersion, Refusal};
 use thiserror::Error;
 
 /// The cause of a store's failure, as its driver put it.
@@ -51,6 +51,15 @@ pub enum StoreError {
         /// The parser's error, if there was one.
         source: Option<Source>,
     },
+}
+
+impl From<DocumentError> for StoreError {
+    fn from(error: DocumentError) -> Self {
+        match error {
+            DocumentError::Newer { found, known } => Self::UpgradeNeeded { found, known },
+            other => Self::Corrupt { message: other.to_string(), source: None },
+        }
+    }
 }
 
 impl StoreError {

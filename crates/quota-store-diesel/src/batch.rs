@@ -1,11 +1,10 @@
 //! How a batch runs inside a transaction.
 
-use quota_core::{ClientId, Instant, Terms, Writes};
+use quota_core::{ClientId, Instant, Labels, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::changes::{Changes, NewAccount, Removed};
 use crate::failure::{Failure, Undone};
-use crate::labels::Labels;
 use crate::ledger::Ledger;
 
 /// Runs these clients' requests and writes what they change. On a failure all of it is to be rolled back, and the
@@ -23,11 +22,7 @@ pub(crate) fn run<'a>(
 }
 
 /// Gives these clients' requests the same error.
-pub(crate) fn fail<'a>(
-    clients: impl IntoIterator<Item = ClientRequests<'a>>,
-    undone: &Undone,
-    answers: &mut Answers,
-) {
+pub(crate) fn fail<'a>(clients: impl IntoIterator<Item = ClientRequests<'a>>, undone: &Undone, answers: &mut Answers) {
     for requests in clients {
         answers.fail(requests, || undone.clone().into());
     }
@@ -74,7 +69,7 @@ fn run_client(
     }
     turn.answer(answers);
     if writing.dirty {
-        let (document, labels) = (stored.account.to_document(), stored.labels.write());
+        let (document, labels) = (stored.account.to_document(), stored.labels.to_document());
         changes.accounts.push(NewAccount { client: client.clone(), document, labels });
     }
     ledger.keep(client, stored);

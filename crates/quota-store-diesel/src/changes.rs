@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use quota_core::{ClientId, Entry, Instant, PlanWrite, Removal};
+use quota_core::{ClientId, Cut, Entry, Instant, Labels, PlanWrite, Removal};
 
-use crate::cut::floor;
-use crate::labels::Labels;
 use crate::rows::id_column;
 
 /// What a batch is to write: one account for each client however many operations it had, and one sum for each
@@ -69,7 +67,7 @@ impl Changes {
     pub(crate) fn add_entry(&mut self, client: &ClientId, entry: &Entry, labels: &mut Labels) {
         let counted = labels.place(entry.label.as_ref()).to_owned();
         let (at, micros) = (entry.at.millis(), entry.credits.micros());
-        let key = QuarterKey { client: client.clone(), quarter: floor(at), label: counted };
+        let key = QuarterKey { client: client.clone(), quarter: Cut::floor(at), label: counted };
         let sum = self.quarters.entry(key).or_default();
         // The lifetime sum bounds it.
         sum.credits = sum.credits.saturating_add(micros);

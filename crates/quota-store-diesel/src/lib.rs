@@ -6,15 +6,11 @@ compile_error!("quota-store-diesel needs an engine: enable its feature `sqlite`"
 // What no engine owns: the order of a batch, what is summed from where, the text of statements, migrations.
 mod batch;
 mod changes;
-mod cursor;
-mod cut;
 mod failure;
-mod labels;
 mod ledger;
 mod migrations;
 mod open_error;
 mod prefix;
-mod reading;
 mod rows;
 mod statement;
 mod texts;

@@ -1,12 +1,10 @@
 //! What is read from the tables, and what is made of it.
 
 use diesel::sql_types::{BigInt, Nullable, Text};
-use quota_core::{Account, ClientId, Credits, DocumentError, Entry, Instant, Label, OperationId};
+use quota_core::{Account, ClientId, Credits, DocumentError, Entry, Instant, Label, Labels, OperationId, QuarterSum};
 use quota_service::StoreError;
 use thiserror::Error;
 use uuid::Uuid;
-
-use crate::labels::Labels;
 
 /// The SQL types of the rows.
 pub(crate) type AccountSql = (Text, BigInt, Text);
@@ -76,7 +74,7 @@ impl Stored {
         Ok(Self {
             account: Account::from_document(&document)?,
             folded_until: Some(instant(folded_until)?),
-            labels: Labels::read(&labels)?,
+            labels: Labels::from_document(&labels)?,
         })
     }
 
@@ -122,6 +120,16 @@ pub(crate) fn id(column: &str) -> Result<Option<OperationId>, Broken> {
         return Ok(None);
     }
     OperationId::new(column).map(Some).map_err(|error| Broken::malformed(format!("the id {column:?}: {error}")))
+}
+
+pub(crate) fn quarter(row: &QuarterRow) -> Result<QuarterSum, Broken> {
+    let (start, text, micros, entries) = row;
+    Ok(QuarterSum {
+        start: instant(*start)?,
+        label: label(text)?,
+        credits: credits(*micros)?,
+        entries: count(*entries)?,
+    })
 }
 
 pub(crate) fn entry(id: Option<OperationId>, row: &EntryRow) -> Result<Entry, Broken> {

@@ -3,10 +3,9 @@
 use diesel::sql_types::Text;
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
-use quota_core::{ClientId, Fact, Instant, Need, PlanWrite, Removal, Window};
+use quota_core::{ClientId, Cut, Fact, Instant, Need, PlanWrite, Removal, Span, Window};
 
 use crate::changes::{Changes, Removed};
-use crate::cut::{Cut, Span, floor};
 use crate::failure::Failure;
 use crate::ledger::Ledger;
 use crate::rows::{self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Stored, SumSql, id_column};
@@ -65,7 +64,7 @@ impl<'a> SqliteLedger<'a> {
     }
 
     fn take_from_quarter(&mut self, client: &str, at: i64, label: &str, sum: (i64, i64)) -> Result<(), Failure> {
-        let (client, quarter, label) = (Bind::from(client), Bind::from(floor(at)), Bind::from(label));
+        let (client, quarter, label) = (Bind::from(client), Bind::from(Cut::floor(at)), Bind::from(label));
         let texts = self.texts;
         self.execute(&texts.take_from_quarter, &[sum.0.into(), sum.1.into(), client, quarter, label])?;
         self.execute(&texts.drop_empty_quarter, &[client, quarter, label])?;
@@ -112,7 +111,7 @@ impl Ledger for SqliteLedger<'_> {
             }
             Need::Sum { window, except } => {
                 let mut micros = 0_i64;
-                for part in without(*window, *except) {
+                for part in window.without(*except) {
                     // The lifetime sum bounds it.
                     micros = micros.saturating_add(self.sum(client, part, folded_until)?.0);
                 }
@@ -186,16 +185,4 @@ impl SqliteLedger<'_> {
     pub(super) fn texts_of(&mut self, sql: &Sql, binds: &[Bind<'_>]) -> Result<Vec<String>, Failure> {
         Ok(sql.with::<Text>(binds).load(self.connection)?)
     }
-}
-
-/// What is left of a window before and after a range that is taken out of it.
-fn without(window: Window, except: Option<Window>) -> impl Iterator<Item = Window> {
-    let parts = match except {
-        None => [Some(window), None],
-        Some(except) => [
-            Window::new(window.start(), window.end().min(except.start())).ok(),
-            Window::new(window.start().max(except.end()), window.end()).ok(),
-        ],
-    };
-    parts.into_iter().flatten()
 }

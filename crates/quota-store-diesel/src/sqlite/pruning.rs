@@ -1,10 +1,9 @@
 //! Old entries folded into their quarters' sums.
 
 use diesel::RunQueryDsl;
-use quota_core::{ClientId, Instant, QUARTER_MILLIS, quarter_of};
+use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
-use crate::cut::floor;
 use crate::failure::Failure;
 use crate::rows::{self, FoldSizeSql, FoldableSql};
 use crate::sqlite::ledger::SqliteLedger;
@@ -65,9 +64,9 @@ impl SqliteLedger<'_> {
     /// Folds some whole quarters of a client; none where there is nothing left.
     fn fold(&mut self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
         let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(None) };
-        let end_of_first = floor(first).saturating_add(QUARTER_MILLIS);
+        let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
         let cut = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {
-            Some(at) => floor(at).max(end_of_first),
+            Some(at) => Cut::floor(at).max(end_of_first),
             None => before.millis(),
         };
         let name = client.as_str();
@@ -75,7 +74,7 @@ impl SqliteLedger<'_> {
         let (last, entries, ids): (Option<i64>, i64, i64) =
             self.texts.fold_size.with::<FoldSizeSql>(&binds).get_result(self.connection)?;
         // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
-        let folded_until = last.map_or(0, |last| floor(last).saturating_add(QUARTER_MILLIS));
+        let folded_until = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
         let texts = self.texts;
         // It says how far it is folded.
         self.kept.take(client);

@@ -1,14 +1,11 @@
 //! Usage, entries and clients, read back.
 
 use diesel::RunQueryDsl;
-use quota_core::{ClientId, Credits, DayUsage, Instant, Refusal, Terms, Window};
-use quota_service::{ClientsQuery, DailyQuery, EntriesPage};
+use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Refusal, Terms, Window};
+use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage};
 
-use crate::cursor::Cursor;
 use crate::failure::Failure;
-use crate::labels::Labels;
-use crate::reading::{DaysReading, first_after_all};
-use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterSql};
+use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterRow, QuarterSql};
 use crate::sqlite::ledger::SqliteLedger;
 use crate::statement::Bind;
 
@@ -32,7 +29,7 @@ impl SqliteLedger<'_> {
         let Some((_, folded_until, labels)) = self.account_row(client)? else {
             return Ok((Instant::MIN, Labels::default()));
         };
-        Ok((rows::instant(folded_until)?, Labels::read(&labels)?))
+        Ok((rows::instant(folded_until)?, Labels::from_document(&labels).map_err(Broken::from)?))
     }
 
     pub(super) fn daily(
@@ -47,11 +44,17 @@ impl SqliteLedger<'_> {
         let mut days = DaysReading::new(query, folded_until, labels);
         let (from, to) = DaysReading::quarters(query.range);
         let binds = [client.as_str().into(), from.into(), to.into()];
-        let quarters = self.texts.quarters.with::<QuarterSql>(&binds).load(self.connection)?;
-        for (from, to) in days.add_quarters(quarters)? {
+        let quarters: Vec<QuarterRow> = self.texts.quarters.with::<QuarterSql>(&binds).load(self.connection)?;
+        for quarter in &quarters {
+            days.add_quarter(rows::quarter(quarter)?);
+        }
+        for (from, to) in days.cuts().to_vec() {
             let binds = [client.as_str().into(), from.into(), to.into()];
             let entries: Vec<EntryRow> = self.texts.entries_in.with::<EntrySql>(&binds).load(self.connection)?;
-            days.add_entries(entries)?;
+            for row in &entries {
+                let entry = rows::entry(None, row)?;
+                days.add_entry(entry.at, entry.credits, entry.label.as_ref());
+            }
         }
         Ok(Ok(days.finish()))
     }
@@ -59,7 +62,7 @@ impl SqliteLedger<'_> {
     pub(super) fn page(
         &mut self,
         client: &ClientId,
-        after: &Cursor,
+        after: &EntriesCursor,
         range: Window,
         limit: usize,
     ) -> Result<EntriesPage, Failure> {
@@ -70,7 +73,7 @@ impl SqliteLedger<'_> {
         let mut page: Vec<PageRow> = self.texts.page.with::<PageSql>(&binds).load(self.connection)?;
         let more = page.len() > limit;
         page.truncate(limit);
-        let last = page.last().filter(|_| more).map(|(at, id, ..)| Cursor { at: *at, id: id.clone() });
+        let last = page.last().filter(|_| more).map(|(at, id, ..)| EntriesCursor { at: *at, id: id.clone() });
         let entries: Result<Vec<_>, Broken> = page.iter().map(rows::page_entry).collect();
         Ok(EntriesPage { entries: entries?, next: last.map(|cursor| cursor.write()) })
     }
@@ -80,7 +83,7 @@ impl SqliteLedger<'_> {
         let limit = i64::try_from(query.limit.max(1)).unwrap_or(i64::MAX);
         let (after, from, limit) = (Bind::from(after), Bind::from(query.prefix.as_str()), Bind::from(limit));
         let texts = self.texts;
-        let clients = match first_after_all(&query.prefix) {
+        let clients = match query.end() {
             Some(end) => self.texts_of(&texts.clients, &[after, from, end.as_str().into(), limit])?,
             None => self.texts_of(&texts.clients_to_the_end, &[after, from, limit])?,
         };

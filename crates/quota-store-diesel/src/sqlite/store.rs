@@ -10,12 +10,11 @@ use diesel::sql_types::Nullable;
 use diesel::{OptionalExtension, RunQueryDsl};
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
-    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request,
-    StoreError, StoredPlan, UsageStore,
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, PlainCharge, PlanStore,
+    Pruned, Request, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::batch;
-use crate::cursor::Cursor;
 use crate::failure::{Failure, Undone};
 use crate::open_error::OpenError;
 use crate::rows::{Broken, PlanSql};
@@ -122,8 +121,8 @@ impl UsageStore for SqliteStore {
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
         let range = query.range;
         let after = match &query.after {
-            Some(cursor) => Cursor::read(cursor, range)?,
-            None => Cursor::before(range),
+            Some(cursor) => EntriesCursor::read(cursor, range)?,
+            None => EntriesCursor::before(range),
         };
         let (client, limit) = (client.clone(), query.limit.max(1));
         self.read(move |ledger| ledger.page(&client, &after, range, limit)).await

@@ -1,50 +1,64 @@
 //! What of a range is read from quarters and what from entries.
 
-use quota_core::{Instant, QUARTER_MILLIS, Window};
+use crate::instant::Instant;
+use crate::ledger::QUARTER_MILLIS;
+use crate::window::Window;
 
-/// A half-open span of milliseconds.
-pub(crate) type Span = (i64, i64);
+/// A half-open span of milliseconds since 1970.
+pub type Span = (i64, i64);
 
-/// A range of instants, cut at the quarters of an hour.
+/// A range of instants, cut at the quarters of an hour: for stores that keep a sum for each.
+///
+/// ```
+/// use quota_core::{Cut, Instant, QUARTER_MILLIS, Window};
+///
+/// let at = |millis| Instant::from_millis(millis);
+/// let cut = Cut::new(Window::new(at(1)?, at(3 * QUARTER_MILLIS + 2)?)?, Instant::MIN);
+/// assert_eq!(cut.quarters, (QUARTER_MILLIS, 3 * QUARTER_MILLIS));
+/// assert_eq!(cut.edges, [(1, QUARTER_MILLIS), (3 * QUARTER_MILLIS, 3 * QUARTER_MILLIS + 2)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub struct Cut {
     /// The first instants of the quarters that count whole.
-    pub(crate) quarters: Span,
+    pub quarters: Span,
     /// What is left at either end, to be read entry by entry. Each lies within one quarter; it may be empty.
-    pub(crate) edges: [Span; 2],
+    pub edges: [Span; 2],
 }
 
 impl Cut {
     /// Cuts a range. Where it begins or ends inside a quarter whose entries are folded, the whole quarter
     /// counts: never too little.
-    pub(crate) fn new(range: Window, folded_until: Instant) -> Self {
+    #[must_use]
+    pub fn new(range: Window, folded_until: Instant) -> Self {
         let (mut from, mut to) = (range.start().millis(), range.end().millis());
         if range.is_empty() {
             return Self { quarters: (from, from), edges: [(from, from), (from, from)] };
         }
         let folded = folded_until.millis();
         if from < folded {
-            from = floor(from);
+            from = Self::floor(from);
         }
         if to < folded {
             to = ceil(to);
         }
-        let (first, last) = (ceil(from), floor(to));
+        let (first, last) = (ceil(from), Self::floor(to));
         if first > last {
             // Begins and ends inside the same quarter.
             return Self { quarters: (first, first), edges: [(from, to), (to, to)] };
         }
         Self { quarters: (first, last), edges: [(from, first), (last, to)] }
     }
-}
 
-/// The first instant of the quarter that holds this millisecond.
-pub(crate) const fn floor(millis: i64) -> i64 {
-    millis - millis.rem_euclid(QUARTER_MILLIS)
+    /// The first millisecond of the quarter that holds this one.
+    #[must_use]
+    pub const fn floor(millis: i64) -> i64 {
+        millis - millis.rem_euclid(QUARTER_MILLIS)
+    }
 }
 
 const fn ceil(millis: i64) -> i64 {
-    floor(millis + QUARTER_MILLIS - 1)
+    Cut::floor(millis + QUARTER_MILLIS - 1)
 }
 
 #[cfg(test)]

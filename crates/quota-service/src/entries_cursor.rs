@@ -2,24 +2,31 @@
 
 use quota_core::{Refusal, Window};
 
-/// The instant and the id's column of the last entry of a page: entries are in the order of both.
+/// Where a page of entries ended, for stores that keep them in the order of their instants and then of their ids: the
+/// `next` of an [`crate::EntriesPage`].
 ///
 /// Written as the milliseconds and the bytes in hexadecimal, so that it is plain ASCII whatever the id is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    pub(crate) at: i64,
-    pub(crate) id: String,
+pub struct EntriesCursor {
+    /// The entry's instant in milliseconds since 1970.
+    pub at: i64,
+    /// What tells it from others of that instant: never empty for an entry.
+    pub id: String,
 }
 
-impl Cursor {
+impl EntriesCursor {
     /// Before the first entry of a range.
-    pub(crate) fn before(range: Window) -> Self {
+    #[must_use]
+    pub fn before(range: Window) -> Self {
         // No id is empty, so every entry at this instant comes after it.
         Self { at: range.start().millis(), id: String::new() }
     }
 
     /// Reads a cursor that was given out for this range.
-    pub(crate) fn read(text: &str, range: Window) -> Result<Self, Refusal> {
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidCursor`] for any other text.
+    pub fn read(text: &str, range: Window) -> Result<Self, Refusal> {
         Self::parse(text)
             .filter(|cursor| range.start().millis() <= cursor.at && cursor.at < range.end().millis())
             .ok_or(Refusal::InvalidCursor)
@@ -41,7 +48,8 @@ impl Cursor {
     }
 
     /// What the next page is asked with.
-    pub(crate) fn write(&self) -> String {
+    #[must_use]
+    pub fn write(&self) -> String {
         let mut text = format!("{}-", self.at);
         for byte in self.id.bytes() {
             text.push_str(&format!("{byte:02x}"));
@@ -56,8 +64,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let cursor = Cursor { at: 1_700_000_000_000, id: "\u{1}é-1".to_owned() };
-        assert_eq!(Cursor::read(&cursor.write(), Window::ALL), Ok(cursor));
+        let cursor = EntriesCursor { at: 1_700_000_000_000, id: "\u{1}é-1".to_owned() };
+        assert_eq!(EntriesCursor::read(&cursor.write(), Window::ALL), Ok(cursor));
     }
 
     #[test]
@@ -65,7 +73,7 @@ mod tests {
         for text in
             ["", "-", "1", "1-", "-61", "x-61", "1-6", "1-6x", "1-ff", "+1-61", "1-61 ", "99999999999999999999-61"]
         {
-            assert_eq!(Cursor::read(text, Window::ALL), Err(Refusal::InvalidCursor), "{text:?}");
+            assert_eq!(EntriesCursor::read(text, Window::ALL), Err(Refusal::InvalidCursor), "{text:?}");
         }
     }
 }

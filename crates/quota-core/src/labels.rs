@@ -1,31 +1,34 @@
 //! The labels of one client that sums are kept for.
 
-use quota_core::Label;
-
-use crate::rows::Broken;
+use crate::document::DocumentError;
+use crate::id::Label;
 
 /// The labels that a client's sums tell apart: the first 64 that it used. A label stays once it is in, so what an
 /// entry was counted under can always be told again. The rest is counted under none.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Labels(Vec<Label>);
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Vec<Label>);
 
 impl Labels {
     /// The greatest number of labels in the sums of a client.
-    pub(crate) const MAX: usize = 64;
+    pub const MAX: usize = 64;
 
-    /// Reads the column: a JSON array, or nothing.
-    pub(crate) fn read(column: &str) -> Result<Self, Broken> {
-        if column.is_empty() {
+    /// Reads what [`Labels::to_document`] wrote.
+    ///
+    /// # Errors
+    /// [`DocumentError::Malformed`] for anything but the empty text or a JSON array of labels.
+    pub fn from_document(text: &str) -> Result<Self, DocumentError> {
+        if text.is_empty() {
             return Ok(Self::default());
         }
-        let malformed = |error: &dyn std::fmt::Display| Broken::malformed(format!("its labels: {error}"));
-        let texts: Vec<String> = serde_json::from_str(column).map_err(|error| malformed(&error))?;
+        let malformed = |error: &dyn std::fmt::Display| DocumentError::Malformed(format!("its labels: {error}"));
+        let texts: Vec<String> = serde_json::from_str(text).map_err(|error| malformed(&error))?;
         let labels: Result<Vec<Label>, _> = texts.iter().map(Label::new).collect();
         labels.map(Self).map_err(|error| malformed(&error))
     }
 
-    /// The column.
-    pub(crate) fn write(&self) -> String {
+    /// The labels as a store keeps them: a JSON array, or the empty text where there are none.
+    #[must_use]
+    pub fn to_document(&self) -> String {
         if self.0.is_empty() {
             return String::new();
         }
@@ -35,12 +38,13 @@ impl Labels {
     }
 
     /// The label that an entry with this one is counted under; none is the empty text.
-    pub(crate) fn counted<'a>(&self, label: Option<&'a Label>) -> &'a str {
+    #[must_use]
+    pub fn counted<'a>(&self, label: Option<&'a Label>) -> &'a str {
         label.filter(|label| self.0.contains(label)).map_or("", Label::as_str)
     }
 
     /// Takes a label in if there is room, and says what its entry is counted under.
-    pub(crate) fn place<'a>(&mut self, label: Option<&'a Label>) -> &'a str {
+    pub fn place<'a>(&mut self, label: Option<&'a Label>) -> &'a str {
         if let Some(label) = label
             && !self.0.contains(label)
             && self.0.len() < Self::MAX
@@ -64,7 +68,7 @@ mod tests {
         }
         assert_eq!(labels.place(Some(&label(64))), "");
         assert_eq!(labels.place(None), "");
-        let read = Labels::read(&labels.write()).unwrap();
+        let read = Labels::from_document(&labels.to_document()).unwrap();
         assert_eq!(read.counted(Some(&label(63))), "label 63");
         assert_eq!(read.counted(Some(&label(64))), "");
     }
