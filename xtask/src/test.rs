@@ -28,7 +28,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Resul
 
 /// `cargo xtask soak`: the same with large counts, optimised.
 pub(crate) fn soak(workspace: &Workspace, only: Option<&str>) -> anyhow::Result<()> {
-    let profile = Profile::Release;
+    let profile = Profile::Soak;
     let mut steps = vec![build(workspace, profile), tests(workspace, profile, only)];
     let scratch = tempfile::tempdir()?;
     if only.is_none() {
@@ -40,21 +40,21 @@ pub(crate) fn soak(workspace: &Workspace, only: Option<&str>) -> anyhow::Result<
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Profile {
     Debug,
-    Release,
+    Soak,
 }
 
 impl Profile {
     const fn folder(self) -> &'static str {
         match self {
             Self::Debug => "debug",
-            Self::Release => "release",
+            Self::Soak => "soak",
         }
     }
 
     const fn flags(self) -> &'static [&'static str] {
         match self {
             Self::Debug => &[],
-            Self::Release => &["--release"],
+            Self::Soak => &["--profile", "soak"],
         }
     }
 }
@@ -77,8 +77,12 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>) -> Step<
         cargo.args(targets);
         cargo
     };
-    cargo.args(profile.flags());
-    if profile == Profile::Release {
+    match (profile, nextest) {
+        // Its own `--profile` names settings of nextest.
+        (Profile::Soak, true) => cargo.args(["--cargo-profile", profile.folder()]),
+        _ => cargo.args(profile.flags()),
+    };
+    if profile == Profile::Soak {
         cargo.env("QUOTA_SOAK", "1").env("PROPTEST_CASES", SOAK_PROPERTY_CASES);
         if nextest {
             cargo.args(["--profile", "soak"]);

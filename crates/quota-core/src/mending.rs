@@ -100,14 +100,9 @@ impl Turn<'_> {
     /// Where the quotas of a new plan would stand; refused where it has no windows now, or longer ones than
     /// the store keeps sums for.
     fn check_plan(&mut self, plan: &Plan, at: Instant, now: Instant) -> Result<Status, Stop> {
+        self.terms.check_plan(plan)?;
         self.account.seat(plan, now, &self.facts)?;
-        let quotas = self.account.evaluate(plan, now);
-        if let Some(retention) = self.terms.retention
-            && let Some(status) = quotas.iter().find(|status| status.window().length() > retention)
-        {
-            return Err(Refusal::WindowExceedsRetention { period: status.period(), retention }.into());
-        }
-        Ok(Status::new(quotas, at))
+        Ok(Status::new(self.account.evaluate(plan, now), at))
     }
 
     pub(crate) fn set_plan(

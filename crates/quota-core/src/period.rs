@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -133,6 +134,25 @@ impl Period {
             Some(count) if every <= Self::MAX_EVERY => Ok(Self { unit, every: count }),
             _ => Err(PeriodError::Every { every: u64::from(every) }),
         }
+    }
+
+    /// What no window of this period outlasts, whatever its anchor, its zone and the length of its months: a calendar day
+    /// more than the calendar's longest, for clocks may be put back by up to a day (as Alaska's were in 1867).
+    #[must_use]
+    pub fn longest(self) -> Duration {
+        let every = u64::from(self.every());
+        // At most 100,000 years: far below 2^64 seconds.
+        let days = |days: u64| days.saturating_mul(86_400);
+        let calendar = |most: u64| days(most.saturating_add(1));
+        Duration::from_secs(match self.unit {
+            Unit::Second => every,
+            Unit::Minute => every.saturating_mul(60),
+            Unit::Hour => every.saturating_mul(3_600),
+            Unit::Day => calendar(every),
+            Unit::Week => calendar(every.saturating_mul(7)),
+            Unit::Month => calendar(every.saturating_mul(31).min(every.div_ceil(12).saturating_mul(366))),
+            Unit::Year => calendar(every.saturating_mul(366)),
+        })
     }
 
     /// The unit.

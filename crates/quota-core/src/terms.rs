@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::instant::Instant;
 use crate::ledger::{Detail, Stop, is_quarter};
+use crate::plan::{Plan, Quota};
 use crate::refusal::Refusal;
 use crate::window::Window;
 
@@ -16,7 +17,8 @@ pub struct Terms {
     pub folded_until: Instant,
     /// How many more ids it can remember for this client; [`usize::MAX`] where ids are unbounded.
     pub room_for_ids: usize,
-    /// How long it keeps sums; none is for ever.
+    /// How long it keeps sums; none is for ever. A plan with a window that may last longer
+    /// ([`crate::Period::longest`]) is refused.
     pub retention: Option<Duration>,
 }
 
@@ -34,6 +36,15 @@ impl Terms {
         match [range.start(), range.end()].into_iter().find(|at| folded(*at) && !is_quarter(*at) && *at != Instant::MAX)
         {
             Some(at) => Err(Refusal::RangeNotAligned { at }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether sums are kept for as long as each of a plan's windows may last.
+    pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), Stop> {
+        let Some(retention) = self.retention else { return Ok(()) };
+        match plan.quotas().iter().map(Quota::period).find(|period| period.longest() > retention) {
+            Some(period) => Err(Stop::Refused(Refusal::WindowExceedsRetention { period, retention })),
             None => Ok(()),
         }
     }

@@ -165,7 +165,7 @@ impl<'a> Turn<'a> {
     }
 
     fn charge(&mut self, cost: &Cost<'_>, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
-        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let plan = self.deciding_plan(asked)?;
         let seen = self.look_up(cost, now)?;
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
@@ -180,7 +180,7 @@ impl<'a> Turn<'a> {
     }
 
     fn record(&mut self, cost: &Cost<'_>, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
-        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let plan = self.deciding_plan(asked)?;
         let seen = self.look_up(cost, now)?;
         self.account.seat(plan, now, &self.facts)?;
         if let Seen::Replay = seen {
@@ -194,7 +194,7 @@ impl<'a> Turn<'a> {
     fn hold(&mut self, cost: &Cost<'_>, ttl: Ttl, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
         let id = cost.id.as_id().ok_or(Refusal::IdRequired)?;
         let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
-        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let plan = self.deciding_plan(asked)?;
         let active = self.account.active_hold(id, now).map(|hold| hold.credits);
         if active.is_some_and(|held| held != cost.credits) || (active.is_none() && self.entry_of(cost.id)?.is_some()) {
             return Err(Refusal::IdConflict { id: id.clone() }.into());
@@ -269,7 +269,7 @@ impl<'a> Turn<'a> {
     }
 
     fn status(&mut self, asked: Asked<'_>, now: Instant) -> Result<Status, Stop> {
-        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        let plan = self.deciding_plan(asked)?;
         self.account.seat(plan, now, &self.facts)?;
         Ok(Status::new(self.account.evaluate(plan, now), asked.at))
     }
@@ -282,6 +282,13 @@ impl<'a> Turn<'a> {
             }
             _ => Ok(asked.plan),
         }
+    }
+
+    /// The plan to decide by: known, and with sums kept for as long as its windows last.
+    fn deciding_plan<'p>(&self, asked: Asked<'p>) -> Result<&'p Plan, Stop> {
+        let plan = self.known_plan(asked)?.ok_or(Refusal::UnknownClient)?;
+        self.terms.check_plan(plan)?;
+        Ok(plan)
     }
 
     /// A hold that is active can be ended without a plan.

@@ -153,6 +153,13 @@ proptest! {
         }
     }
 
+    #[test]
+    fn no_window_outlasts_the_longest(lattice in any_lattice(), now in any_instant()) {
+        if let Ok(window) = lattice.window_at(now) {
+            prop_assert!(window.length() <= lattice.period().longest(), "{window} of {}", lattice.period());
+        }
+    }
+
     /// The anchor is itself a boundary, unless its window cannot be told.
     #[test]
     fn the_anchor_is_a_boundary(lattice in any_lattice()) {

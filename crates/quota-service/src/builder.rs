@@ -145,7 +145,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         self
     }
 
-    /// How many clients' plans are remembered, least recently used out; 100,000 by default.
+    /// How many clients' plans are remembered, least recently used out; 100,000 by default, at least 1.
     pub const fn with_plan_cache_size(mut self, clients: usize) -> Self {
         self.plan_cache_size = clients;
         self

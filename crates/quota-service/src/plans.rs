@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
+use lru::LruCache;
+use parking_lot::Mutex;
 use quota_core::{ClientId, Instant, Plan, PlanCheck, PlanVersion};
+use tokio::sync::OnceCell;
 
 use crate::deadline::within;
 use crate::error::ServiceError;
@@ -27,13 +29,20 @@ pub(crate) enum Origin {
 /// Plans of clients that were met, bounded, least recently used out.
 pub(crate) struct Plans {
     origin: Origin,
-    cache: Cache<ClientId, Known>,
+    /// Locked for a look-up, never across a question.
+    met: Mutex<LruCache<ClientId, Asked>>,
+    /// The greatest number of clients in it.
+    size: usize,
     plan_ttl: Duration,
     unknown_ttl: Duration,
     deadline: Duration,
     /// Tells this service's generations from those of another that brings its own plans to the same store.
     seed: u64,
 }
+
+/// A question to the origin, which all who ask meanwhile share: it is answered once; if whoever asks fails or goes
+/// away, the next one asks.
+type Asked = Arc<OnceCell<Known>>;
 
 /// What the origin said.
 #[derive(Clone)]
@@ -53,7 +62,15 @@ impl Plans {
         deadline: Duration,
     ) -> Self {
         let seed = made_id::plan_version().number().get();
-        Self { origin, cache: Cache::new(size), plan_ttl, unknown_ttl, deadline, seed }
+        Self {
+            origin,
+            met: Mutex::new(LruCache::unbounded()),
+            size: size.max(1),
+            plan_ttl,
+            unknown_ttl,
+            deadline,
+            seed,
+        }
     }
 
     pub(crate) const fn origin(&self) -> &Origin {
@@ -78,11 +95,10 @@ impl Plans {
                 Origin::Store(_) => false,
                 _ => known.stamp.generation != generation || now >= known.stamp.fresh_until,
             };
-            match self.cache.get(client) {
-                Some(known) if !old(&known) => return Ok(self.view_of(known)),
-                _ => self.cache.remove_if(client, old),
-            };
-            let known = self.ask_once(client, now).await?;
+            let asked = self.asked(client, old);
+            let waiting = asked.get_or_try_init(|| self.ask(client, now));
+            let known =
+                within(self.deadline, waiting).await.map_err(|elapsed| ServiceError::Plans(elapsed.into()))??.clone();
             // The question may be one that another caller had asked before the plans changed.
             if known.stamp.generation == generation || rounds == MAX_QUESTIONS {
                 return Ok(self.view_of(known));
@@ -91,16 +107,40 @@ impl Plans {
         }
     }
 
+    /// The question that answers for this client: one that is answered, one that is being asked, or a new one.
+    fn asked(&self, client: &ClientId, old: impl Fn(&Known) -> bool) -> Asked {
+        let mut met = self.met.lock();
+        match met.get(client) {
+            Some(asked) if !asked.get().is_some_and(old) => Arc::clone(asked),
+            _ => {
+                let asked = Asked::default();
+                self.put(&mut met, client, Arc::clone(&asked));
+                asked
+            }
+        }
+    }
+
     /// Forgets what the account says is no longer so.
     pub(crate) fn forget_unless(&self, client: &ClientId, version: Option<PlanVersion>) {
-        self.cache.remove_if(client, |known| known.version != version);
+        let mut met = self.met.lock();
+        if met.peek(client).and_then(|asked| asked.get()).is_some_and(|known| known.version != version) {
+            met.pop(client);
+        }
     }
 
     /// Takes a plan that was just set through this service: whoever was decided by the one before tries again with
     /// this one, without asking the store.
     pub(crate) fn learn(&self, client: &ClientId, plan: Arc<Plan>, version: PlanVersion) {
         let stamp = PlanStamp { generation: self.generation(), fresh_until: Instant::MAX };
-        self.cache.insert(client.clone(), Known { plan: Some(plan), version: Some(version), stamp });
+        let known = Known { plan: Some(plan), version: Some(version), stamp };
+        self.put(&mut self.met.lock(), client, Arc::new(OnceCell::new_with(Some(known))));
+    }
+
+    fn put(&self, met: &mut LruCache<ClientId, Asked>, client: &ClientId, asked: Asked) {
+        met.put(client.clone(), asked);
+        if met.len() > self.size {
+            met.pop_lru();
+        }
     }
 
     /// A view of a plan that is not the origin's (yet).
@@ -124,12 +164,6 @@ impl Plans {
             Origin::Store(_) => 0,
         };
         generation ^ self.seed
-    }
-
-    /// Concurrent first requests of one client ask once; if that one fails or goes away, the next asks.
-    async fn ask_once(&self, client: &ClientId, at: Instant) -> Result<Known, ServiceError> {
-        let waiting = self.cache.get_or_insert_async(client, self.ask(client, at));
-        within(self.deadline, waiting).await.map_err(|elapsed| ServiceError::Plans(elapsed.into()))?
     }
 
     async fn ask(&self, client: &ClientId, at: Instant) -> Result<Known, ServiceError> {
@@ -163,6 +197,6 @@ pub(crate) fn not_told(error: StoreError) -> ServiceError {
 
 impl std::fmt::Debug for Plans {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plans").field("known", &self.cache.len()).finish_non_exhaustive()
+        f.debug_struct("Plans").field("known", &self.met.lock().len()).finish_non_exhaustive()
     }
 }

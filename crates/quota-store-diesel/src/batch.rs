@@ -11,12 +11,13 @@ use crate::ledger::Ledger;
 /// answers are to be given anew.
 pub(crate) fn run<'a>(
     clients: impl IntoIterator<Item = ClientRequests<'a>>,
+    terms: Terms,
     ledger: &mut impl Ledger,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
     let mut changes = Changes::default();
     for requests in clients {
-        run_client(requests, ledger, &mut changes, answers)?;
+        run_client(requests, terms, ledger, &mut changes, answers)?;
     }
     if changes.is_empty() { Ok(()) } else { ledger.write(&changes) }
 }
@@ -30,6 +31,7 @@ pub(crate) fn fail<'a>(clients: impl IntoIterator<Item = ClientRequests<'a>>, un
 
 fn run_client(
     requests: ClientRequests<'_>,
+    terms: Terms,
     ledger: &mut impl Ledger,
     changes: &mut Changes,
     answers: &mut Answers,
@@ -44,7 +46,7 @@ fn run_client(
         Err(failure) => return Err(failure),
     };
     let folded_until = stored.folded_until();
-    let mut turn = ClientTurn::new(&mut stored.account, Terms { folded_until, ..Terms::ENTRIES }, requests);
+    let mut turn = ClientTurn::new(&mut stored.account, Terms { folded_until, ..terms }, requests);
     let mut writing = Writing { client, folded_until, labels: &mut stored.labels, changes, dirty: false };
     loop {
         match turn.step() {

@@ -48,6 +48,8 @@ pub(crate) struct Texts {
     pub(crate) remove_plan: Sql,
     /// before, after, limit -> client, the instant of its first entry before `before`
     pub(crate) foldable: Sql,
+    /// before, after, limit -> client, its first quarter before `before`
+    pub(crate) forgettable: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
@@ -102,6 +104,9 @@ impl Texts {
                 "SELECT client, (SELECT at FROM {p}entries e WHERE e.client = a.client AND at < ? ORDER BY at LIMIT 1) \
                  FROM {p}accounts a WHERE client > ? ORDER BY client LIMIT ?",
             ),
+            forgettable: sql("SELECT client, (SELECT quarter FROM {p}quarters q \
+                 WHERE q.client = a.client AND quarter < ? ORDER BY quarter LIMIT 1) \
+                 FROM {p}accounts a WHERE client > ? ORDER BY client LIMIT ?"),
             nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
             fold_size: sql("SELECT MAX(at), COUNT(*), COALESCE(SUM(id >= ' '), 0) FROM {p}entries \
                  WHERE client = ? AND at < ?"),
@@ -154,6 +159,7 @@ mod tests {
             (&t.plan, "client=?"),
             (&t.remove_plan, "client=?"),
             (&t.foldable, "client=? AND at<?"),
+            (&t.forgettable, "client=? AND quarter<?"),
             (&t.nth_entry, "client=? AND at<?"),
             (&t.fold_size, "client=? AND at<?"),
             (&t.fold, "client=?"),

@@ -48,6 +48,8 @@ struct Rest {
 pub(crate) struct Keeping {
     pub(crate) detail: Detail,
     pub(crate) ids_for: Duration,
+    /// How long sums are kept; none is for ever.
+    pub(crate) retention: Option<Duration>,
 }
 
 impl Ledger {
@@ -57,7 +59,7 @@ impl Ledger {
             detail: keeping.detail,
             folded_until: self.folded_until(),
             room_for_ids: MAX_IDS.saturating_sub(ids),
-            retention: None,
+            retention: keeping.retention,
         }
     }
 
@@ -233,6 +235,13 @@ impl Ledger {
         let last = rest.entries.in_range(range).last().map(|entry| quarter_window(quarter_of(entry.at)).end());
         rest.folded_until = rest.folded_until.max(last);
         rest.entries.remove_range(range)
+    }
+
+    /// Forgets the sums of quarters that no window reaches back to from this full quarter on.
+    pub(crate) fn forget_sums(&mut self, now: Instant, keeping: Keeping) {
+        if let Some(horizon) = keeping.retention.map(|retention| now.saturating_sub(retention)) {
+            self.quarters.retain(|quarter| quarter_window(quarter.start()).end() > horizon);
+        }
     }
 
     /// Forgets ids that are no longer to be remembered; says how many.

@@ -60,7 +60,7 @@ impl MemoryStore {
     /// Begins to set up a store.
     pub fn builder() -> MemoryStoreBuilder {
         let cores = std::thread::available_parallelism().map_or(4, usize::from);
-        let keeping = Keeping { detail: Detail::Quarters, ids_for: Duration::from_secs(24 * 3_600) };
+        let keeping = Keeping { detail: Detail::Quarters, ids_for: Duration::from_secs(24 * 3_600), retention: None };
         MemoryStoreBuilder { shards: cores.saturating_mul(32), keeping }
     }
 
@@ -104,6 +104,7 @@ impl MemoryStore {
         for record in shard.records.lock().iter_mut() {
             pruned.entries = pruned.entries.saturating_add(record.ledger.fold(before));
             pruned.ids = pruned.ids.saturating_add(record.ledger.forget_ids(before, self.keeping));
+            record.ledger.forget_sums(before, self.keeping);
         }
         pruned
     }
@@ -119,6 +120,13 @@ impl MemoryStoreBuilder {
     /// For how long a ledger with quarters remembers ids, counted from when they were written; 24 hours by default.
     pub const fn with_ids_for(mut self, duration: Duration) -> Self {
         self.keeping.ids_for = duration;
+        self
+    }
+
+    /// For how long sums are kept; for ever by default. A pruning forgets older ones, and what was used then is read back
+    /// as nothing. A plan with a window that may last longer ([`quota_core::Period::longest`]) is refused.
+    pub const fn with_retention(mut self, retention: Duration) -> Self {
+        self.keeping.retention = Some(retention);
         self
     }
 

@@ -204,6 +204,25 @@ async fn a_cache_that_overflows_forgets_and_stays_right() {
     }
 }
 
+#[tokio::test]
+async fn the_plan_that_was_not_asked_for_the_longest_is_forgotten_first() {
+    let source = Told::new();
+    let service = QuotaService::builder(MemoryStore::new())
+        .with_plan_source(source.clone())
+        .with_clock(clock())
+        .with_plan_cache_size(2)
+        .build();
+    let [ann, bob, eve] = ["ann", "bob", "eve"].map(client);
+    for client in [&ann, &bob, &eve] {
+        source.set(client.clone(), daily(1));
+    }
+    // Eve's plan takes the place of Bob's, since Ann's was used after it.
+    for (client, asked) in [(&ann, 1), (&bob, 2), (&ann, 2), (&eve, 3), (&ann, 3), (&eve, 3), (&bob, 4), (&ann, 5)] {
+        service.status(client).await.unwrap();
+        assert_eq!(source.asked(), asked, "after {client}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_source_that_does_not_answer_meets_the_deadline() {
     let source = Told::new();

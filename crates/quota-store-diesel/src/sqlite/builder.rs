@@ -4,6 +4,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quota_core::Terms;
+
 use crate::open_error::OpenError;
 use crate::prefix::TablePrefix;
 use crate::sqlite::store::SqliteStore;
@@ -41,6 +43,7 @@ pub struct SqliteBuilder {
     pub(super) readers: NonZeroUsize,
     pub(super) max_batch: NonZeroUsize,
     pub(super) max_pages: Option<NonZeroU32>,
+    pub(super) terms: Terms,
 }
 
 impl SqliteBuilder {
@@ -62,6 +65,7 @@ impl SqliteBuilder {
             readers: Self::READERS,
             max_batch: Self::MAX_BATCH,
             max_pages: None,
+            terms: Terms::ENTRIES,
         }
     }
 
@@ -99,6 +103,14 @@ impl SqliteBuilder {
     /// disk. Beyond it nothing is done, as on a full disk, until entries are deleted or pruned.
     pub fn with_max_pages(mut self, pages: NonZeroU32) -> Self {
         self.max_pages = Some(pages);
+        self
+    }
+
+    /// For how long the sums of quarters are kept; for ever by default. A pruning forgets older ones, and what was used
+    /// then is read back as nothing. A plan with a window that may last longer ([`quota_core::Period::longest`]) is
+    /// refused. Every store on one file should be given the same.
+    pub fn with_retention(mut self, retention: Duration) -> Self {
+        self.terms.retention = Some(retention);
         self
     }
 

@@ -9,6 +9,8 @@ use crate::rows::{self, FoldSizeSql, FoldableSql};
 use crate::sqlite::ledger::SqliteLedger;
 use crate::sqlite::store::SqliteStore;
 use crate::sqlite::workers::Gone;
+use crate::statement::Sql;
+use crate::texts::Texts;
 
 /// About as many entries as are folded in one transaction, so that charges wait for milliseconds and not for the
 /// whole pruning. A quarter of one client is never divided.
@@ -24,17 +26,57 @@ impl SqliteStore {
     pub(super) async fn fold_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
         let mut pruned = Pruned::default();
-        let mut after = String::new();
-        loop {
-            let from = after.clone();
-            let read = self.readers.read(move |session| session.read(|ledger| ledger.foldable(&from, before)));
-            let clients = read.await.map_err(|gone| StoreError::not_done("the pruning was not answered", gone))??;
-            let Some((last, _)) = clients.last() else { return Ok(pruned) };
-            after.clone_from(last);
-            for (client, _) in clients.into_iter().filter(|(_, has_old)| *has_old) {
+        let mut from = String::new();
+        while let Some((last, clients)) = self.with_old(from, before, |texts| &texts.foldable).await? {
+            for client in clients {
                 self.fold_client(client, before, &mut pruned).await?;
             }
+            from = last;
         }
+        if let Some(retention) = self.builder.terms.retention {
+            self.forget_before(before.saturating_sub(retention)).await?;
+        }
+        Ok(pruned)
+    }
+
+    /// Forgets the sums of quarters before this instant, a client at a time.
+    async fn forget_before(&self, before: Instant) -> Result<(), StoreError> {
+        let before = quarter_of(before);
+        let mut from = String::new();
+        while let Some((last, clients)) = self.with_old(from, before, |texts| &texts.forgettable).await? {
+            for client in clients {
+                let forgotten = self.writer.run(move |session| {
+                    session.write(|ledger| {
+                        let texts = ledger.texts;
+                        let binds = [client.as_str().into(), 0.into(), before.millis().into()];
+                        ledger.execute(&texts.remove_quarters, &binds)
+                    })
+                });
+                forgotten.await.map_err(not_answered)??;
+            }
+            from = last;
+        }
+        Ok(())
+    }
+
+    /// Some clients after `from`: the last that was looked at, and those that have something older than `before`.
+    async fn with_old(
+        &self,
+        from: String,
+        before: Instant,
+        text: fn(&Texts) -> &Sql,
+    ) -> Result<Option<(String, Vec<String>)>, StoreError> {
+        let read = self.readers.read(move |session| {
+            session.read(|ledger| {
+                let binds = [before.millis().into(), from.as_str().into(), CLIENTS_AT_ONCE.into()];
+                Ok(text(ledger.texts).with::<FoldableSql>(&binds).load(ledger.connection)?)
+            })
+        });
+        let rows: Vec<(String, Option<i64>)> =
+            read.await.map_err(|gone| StoreError::not_done("the pruning was not answered", gone))??;
+        let last = rows.last().map(|(client, _)| client.clone());
+        let old = rows.into_iter().filter(|(_, first)| first.is_some()).map(|(client, _)| client);
+        Ok(last.map(|last| (last, old.collect())))
     }
 
     async fn fold_client(&self, client: String, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
@@ -42,10 +84,7 @@ impl SqliteStore {
         loop {
             let folding = client.clone();
             let folded = self.writer.run(move |session| session.write(|ledger| ledger.fold(&folding, before)));
-            let folded = match folded.await {
-                Ok(folded) => folded?,
-                Err(Gone) => return Err(StoreError::unknown("the pruning was not answered", Gone)),
-            };
+            let folded = folded.await.map_err(not_answered)??;
             let Some(folded) = folded else { return Ok(()) };
             pruned.entries = pruned.entries.saturating_add(folded.entries);
             pruned.ids = pruned.ids.saturating_add(folded.ids);
@@ -54,13 +93,6 @@ impl SqliteStore {
 }
 
 impl SqliteLedger<'_> {
-    /// The next clients after this one, and whether they have entries to fold.
-    fn foldable(&mut self, after: &str, before: Instant) -> Result<Vec<(String, bool)>, Failure> {
-        let binds = [before.millis().into(), after.into(), CLIENTS_AT_ONCE.into()];
-        let rows: Vec<(String, Option<i64>)> = self.texts.foldable.with::<FoldableSql>(&binds).load(self.connection)?;
-        Ok(rows.into_iter().map(|(client, first)| (client, first.is_some())).collect())
-    }
-
     /// Folds some whole quarters of a client; none where there is nothing left.
     fn fold(&mut self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
         let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(None) };
@@ -88,4 +120,8 @@ impl SqliteLedger<'_> {
         let rows: Vec<i64> = self.texts.nth_entry.with::<diesel::sql_types::BigInt>(&binds).load(self.connection)?;
         Ok(rows.first().copied())
     }
+}
+
+fn not_answered(gone: Gone) -> StoreError {
+    StoreError::unknown("the pruning was not answered", gone)
 }

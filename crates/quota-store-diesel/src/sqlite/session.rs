@@ -105,7 +105,9 @@ mod tests {
 
     use diesel::Connection;
     use diesel::connection::InstrumentationEvent;
-    use quota_core::{ClientId, Credits, EntryId, Instant, Need, Operation, OperationId, Plan, PlanCheck, Window};
+    use quota_core::{
+        ClientId, Credits, EntryId, Instant, Need, Operation, OperationId, Plan, PlanCheck, Terms, Window,
+    };
     use quota_service::{Batch, PlanStamp, PlanView, Request};
 
     use super::*;
@@ -146,7 +148,7 @@ mod tests {
                 request(&client, Operation::Delete { range: Window::ALL }),
             ]);
             let mut answers = batch.answers();
-            session.write(|ledger| batch::run(batch.clients(), ledger, &mut answers)).unwrap();
+            session.write(|ledger| batch::run(batch.clients(), Terms::ENTRIES, ledger, &mut answers)).unwrap();
             for answer in answers.finish() {
                 answer.unwrap();
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::Nullable;
 use diesel::{OptionalExtension, RunQueryDsl};
-use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Terms, Window};
 use quota_service::{
     Batch, ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, PlainCharge, PlanStore,
     Pruned, Request, StoreError, StoredPlan, UsageStore,
@@ -34,7 +34,7 @@ use crate::texts::Texts;
 /// commit is on the disk. Other connections read meanwhile, each reading one state of the file. Dropping the store
 /// waits for what was sent, then closes the file.
 pub struct SqliteStore {
-    builder: SqliteBuilder,
+    pub(super) builder: SqliteBuilder,
     location: Location,
     texts: Arc<Texts>,
     pub(super) writer: Workers,
@@ -102,7 +102,8 @@ impl UsageStore for SqliteStore {
         if count == 0 {
             return Vec::new();
         }
-        match self.writer.run(move |session| apply(session, batch)).await {
+        let terms = self.builder.terms;
+        match self.writer.run(move |session| apply(session, terms, batch)).await {
             Ok(answers) => answers,
             Err(Gone) => (0..count).map(|_| Err(StoreError::unknown("the batch was not answered", Gone))).collect(),
         }
@@ -174,10 +175,10 @@ impl PlanStore for SqliteStore {
 
 /// Runs a batch in one transaction. Where that fails for a reason that may be one client's own, the clients are tried
 /// one by one: the fault of one is not the others' error.
-fn apply(session: &mut Session, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+fn apply(session: &mut Session, terms: Terms, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
     let batch = Batch::new(requests);
     let mut answers = batch.answers();
-    let Err(undone) = session.write(|ledger| batch::run(batch.clients(), ledger, &mut answers)) else {
+    let Err(undone) = session.write(|ledger| batch::run(batch.clients(), terms, ledger, &mut answers)) else {
         return answers.finish();
     };
     let apart = matches!(&undone, Undone::NotDone(Failure::Database(error)) if Fault::of(error).may_be_one_clients())
@@ -187,7 +188,7 @@ fn apply(session: &mut Session, requests: Vec<Request>) -> Vec<Result<Answer, St
         return answers.finish();
     }
     for client in batch.clients() {
-        if let Err(undone) = session.write(|ledger| batch::run([client], ledger, &mut answers)) {
+        if let Err(undone) = session.write(|ledger| batch::run([client], terms, ledger, &mut answers)) {
             batch::fail([client], &undone, &mut answers);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quota_core::{Answer, GroupBy, Operation, Period, Refusal, Tz, Window};
+use quota_core::{Answer, Credits, GroupBy, Operation, Period, Refusal, Tz, Window};
 use quota_service::{DailyQuery, EntriesQuery, Pruned, StoreError, UsageStore};
 
 use crate::support::{
@@ -159,4 +159,26 @@ async fn pruning_in_many_steps_beside_charges_loses_nothing() {
     let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
     let listed = days(&store.daily(&client("b"), &query).await.unwrap());
     assert_eq!(listed.values().map(|(_, entries)| entries).sum::<u64>(), 5_000);
+}
+
+#[tokio::test]
+async fn a_horizon_forgets_old_sums_and_refuses_longer_windows() {
+    let file = File::new();
+    drop(filled(&file).await);
+    let day = std::time::Duration::from_secs(24 * 3_600);
+    let store = file.builder().with_retention(2 * day).open().unwrap();
+    let a = client("a");
+    let all = || store.total(&a, Window::ALL);
+
+    store.prune(at("2024-03-03T10:29:59Z")).await.unwrap();
+    // What was used before 10:15 two days earlier; the rest stays as sums.
+    assert_eq!(all().await.unwrap(), credits("12"));
+    store.prune(at("2024-03-04T10:30:00Z")).await.unwrap();
+    assert_eq!(all().await.unwrap(), Credits::ZERO);
+
+    let now = at("2024-03-04T12:00:00Z");
+    let answer = one(&store, request("a", charge("1"), now, &plan(Period::DAY, "1"))).await;
+    assert!(allowed(&answer));
+    let answer = one(&store, request("a", charge("1"), now, &plan(Period::MONTH, "1"))).await;
+    assert!(matches!(answer, Err(StoreError::Refused(Refusal::WindowExceedsRetention { .. }))), "{answer:?}");
 }

@@ -1,0 +1,64 @@
+//! A store that keeps sums for a bounded time.
+
+use std::time::Duration;
+
+use quota_service::{
+    Anchor, Charge, ClientId, Clock, Credits, Limit, ManualClock, Period, Plan, PlanRegistry, Quota, QuotaService,
+    Refusal, ServiceError, Tz, Window,
+};
+use quota_store_memory::MemoryStore;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+fn client() -> ClientId {
+    ClientId::new("client").unwrap()
+}
+
+fn plan(period: Period) -> Plan {
+    let anchor = Anchor::new("2024-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    Plan::new([Quota::new(period, Limit::Finite(Credits::ONE), anchor)]).unwrap()
+}
+
+fn is_refused<T: std::fmt::Debug>(answer: Result<T, ServiceError>) -> bool {
+    matches!(answer, Err(ServiceError::Refused(Refusal::WindowExceedsRetention { .. })))
+}
+
+#[tokio::test]
+async fn a_plan_with_a_window_that_may_outlast_the_sums_is_refused() {
+    let store = || MemoryStore::builder().with_retention(32 * DAY).build();
+    let month = QuotaService::builder(store()).with_stored_plans().build();
+    month.set_plan(&client(), plan(Period::MONTH)).await.unwrap();
+    assert!(is_refused(month.set_plan(&client(), plan(Period::YEAR)).await));
+    // The plan before stays.
+    assert!(month.charge(&client(), Credits::ONE).await.unwrap().is_allowed());
+    assert!(month.charge(&client(), Credits::ONE).await.unwrap().is_denied());
+
+    // Where nobody sets it through the store, no operation is decided by it.
+    let registry = PlanRegistry::new().with_default(plan(Period::YEAR));
+    let year = QuotaService::builder(store()).with_registry(registry).build();
+    for _ in 0..2 {
+        assert!(is_refused(year.charge(&client(), Credits::ONE).await));
+        assert!(is_refused(year.record(&client(), Charge::new(Credits::ONE)).await));
+        assert!(is_refused(year.status(&client()).await));
+    }
+}
+
+#[tokio::test]
+async fn pruning_forgets_sums_past_the_horizon_and_no_window_misses_them() {
+    let clock = std::sync::Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
+    let store = MemoryStore::builder().with_retention(32 * DAY).build();
+    let service = QuotaService::builder(store).with_stored_plans().with_clock(clock.clone()).build();
+    service.set_plan(&client(), plan(Period::MONTH)).await.unwrap();
+    assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_allowed());
+
+    clock.advance(30 * DAY);
+    service.prune(clock.now()).await.unwrap();
+    // The window of March goes on.
+    assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_denied());
+    assert_eq!(service.total_usage(&client(), Window::ALL).await.unwrap(), Credits::ONE);
+
+    clock.advance(4 * DAY);
+    service.prune(clock.now()).await.unwrap();
+    assert_eq!(service.total_usage(&client(), Window::ALL).await.unwrap(), Credits::ZERO);
+    assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_allowed());
+}
