@@ -12,6 +12,7 @@ use crate::lane::Lanes;
 use crate::plan_file::PlanFile;
 use crate::plan_source::{PlanRegistry, PlanSource};
 use crate::plans::{Origin, Plans};
+use crate::server_clock::ServerClock;
 use crate::service::{Inner, QuotaService};
 use crate::store::{Dispatch, PlanStore, UsageStore};
 
@@ -31,7 +32,7 @@ pub enum OnStoreError {
 pub struct QuotaServiceBuilder<S> {
     store: Arc<S>,
     origin: Origin,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     reference: Option<Arc<dyn Clock>>,
     max_ahead: Duration,
     deadline: Duration,
@@ -60,7 +61,7 @@ impl<S: UsageStore> QuotaService<S> {
         QuotaServiceBuilder {
             store: Arc::new(store),
             origin: Origin::Registry(PlanRegistry::new()),
-            clock: Arc::new(SystemClock),
+            clock: None,
             reference: None,
             max_ahead: Duration::from_secs(60),
             deadline: Duration::from_secs(5),
@@ -101,13 +102,15 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         self
     }
 
-    /// Where the present comes from; the machine's clock by default.
+    /// Where the present comes from. By default the time of the store's server, asked at the first operation
+    /// and every minute; where it has none, the machine's clock.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// The server's time, which no operation may be too far ahead of; the service's own clock by default.
+    /// The server's time, which no operation may be too far ahead of. By default the store's server is asked; where it
+    /// has none, this is the service's own clock.
     pub fn with_reference_clock(mut self, clock: impl Clock) -> Self {
         self.reference = Some(Arc::new(clock));
         self
@@ -172,10 +175,18 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
             }
         };
         let plans = Plans::new(self.origin, self.plan_cache_size, self.plan_ttl, self.unknown_ttl, self.deadline);
+        let asks_server = lanes.is_some() && self.reference.is_none();
+        let server = asks_server.then(|| Arc::new(ServerClock::new(&instruments)));
+        let clock: Arc<dyn Clock> = match (self.clock, &server) {
+            (Some(own), _) => own,
+            (None, Some(server)) => server.clone(),
+            (None, None) => Arc::new(SystemClock),
+        };
         let inner = Inner {
             store: self.store,
             plans,
-            clock: self.clock,
+            clock,
+            server,
             reference: self.reference,
             max_ahead: self.max_ahead,
             deadline: self.deadline,

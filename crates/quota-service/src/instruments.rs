@@ -79,7 +79,7 @@ impl Instruments {
         self.clock_ahead.increment(1);
     }
 
-    /// How far the service's clock is after the server's.
+    /// How far a clock of this machine is after the server's.
     pub(crate) fn offset(&self, own: Instant, server: Instant) {
         let ahead = own.since(server).as_secs_f64();
         let behind = server.since(own).as_secs_f64();
@@ -92,7 +92,7 @@ fn describe() {
     describe_counter!("quota_unchecked_total", "operations let pass unchecked since the store could not answer");
     describe_counter!("quota_conflicts_total", "operations tried again, by kind of conflict");
     describe_counter!("quota_clock_ahead_total", "operations refused since their instant was too far ahead");
-    describe_gauge!("quota_clock_offset_seconds", metrics::Unit::Seconds, "the service's clock less the server's");
+    describe_gauge!("quota_clock_offset_seconds", metrics::Unit::Seconds, "this machine's clock less the server's");
     describe_histogram!("quota_store_seconds", metrics::Unit::Seconds, "time that the store took for a batch");
     describe_histogram!("quota_batch_size", metrics::Unit::Count, "requests in a batch");
 }

@@ -21,6 +21,7 @@ use crate::instruments::Instruments;
 use crate::lane::{Lanes, Reply};
 use crate::made_id;
 use crate::plans::Plans;
+use crate::server_clock::ServerClock;
 use crate::store::{PlainCharge, PlanStamp, PlanView, Request, UsageStore};
 use crate::store_error::StoreError;
 
@@ -42,8 +43,10 @@ pub(crate) struct Inner<S> {
     pub(crate) store: Arc<S>,
     pub(crate) plans: Plans,
     pub(crate) clock: Arc<dyn Clock>,
-    /// The server's time, if it is not the clock's.
+    /// The server's time, if the application tells it.
     pub(crate) reference: Option<Arc<dyn Clock>>,
+    /// The server's time, if the store is asked.
+    pub(crate) server: Option<Arc<ServerClock>>,
     pub(crate) max_ahead: Duration,
     pub(crate) deadline: Duration,
     pub(crate) on_store_error: OnStoreError,
@@ -268,14 +271,23 @@ impl<S: UsageStore> Inner<S> {
         if self.shut_down.load(Ordering::SeqCst) { Err(ServiceError::ShutDown) } else { Ok(()) }
     }
 
+    /// Knows the server's time from here on.
+    pub(crate) async fn follow_server(&self) -> Result<(), ServiceError> {
+        match &self.server {
+            Some(server) => self.read(server.follow(&self.store)).await,
+            None => Ok(()),
+        }
+    }
+
     /// The instant of an operation, unless it is too far ahead of the server's time.
     pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
         let own = self.clock.now();
-        if given.is_none() && self.reference.is_none() {
-            return Ok(own);
-        }
         let at = given.unwrap_or(own);
-        let server = self.reference.as_ref().map_or(own, Clock::now);
+        let server = match (&self.reference, &self.server) {
+            (Some(reference), _) => reference.now(),
+            (None, Some(server)) if server.is_servers() => server.now(),
+            _ => own,
+        };
         if at > server && at.since(server) > self.max_ahead {
             self.instruments.clock_was_ahead();
             self.instruments.offset(own, server);
@@ -306,6 +318,7 @@ impl<S: UsageStore> Inner<S> {
         seed: Option<GuardSeed>,
     ) -> Result<Reply, ServiceError> {
         self.check_running()?;
+        self.follow_server().await?;
         let at = self.instant(at)?;
         let deadline = tokio::time::Instant::now() + self.deadline;
         if !is_planned(&operation) {

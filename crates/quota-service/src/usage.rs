@@ -53,6 +53,7 @@ impl<S: UsageStore> QuotaService<S> {
             }
             Origin::Registry(registry) => {
                 inner.check_running()?;
+                inner.follow_server().await?;
                 let at = inner.instant(None)?;
                 let view = inner.plans.view_with(Arc::clone(&plan));
                 let request = Request { client: client.clone(), operation: Operation::Status, at, plan: view };
@@ -137,6 +138,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// # Errors
     /// [`quota_core::Refusal::EntryInFuture`], [`quota_core::Refusal::TooManyEntries`], otherwise [`ServiceError`].
     pub async fn backfill(&self, client: &ClientId, entries: Vec<PastEntry>) -> Result<Backfilled, ServiceError> {
+        self.inner.follow_server().await?;
         let not_after = self.inner.instant(None)?.saturating_add(self.inner.max_ahead);
         match self.inner.ask(client, Operation::Backfill { entries, not_after }).await? {
             Answer::Backfilled(done) => Ok(done),
@@ -190,6 +192,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// # Errors
     /// [`ServiceError::NotDone`]; what was folded before stays so.
     pub async fn prune(&self, before: Instant) -> Result<Pruned, ServiceError> {
+        self.inner.follow_server().await?;
         let a_day_ago = self.inner.clock.now().saturating_sub(KEEP_IDS);
         self.inner.store.prune(before.min(a_day_ago)).await.map_err(|error| failed(error, None))
     }
@@ -216,7 +219,10 @@ impl<S: UsageStore> Inner<S> {
     }
 
     /// Reading leaves nothing behind, so a deadline that passes left nothing undone either.
-    async fn read<T>(&self, reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, ServiceError> {
+    pub(crate) async fn read<T>(
+        &self,
+        reading: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ServiceError> {
         match within(self.deadline, reading).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(StoreError::Unknown { message, source })) => {

@@ -96,7 +96,13 @@ impl<F: StoreFactory> Harness<F> {
     pub fn builder_over<S: UsageStore + PlanStore>(&self, store: S) -> QuotaServiceBuilder<S> {
         // Long: a loaded machine is not what a case is about.
         let deadline = std::time::Duration::from_secs(60);
-        QuotaService::builder(store).with_stored_plans().with_clock(Arc::clone(&self.clock)).with_deadline(deadline)
+        let (clock, server) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
+        // The case's clock is the server's as well: a case is not about today.
+        QuotaService::builder(store)
+            .with_stored_plans()
+            .with_clock(clock)
+            .with_reference_clock(server)
+            .with_deadline(deadline)
     }
 
     /// A service over another handle on the data: what a second process would have.

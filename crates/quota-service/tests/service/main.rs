@@ -9,6 +9,7 @@ mod lanes;
 mod metrics;
 mod plan_file;
 mod plans;
+mod server_time;
 mod shutdown;
 mod stored_plans;
 mod told;

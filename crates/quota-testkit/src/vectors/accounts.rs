@@ -73,6 +73,7 @@ pub async fn run_accounts(lines: &Lines, store: AnyStore, mut progress: impl FnM
     let service = QuotaService::builder(store)
         .with_stored_plans()
         .with_clock(StepClock)
+        .with_reference_clock(StepClock)
         .with_deadline(Duration::from_secs(60))
         .build();
     let mut report = Report::default();

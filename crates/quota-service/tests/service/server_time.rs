@@ -1,0 +1,90 @@
+//! The present of a service whose store has a server.
+
+use std::time::Duration;
+
+use quota_service::{
+    Credits, Decision, Instant, ManualClock, OnStoreError, PlanRegistry, QuotaService, QuotaServiceBuilder, Refusal,
+    ServiceError, StoreError,
+};
+
+use crate::gated::{Gated, not_done};
+use crate::given::{ann, charge, daily, noon};
+
+fn told_noon() -> Result<Instant, StoreError> {
+    Ok(noon())
+}
+
+fn fails() -> Result<Instant, StoreError> {
+    Err(not_done())
+}
+
+fn over(store: &Gated) -> QuotaServiceBuilder<Gated> {
+    QuotaService::builder(store.clone()).with_registry(PlanRegistry::new().with_default(daily(100)))
+}
+
+fn present(store: &Gated) -> Instant {
+    store.requests().last().unwrap().at
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_present_is_the_servers_and_is_asked_again_after_a_minute() {
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let service = over(&store).build();
+    let (one, two) = (ann(), ann());
+    let (one, two) = tokio::join!(service.charge(&one, Credits::ONE), service.charge(&two, Credits::ONE));
+    assert!(one.unwrap().is_allowed() && two.unwrap().is_allowed());
+    assert_eq!(store.time_questions(), 1, "whoever comes first asks for all");
+    assert_eq!(present(&store), noon());
+
+    tokio::time::advance(Duration::from_secs(59)).await;
+    service.status(&ann()).await.unwrap();
+    assert_eq!(present(&store).since(noon()), Duration::from_secs(59), "it goes on by itself");
+    assert_eq!(store.time_questions(), 1);
+
+    tokio::time::advance(Duration::from_secs(1)).await;
+    service.status(&ann()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(store.time_questions(), 2);
+    service.status(&ann()).await.unwrap();
+    assert!(present(&store).since(noon()) < Duration::from_secs(1), "the server still says noon");
+}
+
+#[tokio::test]
+async fn no_clock_may_be_too_far_ahead_of_the_servers() {
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let ahead = ManualClock::new(noon().saturating_add(Duration::from_secs(120)));
+    let service = over(&store).with_clock(ahead).build();
+    let answer = service.charge(&ann(), Credits::ONE).await;
+    assert!(matches!(answer, Err(ServiceError::Refused(Refusal::ClockAhead { .. }))), "{answer:?}");
+
+    let service = over(&store).build();
+    let late = noon().saturating_add(Duration::from_secs(120));
+    let answer = service.charge_with(&ann(), charge(1, "a").with_at(late)).await;
+    assert!(matches!(answer, Err(ServiceError::Refused(Refusal::ClockAhead { .. }))), "{answer:?}");
+    assert!(store.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_tell_its_time_is_a_store_that_fails_until_it_does() {
+    let store = Gated::batched();
+    store.tell_time(fails);
+    let service = over(&store).build();
+    let answer = service.charge(&ann(), Credits::ONE).await;
+    assert!(matches!(answer, Err(ServiceError::NotDone { .. })), "{answer:?}");
+    let open = over(&store).with_on_store_error(OnStoreError::FailOpen).build();
+    assert_eq!(open.charge(&ann(), Credits::ONE).await.unwrap(), Decision::Unchecked);
+    store.tell_time(told_noon);
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+}
+
+#[tokio::test]
+async fn a_store_without_a_server_goes_by_the_machines_clock() {
+    let store = Gated::batched();
+    let service = over(&store).build();
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert!(present(&store) > "2025-01-01T00:00:00Z".parse().unwrap());
+    assert_eq!(store.time_questions(), 1);
+}
