@@ -43,7 +43,7 @@ async fn answer(app: &Router, client: &str, uri: &str) -> String {
 /// Everything that one store answers to the table.
 async fn answers(url: &str) -> Vec<String> {
     let clock = Arc::new(ManualClock::new("2024-03-30T22:59:58.500Z".parse().unwrap()));
-    let store = quota_stores::connect(url).unwrap();
+    let store = quota_stores::connect(url).await.unwrap();
     let service = QuotaService::builder(store).with_stored_plans().with_clock(Arc::clone(&clock));
     let service = service.with_reference_clock(Arc::clone(&clock)).build();
     for (client, plan) in [("rich", plan("10", "1000")), ("poor", plan("2.5", "3")), ("free", Plan::default())] {

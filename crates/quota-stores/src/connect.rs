@@ -4,7 +4,7 @@ use quota_service::{AnyStore, Source};
 use thiserror::Error;
 
 /// Schemes that a build with all features knows.
-const SCHEMES: [&str; 2] = ["memory", "sqlite"];
+const SCHEMES: &[&str] = &["memory", "sqlite"];
 
 /// Why a URL opens no store. It never repeats the URL, which may hold a password.
 #[derive(Debug, Error)]
@@ -14,7 +14,7 @@ pub enum ConnectError {
     #[error("a store's URL begins with its scheme, such as memory: or sqlite:quota.db")]
     NoScheme,
     /// No store has this scheme.
-    #[error("no store has the scheme {scheme}: known are {}", SCHEMES.join(" and "))]
+    #[error("no store has the scheme {scheme}: known are {}", SCHEMES.join(", "))]
     UnknownScheme {
         /// The scheme.
         scheme: String,
@@ -43,23 +43,26 @@ pub enum ConnectError {
     },
 }
 
-/// Opens the store that a URL names, which may block: a file is opened and its schema brought up to date.
+/// Opens the store that a URL names: a file or a server is connected to, and its schema brought up to date.
 ///
 /// ```
 /// use quota_stores::connect;
 ///
-/// assert_eq!(connect("cassandra://host").unwrap_err().to_string(),
-///     "no store has the scheme cassandra: known are memory and sqlite");
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let error = connect("cassandra://host").await.unwrap_err();
+/// assert!(error.to_string().starts_with("no store has the scheme cassandra: known are memory, sqlite"));
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors
 /// [`ConnectError`]: the URL is none, its scheme is unknown or not compiled in, or the store cannot be opened.
-pub fn connect(url: &str) -> Result<AnyStore, ConnectError> {
+pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
     let (scheme, rest) = url.split_once(':').ok_or(ConnectError::NoScheme)?;
     match scheme {
         "" => Err(ConnectError::NoScheme),
         "memory" => memory(rest),
-        "sqlite" => sqlite(rest),
+        "sqlite" => sqlite(rest).await,
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
     }
 }
@@ -83,19 +86,21 @@ fn memory(_rest: &str) -> Result<AnyStore, ConnectError> {
 
 /// Two slashes before the path are taken for the URL's and left out: `sqlite:///var/quota.db` is `/var/quota.db`.
 #[cfg(feature = "sqlite")]
-fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
+async fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
     use quota_store_diesel::SqliteStore;
 
-    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = rest.strip_prefix("//").unwrap_or(rest).to_owned();
     if path.is_empty() {
         return Err(ConnectError::Malformed { scheme: "sqlite", expected: "sqlite:PATH" });
     }
-    let store =
-        SqliteStore::open(path).map_err(|error| ConnectError::Store { scheme: "sqlite", source: error.into() })?;
+    let failed = |source| ConnectError::Store { scheme: "sqlite", source };
+    // It blocks on the disk, and on other processes that hold the file.
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(path)).await;
+    let store = opened.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
     Ok(AnyStore::new(store))
 }
 
 #[cfg(not(feature = "sqlite"))]
-fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
+async fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
     Err(ConnectError::NotCompiledIn { scheme: "sqlite" })
 }

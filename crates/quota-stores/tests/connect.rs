@@ -7,11 +7,11 @@ use quota_core::Detail;
 use quota_service::{QuotaService, UsageStore};
 use quota_stores::{ConnectError, connect};
 
-#[test]
-fn the_detail_of_a_memory_store_is_chosen_by_its_url() {
-    assert_eq!(connect("memory:").unwrap().detail(), Detail::Quarters);
-    assert_eq!(connect("memory:?detail=quarters").unwrap().detail(), Detail::Quarters);
-    assert_eq!(connect("memory:?detail=entries").unwrap().detail(), Detail::Entries);
+#[tokio::test]
+async fn the_detail_of_a_memory_store_is_chosen_by_its_url() {
+    assert_eq!(connect("memory:").await.unwrap().detail(), Detail::Quarters);
+    assert_eq!(connect("memory:?detail=quarters").await.unwrap().detail(), Detail::Quarters);
+    assert_eq!(connect("memory:?detail=entries").await.unwrap().detail(), Detail::Entries);
 }
 
 #[tokio::test]
@@ -19,21 +19,21 @@ async fn an_sqlite_store_is_a_file_at_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("quota.db");
     for url in [format!("sqlite:{}", path.display()), format!("sqlite://{}", path.display())] {
-        let service = QuotaService::new(connect(&url).unwrap());
+        let service = QuotaService::new(connect(&url).await.unwrap());
         service.health().await.unwrap();
         service.shutdown().await;
     }
     assert!(path.exists());
 }
 
-#[test]
-fn what_is_no_stores_url_is_told_apart() {
+#[tokio::test]
+async fn what_is_no_stores_url_is_told_apart() {
     for (url, message) in [
         ("", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
         ("quota.db", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
         (":memory:", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
-        ("mongodb://user:secret@host/db", "no store has the scheme mongodb: known are memory and sqlite"),
-        ("MEMORY:", "no store has the scheme MEMORY: known are memory and sqlite"),
+        ("oracle://user:secret@host/db", "no store has the scheme oracle: known are memory, sqlite"),
+        ("MEMORY:", "no store has the scheme MEMORY: known are memory, sqlite"),
         ("memory:x", "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries"),
         (
             "memory:?detail=days",
@@ -41,17 +41,17 @@ fn what_is_no_stores_url_is_told_apart() {
         ),
         ("sqlite:", "a URL with the scheme sqlite is sqlite:PATH"),
     ] {
-        assert_eq!(connect(url).unwrap_err().to_string(), message, "{url}");
+        assert_eq!(connect(url).await.unwrap_err().to_string(), message, "{url}");
     }
 }
 
-#[test]
-fn a_store_that_cannot_be_opened_says_why() {
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("foreign.db");
     std::fs::write(&file, "this is not a database, although it is long enough to be looked at as one").unwrap();
     for path in [file, folder.path().join("absent").join("quota.db")] {
-        let error = connect(&format!("sqlite:{}", path.display())).unwrap_err();
+        let error = connect(&format!("sqlite:{}", path.display())).await.unwrap_err();
         assert!(matches!(error, ConnectError::Store { scheme: "sqlite", .. }));
         let source = error.source().unwrap().to_string();
         assert!(source.contains(path.to_str().unwrap()), "{source}");

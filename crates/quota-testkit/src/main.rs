@@ -67,7 +67,7 @@ fn run(command: Command) -> Result<Report, Box<dyn Error>> {
             // Vectors read ranges that end at any instant, so entries are needed.
             let url = if store == "memory:" { "memory:?detail=entries" } else { &store };
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let store = quota_stores::connect(url)?;
+            let store = runtime.block_on(quota_stores::connect(url))?;
             let progress = progress(lines.len())?;
             let report = runtime.block_on(run_accounts(&lines, store, || progress.inc(1)))?;
             progress.finish_and_clear();

@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
 
     let settings = Settings::from_env()?;
-    let service = settings.service()?;
+    let service = settings.service().await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     print_what_to_try(listener.local_addr()?)?;

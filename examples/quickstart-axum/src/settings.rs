@@ -31,8 +31,8 @@ impl Settings {
     }
 
     /// Opens the store and the plans.
-    pub(crate) fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
-        let store = quota_stores::connect(&self.store).context("QUOTA_STORE")?;
+    pub(crate) async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
+        let store = quota_stores::connect(&self.store).await.context("QUOTA_STORE")?;
         let builder = QuotaService::builder(store);
         let builder = match &self.plans {
             Some(path) => builder.with_plan_file(PlanFile::open(path).context("QUOTA_PLANS")?),

@@ -62,10 +62,9 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let store = quota_stores::connect(&cli.url)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let service = QuotaService::new(store);
+        let service = QuotaService::new(quota_stores::connect(&cli.url).await?);
         match cli.work {
             Work::Load { run, clients, callers } => load(service, run, clients, callers).await,
             Work::Churn { clients, callers } => churn(service, clients, callers).await,
