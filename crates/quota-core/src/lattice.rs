@@ -4,11 +4,11 @@ use std::fmt;
 use std::num::NonZeroU32;
 
 use chrono::offset::LocalResult;
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use thiserror::Error;
 
-use crate::instant::Instant;
+use crate::instant::{Instant, InstantError};
 use crate::period::{Period, Unit};
 use crate::window::Window;
 
@@ -226,6 +226,18 @@ fn add_months(wall: NaiveDateTime, months: i64) -> Option<NaiveDateTime> {
 /// The wall time of an instant in a zone.
 pub(crate) fn local(at: Instant, zone: Tz) -> NaiveDateTime {
     zone.from_utc_datetime(&at.to_utc().naive_utc()).naive_local()
+}
+
+impl Instant {
+    /// The first instant of a calendar day in a zone. A day that the zone skipped begins when the next one does; where
+    /// midnight occurs twice, the first counts.
+    ///
+    /// # Errors
+    /// [`InstantError::OutOfRange`] before 1970 and after 2099.
+    pub fn first_of_day(day: NaiveDate, zone: Tz) -> Result<Self, InstantError> {
+        let midnight = day.and_time(NaiveTime::MIN);
+        instant_of_wall(midnight, zone).map_or(Err(InstantError::OutOfRange), Self::from_millis)
+    }
 }
 
 /// The instant of a wall time, in milliseconds since 1970.

@@ -20,6 +20,7 @@ mod made_id;
 mod plan_file;
 mod plan_source;
 mod plans;
+mod present;
 mod server_clock;
 mod service;
 mod store;

@@ -271,33 +271,6 @@ impl<S: UsageStore> Inner<S> {
         if self.shut_down.load(Ordering::SeqCst) { Err(ServiceError::ShutDown) } else { Ok(()) }
     }
 
-    /// Knows the server's time from here on.
-    pub(crate) async fn follow_server(&self) -> Result<(), ServiceError> {
-        match &self.server {
-            Some(server) => self.read(server.follow(&self.store)).await,
-            None => Ok(()),
-        }
-    }
-
-    /// The instant of an operation, unless it is too far ahead of the server's time.
-    pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
-        let own = self.clock.now();
-        let at = given.unwrap_or(own);
-        let server = match (&self.reference, &self.server) {
-            (Some(reference), _) => reference.now(),
-            (None, Some(server)) if server.is_servers() => server.now(),
-            _ => own,
-        };
-        if at > server && at.since(server) > self.max_ahead {
-            self.instruments.clock_was_ahead();
-            self.instruments.offset(own, server);
-            let refusal = Refusal::ClockAhead { at, server, max_ahead: self.max_ahead };
-            tracing::error!(%at, %server, "refused: {refusal}");
-            return Err(refusal.into());
-        }
-        Ok(at)
-    }
-
     /// Sends an operation to the store, with the client's plan if it is decided by one.
     pub(crate) async fn perform(
         &self,

@@ -1,0 +1,37 @@
+//! The instant of an operation.
+
+use quota_core::{Instant, Refusal};
+
+use crate::clock::Clock;
+use crate::error::ServiceError;
+use crate::service::Inner;
+use crate::store::UsageStore;
+
+impl<S: UsageStore> Inner<S> {
+    /// Knows the server's time from here on.
+    pub(crate) async fn follow_server(&self) -> Result<(), ServiceError> {
+        match &self.server {
+            Some(server) => self.read(server.follow(&self.store)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The instant of an operation, unless it is too far ahead of the server's time.
+    pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
+        let own = self.clock.now();
+        let at = given.unwrap_or(own);
+        let server = match (&self.reference, &self.server) {
+            (Some(reference), _) => reference.now(),
+            (None, Some(server)) if server.is_servers() => server.now(),
+            _ => own,
+        };
+        if at > server && at.since(server) > self.max_ahead {
+            self.instruments.clock_was_ahead();
+            self.instruments.offset(own, server);
+            let refusal = Refusal::ClockAhead { at, server, max_ahead: self.max_ahead };
+            tracing::error!(%at, %server, "refused: {refusal}");
+            return Err(refusal.into());
+        }
+        Ok(at)
+    }
+}
