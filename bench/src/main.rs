@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints what it measures")]
 #![expect(clippy::float_arithmetic, reason = "ratios of times; no credits are counted in floats")]
 
+mod callers;
 mod contest;
 mod effort;
 mod growth;

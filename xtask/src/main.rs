@@ -3,6 +3,7 @@
 
 mod bench;
 mod lint;
+mod servers;
 mod step;
 mod test;
 mod tidy;
@@ -29,6 +30,8 @@ enum Command {
         /// Only tests whose name holds this text; documentation examples and vectors are left out.
         filter: Option<String>,
     },
+    /// Starts every server that tests need, prints the variables that name them, and waits for Ctrl-C.
+    Servers,
     /// Formatting, clippy, documentation, crates without their features, tidy.
     Lint,
     /// Layers, file sizes, READMEs, lints, rust-version, changelog.
@@ -57,6 +60,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Test { filter } => test::test(&workspace, filter.as_deref()),
+        Command::Servers => servers::serve(&workspace),
         Command::Lint => lint::lint(&workspace),
         Command::Tidy => tidy::tidy(&workspace),
         Command::Bench(options) => bench::bench(&workspace, options),

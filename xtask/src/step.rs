@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
+
+use crate::servers::Interruptible;
 
 /// A named piece of work.
 pub(crate) struct Step<'a> {
@@ -66,17 +68,18 @@ fn summary(title: &str, done: &[(String, Duration)]) {
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
     println!("$ {}", shown(command));
-    let status = command.status().with_context(|| format!("could not start {}", command.get_program().display()))?;
+    let status = command.run()?;
     if !status.success() {
         bail!("{} ended with {status}", command.get_program().display());
     }
     Ok(())
 }
 
-/// The command as one would type it, with the variables that it sets.
+/// The command as one would type it, with the variables that it sets; those that name servers end with the run.
 fn shown(command: &Command) -> String {
     let variables = command
         .get_envs()
+        .filter(|(name, _)| !name.to_string_lossy().starts_with("QUOTA_TEST_"))
         .filter_map(|(name, value)| value.map(|value| format!("{}={:?} ", name.display(), value.to_string_lossy())));
     let words = std::iter::once(command.get_program()).chain(command.get_args()).map(|word| {
         let word = word.to_string_lossy();
@@ -122,6 +125,7 @@ mod tests {
     fn a_command_is_shown_as_typed() {
         let mut command = Command::new("cargo");
         command.args(["doc", "--no-deps", "a b"]).env("RUSTDOCFLAGS", "-D warnings");
+        command.env("QUOTA_TEST_MYSQL_URL", "mysql://quota:secret@127.0.0.1/quota");
         assert_eq!(shown(&command), r#"RUSTDOCFLAGS="-D warnings" cargo doc --no-deps "a b""#);
     }
 }

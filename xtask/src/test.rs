@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use quota_servers::Server;
+
+use crate::servers::Servers;
 use crate::step::{Step, run_all};
 use crate::workspace::Workspace;
 
@@ -13,28 +16,32 @@ const SOAK_PROPERTY_CASES: &str = "5000";
 
 /// `cargo xtask test`: builds everything, then runs it.
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<()> {
-    let profile = Profile::Debug;
-    let mut steps = vec![build(workspace, profile), tests(workspace, profile, filter)];
-    let scratch = tempfile::tempdir()?;
-    if filter.is_none() {
-        steps.push(Step::command(
-            "documentation examples",
-            workspace.cargo(["test", "--doc", "--workspace", "--all-features"]),
-        ));
-        steps.extend(vectors(workspace, profile, scratch.path()));
-    }
-    run_all("test", steps)
+    Servers::during(workspace, &Server::ALL, |servers| {
+        let profile = Profile::Debug;
+        let mut steps = vec![build(workspace, profile), tests(workspace, profile, filter, servers)];
+        let scratch = tempfile::tempdir()?;
+        if filter.is_none() {
+            steps.push(Step::command(
+                "documentation examples",
+                workspace.cargo(["test", "--doc", "--workspace", "--all-features"]),
+            ));
+            steps.extend(vectors(workspace, profile, scratch.path()));
+        }
+        run_all("test", steps)
+    })
 }
 
 /// `cargo xtask soak`: the same with large counts, optimised.
 pub(crate) fn soak(workspace: &Workspace, only: Option<&str>) -> anyhow::Result<()> {
-    let profile = Profile::Soak;
-    let mut steps = vec![build(workspace, profile), tests(workspace, profile, only)];
-    let scratch = tempfile::tempdir()?;
-    if only.is_none() {
-        steps.extend(vectors(workspace, profile, scratch.path()));
-    }
-    run_all("soak", steps)
+    Servers::during(workspace, &Server::ALL, |servers| {
+        let profile = Profile::Soak;
+        let mut steps = vec![build(workspace, profile), tests(workspace, profile, only, servers)];
+        let scratch = tempfile::tempdir()?;
+        if only.is_none() {
+            steps.extend(vectors(workspace, profile, scratch.path()));
+        }
+        run_all("soak", steps)
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +73,7 @@ fn build(workspace: &Workspace, profile: Profile) -> Step<'static> {
     Step::command("build libraries and programs", cargo)
 }
 
-fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>) -> Step<'static> {
+fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>, servers: &Servers) -> Step<'static> {
     let nextest = workspace.has_nextest();
     let mut cargo = if nextest {
         workspace.cargo(["nextest", "run", "--workspace", "--all-features"])
@@ -88,6 +95,7 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>) -> Step<
             cargo.args(["--profile", "soak"]);
         }
     }
+    cargo.envs(servers.variables());
     if let Some(filter) = filter {
         if !nextest {
             cargo.arg("--");

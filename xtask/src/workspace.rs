@@ -27,6 +27,11 @@ impl Workspace {
         &self.root
     }
 
+    /// Where cargo puts what it makes.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// A program that cargo built, `profile` being `debug` or `release`.
     pub(crate) fn program(&self, profile: &str, name: &str) -> PathBuf {
         self.target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))

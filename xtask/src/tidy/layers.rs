@@ -24,6 +24,10 @@ pub(super) enum Layer {
     Stores,
     Adapter,
     Testkit,
+    /// The command line.
+    Cli,
+    /// Database servers for tests.
+    Servers,
     /// An application that shows how.
     Example,
     /// Of this repository: xtask, benchmarks, tests that span crates.
@@ -59,6 +63,8 @@ impl Layer {
             ("crates", "quota-http") => Some(Self::Http),
             ("crates", "quota-stores") => Some(Self::Stores),
             ("crates", "quota-testkit") => Some(Self::Testkit),
+            ("crates", "quota-cli") => Some(Self::Cli),
+            ("crates", "quota-servers") => Some(Self::Servers),
             ("crates", "quota-axum" | "quota-actix" | "quota-rocket") => Some(Self::Adapter),
             ("crates", store) if store.starts_with("quota-store-") => Some(Self::Store),
             ("examples", _) => Some(Self::Example),
@@ -70,12 +76,13 @@ impl Layer {
     /// The crates of ours that it may name.
     const fn may_use(self) -> &'static [Self] {
         match self {
-            Self::Core => &[],
+            Self::Core | Self::Servers => &[],
             Self::Service => &[Self::Core],
             Self::Http | Self::Store => &[Self::Core, Self::Service],
             Self::Stores => &[Self::Core, Self::Service, Self::Store],
             Self::Adapter => &[Self::Core, Self::Service, Self::Http],
-            Self::Testkit => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores],
+            Self::Testkit => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Servers],
+            Self::Cli => &[Self::Core, Self::Service, Self::Store, Self::Stores],
             Self::Example => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Adapter],
             Self::Tool => &[
                 Self::Core,
@@ -85,6 +92,7 @@ impl Layer {
                 Self::Stores,
                 Self::Adapter,
                 Self::Testkit,
+                Self::Servers,
                 Self::Tool,
             ],
         }
@@ -94,8 +102,9 @@ impl Layer {
     const fn must_not_use(self) -> &'static [&'static str] {
         match self {
             Self::Core => &NOT_PURE,
-            Self::Store | Self::Stores => &WEB,
-            Self::Adapter => &DRIVERS,
+            Self::Store | Self::Stores | Self::Cli => &WEB,
+            // Which driver a test uses is the test's business.
+            Self::Adapter | Self::Servers => &DRIVERS,
             Self::Service | Self::Http | Self::Testkit | Self::Example | Self::Tool => &[],
         }
     }
@@ -185,9 +194,14 @@ mod tests {
             member("crates/quota-http", &["quota-core", "http"]),
             member("crates/quota-store-memory", &["quota-service", "quota-core"]),
             member("crates/quota-axum", &["quota-http", "quota-service", "axum"]),
-            member("crates/quota-testkit", &["quota-service", "quota-store-memory"]),
+            member("crates/quota-store-redis", &["quota-service", "quota-core", "redis"]),
+            member("crates/quota-store-mongo", &["quota-service", "quota-core", "mongodb"]),
+            member("crates/quota-servers", &["rustix", "tempfile"]),
+            member("crates/quota-cli", &["quota-core", "quota-service", "quota-stores"]),
+            member("crates/quota-testkit", &["quota-service", "quota-store-memory", "quota-servers"]),
             member("examples/quickstart", &["quota-axum", "quota-store-memory", "axum"]),
             member("tests/kill", &["quota-testkit"]),
+            member("xtask", &["quota-servers"]),
         ]
     }
 
@@ -208,6 +222,13 @@ mod tests {
             ("crates/quota-store-redis", "axum"),
             ("crates/quota-store-redis", "quota-http"),
             ("crates/quota-store-redis", "quota-testkit"),
+            ("crates/quota-store-redis", "quota-servers"),
+            ("crates/quota-store-mongo", "quota-servers"),
+            ("crates/quota-store-mongo", "quota-cli"),
+            ("crates/quota-servers", "quota-core"),
+            ("crates/quota-servers", "mongodb"),
+            ("crates/quota-cli", "axum"),
+            ("crates/quota-cli", "quota-servers"),
             ("crates/quota-actix", "diesel"),
             ("crates/quota-actix", "quota-store-memory"),
             ("crates/quota-testkit", "quota-axum"),

@@ -1,0 +1,71 @@
+//! `quota delete`: a client's usage taken out of the ledger.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::bail;
+use clap::Args;
+use quota_core::{ClientId, Tz, Window};
+
+use crate::{moment, shown, target};
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Whose usage.
+    #[arg(value_parser = target::read_client)]
+    client: ClientId,
+    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    #[arg(long, value_name = "URL")]
+    store: String,
+    /// The first day in the zone, or the first instant.
+    #[arg(long, value_name = "DATE or INSTANT", required_unless_present = "all", requires = "to")]
+    from: Option<String>,
+    /// The day after the last, or the first instant that stays.
+    #[arg(long, value_name = "DATE or INSTANT", required_unless_present = "all", requires = "from")]
+    to: Option<String>,
+    /// Everything, whenever it was used.
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    all: bool,
+    /// The zone of the days.
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = moment::read_zone)]
+    tz: Tz,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Delete {
+    pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
+        let range = match (&self.from, &self.to) {
+            (Some(from), Some(to)) => moment::range(from, to, self.tz)?,
+            _ => Window::ALL,
+        };
+        if !self.yes {
+            self.confirm(range)?;
+        }
+        let service = target::service(&self.store).await?;
+        let deleted = service.delete_usage(&self.client, range).await?;
+        service.shutdown().await;
+        if json {
+            println!("{}", serde_json::json!({ "deleted": deleted }));
+        } else {
+            println!("{deleted} entries of {} deleted", shown::escape(self.client.as_str()));
+        }
+        Ok(())
+    }
+
+    /// Has the client's id typed again.
+    fn confirm(&self, range: Window) -> anyhow::Result<()> {
+        if !std::io::stdin().is_terminal() {
+            bail!("deleting asks first: call it with --yes where nobody can answer");
+        }
+        let name = shown::escape(self.client.as_str());
+        eprint!("This deletes what {name} used in {range}, and its quotas follow. Type the client's id to go on: ");
+        std::io::stderr().flush()?;
+        let mut typed = String::new();
+        std::io::stdin().read_line(&mut typed)?;
+        if typed.trim_end_matches(['\r', '\n']) != self.client.as_str() {
+            bail!("that is not its id: nothing was deleted");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The predecessor's collection in MongoDB.
+
+use anyhow::{Context, bail};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::{Client, Collection, Cursor};
+
+use crate::import::row::Row;
+use crate::import::source::{Names, PAGE};
+
+/// Seconds to milliseconds, where the number is whole.
+const MILLIS: i64 = 1_000;
+
+pub(super) struct MongoCollection {
+    collection: Collection<Document>,
+    /// Open from the first page on.
+    cursor: Option<Cursor<Document>>,
+}
+
+impl MongoCollection {
+    pub(super) async fn open(url: &str, names: &Names) -> anyhow::Result<Self> {
+        let Some(name) = &names.collection else { bail!("a source in MongoDB needs --collection") };
+        let client = Client::with_uri_str(url).await.context("the source's URL is malformed")?;
+        let database = match &names.database {
+            Some(database) => client.database(database),
+            None => client.default_database().context("a source in MongoDB needs --database, or one in its URL")?,
+        };
+        let listed = database.list_collection_names().filter(doc! { "name": name }).await;
+        if listed.context("the source cannot be read")?.is_empty() {
+            bail!("the source has no collection {name}");
+        }
+        Ok(Self { collection: database.collection(name), cursor: None })
+    }
+
+    pub(super) async fn count(&mut self) -> anyhow::Result<u64> {
+        self.collection.estimated_document_count().await.context("the source cannot be read")
+    }
+
+    pub(super) async fn page(&mut self) -> anyhow::Result<Vec<Row>> {
+        if self.cursor.is_none() {
+            // In the order of the key: what is written meanwhile is met once, or not at all and by the next run.
+            self.cursor = Some(self.collection.find(doc! {}).sort(doc! { "_id": 1 }).await?);
+        }
+        let Some(cursor) = &mut self.cursor else { return Ok(Vec::new()) };
+        let mut rows = Vec::with_capacity(PAGE);
+        while rows.len() < PAGE {
+            match cursor.try_next().await.context("the source cannot be read")? {
+                Some(found) => rows.push(row(&found)),
+                None => break,
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn row(found: &Document) -> Row {
+    let client = match found.get("clientId") {
+        Some(Bson::String(text)) => Some(text.clone()),
+        Some(Bson::Int32(number)) => Some(number.to_string()),
+        Some(Bson::Int64(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let credits = match found.get("credits") {
+        Some(Bson::Double(number)) => Some(*number),
+        Some(Bson::Int32(number)) => Some(f64::from(*number)),
+        // Written out and read again: exact up to 2^53, where there is no cast that says so.
+        Some(Bson::Int64(number)) => number.to_string().parse().ok(),
+        _ => None,
+    };
+    Row { key: key(found.get("_id")), client, at: seconds(found.get("timestamp")), credits }
+}
+
+/// What tells a document from all others, as text.
+fn key(id: Option<&Bson>) -> String {
+    match id {
+        Some(Bson::ObjectId(id)) => id.to_hex(),
+        Some(Bson::String(text)) => format!("s:{text}"),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    }
+}
+
+/// Milliseconds of a whole number of seconds, of whatever type of number.
+fn seconds(timestamp: Option<&Bson>) -> Option<i64> {
+    match timestamp? {
+        Bson::Int32(seconds) => Some(i64::from(*seconds).saturating_mul(MILLIS)),
+        Bson::Int64(seconds) => Some(seconds.saturating_mul(MILLIS)),
+        Bson::Double(seconds) if seconds.fract() == 0.0 => {
+            format!("{seconds:.0}").parse::<i64>().ok().map(|seconds| seconds.saturating_mul(MILLIS))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::oid::ObjectId;
+
+    use super::*;
+
+    #[test]
+    fn a_document_is_read_by_the_types_of_its_fields() {
+        let id = ObjectId::parse_str("65e0f1c2a1b2c3d4e5f60718").unwrap();
+        let read = |document| {
+            let Row { key, client, at, credits } = row(&document);
+            (key, client, at, credits)
+        };
+        assert_eq!(
+            read(
+                doc! { "_id": id, "timestamp": 1_709_251_200, "credits": 2.5, "clientId": "c", "dataModelVersion": 1 }
+            ),
+            ("65e0f1c2a1b2c3d4e5f60718".to_owned(), Some("c".to_owned()), Some(1_709_251_200_000), Some(2.5))
+        );
+        assert_eq!(
+            read(doc! { "_id": 7, "timestamp": 1_709_251_200.0, "credits": 3_i64, "clientId": 42 }),
+            ("7".to_owned(), Some("42".to_owned()), Some(1_709_251_200_000), Some(3.0))
+        );
+        let (_, client, at, credits) = read(doc! { "_id": "x", "timestamp": 1.5, "credits": "2", "clientId": true });
+        assert_eq!((client, at, credits), (None, None, None));
+    }
+}

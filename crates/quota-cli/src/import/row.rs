@@ -1,0 +1,131 @@
+//! A row of the predecessor's, and what becomes of it.
+
+use std::fmt;
+
+use quota_core::{ClientId, Credits, Instant, OperationId, PastEntry};
+
+/// A row as it was read: what it lacks or holds of another type is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    /// What tells it from every other row of its source.
+    pub(super) key: String,
+    pub(super) client: Option<String>,
+    /// Milliseconds since 1970.
+    pub(super) at: Option<i64>,
+    pub(super) credits: Option<f64>,
+}
+
+/// Why a row is no entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Skip {
+    NoClient,
+    NoTime,
+    TimeOutOfRange,
+    InFuture,
+    NoCredits,
+    NotFinite,
+    Negative,
+    TooMany,
+    Key,
+}
+
+impl Row {
+    /// The entry that it stands for. Its id is made of the source's name and the row's key, so that a second import finds
+    /// it there. Credits are rounded to six places; nothing else is.
+    pub(super) fn entry(&self, source: &str, now: Instant) -> Result<(ClientId, PastEntry), Skip> {
+        let client = self.client.as_ref().ok_or(Skip::NoClient)?;
+        let client = ClientId::new(client).map_err(|_| Skip::NoClient)?;
+        let at = self.at.ok_or(Skip::NoTime)?;
+        let at = Instant::from_millis(at).map_err(|_| Skip::TimeOutOfRange)?;
+        if at > now {
+            return Err(Skip::InFuture);
+        }
+        let credits = credits(self.credits.ok_or(Skip::NoCredits)?)?;
+        let id = OperationId::new(format!("frappy:{source}:{}", self.key)).map_err(|_| Skip::Key)?;
+        Ok((client, PastEntry { id, at, credits, label: None }))
+    }
+}
+
+fn credits(number: f64) -> Result<Credits, Skip> {
+    if !number.is_finite() {
+        return Err(Skip::NotFinite);
+    }
+    if number < 0.0 {
+        return Err(Skip::Negative);
+    }
+    // Written with six places it is rounded to the nearest; the sign of a zero is none of ours.
+    format!("{:.6}", number.abs()).parse().map_err(|_| Skip::TooMany)
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoClient => "it has no client id, or one that is none",
+            Self::NoTime => "its timestamp is no whole number of seconds",
+            Self::TimeOutOfRange => "its timestamp lies before 1970 or after 2099",
+            Self::InFuture => "its timestamp lies in the future",
+            Self::NoCredits => "its credits are no number",
+            Self::NotFinite => "its credits are infinite or not a number",
+            Self::Negative => "its credits are negative",
+            Self::TooMany => "its credits are more than can be counted",
+            Self::Key => "its key makes no id",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row { key: "7".to_owned(), client: Some("client1".to_owned()), at: Some(1_700_000_000_000), credits: Some(0.1) }
+    }
+
+    fn now() -> Instant {
+        Instant::from_millis(1_700_000_000_000).unwrap()
+    }
+
+    #[test]
+    fn a_row_becomes_an_entry_whose_id_is_its_own() {
+        let (client, entry) = row().entry("api_billing_usage", now()).unwrap();
+        assert_eq!((client.as_str(), entry.id.as_str()), ("client1", "frappy:api_billing_usage:7"));
+        assert_eq!((entry.at, entry.credits.to_string().as_str()), (now(), "0.1"));
+    }
+
+    #[test]
+    fn credits_are_rounded_to_six_places() {
+        for (number, text) in [
+            (0.1 + 0.2, "0.3"),
+            (0.000_000_4, "0"),
+            (0.000_000_6, "0.000001"),
+            (2.5, "2.5"),
+            (-0.0, "0"),
+            (f64::from(0.1_f32), "0.1"),
+            (9_000_000_000_000.0, "9000000000000"),
+        ] {
+            assert_eq!(credits(number).unwrap().to_string(), text, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_entry_is_told_apart() {
+        let later = now().millis() + 1;
+        for (row, skip) in [
+            (Row { client: None, ..row() }, Skip::NoClient),
+            (Row { client: Some(String::new()), ..row() }, Skip::NoClient),
+            (Row { client: Some("a\nb".to_owned()), ..row() }, Skip::NoClient),
+            (Row { at: None, ..row() }, Skip::NoTime),
+            (Row { at: Some(-1), ..row() }, Skip::TimeOutOfRange),
+            (Row { at: Some(i64::MAX), ..row() }, Skip::TimeOutOfRange),
+            (Row { at: Some(later), ..row() }, Skip::InFuture),
+            (Row { credits: None, ..row() }, Skip::NoCredits),
+            (Row { credits: Some(f64::NAN), ..row() }, Skip::NotFinite),
+            (Row { credits: Some(f64::INFINITY), ..row() }, Skip::NotFinite),
+            (Row { credits: Some(-0.5), ..row() }, Skip::Negative),
+            (Row { credits: Some(1e300), ..row() }, Skip::TooMany),
+            (Row { key: "k".repeat(300), ..row() }, Skip::Key),
+        ] {
+            assert_eq!(row.entry("t", now()).unwrap_err(), skip, "{row:?}");
+        }
+    }
+}

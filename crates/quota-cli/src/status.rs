@@ -1,0 +1,65 @@
+//! `quota status`: what a client has used and has left.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use comfy_table::{Table, presets};
+use quota_core::{ClientId, QuotaStatus};
+use quota_service::{AnyStore, PlanFile, QuotaService};
+
+use crate::target;
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Whose quotas.
+    #[arg(value_parser = target::read_client)]
+    client: ClientId,
+    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    #[arg(long, value_name = "URL")]
+    store: String,
+    /// A JSON file of plans; by default those that the store keeps.
+    #[arg(long, value_name = "FILE")]
+    plans: Option<PathBuf>,
+}
+
+impl Status {
+    pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
+        let service = self.service().await?;
+        let status = service.status(&self.client).await?;
+        service.shutdown().await;
+        if json {
+            println!("{}", serde_json::to_string(&status)?);
+            return Ok(());
+        }
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+        table.set_header(["quota", "limit", "used", "held", "remaining", "since", "renews"]);
+        for quota in status.quotas().iter() {
+            table.add_row(row(quota));
+        }
+        println!("{table}");
+        match status.lowest() {
+            Some(lowest) => println!("lowest: {} left of the {} quota", lowest.remaining(), lowest.period()),
+            None => println!("nothing limits this client"),
+        }
+        Ok(())
+    }
+
+    async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
+        let Some(plans) = &self.plans else { return target::service(&self.store).await };
+        let plans = PlanFile::open(plans)?;
+        Ok(QuotaService::builder(target::open(&self.store).await?).with_plan_file(plans).build())
+    }
+}
+
+fn row(quota: &QuotaStatus) -> [String; 7] {
+    [
+        quota.period().to_string(),
+        quota.limit().to_string(),
+        quota.used().to_string(),
+        quota.held().to_string(),
+        quota.remaining().to_string(),
+        format!("{:#}", quota.starts_at()),
+        format!("{:#}", quota.resets_at()),
+    ]
+}

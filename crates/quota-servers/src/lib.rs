@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod cluster;
+#[expect(clippy::panic, reason = "a suite fails whose required server is missing")]
+mod declared;
+mod error;
+mod family;
+mod launch;
+mod log;
+mod mariadb;
+mod mongodb;
+mod node;
+mod ports;
+mod postgres;
+mod private_server;
+mod programs;
+mod recipe;
+mod redis;
+mod resp;
+mod server;
+
+pub use crate::declared::{private, url};
+pub use crate::error::ServerError;
+pub use crate::node::Node;
+pub use crate::private_server::PrivateServer;
+pub use crate::programs::{MongoReplacement, missing};
+pub use crate::server::{REQUIRED, Server};

@@ -1,0 +1,54 @@
+//! Redis: one server, or one of a cluster.
+
+use std::path::Path;
+
+use crate::error::ServerError;
+use crate::launch::Program;
+use crate::programs;
+use crate::recipe::{Ports, Recipe, Started};
+use crate::resp;
+
+/// How long a server of a cluster may be silent before the others take it for dead, in milliseconds.
+const NODE_TIMEOUT: &str = "1000";
+
+#[derive(Debug)]
+pub(crate) struct Redis {
+    is_clustered: bool,
+}
+
+impl Redis {
+    pub(crate) const fn single() -> Self {
+        Self { is_clustered: false }
+    }
+
+    pub(crate) const fn clustered() -> Self {
+        Self { is_clustered: true }
+    }
+}
+
+impl Recipe for Redis {
+    fn prepare(&self, _folder: &Path, _log: &Path) -> Result<(), ServerError> {
+        Ok(())
+    }
+
+    fn program(&self, folder: &Path, ports: Ports) -> Result<Program, ServerError> {
+        let program = Program::new(programs::redis_server()?)
+            .argument("--dir")
+            .argument(folder)
+            .arguments(["--bind", "127.0.0.1", "--port", &ports.client.to_string()])
+            // What the stores' documentation asks for.
+            .arguments(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"])
+            .arguments(["--save", "", "--daemonize", "no"]);
+        if !self.is_clustered {
+            return Ok(program);
+        }
+        Ok(program
+            .arguments(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"])
+            .arguments(["--cluster-port", &ports.bus.to_string(), "--cluster-node-timeout", NODE_TIMEOUT])
+            .arguments(["--repl-diskless-sync-delay", "0"]))
+    }
+
+    fn is_ready(&self, started: Started<'_>) -> bool {
+        resp::ask(started.ports.client, "PING").is_ok_and(|answer| answer == "PONG")
+    }
+}
