@@ -7,6 +7,7 @@ mod gated;
 #[expect(clippy::expect_used, reason = "a case fails by panicking")]
 mod harness;
 mod listed;
+mod proxy;
 mod run;
 mod shared;
 #[expect(clippy::panic, clippy::expect_used, reason = "a case fails by panicking")]
@@ -15,8 +16,11 @@ pub mod vectors;
 #[expect(clippy::panic, reason = "a test that writes down what is none fails")]
 mod words;
 
+pub use quota_servers::{Node, PrivateServer, Server, ServerError, private as private_server, url as server};
+
 pub use crate::gated::{Gate, Gated, Keeper};
 pub use crate::harness::{Boxed, Harness, StoreFactory};
+pub use crate::proxy::{Cut, Proxy};
 pub use crate::run::{run, scale, seed};
 pub use crate::shared::{Shared, SharedMemory};
 pub use crate::subject::{Subject, past_entry, word};

@@ -17,6 +17,9 @@ use quota_service::{AnyStore, Charge, Holding, QuotaService, ServiceError, Usage
 struct Cli {
     /// The store.
     url: String,
+    /// What every client's id begins with.
+    #[arg(long, default_value = "")]
+    prefix: String,
     #[command(subcommand)]
     work: Work,
 }
@@ -40,12 +43,30 @@ enum Work {
         /// How many callers at once.
         callers: usize,
     },
-    /// Charges one client by 1, so many times; prints how many were allowed.
+    /// Charges `c0`, `c1` … by turns by 1, so many times in all; prints a line of each client and how many of its were
+    /// allowed.
     Race {
-        /// Who pays.
-        client: String,
+        /// How many clients.
+        clients: usize,
         /// How many charges.
         requests: usize,
+        /// How many callers at once.
+        callers: usize,
+    },
+    /// Charges each of `c0`, `c1` … with the ids `0`, `1` …; prints a line of each client and how many of its were not
+    /// replayed.
+    Repeat {
+        /// How many clients.
+        clients: usize,
+        /// How many ids of each.
+        ids: usize,
+        /// How many callers at once.
+        callers: usize,
+    },
+    /// Charges `c0` by 1 until it has used so many; prints how many were allowed.
+    Until {
+        /// How many.
+        used: u64,
         /// How many callers at once.
         callers: usize,
     },
@@ -61,79 +82,161 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Box<dyn Error + Send + Sync>> {
+fn run(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let service = QuotaService::new(quota_stores::connect(&cli.url).await?);
+        let ground = Ground { service, prefix: cli.prefix };
         match cli.work {
-            Work::Load { run, clients, callers } => load(service, run, clients, callers).await,
-            Work::Churn { clients, callers } => churn(service, clients, callers).await,
-            Work::Race { client, requests, callers } => race(service, &client, requests, callers).await,
+            Work::Load { run, clients, callers } => load(ground, run, clients, callers).await,
+            Work::Churn { clients, callers } => churn(ground, clients, callers).await,
+            Work::Race { clients, requests, callers } => race(ground, clients, requests, callers).await,
+            Work::Repeat { clients, ids, callers } => repeat(ground, clients, ids, callers).await,
+            Work::Until { used, callers } => until(ground, used, callers).await,
         }
     })
 }
 
-async fn load(
+/// A service, and what its clients' ids begin with.
+#[derive(Clone)]
+struct Ground {
     service: QuotaService<AnyStore>,
-    run: String,
-    clients: usize,
-    callers: usize,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for caller in 0..callers {
-        let (service, run) = (service.clone(), run.clone());
-        tasks.spawn(async move {
-            for number in 0_usize.. {
-                let client = ClientId::new(format!("c{}", fastrand::usize(..clients.max(1))))?;
-                let id = OperationId::new(format!("{run}.{caller}.{number}"))?;
-                let charge = Charge::new(Credits::ONE).with_id(id.clone());
-                let allowed = if caller.is_multiple_of(2) {
-                    service.charge_with(&client, charge).await?.is_allowed()
-                } else {
-                    match service.hold(&client, charge, Ttl::DEFAULT).await? {
-                        Holding::Held(guard) => guard.settle(Credits::ONE).await?.decision().is_allowed(),
-                        Holding::Denied(_) | Holding::Unchecked(_) => false,
-                    }
-                };
-                if allowed {
-                    say(&format!("{client} {id}\n"))?;
-                }
-            }
-            Ok::<(), Box<dyn Error + Send + Sync>>(())
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended??;
-    }
-    Ok(())
+    prefix: String,
 }
 
-async fn churn(
-    service: QuotaService<AnyStore>,
-    clients: usize,
-    callers: usize,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..callers {
-        let service = service.clone();
-        tasks.spawn(async move {
-            loop {
-                let client = ClientId::new(format!("c{}", fastrand::usize(..clients.max(1))))?;
-                disturb(&service, &client).await?;
-                say("done\n")?;
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl Ground {
+    fn client(&self, number: usize) -> Result<ClientId, Failure> {
+        Ok(ClientId::new(format!("{}c{number}", self.prefix))?)
+    }
+
+    fn any_client(&self, clients: usize) -> Result<ClientId, Failure> {
+        self.client(fastrand::usize(..clients.max(1)))
+    }
+
+    /// Has each number below `count` done by one of so many callers, and gives what was said of them.
+    async fn share<F, D>(&self, count: usize, callers: usize, work: F) -> Result<Vec<(usize, bool)>, Failure>
+    where
+        F: Fn(Self, usize) -> D + Clone + Send + 'static,
+        D: Future<Output = Result<bool, Failure>> + Send,
+    {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..callers {
+            let (ground, work, next) = (self.clone(), work.clone(), Arc::clone(&next));
+            tasks.spawn(async move {
+                let mut done = Vec::new();
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    if number >= count {
+                        return Ok::<_, Failure>(done);
+                    }
+                    done.push((number, work(ground.clone(), number).await?));
+                }
+            });
+        }
+        let mut done = Vec::new();
+        while let Some(ended) = tasks.join_next().await {
+            done.extend(ended??);
+        }
+        Ok(done)
+    }
+
+    /// Prints for how many numbers of each client it is so.
+    fn tell(&self, clients: usize, done: &[(usize, bool)]) -> Result<(), Failure> {
+        for client in 0..clients {
+            let count = done.iter().filter(|(number, is_so)| number % clients == client && *is_so).count();
+            say(&format!("{} {count}\n", self.client(client)?))?;
+        }
+        Ok(())
+    }
+}
+
+async fn load(ground: Ground, run: String, clients: usize, callers: usize) -> Result<(), Failure> {
+    let charge = move |ground: Ground, number: usize| {
+        let run = run.clone();
+        async move {
+            let (service, client) = (&ground.service, ground.any_client(clients)?);
+            let id = OperationId::new(format!("{run}.{number}"))?;
+            let charge = Charge::new(Credits::ONE).with_id(id.clone());
+            let allowed = if number.is_multiple_of(2) {
+                service.charge_with(&client, charge).await?.is_allowed()
+            } else {
+                match service.hold(&client, charge, Ttl::DEFAULT).await? {
+                    Holding::Held(guard) => guard.settle(Credits::ONE).await?.decision().is_allowed(),
+                    Holding::Denied(_) | Holding::Unchecked(_) => false,
+                }
+            };
+            if allowed {
+                say(&format!("{client} {id}\n"))?;
             }
-            #[expect(unreachable_code, reason = "it says what the loop fails with")]
-            Ok::<(), Box<dyn Error + Send + Sync>>(())
-        });
-    }
-    while let Some(ended) = tasks.join_next().await {
-        ended??;
-    }
+            Ok(allowed)
+        }
+    };
+    ground.share(usize::MAX, callers, charge).await.map(|_| ())
+}
+
+async fn churn(ground: Ground, clients: usize, callers: usize) -> Result<(), Failure> {
+    let disturb = move |ground: Ground, _| async move {
+        disturb(&ground.service, &ground.any_client(clients)?).await?;
+        say("done\n")?;
+        Ok(true)
+    };
+    ground.share(usize::MAX, callers, disturb).await.map(|_| ())
+}
+
+async fn race(ground: Ground, clients: usize, requests: usize, callers: usize) -> Result<(), Failure> {
+    let charge = move |ground: Ground, number: usize| async move {
+        let client = ground.client(number % clients.max(1))?;
+        Ok(ground.service.charge(&client, Credits::ONE).await?.is_allowed())
+    };
+    let done = ground.share(requests, callers, charge).await?;
+    ground.service.shutdown().await;
+    ground.tell(clients, &done)
+}
+
+async fn repeat(ground: Ground, clients: usize, ids: usize, callers: usize) -> Result<(), Failure> {
+    let charge = move |ground: Ground, number: usize| async move {
+        let client = ground.client(number % clients.max(1))?;
+        let id = OperationId::new(format!("{}", number / clients.max(1)))?;
+        match ground.service.charge_with(&client, Charge::new(Credits::ONE).with_id(id)).await? {
+            Decision::Allowed(allowed) => Ok(!allowed.replayed()),
+            other => Err(format!("{other:?}").into()),
+        }
+    };
+    let done = ground.share(ids.saturating_mul(clients), callers, charge).await?;
+    ground.service.shutdown().await;
+    ground.tell(clients, &done)
+}
+
+async fn until(ground: Ground, used: u64, callers: usize) -> Result<(), Failure> {
+    let (client, used) = (ground.client(0)?, Credits::new(used)?);
+    let charge = move |ground: Ground, _| {
+        let client = client.clone();
+        async move {
+            loop {
+                let quotas = match ground.service.charge(&client, Credits::ONE).await? {
+                    Decision::Allowed(_) => return Ok(true),
+                    Decision::Denied(denied) => denied.quotas().clone(),
+                    Decision::Unchecked => return Err("unchecked".into()),
+                };
+                if quotas.iter().all(|quota| quota.used() >= used) {
+                    return Ok(false);
+                }
+            }
+        }
+    };
+    // Each caller ends at its first charge that is denied for good.
+    let count = usize::try_from(used.micros() / 1_000_000)?.saturating_add(callers);
+    let done = ground.share(count, callers, charge).await?;
+    ground.service.shutdown().await;
+    say(&format!("{}\n", done.iter().filter(|(_, allowed)| *allowed).count()))?;
     Ok(())
 }
 
 /// One operation, whose refusal is as good as its success.
-async fn disturb(service: &QuotaService<AnyStore>, client: &ClientId) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn disturb(service: &QuotaService<AnyStore>, client: &ClientId) -> Result<(), Failure> {
     let id = OperationId::new(format!("i{}", fastrand::u8(..)))?;
     let charge = Charge::new(Credits::ONE).with_id(id.clone());
     let now = service.now();
@@ -170,36 +273,6 @@ async fn disturb(service: &QuotaService<AnyStore>, client: &ClientId) -> Result<
         Ok(()) | Err(ServiceError::Refused(_) | ServiceError::PlanKeepsChanging) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-async fn race(
-    service: QuotaService<AnyStore>,
-    client: &str,
-    requests: usize,
-    callers: usize,
-) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let client = ClientId::new(client)?;
-    let left = Arc::new(AtomicUsize::new(requests));
-    let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..callers {
-        let (service, client, left) = (service.clone(), client.clone(), Arc::clone(&left));
-        tasks.spawn(async move {
-            let mut allowed = 0_usize;
-            while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
-                if let Decision::Allowed(_) = service.charge(&client, Credits::ONE).await? {
-                    allowed = allowed.saturating_add(1);
-                }
-            }
-            Ok::<usize, ServiceError>(allowed)
-        });
-    }
-    let mut allowed = 0_usize;
-    while let Some(ended) = tasks.join_next().await {
-        allowed = allowed.saturating_add(ended??);
-    }
-    service.shutdown().await;
-    say(&format!("{allowed}\n"))?;
-    Ok(())
 }
 
 /// Writes a line at once and whole.

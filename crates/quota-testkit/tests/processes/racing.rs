@@ -1,0 +1,113 @@
+//! Processes racing for one limit.
+
+use std::collections::BTreeMap;
+
+use quota_core::Credits;
+use quota_testkit::scale;
+
+use crate::ground::{Ground, agreed, plan, used};
+
+pub(crate) fn two(ground: Ground) {
+    Race { processes: 2, callers: 16, clients: 1, limit: 500, requests: 400 }.run(&ground);
+}
+
+/// The predecessor let 731 of 1,200 through.
+pub(crate) fn four(ground: Ground) {
+    Race { processes: 4, callers: 16, clients: 1, limit: 200, requests: 300 }.run(&ground);
+}
+
+pub(crate) fn eight_on_one(ground: Ground) {
+    let limit = scale(800, 8_000);
+    Race { processes: 8, callers: 16, clients: 1, limit, requests: limit / 4 }.run(&ground);
+}
+
+pub(crate) fn eight_on_many(ground: Ground) {
+    let limit = scale(10, 100);
+    Race { processes: 8, callers: 16, clients: 100, limit, requests: limit * 25 }.run(&ground);
+}
+
+struct Race {
+    processes: usize,
+    callers: usize,
+    clients: usize,
+    /// Of each client.
+    limit: usize,
+    /// Of each process, over all clients.
+    requests: usize,
+}
+
+impl Race {
+    /// Each client is admitted exactly its limit.
+    fn run(&self, ground: &Ground) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(ground.set_plans(self.clients, &self.limit.to_string()));
+        let [clients, requests, callers] = [self.clients, self.requests, self.callers].map(|count| count.to_string());
+        let admitted = together(ground, self.processes, &["race", &clients, &requests, &callers]);
+        runtime.block_on(async {
+            let service = ground.service().await;
+            for number in 0..self.clients {
+                let client = ground.client(number);
+                assert_eq!(admitted.get(client.as_str()), Some(&self.limit), "{client}");
+                assert_eq!(agreed(&service, &client).await.len(), self.limit);
+            }
+        });
+    }
+}
+
+/// What the processes say of each client, added up.
+fn together(ground: &Ground, processes: usize, arguments: &[&str]) -> BTreeMap<String, usize> {
+    let children: Vec<_> = (0..processes).map(|_| ground.worker(arguments)).collect();
+    let mut sums = BTreeMap::new();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let (client, count) = line.split_once(' ').unwrap();
+            *sums.entry(client.to_owned()).or_default() += count.parse::<usize>().unwrap();
+        }
+    }
+    sums
+}
+
+/// Every process charges the same ids.
+pub(crate) fn ids(ground: Ground) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let count = scale(200, 2_000);
+    runtime.block_on(ground.set_plans(2, "unlimited"));
+    let new = together(&ground, 4, &["repeat", "2", &count.to_string(), "16"]);
+    runtime.block_on(async {
+        let service = ground.service().await;
+        for number in 0..2 {
+            let client = ground.client(number);
+            assert_eq!(new.get(client.as_str()), Some(&count), "each id is new once");
+            assert_eq!(agreed(&service, &client).await.len(), count);
+        }
+    });
+}
+
+/// The limit is raised while processes race for it: all of them go on until the new one.
+pub(crate) fn plans(ground: Ground) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(ground.set_plans(1, "100"));
+    let limit = scale(500, 3_000);
+    let arguments = ["until", &limit.to_string(), "16"];
+    let children: Vec<_> = (0..4).map(|_| ground.worker(&arguments)).collect();
+    let client = ground.client(0);
+    runtime.block_on(async {
+        let service = ground.service().await;
+        for raised in [limit / 2, limit] {
+            while used(&service, &client).await < Credits::new(100).unwrap() {
+                tokio::task::yield_now().await;
+            }
+            service.set_plan(&client, plan(&raised.to_string())).await.unwrap();
+        }
+    });
+    let mut admitted = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        admitted += String::from_utf8(output.stdout).unwrap().trim().parse::<usize>().unwrap();
+    }
+    assert_eq!(admitted, limit);
+    runtime.block_on(async { assert_eq!(agreed(&ground.service().await, &client).await.len(), limit) });
+}
