@@ -14,6 +14,7 @@ mod ours;
 mod process;
 mod rivals;
 mod row;
+mod servers;
 mod sqlite;
 mod windows;
 
@@ -31,11 +32,15 @@ struct Cli {
     /// Fewer and shorter rounds: the same rows, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http.
+    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http, redis, postgres, mysql,
+    /// mongodb.
     filter: Option<String>,
     /// Be the process whose idle memory is measured.
     #[arg(long, hide = true)]
     child_idle: bool,
+    /// Be one of several processes that charge a client: a URL, the client, milliseconds.
+    #[arg(long, hide = true, num_args = 3)]
+    child_charge: Option<Vec<String>>,
     /// Be the application without quotas.
     #[arg(long, hide = true, value_name = "PORT")]
     child_bare: Option<u16>,
@@ -43,19 +48,26 @@ struct Cli {
 
 type Group = (&'static str, fn(&Effort) -> anyhow::Result<Vec<Row>>);
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 10] = [
     ("windows", windows::rows),
     ("memory", memory::rows),
     ("growth", growth::rows),
     ("idle", |_| idle::rows()),
     ("sqlite", sqlite::rows),
     ("http", http::rows),
+    ("redis", servers::redis),
+    ("postgres", servers::postgres),
+    ("mysql", servers::mysql),
+    ("mongodb", servers::mongodb),
 ];
 
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     if cli.child_idle {
         return idle::child();
+    }
+    if let Some(arguments) = cli.child_charge {
+        return servers::child(&arguments);
     }
     if let Some(port) = cli.child_bare {
         return http::bare::serve(port);

@@ -25,6 +25,14 @@ pub(crate) fn median_ratio(ours: &[f64], theirs: &[f64]) -> f64 {
     median(ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect())
 }
 
+/// The wait in microseconds that so many of a hundred do not exceed; not a number if there are none.
+pub(crate) fn percentile(waits: &[Duration], part: usize) -> f64 {
+    let mut waits = waits.to_vec();
+    waits.sort_unstable();
+    let place = (waits.len().saturating_sub(1)).saturating_mul(part) / 100;
+    waits.get(place).map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e6)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

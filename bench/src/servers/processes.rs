@@ -1,0 +1,129 @@
+//! Several processes on one client.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use quota_core::{ClientId, Credits, Unit};
+use quota_service::QuotaService;
+
+use crate::number::{count, percentile};
+use crate::ours::{ENOUGH, plan};
+
+const CALLERS: usize = 16;
+const PROCESSES: usize = 8;
+
+/// What processes did together.
+pub(super) struct Together {
+    /// Charges a second of all.
+    pub(super) speed: f64,
+    /// The longest waits by the median one.
+    pub(super) tail: f64,
+}
+
+/// Has so many processes charge one client.
+pub(super) fn race(url: &str, processes: usize, slice: Duration) -> anyhow::Result<Together> {
+    let client = format!("hot-{:08x}", fastrand::u32(..));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(set_plan(url, &client, ENOUGH))?;
+    let millis = slice.as_millis().to_string();
+    let waits = together(url, processes, &[&client, &millis])?;
+    let micros = |part| percentile(&waits, part);
+    Ok(Together { speed: count(waits.len()) / slice.as_secs_f64(), tail: micros(99) / micros(50) })
+}
+
+/// How many more than its limit a client was admitted by eight processes.
+pub(super) async fn over_the_limit(url: &str) -> anyhow::Result<f64> {
+    let (client, limit) = (format!("strict-{:08x}", fastrand::u32(..)), 2_000);
+    set_plan(url, &client, limit).await?;
+    let (asked, name) = (url.to_owned(), client.clone());
+    let racing = move || together(&asked, PROCESSES, &[&name, "10000"]);
+    let admitted = tokio::task::spawn_blocking(racing).await??.len();
+    let over = count(admitted) - f64::from(u32::try_from(limit)?);
+    if over < 0.0 {
+        bail!("{admitted} were admitted of a limit of {limit}");
+    }
+    Ok(over)
+}
+
+async fn set_plan(url: &str, client: &str, limit: u64) -> anyhow::Result<()> {
+    let service = QuotaService::new(quota_stores::connect(url).await?);
+    // Long windows: at midnight, a day would admit again.
+    service.set_plan(&ClientId::new(client)?, plan(&[Unit::Month, Unit::Year], limit)?).await?;
+    service.shutdown().await;
+    Ok(())
+}
+
+/// The waits of all processes, each begun when all are connected.
+fn together(url: &str, processes: usize, arguments: &[&str]) -> anyhow::Result<Vec<Duration>> {
+    let mut children: Vec<Child> = (0..processes).map(|_| start(url, arguments)).collect::<Result<_, _>>()?;
+    let mut outputs = Vec::new();
+    for child in &mut children {
+        let mut output = BufReader::new(child.stdout.take().context("no output")?);
+        let mut ready = String::new();
+        output.read_line(&mut ready)?;
+        outputs.push(output);
+    }
+    for child in &mut children {
+        child.stdin.take().context("no input")?.write_all(b"go\n")?;
+    }
+    let mut waits = Vec::new();
+    for (mut child, output) in children.into_iter().zip(outputs) {
+        for line in output.lines() {
+            waits.push(Duration::from_nanos(line?.parse()?));
+        }
+        if !child.wait()?.success() {
+            bail!("a process failed");
+        }
+    }
+    Ok(waits)
+}
+
+fn start(url: &str, arguments: &[&str]) -> anyhow::Result<Child> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("--child-charge").arg(url).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.spawn().context("could not start a process")
+}
+
+/// One of the processes: charges the client until it is denied or the time is over, and prints how long each charge
+/// that was allowed took.
+pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
+    let [url, client, millis] = arguments else { bail!("a URL, a client and milliseconds") };
+    let (client, slice) = (ClientId::new(client)?, Duration::from_millis(millis.parse()?));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let service = QuotaService::new(quota_stores::connect(url).await?);
+        service.status(&client).await?;
+        println!("ready");
+        let mut go = String::new();
+        std::io::stdin().read_line(&mut go)?;
+        let began = Instant::now();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| {
+                let (service, client) = (service.clone(), client.clone());
+                tokio::spawn(async move {
+                    let mut waits = Vec::new();
+                    let cost = Credits::new(1)?;
+                    while began.elapsed() < slice {
+                        let asked = Instant::now();
+                        if service.charge(&client, cost).await?.is_denied() {
+                            break;
+                        }
+                        waits.push(asked.elapsed());
+                    }
+                    anyhow::Ok(waits)
+                })
+            })
+            .collect();
+        let mut output = std::io::BufWriter::new(std::io::stdout().lock());
+        for caller in callers {
+            for wait in caller.await?? {
+                writeln!(output, "{}", wait.as_nanos())?;
+            }
+        }
+        output.flush()?;
+        service.shutdown().await;
+        Ok(())
+    })
+}

@@ -1,0 +1,64 @@
+//! Bare Redis.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use quota_servers::PrivateServer;
+use redis::Commands;
+
+use super::engine::Engine;
+
+/// Commands of one run of `redis-benchmark`: about a second.
+const COMMANDS: usize = 100_000;
+
+pub(super) struct Redis {
+    url: String,
+    port: String,
+}
+
+impl Redis {
+    pub(super) fn new(server: &PrivateServer) -> anyhow::Result<Self> {
+        let port = server.nodes().first().context("no server")?.port().to_string();
+        Ok(Self { url: server.url().to_owned(), port })
+    }
+}
+
+impl Engine for Redis {
+    fn name(&self, _rows: usize) -> String {
+        "redis-benchmark INCRBY".to_owned()
+    }
+
+    fn step(&self) -> &'static str {
+        "MULTI, INCRBY, HSET, EXEC"
+    }
+
+    fn commits(&self, rows: usize, _slice: Duration) -> anyhow::Result<f64> {
+        let (commands, rows) = (COMMANDS.to_string(), rows.to_string());
+        let mut benchmark = Command::new("redis-benchmark");
+        benchmark.args(["-h", "127.0.0.1", "-p", &self.port, "-c", "64", "-n", &commands, "-r", &rows, "-q"]);
+        let output = benchmark.args(["INCRBY", "bare:__rand_int__", "1"]).output().context("redis-benchmark")?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        let last = told.rsplit(['\r', '\n']).find(|line| line.contains("requests per second"));
+        let speed = last.and_then(|line| line.split_once(" requests per second"));
+        let speed = speed.and_then(|(before, _)| before.rsplit([' ', ':']).next()).and_then(|text| text.parse().ok());
+        match speed {
+            Some(speed) => Ok(speed),
+            None => bail!("redis-benchmark said: {told}"),
+        }
+    }
+
+    fn waits(&self, slice: Duration) -> anyhow::Result<Vec<Duration>> {
+        let mut connection = redis::Client::open(self.url.as_str())?.get_connection()?;
+        let (began, mut waits) = (Instant::now(), Vec::new());
+        while began.elapsed() < slice {
+            let asked = Instant::now();
+            let mut step = redis::pipe();
+            step.atomic().incr("bare:used", 1).ignore().hset("bare:entries", waits.len(), 1).ignore();
+            step.query::<()>(&mut connection)?;
+            waits.push(asked.elapsed());
+        }
+        connection.del::<_, ()>(&["bare:used", "bare:entries"])?;
+        Ok(waits)
+    }
+}
