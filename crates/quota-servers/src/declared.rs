@@ -35,7 +35,7 @@ pub fn private(server: Server) -> Option<PrivateServer> {
     match PrivateServer::start(server) {
         Ok(running) => Some(running),
         Err(error) if error.is_missing() && !is_required(server) => {
-            skip(&format!("{error}, or run cargo xtask test"));
+            skip(&format!("{error}; cargo xtask test sets it up"));
             None
         }
         Err(error) => panic!("{server}: {}", with_source(&error)),

@@ -77,7 +77,7 @@ pub(crate) fn postgres(program: &'static str) -> Result<PathBuf, ServerError> {
 /// The program, and whether it is MongoDB's own.
 pub(crate) fn mongodb() -> Result<(PathBuf, bool), ServerError> {
     let own = on_path("mongod").map(|path| (path, true));
-    let package = "MongoDB (or its replacement that cargo xtask test installs)";
+    let package = "MongoDB";
     own.or_else(|| MongoReplacement::program().map(|path| (path, false)))
         .ok_or(ServerError::Missing { program: "mongod", package })
 }
