@@ -14,7 +14,7 @@ pub(super) const PAGE: usize = 5_000;
 pub(super) enum Source {
     Sqlite(SqliteTable),
     Sql(SqlTable),
-    Mongo(MongoCollection),
+    Mongo(Box<MongoCollection>),
 }
 
 /// What names the rows in a source.
@@ -37,7 +37,7 @@ impl Source {
             "sqlite" => Ok(Self::Sqlite(SqliteTable::open(rest, &names.table)?)),
             "postgres" | "postgresql" => Ok(Self::Sql(SqlTable::postgres(url, &names.table).await?)),
             "mysql" => Ok(Self::Sql(SqlTable::mysql(url, &names.table).await?)),
-            _ if is_mongo => Ok(Self::Mongo(MongoCollection::open(url, names).await?)),
+            _ if is_mongo => Ok(Self::Mongo(Box::new(MongoCollection::open(url, names).await?))),
             _ => {
                 let scheme: String = scheme.chars().take(32).collect();
                 bail!("no source has the scheme {scheme}: known are sqlite, postgres, mysql and mongodb")

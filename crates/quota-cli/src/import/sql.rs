@@ -16,8 +16,8 @@ pub(super) struct SqlTable {
 }
 
 enum Server {
-    Postgres(AsyncPgConnection),
-    Mysql(AsyncMysqlConnection),
+    Postgres(Box<AsyncPgConnection>),
+    Mysql(Box<AsyncMysqlConnection>),
 }
 
 #[derive(QueryableByName)]
@@ -42,12 +42,12 @@ impl SqlTable {
     pub(super) async fn postgres(url: &str, table: &str) -> anyhow::Result<Self> {
         // The driver's words name the host, never the password.
         let connection = AsyncPgConnection::establish(url).await.context("the source cannot be connected to")?;
-        Self::open(Server::Postgres(connection), quoted(table, '"')?, table).await
+        Self::open(Server::Postgres(Box::new(connection)), quoted(table, '"')?, table).await
     }
 
     pub(super) async fn mysql(url: &str, table: &str) -> anyhow::Result<Self> {
         let connection = AsyncMysqlConnection::establish(url).await.context("the source cannot be connected to")?;
-        Self::open(Server::Mysql(connection), quoted(table, '`')?, table).await
+        Self::open(Server::Mysql(Box::new(connection)), quoted(table, '`')?, table).await
     }
 
     async fn open(connection: Server, table: String, name: &str) -> anyhow::Result<Self> {
@@ -60,8 +60,8 @@ impl SqlTable {
     pub(super) async fn count(&mut self) -> anyhow::Result<u64> {
         let query = sql_query(format!("SELECT COUNT(*) AS count FROM {}", self.table));
         let found: Count = match &mut self.connection {
-            Server::Postgres(connection) => query.get_result(connection).await,
-            Server::Mysql(connection) => query.get_result(connection).await,
+            Server::Postgres(connection) => query.get_result(&mut **connection).await,
+            Server::Mysql(connection) => query.get_result(&mut **connection).await,
         }
         .context("the source cannot be read")?;
         Ok(u64::try_from(found.count)?)
@@ -85,7 +85,7 @@ impl SqlTable {
                      credits::double precision AS credits FROM {table} WHERE id > $1 ORDER BY id LIMIT $2"
                 );
                 let query = sql_query(query).bind::<BigInt, _>(self.after).bind::<BigInt, _>(limit);
-                Ok(query.load(connection).await?)
+                Ok(query.load(&mut **connection).await?)
             }
             Server::Mysql(connection) => {
                 let query = format!(
@@ -94,7 +94,7 @@ impl SqlTable {
                      FROM {table} WHERE id > ? ORDER BY id LIMIT ?"
                 );
                 let query = sql_query(query).bind::<BigInt, _>(self.after).bind::<BigInt, _>(limit);
-                Ok(query.load(connection).await?)
+                Ok(query.load(&mut **connection).await?)
             }
         }
     }

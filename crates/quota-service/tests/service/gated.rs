@@ -25,6 +25,9 @@ pub(crate) enum Fault {
     Panics,
 }
 
+/// What a server tells of the time.
+pub(crate) type Time = fn() -> Result<Instant, StoreError>;
+
 /// A memory store behind a gate; clones are the same store.
 #[derive(Clone)]
 pub(crate) struct Gated(Arc<Inner>);
@@ -39,7 +42,7 @@ struct Inner {
     always: Mutex<Option<fn() -> StoreError>>,
     plans: Mutex<Option<fn() -> StoreError>>,
     in_flight: Mutex<HashSet<ClientId>>,
-    server: Mutex<Option<fn() -> Result<Instant, StoreError>>>,
+    server: Mutex<Option<Time>>,
     time_questions: AtomicUsize,
 }
 
@@ -126,7 +129,7 @@ impl Gated {
     }
 
     /// Has a server, whose time is this.
-    pub(crate) fn tell_time(&self, server: fn() -> Result<Instant, StoreError>) {
+    pub(crate) fn tell_time(&self, server: Time) {
         *self.0.server.lock().unwrap() = Some(server);
     }
 

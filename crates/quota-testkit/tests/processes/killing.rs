@@ -34,18 +34,18 @@ fn killed_under_load(ground: &Ground, arguments: &[&str], after: usize) -> Vec<S
 }
 
 /// Every acknowledged id is in the ledger, none twice, and every sum says the same.
-pub(crate) fn load(ground: Ground) {
+pub(crate) fn load(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
     let mut acknowledged: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in 0..scale(3, 50) {
         // The same store each time, at another moment of its life.
         let (run, clients) = (format!("r{run}"), CLIENTS.to_string());
-        for line in killed_under_load(&ground, &["load", &run, &clients, "16"], fastrand::usize(50..1_500)) {
+        for line in killed_under_load(ground, &["load", &run, &clients, "16"], fastrand::usize(50..1_500)) {
             let (client, id) = line.split_once(' ').unwrap();
             acknowledged.entry(client.to_owned()).or_default().push(id.to_owned());
         }
-        runtime.block_on(check(&ground, &acknowledged));
+        runtime.block_on(check(ground, &acknowledged));
     }
 }
 
@@ -62,15 +62,15 @@ async fn check(ground: &Ground, acknowledged: &BTreeMap<String, Vec<String>>) {
 }
 
 /// What is used, the total and the days are the same sum; what the ledger lists is a part of it, each id once.
-pub(crate) fn churn(ground: Ground) {
+pub(crate) fn churn(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
     for _ in 0..scale(3, 50) {
         let clients = CLIENTS.to_string();
-        killed_under_load(&ground, &["churn", &clients, "16"], fastrand::usize(50..1_500));
+        killed_under_load(ground, &["churn", &clients, "16"], fastrand::usize(50..1_500));
         runtime.block_on(async {
             for number in 0..CLIENTS {
-                sums_agree(&ground, &ground.client(number)).await;
+                sums_agree(ground, &ground.client(number)).await;
             }
         });
     }

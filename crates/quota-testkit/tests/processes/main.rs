@@ -1,13 +1,9 @@
 //! Processes on one store: racing for one limit, killed under load; servers killed under them; networks that fail.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-mod cutting;
 mod ground;
 mod killing;
 mod racing;
-mod restarting;
-
-use quota_servers::Server;
 
 use crate::ground::Ground;
 
@@ -18,8 +14,8 @@ macro_rules! suite {
             use super::*;
             $(#[test]
             fn $test() {
-                if let Some(ground) = $ground {
-                    $run(ground);
+                if let Some(mut ground) = $ground {
+                    $run(&mut ground);
                 }
             })*
         }
@@ -38,18 +34,6 @@ macro_rules! processes {
             an_id_charged_by_every_process_is_charged_once => racing::ids,
             a_plan_set_by_one_process_binds_all_others => racing::plans,
         });
-    };
-}
-
-macro_rules! server {
-    ($store:ident, $shared:expr, $private:expr) => {
-        mod $store {
-            use super::*;
-            processes!(shared, $shared);
-            suite!(own, $private, {
-                a_server_killed_under_load_keeps_what_was_answered => restarting::killed,
-            });
-        }
     };
 }
 

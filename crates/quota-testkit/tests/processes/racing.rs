@@ -7,23 +7,23 @@ use quota_testkit::scale;
 
 use crate::ground::{Ground, agreed, plan, used};
 
-pub(crate) fn two(ground: Ground) {
-    Race { processes: 2, callers: 16, clients: 1, limit: 500, requests: 400 }.run(&ground);
+pub(crate) fn two(ground: &Ground) {
+    Race { processes: 2, callers: 16, clients: 1, limit: 500, requests: 400 }.run(ground);
 }
 
 /// The predecessor let 731 of 1,200 through.
-pub(crate) fn four(ground: Ground) {
-    Race { processes: 4, callers: 16, clients: 1, limit: 200, requests: 300 }.run(&ground);
+pub(crate) fn four(ground: &Ground) {
+    Race { processes: 4, callers: 16, clients: 1, limit: 200, requests: 300 }.run(ground);
 }
 
-pub(crate) fn eight_on_one(ground: Ground) {
+pub(crate) fn eight_on_one(ground: &Ground) {
     let limit = scale(800, 8_000);
-    Race { processes: 8, callers: 16, clients: 1, limit, requests: limit / 4 }.run(&ground);
+    Race { processes: 8, callers: 16, clients: 1, limit, requests: limit / 4 }.run(ground);
 }
 
-pub(crate) fn eight_on_many(ground: Ground) {
+pub(crate) fn eight_on_many(ground: &Ground) {
     let limit = scale(10, 100);
-    Race { processes: 8, callers: 16, clients: 100, limit, requests: limit * 25 }.run(&ground);
+    Race { processes: 8, callers: 16, clients: 100, limit, requests: limit * 25 }.run(ground);
 }
 
 struct Race {
@@ -70,11 +70,11 @@ fn together(ground: &Ground, processes: usize, arguments: &[&str]) -> BTreeMap<S
 }
 
 /// Every process charges the same ids.
-pub(crate) fn ids(ground: Ground) {
+pub(crate) fn ids(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let count = scale(200, 2_000);
     runtime.block_on(ground.set_plans(2, "unlimited"));
-    let new = together(&ground, 4, &["repeat", "2", &count.to_string(), "16"]);
+    let new = together(ground, 4, &["repeat", "2", &count.to_string(), "16"]);
     runtime.block_on(async {
         let service = ground.service().await;
         for number in 0..2 {
@@ -86,7 +86,7 @@ pub(crate) fn ids(ground: Ground) {
 }
 
 /// The limit is raised while processes race for it: all of them go on until the new one.
-pub(crate) fn plans(ground: Ground) {
+pub(crate) fn plans(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(1, "100"));
     let limit = scale(500, 3_000);
