@@ -137,6 +137,7 @@ macro_rules! for_each_case {
             concurrency {
                 sixty_four_callers_get_exactly_the_limit
                 two_processes_admit_exactly_the_limit
+                clocks_an_hour_apart_open_no_window_twice
                 one_id_from_many_tasks_is_charged_once
                 many_clients_at_the_same_time_are_exact
                 setting_plans_while_charging_never_opens_the_gate

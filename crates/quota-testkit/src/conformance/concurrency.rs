@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quota_core::{Credits, Decision, Plan};
-use quota_service::{Charge, QuotaService, UsageStore};
+use quota_service::{Charge, ManualClock, QuotaService, UsageStore};
 
 use crate::{Harness, StoreFactory, Subject, credits, minutes, operation_id, per_day, per_hour, scale, word};
 
@@ -48,6 +48,27 @@ pub async fn two_processes_admit_exactly_the_limit<F: StoreFactory>(harness: &Ha
     for client in &handles {
         assert_eq!((client.used().await, client.total().await), ("100".into(), "100".into()));
     }
+}
+
+/// Workers whose clocks are up to two hours apart: an hour that one has left is never entered again.
+pub async fn clocks_an_hour_apart_open_no_window_twice<F: StoreFactory>(harness: &Harness<F>) {
+    let noon = Harness::<F>::noon();
+    let mut workers = Vec::new();
+    for hours in [0, 60, 120] {
+        let clock = ManualClock::new(noon.saturating_sub(minutes(hours)));
+        let service = harness.builder().await.with_clock(clock).build();
+        workers.push(harness.subject_of(&service, "a"));
+    }
+    workers[0].plan(&[per_hour("50")]).await;
+    let (one, hour) = (workers[2].clone(), ["2024-03-15T10:00:00Z", "2024-03-15T11:00:00Z"]);
+    assert_eq!(charge_ones(one.clone(), 60).await, 50, "the first hour is the slowest clock's");
+    assert_eq!(workers[0].charge("1").await, "allowed", "the fastest enters its own");
+    let times = scale(5, 100);
+    let admitted = all(30, |number| charge_ones(workers[number % 3].clone(), times)).await;
+    assert_eq!(admitted.iter().sum::<usize>(), 49, "all share the hour of the fastest");
+    assert_eq!(one.total_in(hour[0], hour[1]).await, "50");
+    assert_eq!(one.total_in(hour[1], "2024-03-15T12:00:00Z").await, "0");
+    assert_eq!(one.total().await, "100");
 }
 
 pub async fn one_id_from_many_tasks_is_charged_once<F: StoreFactory>(harness: &Harness<F>) {

@@ -301,7 +301,7 @@ pub async fn any_sequence_answers_as_a_list_of_entries_would<F: StoreFactory>(ha
     let mut random = Rng::with_seed(seed());
     let services = [harness.service().await, harness.service().await];
     let exact = harness.keeps_entries().await;
-    for sequence in 0..scale(6, 300) {
+    for sequence in 0..scale(50, 5_000) {
         harness.clock().set(Harness::<F>::noon());
         let (name, mut model) = (format!("c{sequence}"), Model { exact, ..Model::default() });
         let mut clients = services.each_ref().map(|service| harness.subject_of(service, &name));
