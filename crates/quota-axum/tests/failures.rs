@@ -45,7 +45,7 @@ impl Failing {
 impl UsageStore for Failing {
     fn dispatch(&self) -> Dispatch {
         if self.slow {
-            return Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: NonZeroUsize::MIN };
+            return Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: NonZeroUsize::MIN, hot: None };
         }
         self.store.dispatch()
     }

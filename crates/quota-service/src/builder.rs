@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::claims::Claims;
 use crate::clock::{Clock, SystemClock};
 use crate::instruments::Instruments;
-use crate::lane::Lanes;
+use crate::lanes::{Lanes, Ways};
 use crate::plan_file::PlanFile;
 use crate::plan_source::{PlanRegistry, PlanSource};
 use crate::plans::{Origin, Plans};
@@ -170,8 +170,8 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         let instruments = Instruments::new();
         let lanes = match self.store.dispatch() {
             Dispatch::Direct => None,
-            Dispatch::Batched { lanes, max_batch } => {
-                Some(Lanes::spawn(&self.store, lanes, max_batch, self.queue_size, &instruments))
+            Dispatch::Batched { lanes, max_batch, hot } => {
+                Some(Lanes::spawn(&self.store, Ways { lanes, max_batch, hot }, self.queue_size, &instruments))
             }
         };
         let plans = Plans::new(self.origin, self.plan_cache_size, self.plan_ttl, self.unknown_ttl, self.deadline);

@@ -9,7 +9,8 @@ use crate::claims::Key;
 use crate::deadline::within;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldEnder, Settled};
-use crate::lane::{log_release, release_request};
+use crate::lane::log_release;
+use crate::lanes::release_request;
 use crate::service::Inner;
 use crate::store::UsageStore;
 

@@ -1,283 +1,254 @@
-//! Queues of operations on their way to the store.
+//! One lane: what waits, and what is in flight.
 
-use std::fmt;
-use std::hash::BuildHasher;
-use std::num::NonZeroUsize;
+use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures_util::FutureExt;
-use quota_core::{Answer, ClientId, Decision, Operation, Plan, PlanCheck, PlanVersion};
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use quota_core::{Answer, ClientId, Decision};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::error::{ServiceError, cause};
-use crate::guard::{GuardSeed, HoldGuard};
+use crate::guard::GuardSeed;
 use crate::instruments::Instruments;
+use crate::lanes::{Message, Reply, SENT, WITHDRAWN, Ways};
+use crate::plan_set::{PlanSet, bring_up_to_date, plans_last, plans_of};
 use crate::store::{Request, UsageStore};
 use crate::store_error::StoreError;
 
-/// What came of a request.
-pub(crate) struct Reply {
-    pub(crate) answer: Result<Answer, StoreError>,
-    /// Made by the lane for a hold that was allowed: delivered to nobody, it drops, and that releases the hold.
-    pub(crate) guard: Option<HoldGuard>,
-}
-
-/// All lanes of a service. Requests of one client always go through the same one.
-pub(crate) struct Lanes {
-    lanes: Vec<mpsc::UnboundedSender<Message>>,
-    hasher: std::hash::RandomState,
-    queued: Arc<AtomicUsize>,
-    capacity: usize,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-}
-
-enum Message {
-    Job(Job),
-    /// Nobody waits for it.
-    Release(Request),
-    Stop,
-}
-
-struct Job {
-    request: Request,
-    seed: Option<GuardSeed>,
-    deadline: Instant,
-    ticket: Arc<Ticket>,
-    reply: oneshot::Sender<Result<Reply, ServiceError>>,
-}
-
-/// Who got hold of a queued job first: the lane that sends it, or the caller who gives up.
-#[derive(Debug, Default)]
-struct Ticket(AtomicU8);
-
-const QUEUED: u8 = 0;
-const SENT: u8 = 1;
-const WITHDRAWN: u8 = 2;
-
-impl Ticket {
-    fn claim(&self, by: u8) -> bool {
-        self.0.compare_exchange(QUEUED, by, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-}
-
-/// Withdraws a job that is still queued when its caller goes away.
-struct Withdraw(Arc<Ticket>);
-
-impl Drop for Withdraw {
-    fn drop(&mut self) {
-        self.0.claim(WITHDRAWN);
-    }
-}
-
-impl Lanes {
-    /// Spawns a task for each lane.
-    pub(crate) fn spawn<S: UsageStore>(
-        store: &Arc<S>,
-        count: NonZeroUsize,
-        max_batch: NonZeroUsize,
-        capacity: usize,
-        instruments: &Instruments,
-    ) -> Self {
-        let queued = Arc::new(AtomicUsize::new(0));
-        let (lanes, tasks) = (0..count.get())
-            .map(|_| {
-                let (sender, receiver) = mpsc::unbounded_channel();
-                let lane = Lane {
-                    store: Arc::clone(store),
-                    receiver,
-                    max_batch: max_batch.get(),
-                    queued: Arc::clone(&queued),
-                    instruments: instruments.clone(),
-                };
-                (sender, tokio::spawn(lane.run()))
-            })
-            .unzip();
-        Self { lanes, hasher: std::hash::RandomState::new(), queued, capacity, tasks: Mutex::new(tasks) }
-    }
-
-    /// Queues a request and waits for its answer until the deadline. Dropped or late while it is queued, it is never
-    /// sent; once sent it runs to its end.
-    pub(crate) async fn submit(
-        &self,
-        request: Request,
-        seed: Option<GuardSeed>,
-        deadline: Instant,
-    ) -> Result<Reply, ServiceError> {
-        if self.queued.fetch_add(1, Ordering::AcqRel) >= self.capacity {
-            self.queued.fetch_sub(1, Ordering::AcqRel);
-            return Err(ServiceError::Overloaded);
-        }
-        let id = request.operation.id().cloned();
-        let (reply, answered) = oneshot::channel();
-        let ticket = Arc::new(Ticket::default());
-        let withdraw = Withdraw(Arc::clone(&ticket));
-        let lane = self.lane(&request.client);
-        if lane.send(Message::Job(Job { request, seed, deadline, ticket, reply })).is_err() {
-            self.queued.fetch_sub(1, Ordering::AcqRel);
-            return Err(ServiceError::ShutDown);
-        }
-        match tokio::time::timeout_at(deadline, answered).await {
-            Ok(Ok(reply)) => reply,
-            // The lane was lost with its batch.
-            Ok(Err(_)) => Err(ServiceError::Unknown { id, source: None }),
-            Err(_) if withdraw.0.claim(WITHDRAWN) => Err(ServiceError::DeadlineQueued),
-            Err(_) => Err(ServiceError::Unknown { id, source: None }),
-        }
-    }
-
-    /// Queues the release of a hold. Never waits, is never refused for a full queue: its hold was let in.
-    /// False if the lane has stopped.
-    pub(crate) fn release_later(&self, request: Request) -> bool {
-        self.queued.fetch_add(1, Ordering::AcqRel);
-        let sent = self.lane(&request.client).send(Message::Release(request)).is_ok();
-        if !sent {
-            self.queued.fetch_sub(1, Ordering::AcqRel);
-        }
-        sent
-    }
-
-    /// Sends what is queued, takes nothing more, and waits until all is answered.
-    pub(crate) async fn shutdown(&self) {
-        for lane in &self.lanes {
-            // A lane that has stopped already has nothing to drain.
-            let _ = lane.send(Message::Stop);
-        }
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            if let Err(error) = task.await {
-                tracing::error!(error = cause(&error), "a lane ended early");
-            }
-        }
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "reduced modulo the number of lanes, which is not zero")]
-    fn lane(&self, client: &ClientId) -> &mpsc::UnboundedSender<Message> {
-        let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
-        let lane = self.hasher.hash_one(client) % lanes;
-        &self.lanes[usize::try_from(lane).unwrap_or_default()]
-    }
-}
-
-/// One batch in flight at a time; what arrives meanwhile is the next.
-struct Lane<S> {
+/// One batch in flight at a time; what arrives meanwhile is the next. A client that is hot is taken out, and has one
+/// batch of its own in flight at a time, until nothing of it waits any more.
+pub(crate) struct Lane<S> {
     store: Arc<S>,
     receiver: mpsc::UnboundedReceiver<Message>,
-    max_batch: usize,
+    ways: Ways,
     queued: Arc<AtomicUsize>,
     instruments: Instruments,
+    common: Queue,
+    /// Of clients that have a batch of their own in flight.
+    apart: HashMap<ClientId, Queue>,
+    flights: FuturesUnordered<BoxFuture<'static, Landed>>,
+    /// Nothing more will arrive.
+    ended: bool,
 }
+
+/// What waits for the batch before it.
+#[derive(Default)]
+struct Queue {
+    messages: VecDeque<Message>,
+    in_flight: bool,
+    /// What the batch before has set.
+    just_set: Vec<PlanSet>,
+}
+
+/// A batch that came back.
+struct Landed {
+    /// Whose own batch it was; none for the common one.
+    client: Option<ClientId>,
+    set: Vec<PlanSet>,
+}
+
+/// A request that is sent, and who waits for its answer.
+type Sent = (Request, Waiting);
 
 /// Who waits for a request of a batch.
 type Waiting = Option<(Option<GuardSeed>, oneshot::Sender<Result<Reply, ServiceError>>)>;
 
 impl<S: UsageStore> Lane<S> {
-    async fn run(mut self) {
-        let mut messages = Vec::with_capacity(self.max_batch);
-        let mut just_set = Vec::new();
-        // 0 comes when every sender is gone, or after a stop when all is drained.
-        while self.receiver.recv_many(&mut messages, self.max_batch).await > 0 {
-            let (mut batch, waiting) = self.sort(&mut messages);
-            if batch.is_empty() {
+    pub(crate) fn new(
+        store: Arc<S>,
+        receiver: mpsc::UnboundedReceiver<Message>,
+        ways: Ways,
+        queued: Arc<AtomicUsize>,
+        instruments: Instruments,
+    ) -> Self {
+        let (common, apart, flights) = (Queue::default(), HashMap::new(), FuturesUnordered::new());
+        Self { store, receiver, ways, queued, instruments, common, apart, flights, ended: false }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            self.take_in();
+            self.depart();
+            if self.common.in_flight {
+                // What arrives meanwhile gathers.
+                if let Some(landed) = self.flights.next().await {
+                    self.land(landed);
+                }
                 continue;
             }
-            bring_up_to_date(&mut batch, &just_set);
-            let setting = plans_of(&batch);
-            let begun = Instant::now();
-            let size = batch.len();
-            let applied = AssertUnwindSafe(async { self.store.apply(batch).await }).catch_unwind().await;
-            self.instruments.batch(size, begun.elapsed());
-            match applied {
-                Ok(answers) => {
-                    just_set =
-                        setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
-                    deliver(waiting, answers);
-                }
-                // Dropping the senders tells the callers that it is not known.
-                Err(_) => {
-                    tracing::error!("the store panicked: what became of its batch is not known");
-                    waiting.into_iter().flatten().filter_map(|(seed, _)| seed).for_each(release_unknown);
-                }
+            tokio::select! {
+                Some(landed) = self.flights.next() => self.land(landed),
+                message = self.receiver.recv(), if !self.ended => self.sort(message),
+                else => return,
             }
         }
     }
 
-    /// Takes the requests that are still wanted, in order.
-    fn sort(&mut self, messages: &mut Vec<Message>) -> (Vec<Request>, Vec<Waiting>) {
-        let mut batch = Vec::with_capacity(messages.len());
-        let mut waiting = Vec::with_capacity(messages.len());
-        let now = Instant::now();
-        for message in messages.drain(..) {
-            match message {
-                Message::Stop => {
-                    self.receiver.close();
-                    continue;
-                }
-                Message::Release(request) => {
-                    batch.push(request);
-                    waiting.push(None);
-                }
-                Message::Job(job) if job.deadline <= now => {
-                    if job.ticket.claim(WITHDRAWN) {
-                        let _ = job.reply.send(Err(ServiceError::DeadlineQueued));
-                    }
-                }
-                Message::Job(job) => {
-                    if job.ticket.claim(SENT) {
-                        batch.push(job.request);
-                        waiting.push(Some((job.seed, job.reply)));
-                    }
-                }
-            }
-            self.queued.fetch_sub(1, Ordering::AcqRel);
-        }
-        plans_last(batch, waiting)
-    }
-}
-
-/// Puts changes of plans behind the rest. All of a batch is concurrent, so any order of it is true; in this one a
-/// client whose plan is set again and again is still charged, by the plan that its requests were made with.
-fn plans_last(batch: Vec<Request>, waiting: Vec<Waiting>) -> (Vec<Request>, Vec<Waiting>) {
-    let is_plan = |request: &Request| matches!(request.operation, Operation::SetPlan { .. } | Operation::RemovePlan);
-    if !batch.iter().any(is_plan) {
-        return (batch, waiting);
-    }
-    let (plans, rest): (Vec<_>, Vec<_>) = batch.into_iter().zip(waiting).partition(|(request, _)| is_plan(request));
-    rest.into_iter().chain(plans).unzip()
-}
-
-/// A plan that a batch sets.
-struct PlanSet {
-    place: usize,
-    client: ClientId,
-    plan: Arc<Plan>,
-    version: PlanVersion,
-}
-
-fn plans_of(batch: &[Request]) -> Vec<PlanSet> {
-    let set = |(place, request): (usize, &Request)| match &request.operation {
-        Operation::SetPlan { plan, version } => {
-            Some(PlanSet { place, client: request.client.clone(), plan: Arc::clone(plan), version: *version })
-        }
-        _ => None,
-    };
-    batch.iter().enumerate().filter_map(set).collect()
-}
-
-/// Gives the plans that the batch before has set to the requests that waited for it: they were made with the plans
-/// before, and would be told so and come back, behind the next change.
-fn bring_up_to_date(batch: &mut [Request], just_set: &[PlanSet]) {
-    for PlanSet { client, plan, version, .. } in just_set {
-        for request in batch.iter_mut().filter(|request| request.client == *client) {
-            if let PlanCheck::Version(known) = &mut request.plan.check {
-                *known = Some(*version);
-                request.plan.plan = Some(Arc::clone(plan));
+    /// Takes in what has arrived.
+    fn take_in(&mut self) {
+        while !self.ended {
+            match self.receiver.try_recv() {
+                Ok(message) => self.sort(Some(message)),
+                Err(mpsc::error::TryRecvError::Empty) => return,
+                Err(mpsc::error::TryRecvError::Disconnected) => self.ended = true,
             }
         }
     }
+
+    fn sort(&mut self, message: Option<Message>) {
+        let Some(message) = message else {
+            self.ended = true;
+            return;
+        };
+        let Some(client) = message.client() else { return self.receiver.close() };
+        self.apart.get_mut(client).unwrap_or(&mut self.common).messages.push_back(message);
+    }
+
+    /// Sends what can be sent.
+    fn depart(&mut self) {
+        if !self.common.in_flight {
+            self.depart_common();
+        }
+        let idle: Vec<ClientId> =
+            self.apart.iter().filter(|(_, queue)| !queue.in_flight).map(|(client, _)| client.clone()).collect();
+        for client in idle {
+            self.depart_apart(client);
+        }
+    }
+
+    fn depart_common(&mut self) {
+        let mut batch = Vec::new();
+        while batch.is_empty() && !self.common.messages.is_empty() {
+            batch = wanted(&mut self.common.messages, self.ways.max_batch.get(), &self.queued);
+        }
+        for client in self.hot_clients(&batch) {
+            let (own, rest) = batch.into_iter().partition(|(request, _)| request.client == client);
+            batch = rest;
+            // What waits behind them must not overtake them.
+            let common = std::mem::take(&mut self.common.messages);
+            let is_own = |message: &Message| message.client() == Some(&client);
+            let (waiting, others) = common.into_iter().partition(is_own);
+            self.common.messages = others;
+            let queue = Queue { messages: waiting, in_flight: true, just_set: Vec::new() };
+            let (just_set, others) =
+                std::mem::take(&mut self.common.just_set).into_iter().partition(|set| set.client == client);
+            self.common.just_set = others;
+            self.send(own, just_set, Some(client.clone()));
+            self.apart.insert(client, queue);
+        }
+        let just_set = std::mem::take(&mut self.common.just_set);
+        if !batch.is_empty() {
+            self.common.in_flight = true;
+            self.send(batch, just_set, None);
+        }
+    }
+
+    fn depart_apart(&mut self, client: ClientId) {
+        let Some(queue) = self.apart.get_mut(&client) else { return };
+        let just_set = std::mem::take(&mut queue.just_set);
+        let mut batch = Vec::new();
+        while batch.is_empty() && !queue.messages.is_empty() {
+            batch = wanted(&mut queue.messages, self.ways.max_batch.get(), &self.queued);
+        }
+        if batch.is_empty() {
+            self.apart.remove(&client);
+            self.common.just_set.extend(just_set);
+            return;
+        }
+        queue.in_flight = true;
+        self.send(batch, just_set, Some(client));
+    }
+
+    /// Clients with so many requests beside those of others that these would wait for theirs.
+    fn hot_clients(&self, batch: &[Sent]) -> Vec<ClientId> {
+        let Some(hot) = self.ways.hot.filter(|hot| batch.len() > hot.get()) else { return Vec::new() };
+        let mut counts: HashMap<&ClientId, usize> = HashMap::new();
+        for (request, _) in batch {
+            let count = counts.entry(&request.client).or_default();
+            *count = count.saturating_add(1);
+        }
+        if counts.len() < 2 {
+            return Vec::new();
+        }
+        counts.into_iter().filter(|(_, count)| *count >= hot.get()).map(|(client, _)| client.clone()).collect()
+    }
+
+    fn send(&self, batch: Vec<Sent>, just_set: Vec<PlanSet>, client: Option<ClientId>) {
+        let (store, instruments) = (Arc::clone(&self.store), self.instruments.clone());
+        self.flights.push(
+            async move {
+                let set = fly(&*store, batch, &just_set, &instruments).await;
+                Landed { client, set }
+            }
+            .boxed(),
+        );
+    }
+
+    fn land(&mut self, landed: Landed) {
+        let queue = landed.client.as_ref().and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common);
+        queue.in_flight = false;
+        queue.just_set.extend(landed.set);
+    }
+}
+
+/// Has a batch applied, delivers its answers and gives the plans that it set.
+async fn fly<S: UsageStore>(
+    store: &S,
+    batch: Vec<Sent>,
+    just_set: &[PlanSet],
+    instruments: &Instruments,
+) -> Vec<PlanSet> {
+    let (batch, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let (mut batch, waiting) = plans_last(batch, waiting);
+    bring_up_to_date(&mut batch, just_set);
+    let setting = plans_of(&batch);
+    let begun = Instant::now();
+    let size = batch.len();
+    let applied = AssertUnwindSafe(async { store.apply(batch).await }).catch_unwind().await;
+    instruments.batch(size, begun.elapsed());
+    match applied {
+        Ok(answers) => {
+            let set = setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
+            deliver(waiting, answers);
+            set
+        }
+        // Dropping the senders tells the callers that it is not known.
+        Err(_) => {
+            tracing::error!("the store panicked: what became of its batch is not known");
+            waiting.into_iter().flatten().filter_map(|(seed, _)| seed).for_each(release_unknown);
+            Vec::new()
+        }
+    }
+}
+
+/// Takes the requests that are still wanted out of a queue, in order, at most so many messages.
+fn wanted(messages: &mut VecDeque<Message>, most: usize, queued: &AtomicUsize) -> Vec<Sent> {
+    let count = messages.len().min(most);
+    let mut batch = Vec::with_capacity(count);
+    let now = Instant::now();
+    for message in messages.drain(..count) {
+        queued.fetch_sub(1, Ordering::AcqRel);
+        match message {
+            Message::Stop => {}
+            Message::Release(request) => batch.push((request, None)),
+            Message::Job(job) if job.deadline <= now => {
+                if job.ticket.claim(WITHDRAWN) {
+                    let _ = job.reply.send(Err(ServiceError::DeadlineQueued));
+                }
+            }
+            Message::Job(job) => {
+                if job.ticket.claim(SENT) {
+                    batch.push((job.request, Some((job.seed, job.reply))));
+                }
+            }
+        }
+    }
+    batch
 }
 
 fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
@@ -312,19 +283,4 @@ pub(crate) fn log_release(answer: &Result<Answer, StoreError>) {
             tracing::warn!(error = cause(error), "a hold was not released and is left to its ttl");
         }
     }
-}
-
-impl fmt::Debug for Lanes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lanes").field("lanes", &self.lanes.len()).field("queued", &self.queued).finish_non_exhaustive()
-    }
-}
-
-/// What a hold is released with: no plan is needed for that.
-pub(crate) fn release_request(client: ClientId, id: quota_core::OperationId, at: quota_core::Instant) -> Request {
-    use quota_core::{Instant, PlanCheck};
-
-    let stamp = crate::store::PlanStamp { generation: 0, fresh_until: Instant::MIN };
-    let plan = crate::store::PlanView { plan: None, check: PlanCheck::Any, stamp };
-    Request { client, operation: Operation::Release { id }, at, plan }
 }

@@ -18,7 +18,7 @@ use crate::deadline::within;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldEnder, Holding};
 use crate::instruments::Instruments;
-use crate::lane::{Lanes, Reply};
+use crate::lanes::{Lanes, Reply};
 use crate::made_id;
 use crate::plans::Plans;
 use crate::server_clock::ServerClock;

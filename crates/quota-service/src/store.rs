@@ -109,6 +109,10 @@ pub enum Dispatch {
         lanes: NonZeroUsize,
         /// The greatest number of requests in a batch.
         max_batch: NonZeroUsize,
+        /// A client with so many requests in a batch, beside others, is sent in batches of its own beside its lane's, one
+        /// at a time: where its lock or its conflicts make it wait, nobody else does. None for a store with one
+        /// writer.
+        hot: Option<NonZeroUsize>,
     },
 }
 

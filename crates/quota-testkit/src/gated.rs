@@ -93,7 +93,7 @@ fn unknown(count: usize) -> Vec<Result<Answer, StoreError>> {
 
 impl<S: UsageStore> UsageStore for Gated<S> {
     fn dispatch(&self) -> Dispatch {
-        Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: NonZeroUsize::MIN.saturating_add(63) }
+        Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: NonZeroUsize::MIN.saturating_add(63), hot: None }
     }
 
     fn detail(&self) -> Detail {

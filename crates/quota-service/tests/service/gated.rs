@@ -38,6 +38,7 @@ struct Inner {
     /// How many batches may pass in all.
     passes: watch::Sender<usize>,
     log: watch::Sender<Vec<Vec<Request>>>,
+    held_back: watch::Sender<Option<ClientId>>,
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<fn() -> StoreError>>,
     plans: Mutex<Option<fn() -> StoreError>>,
@@ -70,7 +71,13 @@ impl Gated {
 
     pub(crate) fn lanes(lanes: usize, max_batch: usize) -> Self {
         let some = |number| NonZeroUsize::new(number).unwrap();
-        Self::new(Dispatch::Batched { lanes: some(lanes), max_batch: some(max_batch) })
+        Self::new(Dispatch::Batched { lanes: some(lanes), max_batch: some(max_batch), hot: None })
+    }
+
+    /// One lane, in which a client with so many requests in a batch gets batches of its own.
+    pub(crate) fn with_hot(hot: usize) -> Self {
+        let some = |number| NonZeroUsize::new(number).unwrap();
+        Self::new(Dispatch::Batched { lanes: some(1), max_batch: some(64), hot: Some(some(hot)) })
     }
 
     /// Is asked by the caller's own task.
@@ -84,6 +91,7 @@ impl Gated {
             dispatch,
             passes: watch::Sender::new(usize::MAX),
             log: watch::Sender::new(Vec::new()),
+            held_back: watch::Sender::new(None),
             faults: Mutex::default(),
             always: Mutex::default(),
             plans: Mutex::default(),
@@ -111,6 +119,16 @@ impl Gated {
     /// Waits until so many batches have come in all, kept back or not.
     pub(crate) async fn came(&self, batches: usize) {
         self.0.log.subscribe().wait_for(|log| log.len() >= batches).await.unwrap();
+    }
+
+    /// Keeps back this client's batches that have come and are not answered, and those that come, whatever else passes.
+    pub(crate) fn hold_back(&self, client: &ClientId) {
+        self.0.held_back.send_replace(Some(client.clone()));
+    }
+
+    /// Keeps nobody's batches back on their own.
+    pub(crate) fn let_go(&self) {
+        self.0.held_back.send_replace(None);
     }
 
     /// What the next batches meet, each its own.
@@ -210,6 +228,8 @@ impl UsageStore for Gated {
             log.push(batch.clone());
         });
         self.0.passes.subscribe().wait_for(|passes| number < *passes).await.unwrap();
+        let is_free = |held: &Option<ClientId>| held.as_ref().is_none_or(|client| !clients.contains(client));
+        self.0.held_back.subscribe().wait_for(is_free).await.unwrap();
         self.0.in_flight.lock().unwrap().retain(|client| !clients.contains(client));
         self.meet(batch).await
     }

@@ -5,6 +5,7 @@ mod failures;
 mod gated;
 mod given;
 mod guards;
+mod hot_clients;
 mod lanes;
 mod metrics;
 mod plan_file;

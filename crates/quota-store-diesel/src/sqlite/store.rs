@@ -86,7 +86,7 @@ impl fmt::Debug for SqliteStore {
 impl UsageStore for SqliteStore {
     fn dispatch(&self) -> Dispatch {
         // SQLite has one writer: a second lane would only wait for the first.
-        Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: self.builder.max_batch }
+        Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: self.builder.max_batch, hot: None }
     }
 
     fn detail(&self) -> Detail {

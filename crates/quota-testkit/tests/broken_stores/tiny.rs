@@ -258,7 +258,7 @@ fn distort(request: &mut Request, fault: Fault) {
 impl UsageStore for Tiny {
     fn dispatch(&self) -> Dispatch {
         let most = NonZeroUsize::new(64).unwrap();
-        Dispatch::Batched { lanes: NonZeroUsize::new(4).unwrap(), max_batch: most }
+        Dispatch::Batched { lanes: NonZeroUsize::new(4).unwrap(), max_batch: most, hot: NonZeroUsize::new(2) }
     }
 
     fn detail(&self) -> Detail {

@@ -1,0 +1,186 @@
+//! Queues of operations on their way to the store.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quota_core::{Answer, ClientId, Operation};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::error::{ServiceError, cause};
+use crate::guard::{GuardSeed, HoldGuard};
+use crate::instruments::Instruments;
+use crate::lane::Lane;
+use crate::store::{Request, UsageStore};
+use crate::store_error::StoreError;
+
+/// What came of a request.
+pub(crate) struct Reply {
+    pub(crate) answer: Result<Answer, StoreError>,
+    /// Made by the lane for a hold that was allowed: delivered to nobody, it drops, and that releases the hold.
+    pub(crate) guard: Option<HoldGuard>,
+}
+
+/// How a store wants its batches: see [`crate::Dispatch::Batched`].
+#[derive(Clone, Copy)]
+pub(crate) struct Ways {
+    pub(crate) lanes: NonZeroUsize,
+    pub(crate) max_batch: NonZeroUsize,
+    pub(crate) hot: Option<NonZeroUsize>,
+}
+
+/// All lanes of a service. Requests of one client always go through the same one.
+pub(crate) struct Lanes {
+    lanes: Vec<mpsc::UnboundedSender<Message>>,
+    hasher: std::hash::RandomState,
+    queued: Arc<AtomicUsize>,
+    capacity: usize,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What a lane is told.
+pub(crate) enum Message {
+    Job(Job),
+    /// Nobody waits for it.
+    Release(Request),
+    Stop,
+}
+
+impl Message {
+    /// Whose request it is.
+    pub(crate) fn client(&self) -> Option<&ClientId> {
+        match self {
+            Self::Job(job) => Some(&job.request.client),
+            Self::Release(request) => Some(&request.client),
+            Self::Stop => None,
+        }
+    }
+}
+
+/// A request and who waits for it.
+pub(crate) struct Job {
+    pub(crate) request: Request,
+    pub(crate) seed: Option<GuardSeed>,
+    pub(crate) deadline: Instant,
+    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) reply: oneshot::Sender<Result<Reply, ServiceError>>,
+}
+
+/// Who got hold of a queued job first: the lane that sends it, or the caller who gives up.
+#[derive(Debug, Default)]
+pub(crate) struct Ticket(AtomicU8);
+
+const QUEUED: u8 = 0;
+pub(crate) const SENT: u8 = 1;
+pub(crate) const WITHDRAWN: u8 = 2;
+
+impl Ticket {
+    pub(crate) fn claim(&self, by: u8) -> bool {
+        self.0.compare_exchange(QUEUED, by, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Withdraws a job that is still queued when its caller goes away.
+struct Withdraw(Arc<Ticket>);
+
+impl Drop for Withdraw {
+    fn drop(&mut self) {
+        self.0.claim(WITHDRAWN);
+    }
+}
+
+impl Lanes {
+    /// Spawns a task for each lane.
+    pub(crate) fn spawn<S: UsageStore>(store: &Arc<S>, ways: Ways, capacity: usize, instruments: &Instruments) -> Self {
+        let queued = Arc::new(AtomicUsize::new(0));
+        let (lanes, tasks) = (0..ways.lanes.get())
+            .map(|_| {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                let lane = Lane::new(Arc::clone(store), receiver, ways, Arc::clone(&queued), instruments.clone());
+                (sender, tokio::spawn(lane.run()))
+            })
+            .unzip();
+        Self { lanes, hasher: std::hash::RandomState::new(), queued, capacity, tasks: Mutex::new(tasks) }
+    }
+
+    /// Queues a request and waits for its answer until the deadline. Dropped or late while it is queued, it is never
+    /// sent; once sent it runs to its end.
+    pub(crate) async fn submit(
+        &self,
+        request: Request,
+        seed: Option<GuardSeed>,
+        deadline: Instant,
+    ) -> Result<Reply, ServiceError> {
+        if self.queued.fetch_add(1, Ordering::AcqRel) >= self.capacity {
+            self.queued.fetch_sub(1, Ordering::AcqRel);
+            return Err(ServiceError::Overloaded);
+        }
+        let id = request.operation.id().cloned();
+        let (reply, answered) = oneshot::channel();
+        let ticket = Arc::new(Ticket::default());
+        let withdraw = Withdraw(Arc::clone(&ticket));
+        let lane = self.lane(&request.client);
+        if lane.send(Message::Job(Job { request, seed, deadline, ticket, reply })).is_err() {
+            self.queued.fetch_sub(1, Ordering::AcqRel);
+            return Err(ServiceError::ShutDown);
+        }
+        match tokio::time::timeout_at(deadline, answered).await {
+            Ok(Ok(reply)) => reply,
+            // The lane was lost with its batch.
+            Ok(Err(_)) => Err(ServiceError::Unknown { id, source: None }),
+            Err(_) if withdraw.0.claim(WITHDRAWN) => Err(ServiceError::DeadlineQueued),
+            Err(_) => Err(ServiceError::Unknown { id, source: None }),
+        }
+    }
+
+    /// Queues the release of a hold. Never waits, is never refused for a full queue: its hold was let in.
+    /// False if the lane has stopped.
+    pub(crate) fn release_later(&self, request: Request) -> bool {
+        self.queued.fetch_add(1, Ordering::AcqRel);
+        let sent = self.lane(&request.client).send(Message::Release(request)).is_ok();
+        if !sent {
+            self.queued.fetch_sub(1, Ordering::AcqRel);
+        }
+        sent
+    }
+
+    /// Sends what is queued, takes nothing more, and waits until all is answered.
+    pub(crate) async fn shutdown(&self) {
+        for lane in &self.lanes {
+            // A lane that has stopped already has nothing to drain.
+            let _ = lane.send(Message::Stop);
+        }
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(error = cause(&error), "a lane ended early");
+            }
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "reduced modulo the number of lanes, which is not zero")]
+    fn lane(&self, client: &ClientId) -> &mpsc::UnboundedSender<Message> {
+        let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
+        let lane = self.hasher.hash_one(client) % lanes;
+        &self.lanes[usize::try_from(lane).unwrap_or_default()]
+    }
+}
+
+impl fmt::Debug for Lanes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lanes").field("lanes", &self.lanes.len()).field("queued", &self.queued).finish_non_exhaustive()
+    }
+}
+
+/// What a hold is released with: no plan is needed for that.
+pub(crate) fn release_request(client: ClientId, id: quota_core::OperationId, at: quota_core::Instant) -> Request {
+    use quota_core::{Instant, PlanCheck};
+
+    let stamp = crate::store::PlanStamp { generation: 0, fresh_until: Instant::MIN };
+    let plan = crate::store::PlanView { plan: None, check: PlanCheck::Any, stamp };
+    Request { client, operation: Operation::Release { id }, at, plan }
+}
