@@ -11,9 +11,13 @@ pub(crate) struct Effort {
     pub(crate) slow_visits: usize,
     /// Milliseconds of one contestant in one round, where the clock says when to stop.
     pub(crate) slice_millis: u64,
+    /// Entries of the client with many.
+    pub(crate) many_entries: i64,
 }
 
 impl Effort {
-    pub(crate) const FULL: Self = Self { rounds: 9, visits: 500_000, slow_visits: 20_000, slice_millis: 1_500 };
-    pub(crate) const QUICK: Self = Self { rounds: 3, visits: 200_000, slow_visits: 5_000, slice_millis: 700 };
+    pub(crate) const FULL: Self =
+        Self { rounds: 9, visits: 500_000, slow_visits: 20_000, slice_millis: 1_500, many_entries: 1_000_000 };
+    pub(crate) const QUICK: Self =
+        Self { rounds: 3, visits: 200_000, slow_visits: 5_000, slice_millis: 700, many_entries: 100_000 };
 }

@@ -12,6 +12,7 @@ mod memory;
 mod number;
 mod ours;
 mod process;
+mod reading;
 mod rivals;
 mod row;
 mod servers;

@@ -12,13 +12,14 @@ use std::time::Duration;
 use anyhow::Context;
 use quota_core::Unit;
 use quota_servers::PrivateServer;
-use quota_service::AnyStore;
+use quota_service::{AnyStore, QuotaService};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::callers::Callers;
 use crate::effort::Effort;
 use crate::number::{median, median_ratio, percentile};
 use crate::ours::{DAY_AND_MONTH, ENOUGH, plan};
+use crate::reading::{Readers, YEAR};
 use crate::row::{Goal, Measured, Row};
 use crate::servers::engine::Engine;
 
@@ -87,7 +88,27 @@ impl Contest {
         let mut rows = self.throughput(effort, &runtime)?;
         rows.push(self.one_caller(effort, &runtime)?);
         rows.extend(self.processes(effort, &runtime)?);
+        rows.extend(self.reading(effort, &runtime)?);
         Ok(rows)
+    }
+
+    /// Days read back: of few entries and of many over the same quarters, and of a year.
+    fn reading(&self, effort: &Effort, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
+        let Some(scan) = self.engine.scan(YEAR)? else { return Ok(Vec::new()) };
+        let readers = runtime.block_on(async {
+            let service = QuotaService::builder(self.store().await?).with_deadline(Duration::from_secs(60)).build();
+            Readers::new(service, 10_000, effort.many_entries).await
+        })?;
+        let [few, many, year] = runtime.block_on(readers.times(Duration::from_millis(effort.slice_millis)))?;
+        runtime.block_on(readers.shutdown());
+        let scan = scan.as_secs_f64() * 1e6;
+        let name = format!("days of {} entries in 8,000 quarters", effort.many_entries);
+        Ok(vec![
+            self.row(&name, many, "us").against("of 10,000 entries", few, many / few).goal(Goal::AtMost(1.5)),
+            self.row("days of a year, 35,040 quarters", year, "us")
+                .against("one scan by index of as many rows", scan, year / scan)
+                .goal(Goal::AtMost(3.0)),
+        ])
     }
 
     fn url(&self) -> String {

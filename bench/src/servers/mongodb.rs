@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, WriteConcern};
 use mongodb::{Client, Database};
@@ -68,6 +69,29 @@ impl Engine for Mongodb {
                 charges += caller.await??.len();
             }
             Ok(count(charges) / began.elapsed().as_secs_f64())
+        })
+    }
+
+    fn scan(&self, rows: i64) -> anyhow::Result<Option<Duration>> {
+        self.runtime.block_on(async {
+            let scanned = self.database.collection::<Document>("scanned");
+            scanned.drop().await?;
+            let index = mongodb::IndexModel::builder().keys(doc! { "client": 1, "at": 1 }).build();
+            scanned.create_index(index).await?;
+            for client in 1..=3 {
+                let rows = (1..=rows).map(|at| doc! { "client": client, "at": at, "credits": 1_i64 });
+                scanned.insert_many(rows).await?;
+            }
+            let mut waits = Vec::new();
+            for _ in 0..10 {
+                let asked = Instant::now();
+                let found = scanned.find(doc! { "client": 2, "at": { "$gte": 0_i64 } }).sort(doc! { "at": 1 }).await?;
+                let found: Vec<Document> = found.try_collect().await?;
+                waits.push(asked.elapsed());
+                anyhow::ensure!(i64::try_from(found.len())? == rows, "the scan found {} documents", found.len());
+            }
+            waits.sort_unstable();
+            Ok(waits.get(waits.len() / 2).copied())
         })
     }
 

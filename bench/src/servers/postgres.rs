@@ -64,6 +64,29 @@ impl Engine for Postgres {
         }
     }
 
+    fn scan(&self, rows: i64) -> anyhow::Result<Option<Duration>> {
+        self.runtime.block_on(async {
+            let client = self.client().await?;
+            let made = format!(
+                "DROP TABLE IF EXISTS bare_scan;
+                 CREATE TABLE bare_scan (client INTEGER, at BIGINT, credits BIGINT, PRIMARY KEY (client, at));
+                 INSERT INTO bare_scan SELECT client, at, 1 FROM generate_series(1, 3) client, generate_series(1, {rows}) at;
+                 ANALYZE bare_scan"
+            );
+            client.batch_execute(&made).await?;
+            let scan = client.prepare("SELECT at, credits FROM bare_scan WHERE client = 2 AND at >= 0 ORDER BY at").await?;
+            let mut waits = Vec::new();
+            for _ in 0..20 {
+                let asked = Instant::now();
+                let found = client.query(&scan, &[]).await?;
+                waits.push(asked.elapsed());
+                anyhow::ensure!(i64::try_from(found.len())? == rows, "the scan found {} rows", found.len());
+            }
+            waits.sort_unstable();
+            Ok(waits.get(waits.len() / 2).copied())
+        })
+    }
+
     fn waits(&self, slice: Duration) -> anyhow::Result<Vec<Duration>> {
         self.runtime.block_on(async {
             let client = self.client().await?;

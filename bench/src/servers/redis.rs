@@ -48,6 +48,10 @@ impl Engine for Redis {
         }
     }
 
+    fn scan(&self, _rows: i64) -> anyhow::Result<Option<Duration>> {
+        Ok(None)
+    }
+
     fn waits(&self, slice: Duration) -> anyhow::Result<Vec<Duration>> {
         let mut connection = redis::Client::open(self.url.as_str())?.get_connection()?;
         let (began, mut waits) = (Instant::now(), Vec::new());
