@@ -76,7 +76,7 @@ pub(crate) fn churn(ground: &Ground) {
     }
 }
 
-async fn sums_agree(ground: &Ground, client: &ClientId) {
+pub(crate) async fn sums_agree(ground: &Ground, client: &ClientId) {
     let service = ground.service().await;
     let total = service.total_usage(client, Window::ALL).await.unwrap();
     assert_eq!(used(&service, client).await, total);

@@ -3,6 +3,7 @@
 
 mod ground;
 mod killing;
+mod pausing;
 mod racing;
 
 use crate::ground::Ground;
@@ -33,6 +34,7 @@ macro_rules! processes {
             eight_processes_of_sixteen_callers_admit_exactly_the_limits_of_many_clients => racing::eight_on_many,
             an_id_charged_by_every_process_is_charged_once => racing::ids,
             a_plan_set_by_one_process_binds_all_others => racing::plans,
+            a_process_stopped_at_any_step_and_woken_leaves_sums_that_agree => pausing::stopped,
         });
     };
 }
