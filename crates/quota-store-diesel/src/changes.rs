@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quota_core::{ClientId, Cut, Entry, Instant, Labels, PlanWrite, Removal};
+use quota_core::{ClientId, Cut, Entry, Labels, PlanWrite};
 
 use crate::rows::id_column;
 
@@ -47,15 +47,6 @@ pub(crate) struct NewAccount {
     pub(crate) client: ClientId,
     pub(crate) document: String,
     pub(crate) labels: String,
-}
-
-/// What is taken out of one client's ledger.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Removed<'a> {
-    pub(crate) client: &'a ClientId,
-    pub(crate) removal: &'a Removal,
-    pub(crate) labels: &'a Labels,
-    pub(crate) folded_until: Instant,
 }
 
 impl Changes {

@@ -14,6 +14,12 @@ pub(crate) enum Failure {
     Database(Arc<Error>),
     /// What is stored for a client cannot be read.
     Broken(Broken),
+    /// There is no connection to the server.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    Unconnected(Arc<dyn std::error::Error + Send + Sync>),
+    /// Another process made the account of a client that had none.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    Overtaken,
 }
 
 /// What became of a transaction that did not succeed.
@@ -43,6 +49,12 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Database(error) => Self::not_done("the transaction was rolled back", error),
             Failure::Broken(broken) => broken.into(),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Failure::Unconnected(error) => Self::not_done("there is no connection", error),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Failure::Overtaken => {
+                Self::NotDone { message: "another process was faster every time".to_owned(), source: None }
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a batch needs of the tables, inside a transaction that keeps every other writer out of its clients.
 
-use quota_core::{ClientId, Fact, Instant, Need};
+use quota_core::{ClientId, Fact, Instant, Labels, Need, Removal};
 
-use crate::changes::{Changes, Removed};
+use crate::changes::Changes;
 use crate::failure::Failure;
 use crate::rows::Stored;
 
@@ -22,4 +22,13 @@ pub(crate) trait Ledger {
 
     /// Writes all of it.
     fn write(&mut self, changes: &Changes) -> Result<(), Failure>;
+}
+
+/// What is taken out of one client's ledger.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removed<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) removal: &'a Removal,
+    pub(crate) labels: &'a Labels,
+    pub(crate) folded_until: Instant,
 }

@@ -59,13 +59,99 @@ pub(crate) const SQLITE: &[Migration] = &[Migration {
     ],
 }];
 
+/// PostgreSQL. Texts are compared by their bytes. Accounts and quarters are written again and again: their pages keep
+/// room for it, so that no index has to be touched.
+#[cfg(feature = "postgres")]
+pub(crate) const POSTGRES: &[Migration] = &[Migration {
+    version: 1,
+    statements: &[
+        "CREATE TABLE {p}schema (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
+        "CREATE TABLE {p}accounts (
+            client TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+            document TEXT NOT NULL,
+            folded_until BIGINT NOT NULL DEFAULT 0,
+            labels TEXT NOT NULL DEFAULT ''
+        ) WITH (fillfactor = 50)",
+        "CREATE TABLE {p}entries (
+            client TEXT COLLATE \"C\" NOT NULL,
+            at BIGINT NOT NULL,
+            id TEXT COLLATE \"C\" NOT NULL,
+            credits BIGINT NOT NULL CHECK (credits >= 0),
+            label TEXT COLLATE \"C\" NOT NULL DEFAULT '',
+            PRIMARY KEY (client, at, id)
+        )",
+        "CREATE UNIQUE INDEX {p}entries_by_id ON {p}entries (id, client)",
+        "CREATE TABLE {p}quarters (
+            client TEXT COLLATE \"C\" NOT NULL,
+            quarter BIGINT NOT NULL,
+            label TEXT COLLATE \"C\" NOT NULL DEFAULT '',
+            credits BIGINT NOT NULL CHECK (credits >= 0),
+            entries BIGINT NOT NULL CHECK (entries >= 0),
+            PRIMARY KEY (client, quarter, label)
+        ) WITH (fillfactor = 80)",
+        "CREATE TABLE {p}plans (
+            client TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+            version BIGINT NOT NULL,
+            quotas TEXT NOT NULL
+        )",
+    ],
+}];
+
+/// MySQL and MariaDB. Names are bytes: no collation makes two of them one. A table is one b-tree keyed by the client,
+/// as on SQLite. Each statement can be run again, for MySQL commits after each of them.
+#[cfg(feature = "mysql")]
+pub(crate) const MYSQL: &[Migration] = &[Migration {
+    version: 1,
+    statements: &[
+        "CREATE TABLE IF NOT EXISTS {p}schema (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL) ENGINE = InnoDB",
+        "CREATE TABLE IF NOT EXISTS {p}accounts (
+            client VARBINARY(255) NOT NULL PRIMARY KEY,
+            document LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+            folded_until BIGINT NOT NULL DEFAULT 0,
+            labels LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+        ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
+        "CREATE TABLE IF NOT EXISTS {p}entries (
+            client VARBINARY(255) NOT NULL,
+            at BIGINT NOT NULL,
+            id VARBINARY(255) NOT NULL,
+            credits BIGINT NOT NULL CHECK (credits >= 0),
+            label VARBINARY(255) NOT NULL DEFAULT '',
+            PRIMARY KEY (client, at, id),
+            UNIQUE KEY {p}entries_by_id (id, client)
+        ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
+        "CREATE TABLE IF NOT EXISTS {p}quarters (
+            client VARBINARY(255) NOT NULL,
+            quarter BIGINT NOT NULL,
+            label VARBINARY(255) NOT NULL DEFAULT '',
+            credits BIGINT NOT NULL CHECK (credits >= 0),
+            entries BIGINT NOT NULL CHECK (entries >= 0),
+            PRIMARY KEY (client, quarter, label)
+        ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
+        "CREATE TABLE IF NOT EXISTS {p}plans (
+            client VARBINARY(255) NOT NULL PRIMARY KEY,
+            version BIGINT NOT NULL,
+            quotas LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL
+        ) ENGINE = InnoDB ROW_FORMAT = DYNAMIC",
+    ],
+}];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn versions_count_from_one_without_gaps() {
-        let versions: Vec<i64> = SQLITE.iter().map(|migration| migration.version).collect();
-        assert_eq!(versions, (1..=newest(SQLITE)).collect::<Vec<_>>());
+        let engines: &[&[Migration]] = &[
+            #[cfg(feature = "sqlite")]
+            SQLITE,
+            #[cfg(feature = "postgres")]
+            POSTGRES,
+            #[cfg(feature = "mysql")]
+            MYSQL,
+        ];
+        for migrations in engines {
+            let versions: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
+            assert_eq!(versions, (1..=newest(migrations)).collect::<Vec<_>>());
+        }
     }
 }

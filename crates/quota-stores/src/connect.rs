@@ -4,7 +4,7 @@ use quota_service::{AnyStore, Source};
 use thiserror::Error;
 
 /// Schemes that a build with all features knows.
-const SCHEMES: &[&str] = &["memory", "sqlite"];
+const SCHEMES: &[&str] = &["memory", "sqlite", "postgres", "mysql"];
 
 /// Why a URL opens no store. It never repeats the URL, which may hold a password.
 #[derive(Debug, Error)]
@@ -63,6 +63,8 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
         "" => Err(ConnectError::NoScheme),
         "memory" => memory(rest),
         "sqlite" => sqlite(rest).await,
+        "postgres" | "postgresql" => postgres(url).await,
+        "mysql" => mysql(url).await,
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
     }
 }
@@ -103,4 +105,32 @@ async fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
 #[cfg(not(feature = "sqlite"))]
 async fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
     Err(ConnectError::NotCompiledIn { scheme: "sqlite" })
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<AnyStore, ConnectError> {
+    use quota_store_diesel::PostgresStore;
+
+    let failed =
+        |error: quota_store_diesel::ConnectError| ConnectError::Store { scheme: "postgres", source: error.into() };
+    Ok(AnyStore::new(PostgresStore::connect(url).await.map_err(failed)?))
+}
+
+#[cfg(not(feature = "postgres"))]
+async fn postgres(_url: &str) -> Result<AnyStore, ConnectError> {
+    Err(ConnectError::NotCompiledIn { scheme: "postgres" })
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
+    use quota_store_diesel::MysqlStore;
+
+    let failed =
+        |error: quota_store_diesel::ConnectError| ConnectError::Store { scheme: "mysql", source: error.into() };
+    Ok(AnyStore::new(MysqlStore::connect(url).await.map_err(failed)?))
+}
+
+#[cfg(not(feature = "mysql"))]
+async fn mysql(_url: &str) -> Result<AnyStore, ConnectError> {
+    Err(ConnectError::NotCompiledIn { scheme: "mysql" })
 }

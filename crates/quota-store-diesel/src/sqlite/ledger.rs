@@ -5,9 +5,9 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
 use quota_core::{ClientId, Cut, Fact, Instant, Need, PlanWrite, Removal, Span, Window};
 
-use crate::changes::{Changes, Removed};
+use crate::changes::Changes;
 use crate::failure::Failure;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Removed};
 use crate::rows::{self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Stored, SumSql, id_column};
 use crate::sqlite::kept::KeptAccounts;
 use crate::statement::{Bind, Sql};

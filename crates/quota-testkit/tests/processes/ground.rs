@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 
 use quota_core::{ClientId, Credits, Plan, Unit, Window};
+use quota_servers::{PrivateServer, Server};
 use quota_service::{AnyStore, EntriesQuery, QuotaService};
 use quota_testkit::quota_from;
 use tempfile::TempDir;
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 pub(crate) struct Ground {
     url: String,
     prefix: String,
+    /// Ends with the test.
+    pub(crate) server: Option<PrivateServer>,
     _folder: Option<TempDir>,
 }
 
@@ -22,8 +25,24 @@ impl Ground {
         Some(Self { _folder: Some(folder), ..Self::at(url) })
     }
 
+    /// A server that other tests use as well; none where nobody declared it.
+    pub(crate) fn shared(server: Server) -> Option<Self> {
+        quota_servers::url(server).map(|url| Self::at(with_entries(server, url)))
+    }
+
+    /// A server of the test's own; none where it is not installed and not required.
+    pub(crate) fn private(server: Server) -> Option<Self> {
+        let private = quota_servers::private(server)?;
+        let url = with_entries(server, private.url().to_owned());
+        Some(Self { server: Some(private), ..Self::at(url) })
+    }
+
     fn at(url: String) -> Self {
-        Self { url, prefix: format!("{:08x}-", fastrand::u32(..)), _folder: None }
+        Self { url, prefix: format!("{:08x}-", fastrand::u32(..)), server: None, _folder: None }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn client(&self, number: usize) -> ClientId {
@@ -84,4 +103,12 @@ pub(crate) async fn agreed(service: &QuotaService<AnyStore>, client: &ClientId) 
 
 pub(crate) async fn used(service: &QuotaService<AnyStore>, client: &ClientId) -> Credits {
     service.status(client).await.unwrap().quotas().as_slice()[0].used()
+}
+
+/// Redis keeps sums only unless it is told otherwise, and the tests read entries.
+fn with_entries(server: Server, url: String) -> String {
+    match server {
+        Server::Redis | Server::RedisCluster => format!("{url}?detail=entries"),
+        Server::Postgres | Server::Mysql | Server::Mongodb => url,
+    }
 }

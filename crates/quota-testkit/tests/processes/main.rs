@@ -1,10 +1,14 @@
 //! Processes on one store: racing for one limit, killed under load; servers killed under them; networks that fail.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod cutting;
 mod ground;
 mod killing;
 mod pausing;
 mod racing;
+mod restarting;
+
+use quota_servers::Server;
 
 use crate::ground::Ground;
 
@@ -39,4 +43,36 @@ macro_rules! processes {
     };
 }
 
+macro_rules! server {
+    ($store:ident, $shared:expr, $private:expr) => {
+        mod $store {
+            use super::*;
+            processes!(shared, $shared);
+            suite!(own, $private, {
+                a_server_killed_under_load_keeps_what_was_answered => restarting::killed,
+            });
+        }
+    };
+}
+
+/// A connection that a proxy stands in: a cluster's nodes tell each other's own addresses.
+macro_rules! network {
+    ($store:ident, $shared:expr) => {
+        suite!($store, $shared, {
+            a_charge_whose_connection_is_cut_at_any_piece_is_made_once => cutting::cut,
+            a_charge_whose_answer_is_late_is_made_once => cutting::late,
+        });
+    };
+}
+
 processes!(sqlite, Ground::sqlite());
+
+server!(postgres, Ground::shared(Server::Postgres), Ground::private(Server::Postgres));
+server!(mysql, Ground::shared(Server::Mysql), Ground::private(Server::Mysql));
+
+mod network {
+    use super::*;
+
+    network!(postgres, Ground::shared(Server::Postgres));
+    network!(mysql, Ground::shared(Server::Mysql));
+}

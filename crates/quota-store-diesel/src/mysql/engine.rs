@@ -1,0 +1,163 @@
+//! Where a server of MySQL is, and connections to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
+use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
+
+use crate::connect_error::ConnectError;
+use crate::mysql::link::{MysqlLink, is_lost};
+use crate::mysql::opening;
+use crate::mysql::texts::MysqlTexts;
+use crate::server::{Engine, Fault, Settings, Texts};
+
+/// A server of MySQL or MariaDB.
+#[derive(Debug)]
+pub(crate) struct Mysql {
+    options: Opts,
+    pub(super) server: String,
+    pub(super) settings: Settings,
+    own: Arc<MysqlTexts>,
+    texts: Arc<Texts>,
+}
+
+impl Engine for Mysql {
+    type Link = MysqlLink;
+
+    fn new(url: &str, settings: &Settings) -> Result<Self, ConnectError> {
+        let options = Opts::from_url(url).map_err(invalid)?;
+        let Some(database) = options.db_name() else {
+            return Err(ConnectError::InvalidUrl { message: "it names no database".to_owned() });
+        };
+        let server = format!("MySQL at {}:{}/{database}", options.ip_or_hostname(), options.tcp_port());
+        let builder = OptsBuilder::from_opts(options.clone())
+            .prefer_socket(false)
+            .tcp_keepalive(Some(30_000_u32))
+            // Diesel has its own.
+            .stmt_cache_size(0)
+            .client_found_rows(true);
+        #[cfg(feature = "tls")]
+        let builder = builder.ssl_opts(encryption(&options, settings)?);
+        let (own, texts) = MysqlTexts::new(&settings.prefix);
+        Ok(Self {
+            options: builder.into(),
+            server,
+            settings: settings.clone(),
+            own: Arc::new(own),
+            texts: Arc::new(texts),
+        })
+    }
+
+    fn server(&self) -> &str {
+        &self.server
+    }
+
+    async fn connect(&self) -> Result<MysqlLink, ConnectError> {
+        let opened = tokio::time::timeout(self.settings.connect_timeout, self.open()).await;
+        opened.map_err(|late| ConnectError::Unreachable { server: self.server.clone(), source: late.into() })?
+    }
+
+    async fn prepare(&self, link: &mut MysqlLink) -> Result<(), ConnectError> {
+        opening::prepare(self, link).await
+    }
+
+    fn fault(error: &Error) -> Fault {
+        match error {
+            _ if is_lost(error) => Fault::Lost,
+            // Two processes made the same client's account.
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Fault::Conflict,
+            Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => Fault::ReadOnly,
+            // The connection asked for English.
+            Error::DatabaseError(_, info) if info.message().contains("read-only") => Fault::ReadOnly,
+            Error::DatabaseError(_, info) if is_conflict(info.message()) => Fault::Conflict,
+            _ => Fault::Other,
+        }
+    }
+}
+
+impl Mysql {
+    async fn open(&self) -> Result<MysqlLink, ConnectError> {
+        let connection = Conn::new(self.options.clone()).await.map_err(|error| self.not_connected(error))?;
+        let failed = |error: diesel::ConnectionError| ConnectError::failed(&self.server, error);
+        let is_mariadb = connection.server_version() >= (10, 0, 0);
+        let mut connection = AsyncMysqlConnection::try_from(connection).await.map_err(failed)?;
+        for statement in session(&self.settings, is_mariadb) {
+            let set = connection.batch_execute(&statement).await;
+            set.map_err(|error| ConnectError::failed(&self.server, error))?;
+        }
+        Ok(MysqlLink { connection, own: Arc::clone(&self.own), texts: Arc::clone(&self.texts) })
+    }
+
+    fn not_connected(&self, error: mysql_async::Error) -> ConnectError {
+        let server = self.server.clone();
+        match error {
+            mysql_async::Error::Io(_) => ConnectError::Unreachable { server, source: error.into() },
+            _ => ConnectError::Refused { server, source: error.into() },
+        }
+    }
+}
+
+/// The settings of every connection. Its words are English, for by them errors are told apart.
+fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
+    let seconds = |timeout: Duration| timeout.as_millis().div_ceil(1_000).clamp(1, 1_000_000);
+    let (lock, statement) = (seconds(settings.lock_timeout), settings.statement_timeout);
+    let mut set = vec![
+        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned(),
+        format!(
+            "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
+             SESSION time_zone = '+00:00', SESSION lc_messages = 'en_US', SESSION innodb_lock_wait_timeout = {lock}, \
+             SESSION autocommit = 0"
+        ),
+    ];
+    if is_mariadb {
+        // A process that is stopped while it holds accounts is to lose them before others give up waiting.
+        let idle = seconds(settings.lock_timeout / 2);
+        set.push(format!(
+            "SET SESSION max_statement_time = {}, SESSION idle_transaction_timeout = {idle}",
+            statement.as_secs_f64()
+        ));
+    } else {
+        set.push(format!("SET SESSION max_execution_time = {}", statement.as_millis().clamp(1, 4_294_967_295)));
+    }
+    set
+}
+
+fn is_conflict(message: &str) -> bool {
+    message.starts_with("Deadlock found") || message.starts_with("Record has changed since last read")
+}
+
+/// Not the parser's words where they repeat what stands in the URL.
+fn invalid(error: UrlError) -> ConnectError {
+    match error {
+        UrlError::FeatureRequired { .. } => {
+            ConnectError::Tls { message: "build with the feature tls of quota-store-diesel".to_owned() }
+        }
+        UrlError::InvalidParamValue { param, .. } => {
+            ConnectError::InvalidUrl { message: format!("its parameter {param} has an invalid value") }
+        }
+        UrlError::UnknownParameter { param } => {
+            ConnectError::InvalidUrl { message: format!("it has an unknown parameter {param}") }
+        }
+        UrlError::UnsupportedScheme { .. } => {
+            ConnectError::InvalidUrl { message: "its scheme is not mysql".to_owned() }
+        }
+        UrlError::Parse(error) => ConnectError::InvalidUrl { message: error.to_string() },
+        UrlError::Invalid | UrlError::InvalidPoolConstraints { .. } => {
+            ConnectError::InvalidUrl { message: "it is not mysql://USER:PASSWORD@HOST:PORT/DATABASE".to_owned() }
+        }
+    }
+}
+
+/// Trusts the certificates that were given, instead of those that browsers know.
+#[cfg(feature = "tls")]
+fn encryption(options: &Opts, settings: &Settings) -> Result<Option<mysql_async::SslOpts>, ConnectError> {
+    let wanted = options.ssl_opts().cloned();
+    if settings.root_certificates.is_empty() {
+        return Ok(wanted);
+    }
+    crate::server::tls::client_config(&settings.root_certificates)?;
+    let own = vec![settings.root_certificates.clone().into()];
+    Ok(wanted.map(|wanted| wanted.with_root_certs(own).with_disable_built_in_roots(true)))
+}

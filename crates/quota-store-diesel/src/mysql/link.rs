@@ -1,0 +1,212 @@
+//! One connection to MySQL.
+
+use std::fmt;
+use std::sync::Arc;
+
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+
+use crate::changes::{Changes, NewAccount};
+use crate::failure::Undone;
+use crate::mysql::script::{Script, Value};
+use crate::mysql::texts::{Lists, MysqlTexts};
+use crate::rows::{
+    AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
+    QuarterRow, QuarterSql, SumSql,
+};
+use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, remove};
+use crate::statement::{Bind, Sql};
+
+/// One connection to MySQL. It commits nothing by itself, so a transaction begins with its first statement.
+pub(crate) struct MysqlLink {
+    pub(super) connection: AsyncMysqlConnection,
+    pub(super) own: Arc<MysqlTexts>,
+    pub(super) texts: Arc<Texts>,
+}
+
+type LockedRow = (String, String, i64, String);
+
+impl fmt::Debug for MysqlLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MysqlLink").finish_non_exhaustive()
+    }
+}
+
+impl Link for MysqlLink {
+    /// The driver tells by the first statement only.
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn texts(&self) -> Arc<Texts> {
+        Arc::clone(&self.texts)
+    }
+
+    async fn begin_reading(&mut self) -> Result<(), Error> {
+        let begin = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; \
+             START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        self.connection.batch_execute(begin).await
+    }
+
+    async fn begin_writing(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn lock(&mut self, clients: &[&str], ids: &[(&str, &str)], wait: Wait) -> Result<Locked, Error> {
+        let own = Arc::clone(&self.own);
+        let lists = match wait {
+            Wait::Wait => &own.lock,
+            Wait::Skip => &own.lock_skipping,
+        };
+        let mut locked = Locked::default();
+        for clients in clients.chunks(Lists::MAX) {
+            let Some((sql, binds)) = list(lists, clients, |client| [Bind::Text(client)]) else { continue };
+            let statement = sql.with::<(Text, Text, BigInt, Text)>(&binds);
+            let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut self.connection).await?;
+            let row = |(client, document, folded, labels)| (client, (document, folded, labels));
+            locked.accounts.extend(rows.into_iter().map(row));
+        }
+        if !ids.is_empty() {
+            locked.entries = self.named(ids).await?;
+        }
+        Ok(locked)
+    }
+
+    async fn existing(&mut self, clients: &[&str]) -> Result<Vec<String>, Error> {
+        let own = Arc::clone(&self.own);
+        let mut existing = Vec::new();
+        for clients in clients.chunks(Lists::MAX) {
+            let Some((sql, binds)) = list(&own.existing, clients, |client| [Bind::Text(client)]) else { continue };
+            existing.extend(self.words(sql, &binds).await?);
+        }
+        Ok(existing)
+    }
+
+    async fn named(&mut self, ids: &[(&str, &str)]) -> Result<Vec<NamedRow>, Error> {
+        let own = Arc::clone(&self.own);
+        let mut named = Vec::new();
+        for ids in ids.chunks(Lists::MAX) {
+            let item = |(client, id)| [Bind::Text(id), Bind::Text(client)];
+            let Some((sql, binds)) = list(&own.named, ids, item) else { continue };
+            let statement = sql.with::<(Text, Text, BigInt, BigInt, Text)>(&binds);
+            let rows: Vec<NamedRow> = RunQueryDsl::load(statement, &mut self.connection).await?;
+            named.extend(rows);
+        }
+        Ok(named)
+    }
+
+    /// One round trip, the commit included: where a statement fails, those after it are not run.
+    async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
+        for taken in &writing.removals {
+            remove(self, taken).await.map_err(Undone::NotDone)?;
+        }
+        let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
+        let mut script = script(&self.own, writing, &plans);
+        if end == End::Commit {
+            script.statement("COMMIT");
+        }
+        let last = script.texts().len();
+        for (place, text) in script.texts().iter().enumerate() {
+            let done = self.connection.batch_execute(text).await;
+            let commits = end == End::Commit && place + 1 == last;
+            done.map_err(|error| if commits { not_committed(error) } else { Undone::NotDone(error.into()) })?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), Undone> {
+        self.connection.batch_execute("COMMIT").await.map_err(not_committed)
+    }
+
+    async fn roll_back(&mut self) -> Result<(), Error> {
+        self.connection.batch_execute("ROLLBACK").await
+    }
+
+    async fn server_time(&mut self) -> Result<i64, Error> {
+        let own = Arc::clone(&self.own);
+        self.numbers(&own.time, &[]).await?.pop().ok_or(Error::NotFound)
+    }
+
+    async fn is_writable(&mut self) -> Result<bool, Error> {
+        let own = Arc::clone(&self.own);
+        Ok(self.numbers(&own.writable, &[]).await?.pop() == Some(1))
+    }
+
+    loads!();
+}
+
+/// The statement for a list and its values, the list filled up with its last item.
+fn list<'a, T: Copy, const N: usize>(
+    lists: &'a Lists,
+    items: &[T],
+    binds: impl Fn(T) -> [Bind<'a>; N],
+) -> Option<(&'a Sql, Vec<Bind<'a>>)> {
+    let last = *items.last()?;
+    let (sql, size) = lists.of(items.len())?;
+    let filled = items.iter().copied().chain(std::iter::repeat(last)).take(size);
+    Some((sql, filled.flat_map(binds).collect()))
+}
+
+/// Everything but removals.
+fn script(own: &MysqlTexts, writing: &Writing, plans: &PlanRows<'_>) -> Script {
+    let Changes { entries, quarters, accounts, .. } = &writing.changes;
+    let mut script = Script::default();
+    // First: whoever is late learns it before anything else is done.
+    script.insert(&own.make_accounts, writing.made.iter().map(account_row), "");
+    let entry = entries.iter().map(|entry| {
+        let (client, id, label) = (&entry.client, &entry.id, &entry.label);
+        let at = Value::Int(entry.at);
+        [Value::Bytes(client.as_str()), at, Value::Bytes(id), Value::Int(entry.credits), Value::Bytes(label)]
+    });
+    script.insert(&own.add_entries, entry, "");
+    let quarter = quarters.iter().map(|(key, add)| {
+        let (client, label) = (Value::Bytes(key.client.as_str()), Value::Bytes(&key.label));
+        [client, Value::Int(key.quarter), label, Value::Int(add.credits), Value::Int(add.entries)]
+    });
+    script.insert(&own.add_to_quarters.0, quarter, own.add_to_quarters.1);
+    script.insert(&own.put_accounts.0, accounts.iter().map(account_row), own.put_accounts.1);
+    let plan =
+        plans.set.iter().map(|plan| [Value::Bytes(plan.client), Value::Int(plan.version), Value::Text(&plan.quotas)]);
+    script.insert(&own.put_plans.0, plan, own.put_plans.1);
+    if !plans.removed.is_empty() {
+        let mut statement = own.remove_plans.clone();
+        for (place, client) in plans.removed.iter().enumerate() {
+            statement.push(if place == 0 { '(' } else { ',' });
+            Value::Bytes(client).write(&mut statement);
+        }
+        statement.push(')');
+        script.statement(&statement);
+    }
+    script
+}
+
+fn account_row(account: &NewAccount) -> [Value<'_>; 3] {
+    [Value::Bytes(account.client.as_str()), Value::Text(&account.document), Value::Text(&account.labels)]
+}
+
+/// Whether the connection is gone, and with it the answer. Diesel keeps the driver's words only, which say so in their
+/// beginning; a server's words have none of these.
+pub(super) fn is_lost(error: &Error) -> bool {
+    match error {
+        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => true,
+        Error::DatabaseError(DatabaseErrorKind::Unknown, info) => {
+            let message = info.message();
+            ["Input/output error: ", "Driver error: ", "Other error: "].iter().any(|words| message.starts_with(words))
+        }
+        _ => false,
+    }
+}
+
+/// What ends with the commit rolled back where a statement of it failed; it may stand where the connection was lost or
+/// the commit itself failed.
+fn not_committed(error: Error) -> Undone {
+    let unsure = match &error {
+        Error::DatabaseError(_, info) => {
+            let message = info.message();
+            ["COMMIT", "shutdown", "killed", "interrupted"].iter().any(|word| message.contains(word))
+        }
+        _ => true,
+    };
+    if unsure || is_lost(&error) { Undone::Unknown(Arc::new(error)) } else { Undone::NotDone(error.into()) }
+}

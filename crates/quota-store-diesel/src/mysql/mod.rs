@@ -1,0 +1,48 @@
+//! The store on MySQL and MariaDB.
+
+mod engine;
+mod link;
+mod opening;
+mod script;
+mod texts;
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
+use quota_service::{
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
+    StoredPlan, UsageStore,
+};
+
+use crate::connect_error::ConnectError;
+use crate::mysql::engine::Mysql;
+use crate::prefix::TablePrefix;
+use crate::server::{ServerBuilder, ServerStore, server_store};
+
+server_store! {
+    /// Keeps usage and plans on MySQL 8 or MariaDB 10.6 or newer, which any number of stores in any number of processes
+    /// may share.
+    ///
+    /// Every batch is one transaction that locks the accounts of its clients in the order of their bytes; it is answered
+    /// when the server has committed. Dropping a batch's future closes its connection: the batch is done or not, never
+    /// half done.
+    MysqlStore,
+    /// How to connect to MySQL or MariaDB. The URL is `mysql://USER:PASSWORD@HOST:PORT/DATABASE`, with
+    /// `?require_ssl=true` for an encrypted connection to a server that is verified.
+    ///
+    /// ```no_run
+    /// use quota_store_diesel::{MysqlStore, TablePrefix};
+    ///
+    /// # async fn connect() -> Result<(), quota_store_diesel::ConnectError> {
+    /// let store = MysqlStore::builder("mysql://app:secret@localhost/app")
+    ///     .with_prefix(TablePrefix::new("billing_")?)
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    MysqlBuilder,
+    Mysql
+}

@@ -1,0 +1,182 @@
+//! Where a server of PostgreSQL is, and connections to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Config, NoTls, Socket};
+
+use crate::connect_error::ConnectError;
+use crate::postgres::link::{PostgresLink, is_lost};
+use crate::postgres::opening;
+use crate::postgres::texts::PostgresTexts;
+use crate::server::{Engine, Fault, Settings, Texts};
+
+/// A server of PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    config: Config,
+    pub(super) server: String,
+    pub(super) settings: Settings,
+    /// What a connection is told first.
+    session: String,
+    own: Arc<PostgresTexts>,
+    texts: Arc<Texts>,
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_postgres_rustls::MakeRustlsConnect>,
+}
+
+impl Engine for Postgres {
+    type Link = PostgresLink;
+
+    fn new(url: &str, settings: &Settings) -> Result<Self, ConnectError> {
+        // The parser's words name options, never their values.
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            ConnectError::InvalidUrl { message: cause }
+        })?;
+        config.connect_timeout(settings.connect_timeout).keepalives_idle(Duration::from_secs(30));
+        if config.get_application_name().is_none() {
+            config.application_name("quota");
+        }
+        let server = address(&config)?;
+        let (own, texts) = PostgresTexts::new(&settings.prefix);
+        Ok(Self {
+            #[cfg(feature = "tls")]
+            tls: wants_tls(&config).then(|| connector(&settings.root_certificates)).transpose()?,
+            config: encryption(config)?,
+            server,
+            session: session(settings),
+            settings: settings.clone(),
+            own: Arc::new(own),
+            texts: Arc::new(texts),
+        })
+    }
+
+    fn server(&self) -> &str {
+        &self.server
+    }
+
+    async fn connect(&self) -> Result<PostgresLink, ConnectError> {
+        let limit = self.settings.connect_timeout.saturating_mul(2);
+        let opened = tokio::time::timeout(limit, self.open()).await;
+        opened.map_err(|late| ConnectError::Unreachable { server: self.server.clone(), source: late.into() })?
+    }
+
+    async fn prepare(&self, link: &mut PostgresLink) -> Result<(), ConnectError> {
+        opening::prepare(self, link).await
+    }
+
+    fn fault(error: &Error) -> Fault {
+        match error {
+            _ if is_lost(error) => Fault::Lost,
+            Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Fault::Conflict,
+            // Two processes made the same client's account.
+            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => Fault::Conflict,
+            Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _) => Fault::ReadOnly,
+            _ => Fault::Other,
+        }
+    }
+}
+
+impl Postgres {
+    async fn open(&self) -> Result<PostgresLink, ConnectError> {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return self.open_through(tls.clone()).await;
+        }
+        self.open_through(NoTls).await
+    }
+
+    async fn open_through<T>(&self, tls: T) -> Result<PostgresLink, ConnectError>
+    where
+        T: MakeTlsConnect<Socket>,
+        T::Stream: Send + 'static,
+    {
+        let (client, connection) = self.config.connect(tls).await.map_err(|error| self.not_connected(error))?;
+        // What the server says as it ends a connection is the answer to what waits, or there is nobody who waits.
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection to PostgreSQL ended");
+            }
+        });
+        let failed = |error: diesel::ConnectionError| ConnectError::failed(&self.server, error);
+        let mut connection = AsyncPgConnection::try_from(client).await.map_err(failed)?;
+        let set = connection.batch_execute(&self.session).await;
+        set.map_err(|error| ConnectError::failed(&self.server, error))?;
+        let (own, texts) = (Arc::clone(&self.own), Arc::clone(&self.texts));
+        Ok(PostgresLink { connection, driver, own, texts })
+    }
+
+    fn not_connected(&self, error: tokio_postgres::Error) -> ConnectError {
+        let server = self.server.clone();
+        if error.as_db_error().is_some() {
+            ConnectError::Refused { server, source: error.into() }
+        } else {
+            ConnectError::Unreachable { server, source: error.into() }
+        }
+    }
+}
+
+/// The settings of every connection. Each statement finds its rows by index whatever the statistics say, or do not say
+/// yet; it is planned once, for any values.
+pub(super) fn session(settings: &Settings) -> String {
+    let millis = |timeout: Duration| timeout.as_millis().clamp(1, 2_147_483_647);
+    let (lock, statement) = (millis(settings.lock_timeout), millis(settings.statement_timeout));
+    // A process that is stopped while it holds accounts is to lose them before others give up waiting.
+    let idle = millis(settings.lock_timeout / 2);
+    format!(
+        "SET lock_timeout = {lock}; SET statement_timeout = {statement}; \
+         SET idle_in_transaction_session_timeout = {idle}; SET plan_cache_mode = force_generic_plan; \
+         SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+         SET jit = off"
+    )
+}
+
+/// Where the server is, without user and password.
+fn address(config: &Config) -> Result<String, ConnectError> {
+    let invalid = |message: &str| Err(ConnectError::InvalidUrl { message: message.to_owned() });
+    let mut hosts = Vec::new();
+    for (place, host) in config.get_hosts().iter().enumerate() {
+        let ports = config.get_ports();
+        let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(name) if name.contains('@') => {
+                return invalid("the user or the password holds an @: write it as %40");
+            }
+            Host::Tcp(name) => hosts.push(format!("{name}:{port}")),
+            #[cfg(unix)]
+            Host::Unix(path) => hosts.push(path.display().to_string()),
+        }
+    }
+    if hosts.is_empty() {
+        return invalid("it names no host");
+    }
+    let database = config.get_dbname().map(|name| format!("/{name}")).unwrap_or_default();
+    Ok(format!("PostgreSQL at {}{database}", hosts.join(",")))
+}
+
+/// Connects to servers whose certificate is trusted.
+#[cfg(feature = "tls")]
+fn connector(root_certificates: &[u8]) -> Result<tokio_postgres_rustls::MakeRustlsConnect, ConnectError> {
+    crate::server::tls::client_config(root_certificates).map(tokio_postgres_rustls::MakeRustlsConnect::new)
+}
+
+fn wants_tls(config: &Config) -> bool {
+    !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer)
+}
+
+/// An encrypted connection is one whose server was verified: `sslmode=require`. Without that there is none, for one to
+/// whoever answers protects from nobody who can change the answer.
+fn encryption(mut config: Config) -> Result<Config, ConnectError> {
+    if !wants_tls(&config) {
+        config.ssl_mode(SslMode::Disable);
+    } else if cfg!(not(feature = "tls")) {
+        let message = "build with the feature tls of quota-store-diesel".to_owned();
+        return Err(ConnectError::Tls { message });
+    }
+    Ok(config)
+}

@@ -1,0 +1,221 @@
+//! One connection to PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use diesel::result::{DatabaseErrorKind, Error};
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::future::{OptionFuture, join, join_all, try_join};
+use tokio::task::JoinHandle;
+
+use crate::changes::{Changes, NewAccount, NewEntry, QuarterAdd, QuarterKey};
+use crate::failure::Undone;
+use crate::postgres::statement::{ArraySql, Column};
+use crate::postgres::texts::PostgresTexts;
+use crate::rows::{
+    AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
+    QuarterRow, QuarterSql, SumSql,
+};
+use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, remove};
+use crate::statement::{Bind, Sql};
+
+/// One connection to PostgreSQL. What does not depend on an answer is sent without waiting for it.
+pub(crate) struct PostgresLink {
+    pub(super) connection: AsyncPgConnection,
+    /// What sends and receives; it ends with the connection.
+    pub(super) driver: JoinHandle<()>,
+    pub(super) own: Arc<PostgresTexts>,
+    pub(super) texts: Arc<Texts>,
+}
+
+type LockedRow = (String, String, i64, String);
+
+impl PostgresLink {
+    async fn run(&self, sql: &ArraySql, columns: &[Column<'_>]) -> Result<usize, Error> {
+        RunQueryDsl::execute(sql.with::<()>(columns), &mut &self.connection).await
+    }
+}
+
+impl fmt::Debug for PostgresLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresLink").field("is_closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+impl Link for PostgresLink {
+    fn is_closed(&self) -> bool {
+        self.driver.is_finished()
+    }
+
+    fn texts(&self) -> Arc<Texts> {
+        Arc::clone(&self.texts)
+    }
+
+    async fn begin_reading(&mut self) -> Result<(), Error> {
+        self.run(&self.own.begin_reading, &[]).await.map(|_| ())
+    }
+
+    async fn begin_writing(&mut self) -> Result<(), Error> {
+        self.run(&self.own.begin, &[]).await.map(|_| ())
+    }
+
+    /// One round trip. The ids are looked up by a statement after that which locks, and so in a later snapshot.
+    async fn lock(&mut self, clients: &[&str], ids: &[(&str, &str)], wait: Wait) -> Result<Locked, Error> {
+        let lock = match wait {
+            Wait::Wait => &self.own.lock,
+            Wait::Skip => &self.own.lock_skipping,
+        };
+        let clients = [Column::Texts(clients.to_vec())];
+        let accounts = async {
+            let statement = lock.with::<(Text, Text, BigInt, Text)>(&clients);
+            let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut &self.connection).await?;
+            let row = |(client, document, folded, labels)| (client, (document, folded, labels));
+            Ok::<Vec<_>, Error>(rows.into_iter().map(row).collect())
+        };
+        let entries = OptionFuture::from((!ids.is_empty()).then(|| load_named(self, ids)));
+        let both = async {
+            let (accounts, entries) = join(accounts, entries).await;
+            Ok(Locked { accounts: accounts?, entries: entries.transpose()?.unwrap_or_default() })
+        };
+        let (_, locked) = try_join(self.run(&self.own.begin, &[]), both).await?;
+        Ok(locked)
+    }
+
+    async fn existing(&mut self, clients: &[&str]) -> Result<Vec<String>, Error> {
+        let clients = [Column::Texts(clients.to_vec())];
+        RunQueryDsl::load(self.own.existing.with::<Text>(&clients), &mut self.connection).await
+    }
+
+    async fn named(&mut self, ids: &[(&str, &str)]) -> Result<Vec<NamedRow>, Error> {
+        load_named(self, ids).await
+    }
+
+    /// One round trip, the commit included.
+    async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
+        for taken in &writing.removals {
+            remove(self, taken).await.map_err(Undone::NotDone)?;
+        }
+        let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
+        let statements = statements(&self.own, writing, &plans);
+        let writes = join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns)));
+        let commit = OptionFuture::from((end == End::Commit).then(|| self.run(&self.own.commit, &[])));
+        let (written, committed) = join(writes, commit).await;
+        match written.into_iter().find_map(Result::err) {
+            // The commit was on its way when the connection was lost.
+            Some(error) if end == End::Commit && is_lost(&error) => Err(Undone::Unknown(Arc::new(error))),
+            // After an error of the server's a commit rolls back.
+            Some(error) => Err(Undone::NotDone(error.into())),
+            None => committed.transpose().map(|_| ()).map_err(not_committed),
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), Undone> {
+        self.run(&self.own.commit, &[]).await.map(|_| ()).map_err(not_committed)
+    }
+
+    async fn roll_back(&mut self) -> Result<(), Error> {
+        self.run(&self.own.roll_back, &[]).await.map(|_| ())
+    }
+
+    async fn server_time(&mut self) -> Result<i64, Error> {
+        let own = Arc::clone(&self.own);
+        self.numbers(&own.time, &[]).await?.pop().ok_or(Error::NotFound)
+    }
+
+    async fn is_writable(&mut self) -> Result<bool, Error> {
+        let own = Arc::clone(&self.own);
+        Ok(self.numbers(&own.writable, &[]).await?.pop() == Some(1))
+    }
+
+    loads!();
+}
+
+async fn load_named(link: &PostgresLink, ids: &[(&str, &str)]) -> Result<Vec<NamedRow>, Error> {
+    let (clients, ids): (Vec<&str>, Vec<&str>) = ids.iter().copied().unzip();
+    let columns = [Column::Texts(clients), Column::Texts(ids)];
+    let statement = link.own.named.with::<(Text, Text, BigInt, BigInt, Text)>(&columns);
+    RunQueryDsl::load(statement, &mut &link.connection).await
+}
+
+/// Everything but removals.
+fn statements<'a>(
+    own: &'a PostgresTexts,
+    writing: &'a Writing,
+    plans: &'a PlanRows<'a>,
+) -> Vec<(&'a ArraySql, Vec<Column<'a>>)> {
+    let Changes { entries, quarters, accounts, .. } = &writing.changes;
+    let mut statements = Vec::new();
+    if !writing.made.is_empty() {
+        // First: whoever is late learns it before anything else is done.
+        statements.push((&own.make_accounts, account_columns(&writing.made)));
+    }
+    if !entries.is_empty() {
+        statements.push((&own.add_entries, entry_columns(entries)));
+    }
+    if !quarters.is_empty() {
+        statements.push((&own.add_to_quarters, quarter_columns(quarters)));
+    }
+    if !accounts.is_empty() {
+        statements.push((&own.put_accounts, account_columns(accounts)));
+    }
+    if !plans.set.is_empty() {
+        let columns = vec![
+            Column::Texts(plans.set.iter().map(|plan| plan.client).collect()),
+            Column::Ints(plans.set.iter().map(|plan| plan.version).collect()),
+            Column::Texts(plans.set.iter().map(|plan| plan.quotas.as_str()).collect()),
+        ];
+        statements.push((&own.put_plans, columns));
+    }
+    if !plans.removed.is_empty() {
+        statements.push((&own.remove_plans, vec![Column::Texts(plans.removed.clone())]));
+    }
+    statements
+}
+
+fn entry_columns(entries: &[NewEntry]) -> Vec<Column<'_>> {
+    vec![
+        Column::Texts(entries.iter().map(|entry| entry.client.as_str()).collect()),
+        Column::Ints(entries.iter().map(|entry| entry.at).collect()),
+        Column::Texts(entries.iter().map(|entry| entry.id.as_str()).collect()),
+        Column::Ints(entries.iter().map(|entry| entry.credits).collect()),
+        Column::Texts(entries.iter().map(|entry| entry.label.as_str()).collect()),
+    ]
+}
+
+fn quarter_columns(quarters: &BTreeMap<QuarterKey, QuarterAdd>) -> Vec<Column<'_>> {
+    vec![
+        Column::Texts(quarters.keys().map(|key| key.client.as_str()).collect()),
+        Column::Ints(quarters.keys().map(|key| key.quarter).collect()),
+        Column::Texts(quarters.keys().map(|key| key.label.as_str()).collect()),
+        Column::Ints(quarters.values().map(|add| add.credits).collect()),
+        Column::Ints(quarters.values().map(|add| add.entries).collect()),
+    ]
+}
+
+fn account_columns(accounts: &[NewAccount]) -> Vec<Column<'_>> {
+    vec![
+        Column::Texts(accounts.iter().map(|account| account.client.as_str()).collect()),
+        Column::Texts(accounts.iter().map(|account| account.document.as_str()).collect()),
+        Column::Texts(accounts.iter().map(|account| account.labels.as_str()).collect()),
+    ]
+}
+
+/// Whether the connection is gone, and with it the answer.
+pub(super) fn is_lost(error: &Error) -> bool {
+    use DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
+    matches!(error, Error::DatabaseError(ClosedConnection | UnableToSendCommand, _))
+}
+
+/// A commit that failed rolled back where the server says what was wrong with the transaction; it may stand where the
+/// connection was lost or the server ended in the middle of it.
+fn not_committed(error: Error) -> Undone {
+    use DatabaseErrorKind::{CheckViolation, SerializationFailure, UniqueViolation};
+    match error {
+        Error::DatabaseError(SerializationFailure | UniqueViolation | CheckViolation, _) => {
+            Undone::NotDone(error.into())
+        }
+        error => Undone::Unknown(Arc::new(error)),
+    }
+}

@@ -1,0 +1,135 @@
+//! The statements that PostgreSQL words its own way: on arrays, so that one text serves a batch of any size.
+
+use crate::postgres::statement::ArraySql;
+use crate::prefix::TablePrefix;
+use crate::server::{Dialect, Texts};
+use crate::statement::Sql;
+
+/// Where PostgreSQL differs within the statements of all servers.
+pub(crate) const DIALECT: Dialect = Dialect { integer: "BIGINT" };
+
+/// Every statement of a connection.
+#[derive(Debug)]
+pub(crate) struct PostgresTexts {
+    /// Transactions are begun and ended by prepared statements as well: those go out in the order of their calls
+    /// even where one before them has still to be prepared.
+    pub(crate) begin: ArraySql,
+    pub(crate) begin_reading: ArraySql,
+    pub(crate) commit: ArraySql,
+    pub(crate) roll_back: ArraySql,
+    /// clients -> client, document, folded until, labels
+    pub(crate) lock: ArraySql,
+    pub(crate) lock_skipping: ArraySql,
+    /// clients -> client
+    pub(crate) existing: ArraySql,
+    /// clients, ids -> client, id, at, credits, label
+    pub(crate) named: ArraySql,
+    /// clients, instants, ids, credits, labels
+    pub(crate) add_entries: ArraySql,
+    /// clients, quarters, labels, credits, entries
+    pub(crate) add_to_quarters: ArraySql,
+    /// clients, documents, labels
+    pub(crate) put_accounts: ArraySql,
+    pub(crate) make_accounts: ArraySql,
+    /// clients, versions, quotas
+    pub(crate) put_plans: ArraySql,
+    /// clients
+    pub(crate) remove_plans: ArraySql,
+    /// -> the server's time in milliseconds
+    pub(crate) time: Sql,
+    /// -> 1 if it takes writes
+    pub(crate) writable: Sql,
+}
+
+impl PostgresTexts {
+    pub(crate) fn new(prefix: &TablePrefix) -> (Self, Texts) {
+        let sql = |template: &str| ArraySql::new(&prefix.fill(template));
+        let lock = "SELECT client, document, folded_until, labels FROM {p}accounts \
+             WHERE client = ANY(?) ORDER BY client FOR NO KEY UPDATE";
+        let texts = Self {
+            begin: sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+            begin_reading: sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            commit: sql("COMMIT"),
+            roll_back: sql("ROLLBACK"),
+            lock: sql(lock),
+            lock_skipping: sql(&format!("{lock} SKIP LOCKED")),
+            existing: sql("SELECT client FROM {p}accounts WHERE client = ANY(?)"),
+            named: sql("SELECT e.client, e.id, e.at, e.credits, e.label FROM unnest(?, ?) AS n (client, id) \
+                 JOIN {p}entries AS e ON e.id = n.id AND e.client = n.client"),
+            add_entries: sql("INSERT INTO {p}entries (client, at, id, credits, label) \
+                 SELECT * FROM unnest(?, ?, ?, ?, ?)"),
+            add_to_quarters: sql("INSERT INTO {p}quarters AS q (client, quarter, label, credits, entries) \
+                 SELECT * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT (client, quarter, label) DO UPDATE \
+                 SET credits = q.credits + excluded.credits, entries = q.entries + excluded.entries"),
+            put_accounts: sql("UPDATE {p}accounts AS a SET document = n.document, labels = n.labels \
+                 FROM unnest(?, ?, ?) AS n (client, document, labels) WHERE a.client = n.client"),
+            make_accounts: sql("INSERT INTO {p}accounts (client, document, labels) SELECT * FROM unnest(?, ?, ?)"),
+            put_plans: sql("INSERT INTO {p}plans (client, version, quotas) SELECT * FROM unnest(?, ?, ?) \
+                 ON CONFLICT (client) DO UPDATE SET version = excluded.version, quotas = excluded.quotas"),
+            remove_plans: sql("DELETE FROM {p}plans WHERE client = ANY(?)"),
+            time: Sql::new("SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)"),
+            writable: Sql::new(
+                "SELECT CAST(CASE WHEN pg_is_in_recovery() \
+                 OR current_setting('default_transaction_read_only') = 'on' THEN 0 ELSE 1 END AS BIGINT)",
+            ),
+        };
+        (texts, Texts::new(prefix, DIALECT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quota_servers::Server;
+    use tokio_postgres::SimpleQueryMessage;
+
+    use super::*;
+    use crate::migrations::POSTGRES;
+    use crate::postgres::engine::session;
+    use crate::server::Settings;
+
+    fn numbered(text: &str) -> String {
+        let mut pieces = text.split('?');
+        let first = pieces.next().unwrap_or_default().to_owned();
+        pieces.enumerate().fold(first, |text, (place, piece)| format!("{text}${}{piece}", place + 1))
+    }
+
+    #[tokio::test]
+    async fn every_statement_finds_its_rows_by_index() {
+        let Some(url) = quota_servers::url(Server::Postgres) else { return };
+        let prefix = TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).unwrap();
+        let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        // Never committed.
+        let settings = Settings::new(prefix.clone());
+        client.batch_execute(&format!("{}; BEGIN", session(&settings))).await.unwrap();
+        for statement in POSTGRES.iter().flat_map(|migration| migration.statements) {
+            client.batch_execute(&prefix.fill(statement)).await.unwrap();
+        }
+        let (own, shared) = PostgresTexts::new(&prefix);
+        let mut texts: Vec<String> = shared.all().into_iter().map(|sql| numbered(&sql.text())).collect();
+        let arrays = [&own.lock, &own.lock_skipping, &own.existing, &own.named, &own.put_accounts, &own.remove_plans];
+        texts.extend(arrays.map(ArraySql::text));
+        for (number, text) in texts.iter().enumerate() {
+            client.batch_execute(&format!("PREPARE s{number} AS {text}")).await.unwrap();
+            let values = vec!["NULL"; text.matches('$').count()].join(", ");
+            let plan = client.simple_query(&format!("EXPLAIN EXECUTE s{number} ({values})")).await.unwrap();
+            let lines: Vec<&str> = plan
+                .iter()
+                .filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => row.get(0),
+                    _ => None,
+                })
+                .collect();
+            assert!(lines.iter().any(|line| line.contains("Index") && line.contains(" Scan ")), "{text}: {lines:#?}");
+            assert!(!lines.iter().any(|line| line.contains("Seq Scan")), "{text}: {lines:#?}");
+            // Bounds of ranges are bounds of the index as well, and not tried row by row.
+            let ranges = ["at >=", "quarter >=", "client >"];
+            if ranges.iter().any(|range| text.contains(range)) {
+                assert!(
+                    lines.iter().any(|line| line.contains("Index Cond") && line.contains('>')),
+                    "{text}: {lines:#?}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What stores on a server share: batches, readings and pruning over a pool of connections.
+
+mod batch;
+mod builder;
+mod checking;
+mod engine;
+mod folding;
+mod hot;
+mod ledger;
+mod pool;
+mod public;
+mod reading;
+mod rounds;
+mod store;
+mod texts;
+#[cfg(all(feature = "tls", feature = "postgres"))]
+pub(crate) mod tls;
+mod writing;
+
+pub(crate) use crate::server::builder::ServerBuilder;
+pub(crate) use crate::server::checking::{Found, check};
+pub(crate) use crate::server::engine::{End, Engine, Fault, Link, Locked, NamedRow, Settings, Wait, loads};
+pub(crate) use crate::server::ledger::remove;
+pub(crate) use crate::server::public::server_store;
+pub(crate) use crate::server::store::ServerStore;
+pub(crate) use crate::server::texts::{Dialect, Texts};
+pub(crate) use crate::server::writing::{PlanRows, Writing};

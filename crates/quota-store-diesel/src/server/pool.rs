@@ -1,0 +1,96 @@
+//! Connections, kept for the next transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
+use diesel::result::{DatabaseErrorKind, Error};
+
+use crate::connect_error::ConnectError;
+use crate::failure::Failure;
+use crate::server::engine::{Engine, Link};
+
+/// Connections of one store.
+#[derive(Debug)]
+pub(crate) struct Connections<E: Engine> {
+    pool: Pool<Opener<E>>,
+    /// How long one is waited for, and how long one answer.
+    patience: Duration,
+}
+
+/// Opens connections.
+#[derive(Debug)]
+struct Opener<E>(Arc<E>);
+
+/// A connection that is lent. One whose transaction did not end in order is closed, and its transaction with it.
+pub(crate) struct Session<E: Engine> {
+    /// None once given back.
+    object: Option<Object<Opener<E>>>,
+    in_order: bool,
+}
+
+impl<E: Engine> Manager for Opener<E> {
+    type Type = E::Link;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<E::Link, ConnectError> {
+        self.0.connect().await
+    }
+
+    async fn recycle(&self, link: &mut E::Link, _: &Metrics) -> RecycleResult<ConnectError> {
+        if link.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
+    }
+}
+
+impl<E: Engine> Connections<E> {
+    pub(crate) fn new(engine: Arc<E>, size: usize, patience: Duration) -> Result<Self, ConnectError> {
+        let server = engine.server().to_owned();
+        let pool = Pool::builder(Opener(engine)).max_size(size).queue_mode(QueueMode::Lifo).build();
+        let pool = pool.map_err(|error| ConnectError::failed(&server, error))?;
+        Ok(Self { pool, patience })
+    }
+
+    /// A connection that nobody else has; opened if none is free.
+    pub(crate) async fn session(&self) -> Result<Session<E>, Failure> {
+        match tokio::time::timeout(self.patience, self.pool.get()).await {
+            Ok(Ok(object)) => Ok(Session { object: Some(object), in_order: false }),
+            Ok(Err(PoolError::Backend(error))) => Err(Failure::Unconnected(Arc::new(error))),
+            Ok(Err(error)) => Err(Failure::Unconnected(Arc::new(error))),
+            Err(elapsed) => Err(Failure::Unconnected(Arc::new(elapsed))),
+        }
+    }
+
+    /// Closes those that nobody has: where one was lost, the others probably are as well.
+    pub(crate) fn close_idle(&self) {
+        self.pool.retain(|_, _| false);
+    }
+
+    /// Waits for an answer, and not for ever.
+    pub(crate) async fn timely<T>(&self, answer: impl Future<Output = T>) -> Result<T, Error> {
+        let late = "the server did not answer in time".to_owned();
+        let lost = |_| Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new(late));
+        tokio::time::timeout(self.patience, answer).await.map_err(lost)
+    }
+}
+
+impl<E: Engine> Session<E> {
+    /// The connection; none once it was given back.
+    pub(crate) fn link(&mut self) -> Result<&mut E::Link, Error> {
+        self.object.as_deref_mut().ok_or(Error::NotFound)
+    }
+
+    /// Its transaction ended in order: the connection may be used again.
+    pub(crate) fn ended(mut self) {
+        self.in_order = true;
+    }
+}
+
+impl<E: Engine> Drop for Session<E> {
+    fn drop(&mut self) {
+        if let Some(object) = self.object.take()
+            && !self.in_order
+        {
+            drop(Object::take(object));
+        }
+    }
+}

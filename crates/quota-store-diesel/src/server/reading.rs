@@ -1,0 +1,230 @@
+//! Usage, entries, clients and plans, read back.
+
+use std::sync::Arc;
+
+use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Plan, PlanVersion, Refusal, Terms, Window};
+use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, StoreError, StoredPlan};
+
+use crate::failure::Failure;
+use crate::rows::{self, Broken};
+use crate::server::engine::{Engine, Fault, Link};
+use crate::server::ledger;
+use crate::server::pool::Connections;
+use crate::statement::Bind;
+
+/// Something that is read in one state of the tables.
+pub(crate) trait Reading: Sync {
+    type Output: Send;
+
+    fn read<L: Link>(&self, link: &mut L) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+}
+
+/// Reads in one state of the tables; once more if the connection was lost, for it may have been lost long before.
+pub(crate) async fn read<E: Engine, R: Reading>(
+    connections: &Connections<E>,
+    reading: &R,
+) -> Result<R::Output, StoreError> {
+    match read_once(connections, reading).await {
+        Err(Failure::Database(error)) if E::fault(&error) == Fault::Lost => {
+            connections.close_idle();
+            Ok(read_once(connections, reading).await?)
+        }
+        done => Ok(done?),
+    }
+}
+
+async fn read_once<E: Engine, R: Reading>(connections: &Connections<E>, reading: &R) -> Result<R::Output, Failure> {
+    let mut session = connections.session().await?;
+    let link = session.link()?;
+    let done = connections.timely(async {
+        link.begin_reading().await?;
+        let done = reading.read(link).await?;
+        link.roll_back().await?;
+        Ok::<_, Failure>(done)
+    });
+    let done = done.await??;
+    session.ended();
+    Ok(done)
+}
+
+fn check_range(range: Window, folded_until: Instant) -> Result<(), Refusal> {
+    Terms { folded_until, ..Terms::ENTRIES }.check_range(range)
+}
+
+/// Up to where a client's entries are folded, and which labels its sums know. Does not read the account,
+/// so usage can be read back where that is damaged.
+async fn remembered<L: Link>(link: &mut L, client: &ClientId) -> Result<(Instant, Labels), Failure> {
+    let rows = link.accounts(&link.texts().account, &[client.as_str().into()]).await?;
+    let Some((_, folded_until, labels)) = rows.first() else { return Ok((Instant::MIN, Labels::default())) };
+    Ok((rows::instant(*folded_until)?, Labels::from_document(labels).map_err(Broken::from)?))
+}
+
+/// The sum of a range.
+#[derive(Debug)]
+pub(crate) struct Total<'a>(pub(crate) &'a ClientId, pub(crate) Window);
+
+impl Reading for Total<'_> {
+    type Output = Result<Credits, Refusal>;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        let Self(client, range) = self;
+        let (folded_until, _) = remembered(link, client).await?;
+        if let Err(refusal) = check_range(*range, folded_until) {
+            return Ok(Err(refusal));
+        }
+        let (micros, _) = ledger::sum(link, client, *range, folded_until).await?;
+        Ok(Ok(rows::credits(micros)?))
+    }
+}
+
+/// Usage by day.
+#[derive(Debug)]
+pub(crate) struct Daily<'a>(pub(crate) &'a ClientId, pub(crate) &'a DailyQuery);
+
+impl Reading for Daily<'_> {
+    type Output = Result<Vec<DayUsage>, Refusal>;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        let Self(client, query) = self;
+        let (folded_until, labels) = remembered(link, client).await?;
+        if let Err(refusal) = check_range(query.range, folded_until) {
+            return Ok(Err(refusal));
+        }
+        let mut days = DaysReading::new(query, folded_until, labels);
+        let (from, to) = DaysReading::quarters(query.range);
+        let texts = link.texts();
+        for quarter in link.quarters(&texts.quarters, &[client.as_str().into(), from.into(), to.into()]).await? {
+            days.add_quarter(rows::quarter(&quarter)?);
+        }
+        for (from, to) in days.cuts().to_vec() {
+            for row in link.entries(&texts.entries_in, &[client.as_str().into(), from.into(), to.into()]).await? {
+                let entry = rows::entry(None, &row)?;
+                days.add_entry(entry.at, entry.credits, entry.label.as_ref());
+            }
+        }
+        Ok(Ok(days.finish()))
+    }
+}
+
+/// A page of entries.
+#[derive(Debug)]
+pub(crate) struct Page<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) after: EntriesCursor,
+    pub(crate) range: Window,
+    pub(crate) limit: usize,
+}
+
+impl Reading for Page<'_> {
+    type Output = EntriesPage;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        // One more tells whether there is another page.
+        let rows = i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1);
+        let (at, id, to) = (self.after.at.into(), self.after.id.as_str().into(), self.range.end().millis().into());
+        let binds = [self.client.as_str().into(), at, to, at, id, rows.into()];
+        let mut page = link.page(&link.texts().page, &binds).await?;
+        let more = page.len() > self.limit;
+        page.truncate(self.limit);
+        let last = page.last().filter(|_| more).map(|(at, id, ..)| EntriesCursor { at: *at, id: id.clone() });
+        let entries: Result<Vec<_>, Broken> = page.iter().map(rows::page_entry).collect();
+        Ok(EntriesPage { entries: entries?, next: last.map(|cursor| cursor.write()) })
+    }
+}
+
+/// A page of clients.
+#[derive(Debug)]
+pub(crate) struct Clients<'a>(pub(crate) &'a ClientsQuery);
+
+impl Reading for Clients<'_> {
+    type Output = Vec<ClientId>;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        let Self(query) = self;
+        let after = query.after.as_ref().map_or("", ClientId::as_str);
+        let limit = i64::try_from(query.limit.max(1)).unwrap_or(i64::MAX);
+        let (after, from, limit) = (Bind::from(after), Bind::from(query.prefix.as_str()), Bind::from(limit));
+        let texts = link.texts();
+        let clients = match query.end() {
+            Some(end) => link.words(&texts.clients, &[after, from, end.as_str().into(), limit]).await?,
+            None => link.words(&texts.clients_to_the_end, &[after, from, limit]).await?,
+        };
+        let clients: Result<Vec<_>, Broken> = clients.iter().map(|text| rows::client(text)).collect();
+        Ok(clients?)
+    }
+}
+
+/// A client's plan.
+#[derive(Debug)]
+pub(crate) struct PlanOf<'a>(pub(crate) &'a ClientId);
+
+impl Reading for PlanOf<'_> {
+    type Output = StoredPlan;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        let rows = link.plans(&link.texts().plan, &[self.0.as_str().into()]).await?;
+        Ok(rows.first().map(stored_plan).transpose()?.unwrap_or_default())
+    }
+}
+
+fn stored_plan((version, quotas): &(i64, String)) -> Result<StoredPlan, Broken> {
+    let plan: Plan = serde_json::from_str(quotas).map_err(|error| Broken::malformed(format!("its plan: {error}")))?;
+    // The same 64 bits: columns are signed.
+    let version = std::num::NonZeroU64::new(version.cast_unsigned())
+        .ok_or_else(|| Broken::malformed("its plan has the version 0"))?;
+    Ok(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version)) })
+}
+
+/// The server's own time.
+#[derive(Debug)]
+pub(crate) struct Time;
+
+impl Reading for Time {
+    type Output = Instant;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        Ok(rows::instant(link.server_time().await?)?)
+    }
+}
+
+/// Whether the server takes writes and has the tables.
+#[derive(Debug)]
+pub(crate) struct Health;
+
+impl Reading for Health {
+    type Output = bool;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        link.accounts(&link.texts().account, &["".into()]).await?;
+        Ok(link.is_writable().await?)
+    }
+}
+
+/// Some clients and the first instant of what they have before another.
+#[derive(Debug)]
+pub(crate) struct Old<'a> {
+    pub(crate) after: &'a str,
+    pub(crate) before: Instant,
+    pub(crate) limit: i64,
+    pub(crate) what: What,
+}
+
+/// What may be old.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    Entries,
+    Quarters,
+}
+
+impl Reading for Old<'_> {
+    type Output = Vec<(String, Option<i64>)>;
+
+    async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        let texts = link.texts();
+        let text = match self.what {
+            What::Entries => &texts.foldable,
+            What::Quarters => &texts.forgettable,
+        };
+        Ok(link.foldable(text, &[self.before.millis().into(), self.after.into(), self.limit.into()]).await?)
+    }
+}

@@ -1,0 +1,189 @@
+//! The clients of a batch, run side by side: what they need of the ledger is read for all of them at once.
+
+use std::collections::HashMap;
+
+use quota_core::{ClientId, Entry, Fact, Instant, Labels, Need, OperationId, Terms};
+use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
+
+use crate::changes::NewAccount;
+use crate::failure::{Failure, Undone};
+use crate::rows::{self, Broken, Stored};
+use crate::server::engine::{End, Link, NamedRow};
+use crate::server::ledger;
+use crate::server::writing::Writing;
+
+/// One client of a batch, with its account as it was locked.
+#[derive(Debug)]
+pub(crate) struct Client<'a> {
+    pub(crate) requests: ClientRequests<'a>,
+    pub(crate) stored: Stored,
+    /// Whether it has no account yet, so that nothing is locked.
+    pub(crate) is_new: bool,
+}
+
+/// What ids name.
+#[derive(Debug, Default)]
+pub(crate) struct Named(HashMap<(String, String), Result<Entry, Broken>>);
+
+/// One client's turn.
+struct Run<'a> {
+    client: &'a ClientId,
+    turn: ClientTurn<'a>,
+    labels: &'a mut Labels,
+    folded_until: Instant,
+    is_new: bool,
+    /// Whether its account is to be written.
+    dirty: bool,
+    done: bool,
+}
+
+impl Named {
+    pub(crate) fn new(rows: Vec<NamedRow>) -> Self {
+        let entry = |(client, id, at, micros, label): NamedRow| {
+            let entry = rows::id(&id).and_then(|read| rows::entry(read, &(at, micros, label)));
+            ((client, id), entry)
+        };
+        Self(rows.into_iter().map(entry).collect())
+    }
+
+    fn fact(&self, client: &ClientId, id: &OperationId) -> Result<Fact, Broken> {
+        let key = (client.as_str().to_owned(), id.as_str().to_owned());
+        self.0.get(&key).cloned().transpose().map(Fact::Entry)
+    }
+}
+
+/// Runs these clients' requests inside the transaction that holds their accounts, writes what they change, and ends it.
+pub(crate) async fn run<L: Link>(
+    link: &mut L,
+    clients: &mut [Client<'_>],
+    terms: Terms,
+    named: &Named,
+    answers: &mut Answers,
+) -> Result<(), Undone> {
+    let mut runs: Vec<Run<'_>> = clients.iter_mut().map(|client| Run::new(client, terms, named)).collect();
+    for run in runs.iter().filter(|run| run.is_new) {
+        run.check_new(named.0.keys().any(|(client, _)| client == run.client.as_str())).map_err(Undone::NotDone)?;
+    }
+    let mut writing = Writing::default();
+    let mut written = false;
+    loop {
+        let (mut needs, mut first) = (Vec::new(), false);
+        for (place, run) in runs.iter_mut().enumerate().filter(|(_, run)| !run.done) {
+            match run.turn.step() {
+                Step::Read(asked) => needs.extend(asked.into_iter().map(|need| (place, need))),
+                Step::Write(writes) => {
+                    first = true;
+                    run.gather(writes, &mut writing);
+                    run.make_account(&mut writing);
+                }
+                Step::Done(writes) => {
+                    run.done = true;
+                    run.gather(writes, &mut writing);
+                }
+            }
+        }
+        if runs.iter().all(|run| run.done) {
+            break;
+        }
+        if first {
+            written = true;
+            link.write(&std::mem::take(&mut writing), End::Open).await?;
+        }
+        learn(link, &mut runs, needs).await.map_err(Undone::NotDone)?;
+    }
+    for run in runs {
+        run.finish(&mut writing, answers);
+    }
+    if writing.is_empty() && !written {
+        return link.roll_back().await.map_err(|error| Undone::NotDone(error.into()));
+    }
+    link.write(&writing, End::Commit).await
+}
+
+/// Reads what these turns need, ids for all of them at once.
+async fn learn<L: Link>(link: &mut L, runs: &mut [Run<'_>], needs: Vec<(usize, Need)>) -> Result<(), Failure> {
+    let ids: Vec<(&str, &str)> = needs
+        .iter()
+        .filter_map(|(place, need)| match need {
+            Need::Entry(id) => runs.get(*place).map(|run| (run.client.as_str(), id.as_str())),
+            Need::Sum { .. } | Need::Count(_) => None,
+        })
+        .collect();
+    let named = if ids.is_empty() { Named::default() } else { Named::new(link.named(&ids).await?) };
+    for (place, need) in needs {
+        let Some(run) = runs.get_mut(place) else { continue };
+        let fact = match &need {
+            Need::Entry(id) => named.fact(run.client, id).map_err(Failure::from),
+            _ => ledger::fact(link, run.client, run.folded_until, &need).await,
+        };
+        match fact {
+            Ok(fact) => {
+                run.check_new(!says_nothing(&fact))?;
+                run.turn.learn(need, fact);
+            }
+            Err(Failure::Broken(broken)) => run.turn.give_up(StoreError::from(broken)),
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(())
+}
+
+/// Whether a fact is what an empty ledger says.
+fn says_nothing(fact: &Fact) -> bool {
+    match fact {
+        Fact::Entry(entry) => entry.is_none(),
+        Fact::Sum(credits) => credits.micros() == 0,
+        Fact::Count { entries, .. } => *entries == 0,
+    }
+}
+
+impl<'a> Run<'a> {
+    fn new(client: &'a mut Client<'_>, terms: Terms, named: &Named) -> Self {
+        let folded_until = client.stored.folded_until();
+        let Stored { account, labels, .. } = &mut client.stored;
+        let mut turn = ClientTurn::new(account, Terms { folded_until, ..terms }, client.requests);
+        let name = client.requests.client();
+        for need in client.requests.foresee() {
+            // One that cannot be read is asked for again, and given up then.
+            if let Need::Entry(id) = &need
+                && let Ok(fact) = named.fact(name, id)
+            {
+                turn.learn(need, fact);
+            }
+        }
+        Self { client: name, turn, labels, folded_until, is_new: client.is_new, dirty: false, done: false }
+    }
+
+    /// A client without an account has no entries: what the ledger knows of it was written since the accounts were
+    /// read, and everything is to be read again.
+    fn check_new(&self, has_entries: bool) -> Result<(), Failure> {
+        if self.is_new && has_entries { Err(Failure::Overtaken) } else { Ok(()) }
+    }
+
+    fn gather(&mut self, writes: quota_core::Writes, writing: &mut Writing) {
+        self.dirty |= writes.account || writes.plan.is_some();
+        writing.gather(self.client, self.folded_until, self.labels, writes);
+    }
+
+    /// Makes the account of a client that has none before the rest of its turn: from then on it is locked, and what the
+    /// ledger knows is this turn's own.
+    fn make_account(&mut self, writing: &mut Writing) {
+        if std::mem::take(&mut self.is_new) {
+            writing.made.push(self.account());
+        }
+    }
+
+    fn finish(mut self, writing: &mut Writing, answers: &mut Answers) {
+        if self.dirty && self.is_new {
+            self.make_account(writing);
+        } else if self.dirty {
+            writing.changes.accounts.push(self.account());
+        }
+        self.turn.answer(answers);
+    }
+
+    fn account(&self) -> NewAccount {
+        let (document, labels) = (self.turn.account().to_document(), self.labels.to_document());
+        NewAccount { client: self.client.clone(), document, labels }
+    }
+}

@@ -1,0 +1,120 @@
+//! The store.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use quota_core::{Answer, ClientId, Credits, DayUsage, Instant, Window};
+use quota_service::{
+    ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, Pruned, Request, StoreError,
+    StoredPlan,
+};
+
+use crate::connect_error::ConnectError;
+use crate::server::batch::Applying;
+use crate::server::builder::ServerBuilder;
+use crate::server::engine::Engine;
+use crate::server::hot::Hot;
+use crate::server::pool::Connections;
+use crate::server::reading::{Clients, Daily, Health, Page, PlanOf, Reading, Time, Total, read};
+
+/// So many requests of one client in a batch are worth a transaction of their own: others in many processes may want
+/// its lock as well.
+const HOT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// Keeps usage and plans on a database server, which any number of stores in any number of processes may share.
+///
+/// Every batch is one transaction that locks the accounts of its clients in the order of their bytes; it is answered
+/// when the server has committed. Dropping a batch's future closes its connection: the batch is done or not, never half.
+pub(crate) struct ServerStore<E: Engine> {
+    server: String,
+    prefix: String,
+    lanes: NonZeroUsize,
+    max_batch: NonZeroUsize,
+    applying: Applying<E>,
+}
+
+impl<E: Engine> ServerStore<E> {
+    pub(super) async fn connect_with(builder: &ServerBuilder<E>) -> Result<Self, ConnectError> {
+        let engine = Arc::new(E::new(&builder.url, &builder.settings)?);
+        let mut link = engine.connect().await?;
+        engine.prepare(&mut link).await?;
+        let patience = builder.settings.statement_timeout.saturating_add(builder.settings.connect_timeout);
+        let connections = Connections::new(Arc::clone(&engine), builder.pool_size.get(), patience)?;
+        Ok(Self {
+            server: engine.server().to_owned(),
+            prefix: builder.settings.prefix.as_str().to_owned(),
+            lanes: builder.lanes,
+            max_batch: builder.max_batch,
+            applying: Applying {
+                connections,
+                hot: Hot::default(),
+                terms: builder.terms,
+                patience: builder.settings.lock_timeout,
+            },
+        })
+    }
+
+    async fn read<R: Reading>(&self, reading: &R) -> Result<R::Output, StoreError> {
+        read(&self.applying.connections, reading).await
+    }
+}
+
+impl<E: Engine> fmt::Debug for ServerStore<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (server, prefix) = (&self.server, &self.prefix);
+        f.debug_struct("ServerStore").field("server", server).field("prefix", prefix).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> ServerStore<E> {
+    pub(crate) fn dispatch(&self) -> Dispatch {
+        Dispatch::Batched { lanes: self.lanes, max_batch: self.max_batch, hot: Some(HOT) }
+    }
+
+    pub(crate) async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        if batch.is_empty() { Vec::new() } else { self.applying.apply(batch).await }
+    }
+
+    pub(crate) async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        Ok(self.read(&Total(client, range)).await??)
+    }
+
+    pub(crate) async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        Ok(self.read(&Daily(client, query)).await??)
+    }
+
+    pub(crate) async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        let range = query.range;
+        let after = match &query.after {
+            Some(cursor) => EntriesCursor::read(cursor, range)?,
+            None => EntriesCursor::before(range),
+        };
+        self.read(&Page { client, after, range, limit: query.limit.max(1) }).await
+    }
+
+    pub(crate) async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        self.read(&Clients(query)).await
+    }
+
+    pub(crate) async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.applying.fold_before(before).await
+    }
+
+    pub(crate) async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        self.read(&Time).await.map(Some)
+    }
+
+    pub(crate) async fn health(&self) -> Result<(), StoreError> {
+        if self.read(&Health).await? {
+            return Ok(());
+        }
+        // A new connection may find the server that took over.
+        self.applying.connections.close_idle();
+        Err(StoreError::NotDone { message: "the server is read-only".to_owned(), source: None })
+    }
+
+    pub(crate) async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        self.read(&PlanOf(client)).await
+    }
+}

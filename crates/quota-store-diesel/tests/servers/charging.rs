@@ -1,0 +1,145 @@
+//! What is written, and what is read of it.
+
+use quota_core::{Answer, Instant, Operation, Window};
+use quota_service::{ClientsQuery, EntriesQuery, StoreError, UsageStore};
+
+use crate::database::Database;
+use crate::requests::{allowed, charge, charge_as, client, credits, noon, one, request, used};
+
+/// Names that are different, whatever a collation, a parser or a format thinks.
+const NAMES: [&str; 20] = [
+    "client",
+    "Client",
+    "CLIENT",
+    "cliènt",
+    "clie\u{300}nt",
+    "client ",
+    " client",
+    "cli_nt",
+    "cl%nt",
+    "cli'nt",
+    "cli\"nt",
+    "cli`nt",
+    "cli\\nt",
+    "cli\\\\nt",
+    "cli$1nt",
+    "cli{p}nt",
+    "cli}nt",
+    "cli:nt",
+    "cli?nt",
+    "x'636c6965'",
+];
+
+pub(crate) async fn names_that_differ_in_any_byte_are_apart<D: Database>(database: &D) {
+    let store = database.store().await;
+    let long = "é".repeat(127);
+    let names: Vec<&str> = NAMES.into_iter().chain([long.as_str()]).collect();
+    let requests = names.iter().flat_map(|name| {
+        [request(name, charge_as("client", "1"), "100")]
+            .into_iter()
+            .chain(names.iter().filter(|id| **id != "client").map(|id| request(name, charge_as(id, "2"), "100")))
+    });
+    for answer in store.apply(requests.collect()).await {
+        assert!(allowed(&answer));
+    }
+    let sum = (1 + 2 * (names.len() - 1)).to_string();
+    for name in &names {
+        assert_eq!(store.total(&client(name), Window::ALL).await.unwrap(), credits(&sum), "{name:?}");
+        let query = EntriesQuery { range: Window::ALL, after: None, limit: 100 };
+        let page = store.entries(&client(name), &query).await.unwrap();
+        let mut ids: Vec<String> = page.entries.iter().map(|entry| entry.id.as_ref().unwrap().to_string()).collect();
+        let mut expected: Vec<&str> = names.clone();
+        ids.sort();
+        expected.sort_unstable();
+        assert_eq!(ids, expected, "{name:?}");
+    }
+    let query = ClientsQuery { limit: 100, ..ClientsQuery::default() };
+    let clients: Vec<String> = store.clients(&query).await.unwrap().iter().map(ToString::to_string).collect();
+    let mut expected = names.clone();
+    expected.sort_unstable();
+    assert_eq!(clients, expected);
+}
+
+pub(crate) async fn a_damaged_or_newer_account_is_its_clients_error<D: Database>(database: &D) {
+    let store = database.store().await;
+    let batch = || ["a", "b", "c", "d"].map(|name| request(name, charge("1"), "10")).to_vec();
+    for answer in store.apply(batch()).await {
+        assert!(allowed(&answer));
+    }
+    database.execute("UPDATE {p}accounts SET document = 'nonsense' WHERE client = 'b'").await;
+    database.execute("UPDATE {p}accounts SET document = '{\"format\":99}' WHERE client = 'c'").await;
+    let answers = store.apply(batch()).await;
+    assert!(allowed(&answers[0]) && allowed(&answers[3]));
+    assert!(matches!(answers[1], Err(StoreError::Corrupt { .. })), "{:?}", answers[1]);
+    assert!(matches!(answers[2], Err(StoreError::UpgradeNeeded { found: 99, .. })), "{:?}", answers[2]);
+    let kept = "SELECT COUNT(*) FROM {p}accounts WHERE document IN ('nonsense', '{\"format\":99}')";
+    assert_eq!(database.number(kept).await, 2, "what cannot be read is not overwritten");
+    // Its usage can be read all the same.
+    assert_eq!(store.total(&client("b"), Window::ALL).await.unwrap(), credits("1"));
+}
+
+pub(crate) async fn a_fault_of_one_client_is_not_the_others<D: Database>(database: &D) {
+    let store = database.store().await;
+    one(&store, request("b", charge("1"), "10")).await.unwrap();
+    // The next charge cannot be added to it.
+    database.execute("UPDATE {p}quarters SET credits = 9223372036854775807 WHERE client = 'b'").await;
+    let batch = ["a", "b", "c"].map(|name| request(name, charge("1"), "10")).to_vec();
+    let answers = store.apply(batch).await;
+    assert!(allowed(&answers[0]) && allowed(&answers[2]), "{answers:?}");
+    assert!(matches!(answers[1], Err(StoreError::NotDone { .. })), "{:?}", answers[1]);
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 3);
+}
+
+pub(crate) async fn an_unknown_client_leaves_no_row<D: Database>(database: &D) {
+    let store = database.store().await;
+    let mut stranger = request("s", charge_as("i", "1"), "10");
+    stranger.plan.plan = None;
+    let denied = request("d", charge_as("i", "11"), "10");
+    let answers = store.apply(vec![stranger, denied, request("t", Operation::Status, "10")]).await;
+    assert!(matches!(answers[0], Err(StoreError::Refused(_))), "{:?}", answers[0]);
+    assert!(!allowed(&answers[1]));
+    assert_eq!(used(&answers[2]), "0");
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}accounts").await, 0);
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 0);
+}
+
+pub(crate) async fn quarters_are_the_sums_of_entries<D: Database>(database: &D) {
+    let store = database.store().await;
+    for round in 0..6 {
+        let requests = (0..40).map(|number| {
+            let name = format!("c{}", number % 7);
+            let operation = match (round + number) % 8 {
+                0 => Operation::Void { id: quota_core::OperationId::new(format!("i{}", number / 2)).unwrap() },
+                _ => charge_as(&format!("i{round}-{number}"), "0.25"),
+            };
+            let mut request = request(&name, operation, "100000");
+            request.at = Instant::from_millis(noon().millis() + i64::from(round) * 400_000).unwrap();
+            request
+        });
+        for answer in store.apply(requests.collect()).await {
+            answer.unwrap();
+        }
+    }
+    let cut = Window::new(noon(), Instant::from_millis(noon().millis() + 500_000).unwrap()).unwrap();
+    assert!(matches!(
+        one(&store, request("c1", Operation::Delete { range: cut }, "100000")).await,
+        Ok(Answer::Deleted(count)) if count > 0
+    ));
+    let apart = "SELECT COUNT(*) FROM (SELECT client, at - at % 900000 AS quarter, SUM(credits) AS credits, \
+         COUNT(*) AS entries FROM {p}entries GROUP BY 1, 2) made LEFT JOIN {p}quarters kept \
+         ON kept.client = made.client AND kept.quarter = made.quarter AND kept.credits = made.credits \
+         AND kept.entries = made.entries WHERE kept.client IS NULL";
+    assert_eq!(database.number(apart).await, 0);
+    assert_eq!(
+        database.number("SELECT CAST(SUM(entries) AS DECIMAL(20)) FROM {p}quarters").await,
+        database.number("SELECT COUNT(*) FROM {p}entries").await
+    );
+}
+
+pub(crate) async fn the_servers_time_is_now<D: Database>(database: &D) {
+    let store = database.store().await;
+    let theirs = store.server_time().await.unwrap().unwrap();
+    let ours = quota_service::Clock::now(&quota_service::SystemClock);
+    assert!((theirs.millis() - ours.millis()).abs() < 5_000, "{theirs} {ours}");
+    store.health().await.unwrap();
+}

@@ -1,0 +1,113 @@
+//! Several stores, and locks that others hold.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use quota_core::{Operation, Window};
+use quota_service::UsageStore;
+
+use crate::database::Database;
+use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, request, used};
+
+/// Holds a client's account until the connection goes.
+async fn hold<D: Database>(database: &D, name: &str) -> D::Connection {
+    let mut connection = database.connection().await;
+    database.execute_on(&mut connection, &database.fill(D::LOCK).replace("{c}", name)).await;
+    connection
+}
+
+pub(crate) async fn two_stores_on_one_client_admit_the_limit_exactly<D: Database>(database: &D) {
+    let stores = [Arc::new(database.store().await), Arc::new(database.store().await)];
+    let tasks = (0..8).map(|task: usize| {
+        let store = Arc::clone(&stores[task % 2]);
+        tokio::spawn(async move {
+            let mut admitted = 0;
+            for _ in 0..10 {
+                let batch = ["a", "b", "a", "c", "a"].map(|name| request(name, charge("1"), "100"));
+                admitted += store.apply(batch.to_vec()).await.iter().filter(|answer| allowed(answer)).count();
+            }
+            admitted
+        })
+    });
+    let admitted: usize = join_all(tasks).await.into_iter().map(Result::unwrap).sum();
+    // 240 were asked of a, 80 of b and of c.
+    assert_eq!(admitted, 100 + 80 + 80);
+    for (name, sum) in [("a", "100"), ("b", "80"), ("c", "80")] {
+        assert_eq!(used(&one(&*stores[0], request(name, Operation::Status, "100")).await), sum);
+        assert_eq!(stores[0].total(&client(name), Window::ALL).await.unwrap(), credits(sum));
+    }
+}
+
+pub(crate) async fn two_stores_that_make_the_same_clients_agree<D: Database>(database: &D) {
+    let stores = [database.store().await, database.store().await];
+    for round in 0..10 {
+        let batch = || (0..20).map(|n| request(&format!("{round}-{n}"), charge_as("i", "1"), "10")).collect();
+        let (first, second) = futures_util::future::join(stores[0].apply(batch()), stores[1].apply(batch())).await;
+        for answer in first.iter().chain(&second) {
+            assert!(allowed(answer), "one is charged, the other replayed");
+            assert_eq!(used(answer), "1");
+        }
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 200);
+}
+
+pub(crate) async fn an_account_that_is_held_delays_nobody_else<D: Database>(database: &D) {
+    let (store, other) = (Arc::new(database.store().await), database.store().await);
+    for name in ["a", "b"] {
+        one(&*store, request(name, charge("1"), "10")).await.unwrap();
+    }
+    let holder = hold(database, "a").await;
+    let batch = vec![request("a", charge("1"), "10"), request("b", charge("1"), "10")];
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.apply(batch).await }
+    });
+    // Another process sees what the batch did for the client that nobody holds, and can charge it.
+    while other.total(&client("b"), Window::ALL).await.unwrap() < credits("2") {
+        assert!(!waiting.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(allowed(&one(&other, request("b", charge("1"), "10")).await));
+    assert_eq!(other.total(&client("a"), Window::ALL).await.unwrap(), credits("1"));
+    drop(holder);
+    for answer in waiting.await.unwrap() {
+        assert!(allowed(&answer));
+    }
+    assert_eq!(other.total(&client("a"), Window::ALL).await.unwrap(), credits("2"));
+}
+
+pub(crate) async fn an_account_that_stays_held_ends_in_nothing_done<D: Database>(database: &D) {
+    let store = database.store().await;
+    for name in ["a", "b"] {
+        one(&store, request(name, charge("1"), "10")).await.unwrap();
+    }
+    let _holder = hold(database, "a").await;
+    let began = Instant::now();
+    let batch = vec![request("a", charge("1"), "10"), request("b", charge("1"), "10")];
+    let answers = store.apply(batch).await;
+    assert!(is_not_done(&answers[0]), "{:?}", answers[0]);
+    assert!(allowed(&answers[1]));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"));
+}
+
+pub(crate) async fn a_batch_that_is_dropped_lets_its_accounts_go<D: Database>(database: &D) {
+    let store = database.store().await;
+    let names = ["a", "b"];
+    for name in names {
+        one(&store, request(name, charge("1"), "1000")).await.unwrap();
+    }
+    for micros in 0..60 {
+        let batch = names.map(|name| request(name, charge("1"), "1000")).to_vec();
+        let _ = tokio::time::timeout(Duration::from_micros(micros * 50), store.apply(batch)).await;
+    }
+    for name in names {
+        assert!(allowed(&one(&store, request(name, charge("1"), "1000")).await));
+        let (total, status) = (
+            store.total(&client(name), Window::ALL).await.unwrap(),
+            one(&store, request(name, Operation::Status, "1000")).await,
+        );
+        assert_eq!(total.to_string(), used(&status));
+    }
+}

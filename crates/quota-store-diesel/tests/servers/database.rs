@@ -1,0 +1,220 @@
+//! A database, tables in it for one test alone, and statements beside the store's.
+
+use std::future::Future;
+
+use mysql_async::prelude::Queryable;
+use quota_servers::{PrivateServer, Server};
+use quota_service::{PlanStore, UsageStore};
+use quota_store_diesel::{ConnectError, MysqlStore, PostgresStore, TablePrefix};
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+/// Of both engines.
+pub(crate) trait Database: Send + Sync + Sized + 'static {
+    type Store: UsageStore + PlanStore + std::fmt::Debug;
+    /// A connection beside the store's.
+    type Connection: Send;
+
+    const SERVER: Server;
+    /// What a bound that an account waits for is made with, in seconds.
+    const LOCK: &'static str;
+
+    fn at(url: String) -> Self;
+    fn url(&self) -> &str;
+    fn prefix(&self) -> &TablePrefix;
+
+    /// Connects to the URL with this test's tables, and with one second for locks.
+    fn connect(&self, url: &str) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
+
+    fn connection(&self) -> impl Future<Output = Self::Connection> + Send;
+    fn execute_on(&self, connection: &mut Self::Connection, sql: &str) -> impl Future<Output = ()> + Send;
+    fn number(&self, sql: &str) -> impl Future<Output = i64> + Send;
+
+    /// Makes a user who may read our tables and no more, and gives a URL of theirs.
+    fn reader(&self) -> impl Future<Output = String> + Send;
+    /// Ends every other connection.
+    fn end_connections(&self) -> impl Future<Output = ()> + Send;
+
+    async fn store(&self) -> Self::Store {
+        self.connect(self.url()).await.unwrap()
+    }
+
+    /// Runs statements in which `{p}` is the prefix.
+    async fn execute(&self, sql: &str) {
+        let mut connection = self.connection().await;
+        self.execute_on(&mut connection, &self.fill(sql)).await;
+    }
+
+    fn fill(&self, sql: &str) -> String {
+        sql.replace("{p}", self.prefix().as_str())
+    }
+}
+
+/// A test on the server that all share, unless there is none.
+pub(crate) fn run<D: Database>(new: impl Fn(String) -> D, test: impl AsyncFnOnce(&D)) {
+    let Some(url) = quota_servers::url(D::SERVER) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let database = new(url);
+        test(&database).await;
+        let tables = ["schema", "accounts", "entries", "quarters", "plans"];
+        database.execute(&tables.map(|table| format!("DROP TABLE IF EXISTS {{p}}{table}")).join("; ")).await;
+    });
+}
+
+/// The same engine on a server of the test's own.
+pub(crate) fn private<D: Database>() -> Option<(PrivateServer, D)> {
+    let server = quota_servers::private(D::SERVER)?;
+    let database = D::at(server.url().to_owned());
+    Some((server, database))
+}
+
+fn prefix() -> TablePrefix {
+    TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).unwrap()
+}
+
+/// The URL of another user.
+fn url_of(url: &str, name: &str, password: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (_, place) = rest.rsplit_once('@').unwrap();
+    format!("{scheme}://{name}:{password}@{place}")
+}
+
+const ONE_SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+
+pub(crate) struct Postgres {
+    url: String,
+    prefix: TablePrefix,
+}
+
+impl Postgres {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, prefix: prefix() }
+    }
+}
+
+impl Database for Postgres {
+    type Store = PostgresStore;
+    type Connection = tokio_postgres::Client;
+
+    const SERVER: Server = Server::Postgres;
+    const LOCK: &'static str = "BEGIN; SELECT 1 FROM {p}accounts WHERE client = '{c}' FOR UPDATE";
+
+    fn at(url: String) -> Self {
+        Self::new(url)
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn prefix(&self) -> &TablePrefix {
+        &self.prefix
+    }
+
+    async fn connect(&self, url: &str) -> Result<PostgresStore, ConnectError> {
+        PostgresStore::builder(url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+    }
+
+    async fn connection(&self) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    async fn execute_on(&self, connection: &mut tokio_postgres::Client, sql: &str) {
+        connection.batch_execute(sql).await.unwrap();
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        let rows = self.connection().await.simple_query(&self.fill(sql)).await.unwrap();
+        let row = rows.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        row.unwrap().parse().unwrap()
+    }
+
+    async fn reader(&self) -> String {
+        let name = format!("{}reader", self.prefix);
+        self.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD 'reader'; GRANT USAGE ON SCHEMA public TO {name}"))
+            .await;
+        for table in ["schema", "accounts", "entries", "quarters", "plans"] {
+            self.execute(&format!("GRANT SELECT ON {{p}}{table} TO {name}")).await;
+        }
+        url_of(&self.url, &name, "reader")
+    }
+
+    async fn end_connections(&self) {
+        self.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+             WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+        )
+        .await;
+    }
+}
+
+pub(crate) struct Mysql {
+    url: String,
+    prefix: TablePrefix,
+}
+
+impl Mysql {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, prefix: prefix() }
+    }
+}
+
+impl Database for Mysql {
+    type Store = MysqlStore;
+    type Connection = mysql_async::Conn;
+
+    const SERVER: Server = Server::Mysql;
+    const LOCK: &'static str = "BEGIN; SELECT 1 FROM {p}accounts WHERE client = '{c}' FOR UPDATE";
+
+    fn at(url: String) -> Self {
+        Self::new(url)
+    }
+
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    fn prefix(&self) -> &TablePrefix {
+        &self.prefix
+    }
+
+    async fn connect(&self, url: &str) -> Result<MysqlStore, ConnectError> {
+        MysqlStore::builder(url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+    }
+
+    async fn connection(&self) -> mysql_async::Conn {
+        mysql_async::Conn::from_url(&self.url).await.unwrap()
+    }
+
+    async fn execute_on(&self, connection: &mut mysql_async::Conn, sql: &str) {
+        connection.query_drop(sql).await.unwrap();
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        self.connection().await.query_first(self.fill(sql)).await.unwrap().unwrap()
+    }
+
+    async fn reader(&self) -> String {
+        let name = format!("{}reader", self.prefix);
+        self.execute(&format!("CREATE USER {name} IDENTIFIED BY 'reader'")).await;
+        for table in ["schema", "accounts", "entries", "quarters", "plans"] {
+            self.execute(&format!("GRANT SELECT ON {{p}}{table} TO {name}")).await;
+        }
+        url_of(&self.url, &name, "reader")
+    }
+
+    async fn end_connections(&self) {
+        let mut connection = self.connection().await;
+        let own = connection.id();
+        let others: Vec<u32> = connection.query("SELECT id FROM information_schema.processlist").await.unwrap();
+        for id in others.into_iter().filter(|id| *id != own) {
+            // It may have ended by itself, and the server's own cannot be ended.
+            let _ = connection.query_drop(format!("KILL {id}")).await;
+        }
+    }
+}

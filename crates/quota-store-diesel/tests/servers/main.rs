@@ -1,0 +1,75 @@
+//! What stores on servers promise beside the conformance suite, on PostgreSQL and on MySQL or MariaDB.
+
+/// One `#[test]` for each of these, on each engine.
+#[cfg(test)]
+macro_rules! on_both {
+    ($($noun:ident { $($case:ident)* })*) => {
+        mod postgres {
+            $(mod $noun {
+                $(#[test]
+                fn $case() {
+                    crate::database::run(crate::database::Postgres::new, async |database| {
+                        crate::$noun::$case(database).await
+                    });
+                })*
+            })*
+        }
+        mod mysql {
+            $(mod $noun {
+                $(#[test]
+                fn $case() {
+                    crate::database::run(crate::database::Mysql::new, async |database| {
+                        crate::$noun::$case(database).await
+                    });
+                })*
+            })*
+        }
+    };
+}
+
+#[cfg(test)]
+mod charging;
+#[cfg(test)]
+mod contending;
+#[cfg(test)]
+mod database;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod restarting;
+
+#[cfg(test)]
+on_both! {
+    opening {
+        tables_that_are_not_ours_are_refused_and_left_alone
+        a_table_that_is_gone_is_told
+        a_newer_schema_is_refused
+        start_ups_at_the_same_time_migrate_once
+        a_wrong_password_is_refused_and_never_shown
+        a_server_that_is_not_there_is_told
+        what_is_no_url_is_told_without_its_password
+        a_right_that_lacks_is_named
+        other_prefixes_and_the_applications_own_tables_are_left_alone
+    }
+    charging {
+        names_that_differ_in_any_byte_are_apart
+        a_damaged_or_newer_account_is_its_clients_error
+        a_fault_of_one_client_is_not_the_others
+        an_unknown_client_leaves_no_row
+        quarters_are_the_sums_of_entries
+        the_servers_time_is_now
+    }
+    contending {
+        two_stores_on_one_client_admit_the_limit_exactly
+        two_stores_that_make_the_same_clients_agree
+        an_account_that_is_held_delays_nobody_else
+        an_account_that_stays_held_ends_in_nothing_done
+        a_batch_that_is_dropped_lets_its_accounts_go
+    }
+    restarting {
+        a_server_that_was_killed_has_what_was_answered
+        connections_that_were_lost_are_replaced
+    }
+}

@@ -1,0 +1,55 @@
+//! The conformance suite on PostgreSQL, each case in tables of its own, for a pruning concerns every client.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use quota_servers::Server;
+use quota_store_diesel::{PostgresStore, TablePrefix};
+use quota_testkit::StoreFactory;
+
+const TABLES: [&str; 5] = ["schema", "accounts", "entries", "quarters", "plans"];
+
+struct Tables {
+    url: String,
+    prefix: TablePrefix,
+}
+
+impl Tables {
+    /// None where no server was declared, which is said then.
+    fn new() -> Option<Self> {
+        let url = quota_servers::url(Server::Postgres)?;
+        let prefix = TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).expect("a prefix");
+        Some(Self { url, prefix })
+    }
+}
+
+impl StoreFactory for Tables {
+    type Store = PostgresStore;
+
+    async fn open(&self) -> PostgresStore {
+        let builder = PostgresStore::builder(&self.url).with_prefix(self.prefix.clone());
+        builder.connect().await.expect("the server is there")
+    }
+}
+
+impl Drop for Tables {
+    /// What cannot be dropped stays: it may be what a failed case left locked.
+    fn drop(&mut self) {
+        let tables: Vec<String> = TABLES.map(|table| format!("DROP TABLE IF EXISTS {}{table}", self.prefix)).into();
+        let (url, statements) = (self.url.clone(), format!("SET lock_timeout = 1000; {}", tables.join("; ")));
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
+                let ended = tokio::spawn(connection);
+                client.batch_execute(&statements).await?;
+                std::mem::drop(client);
+                ended.await.map_or(Ok(()), |ended| ended)
+            })
+        });
+        let _: Option<Result<(), tokio_postgres::Error>> = dropping.join().ok();
+    }
+}
+
+quota_testkit::conformance!(match Tables::new() {
+    Some(tables) => tables,
+    None => return,
+});

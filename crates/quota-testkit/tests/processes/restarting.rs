@@ -1,0 +1,98 @@
+//! A server killed and started again under load.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quota_core::{ClientId, Credits, OperationId};
+use quota_service::{AnyStore, Charge, QuotaService, ServiceError};
+use quota_testkit::scale;
+
+use crate::ground::{Ground, agreed};
+
+const CLIENTS: usize = 4;
+const CALLERS: usize = 16;
+
+/// What was answered is in the ledger, nothing is there twice, and what got no answer is charged once when it is
+/// tried again.
+pub(crate) fn killed(ground: &mut Ground) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
+    let service = runtime.block_on(ground.service());
+    let mut answered: Vec<BTreeSet<String>> = vec![BTreeSet::new(); CLIENTS];
+    for run in 0..scale(2, 50) {
+        let load = Load::start(&runtime, &service, ground, run);
+        std::thread::sleep(Duration::from_millis(fastrand::u64(50..400)));
+        ground.server.as_mut().unwrap().restart().expect("the server starts again");
+        for (client, id) in load.end(&runtime) {
+            answered[client].insert(id);
+        }
+        runtime.block_on(async {
+            let fresh = ground.service().await;
+            for (number, answered) in answered.iter().enumerate() {
+                let ids = agreed(&fresh, &ground.client(number)).await;
+                let lost: Vec<_> = answered.difference(&ids).collect();
+                assert!(lost.is_empty(), "answered and not there: {lost:?}");
+                assert_eq!(&ids, answered, "there and not answered, although it was tried until it was");
+            }
+        });
+    }
+}
+
+/// Callers that charge until they are told to end, each charge again and again until it is answered.
+struct Load {
+    tasks: tokio::task::JoinSet<()>,
+    ending: Arc<std::sync::atomic::AtomicBool>,
+    answered: Arc<Mutex<Vec<(usize, String)>>>,
+}
+
+impl Load {
+    fn start(runtime: &tokio::runtime::Runtime, service: &QuotaService<AnyStore>, ground: &Ground, run: usize) -> Self {
+        let (ending, answered) = (Arc::default(), Arc::default());
+        let mut load = Self { tasks: tokio::task::JoinSet::new(), ending, answered };
+        for caller in 0..CALLERS {
+            let number = caller % CLIENTS;
+            let (service, client) = (service.clone(), ground.client(number));
+            let (ending, answered) = (Arc::clone(&load.ending), Arc::clone(&load.answered));
+            let charging = async move {
+                for count in 0.. {
+                    let id = format!("{run}.{caller}.{count}");
+                    charge(&service, &client, &id).await;
+                    answered.lock().unwrap().push((number, id));
+                    if ending.load(std::sync::atomic::Ordering::SeqCst) {
+                        return;
+                    }
+                }
+            };
+            load.tasks.spawn_on(charging, runtime.handle());
+        }
+        load
+    }
+
+    fn end(mut self, runtime: &tokio::runtime::Runtime) -> Vec<(usize, String)> {
+        self.ending.store(true, std::sync::atomic::Ordering::SeqCst);
+        runtime.block_on(async {
+            let ended = async {
+                while let Some(ended) = self.tasks.join_next().await {
+                    ended.expect("no caller panics");
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the store heals by itself");
+        });
+        self.answered.lock().unwrap().clone()
+    }
+}
+
+/// Asks until there is an answer.
+async fn charge(service: &QuotaService<AnyStore>, client: &ClientId, id: &str) {
+    loop {
+        let charge = Charge::new(Credits::ONE).with_id(OperationId::new(id).unwrap());
+        match service.charge_with(client, charge).await {
+            Ok(decision) => return assert!(decision.is_allowed()),
+            Err(ServiceError::Unknown { .. } | ServiceError::NotDone { .. } | ServiceError::Plans(_)) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
