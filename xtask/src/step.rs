@@ -39,7 +39,7 @@ pub(crate) fn run_all(title: &str, steps: Vec<Step<'_>>) -> anyhow::Result<()> {
     let mut done: Vec<(String, Duration)> = Vec::with_capacity(count);
     for (index, step) in steps.into_iter().enumerate() {
         let Step { name, work } = step;
-        println!("\n=== [{}/{count}] {name}", index + 1);
+        eprintln!("\n=== [{}/{count}] {name}", index + 1);
         let began = Instant::now();
         let outcome = match work {
             Work::Command(mut command) => run(&mut command),
@@ -48,26 +48,26 @@ pub(crate) fn run_all(title: &str, steps: Vec<Step<'_>>) -> anyhow::Result<()> {
         let took = began.elapsed();
         if let Err(error) = outcome {
             summary(title, &done);
-            println!("  FAILED {:>8.1} s  {name}", took.as_secs_f64());
+            eprintln!("  FAILED {:>8.1} s  {name}", took.as_secs_f64());
             return Err(error.context(format!("{title} stopped at step {} of {count}, {name}", index + 1)));
         }
         done.push((name, took));
     }
     summary(title, &done);
-    println!("{title}: all {count} steps passed");
+    eprintln!("{title}: all {count} steps passed");
     Ok(())
 }
 
 fn summary(title: &str, done: &[(String, Duration)]) {
     let total: Duration = done.iter().map(|(_, took)| *took).sum();
-    println!("\n=== {title}: {:.1} s", total.as_secs_f64());
+    eprintln!("\n=== {title}: {:.1} s", total.as_secs_f64());
     for (name, took) in done {
-        println!("  passed {:>8.1} s  {name}", took.as_secs_f64());
+        eprintln!("  passed {:>8.1} s  {name}", took.as_secs_f64());
     }
 }
 
 fn run(command: &mut Command) -> anyhow::Result<()> {
-    println!("$ {}", shown(command));
+    eprintln!("$ {}", shown(command));
     let status = command.run()?;
     if !status.success() {
         bail!("{} ended with {status}", command.get_program().display());

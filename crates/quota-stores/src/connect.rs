@@ -4,7 +4,8 @@ use quota_service::{AnyStore, Source};
 use thiserror::Error;
 
 /// Schemes that a build with all features knows.
-const SCHEMES: &[&str] = &["memory", "sqlite", "postgres", "mysql"];
+const SCHEMES: &[&str] =
+    &["memory", "sqlite", "postgres", "mysql", "redis", "rediss", "redis+cluster", "redis+sentinel"];
 
 /// Why a URL opens no store. It never repeats the URL, which may hold a password.
 #[derive(Debug, Error)]
@@ -65,6 +66,7 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
         "sqlite" => sqlite(rest).await,
         "postgres" | "postgresql" => postgres(url).await,
         "mysql" => mysql(url).await,
+        "redis" | "rediss" | "redis+cluster" | "redis+sentinel" => redis(url).await,
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
     }
 }
@@ -133,4 +135,17 @@ async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
 #[cfg(not(feature = "mysql"))]
 async fn mysql(_url: &str) -> Result<AnyStore, ConnectError> {
     Err(ConnectError::NotCompiledIn { scheme: "mysql" })
+}
+
+#[cfg(feature = "redis")]
+async fn redis(url: &str) -> Result<AnyStore, ConnectError> {
+    use quota_store_redis::RedisStore;
+
+    let failed = |error: quota_store_redis::ConnectError| ConnectError::Store { scheme: "redis", source: error.into() };
+    Ok(AnyStore::new(RedisStore::connect(url).await.map_err(failed)?))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn redis(_url: &str) -> Result<AnyStore, ConnectError> {
+    Err(ConnectError::NotCompiledIn { scheme: "redis" })
 }

@@ -65,15 +65,21 @@ fn run(command: Command) -> Result<Report, Box<dyn Error>> {
         Command::Accounts { file, store } => {
             let lines = Lines::read(&file)?;
             // Vectors read ranges that end at any instant, so entries are needed.
-            let url = if store == "memory:" { "memory:?detail=entries" } else { &store };
+            let url = with_entries(&store);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let store = runtime.block_on(quota_stores::connect(url))?;
+            let store = runtime.block_on(quota_stores::connect(&url))?;
             let progress = progress(lines.len())?;
             let report = runtime.block_on(run_accounts(&lines, store, || progress.inc(1)))?;
             progress.finish_and_clear();
             Ok(report)
         }
     }
+}
+
+/// Stores that keep only sums unless they are told otherwise are told.
+fn with_entries(url: &str) -> String {
+    let keeps_sums = url.starts_with("memory:") || url.starts_with("redis");
+    if keeps_sums && !url.contains('?') { format!("{url}?detail=entries") } else { url.to_owned() }
 }
 
 /// Drawn on the error stream, and only where that is a terminal.

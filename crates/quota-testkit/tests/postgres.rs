@@ -41,7 +41,7 @@ impl Drop for Tables {
                 let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await?;
                 let ended = tokio::spawn(connection);
                 client.batch_execute(&statements).await?;
-                std::mem::drop(client);
+                drop(client);
                 ended.await.map_or(Ok(()), |ended| ended)
             })
         });

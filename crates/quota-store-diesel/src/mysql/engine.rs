@@ -1,5 +1,6 @@
 //! Where a server of MySQL is, and connections to it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,13 +15,19 @@ use crate::mysql::texts::MysqlTexts;
 use crate::server::{Engine, Fault, Settings, Texts};
 
 /// A server of MySQL or MariaDB.
-#[derive(Debug)]
 pub(crate) struct Mysql {
     options: Opts,
     pub(super) server: String,
     pub(super) settings: Settings,
     own: Arc<MysqlTexts>,
     texts: Arc<Texts>,
+}
+
+impl fmt::Debug for Mysql {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mysql").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl Engine for Mysql {

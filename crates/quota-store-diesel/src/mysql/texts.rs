@@ -132,13 +132,15 @@ mod tests {
         for statement in MYSQL.iter().flat_map(|migration| migration.statements) {
             connection.query_drop(prefix.fill(statement)).await.unwrap();
         }
-        let rows = |row: fn(usize) -> String| (0..2_000).map(row).collect::<Vec<_>>().join(",");
-        for (table, row) in [
-            ("accounts", (|n| format!("('c{n}', '', 0, '')")) as fn(usize) -> String),
+        type Row = fn(usize) -> String;
+        let rows = |row: Row| (0..2_000).map(row).collect::<Vec<_>>().join(",");
+        let tables: [(&str, Row); 4] = [
+            ("accounts", |n| format!("('c{n}', '', 0, '')")),
             ("entries", |n| format!("('c{}', {n}, 'i{n}', 1, '')", n % 20)),
             ("quarters", |n| format!("('c{}', {n}, '', 1, 1)", n % 20)),
             ("plans", |n| format!("('c{n}', 1, '')")),
-        ] {
+        ];
+        for (table, row) in tables {
             connection.query_drop(format!("INSERT INTO {prefix}{table} VALUES {}", rows(row))).await.unwrap();
             connection.query_drop(format!("ANALYZE TABLE {prefix}{table}")).await.unwrap();
         }

@@ -1,5 +1,6 @@
 //! Where a server of PostgreSQL is, and connections to it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use crate::postgres::texts::PostgresTexts;
 use crate::server::{Engine, Fault, Settings, Texts};
 
 /// A server of PostgreSQL.
-#[derive(Debug)]
 pub(crate) struct Postgres {
     config: Config,
     pub(super) server: String,
@@ -27,6 +27,13 @@ pub(crate) struct Postgres {
     texts: Arc<Texts>,
     #[cfg(feature = "tls")]
     tls: Option<tokio_postgres_rustls::MakeRustlsConnect>,
+}
+
+impl fmt::Debug for Postgres {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Postgres").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 impl Engine for Postgres {

@@ -106,12 +106,14 @@ mod tests {
             client.batch_execute(&prefix.fill(statement)).await.unwrap();
         }
         let (own, shared) = PostgresTexts::new(&prefix);
-        let mut texts: Vec<String> = shared.all().into_iter().map(|sql| numbered(&sql.text())).collect();
+        let mut texts: Vec<(String, &str)> =
+            shared.all().into_iter().map(|sql| (numbered(&sql.text()), "unknown")).collect();
         let arrays = [&own.lock, &own.lock_skipping, &own.existing, &own.named, &own.put_accounts, &own.remove_plans];
-        texts.extend(arrays.map(ArraySql::text));
-        for (number, text) in texts.iter().enumerate() {
-            client.batch_execute(&format!("PREPARE s{number} AS {text}")).await.unwrap();
-            let values = vec!["NULL"; text.matches('$').count()].join(", ");
+        texts.extend(arrays.map(|sql| (sql.text(), "text[]")));
+        for (number, (text, of)) in texts.iter().enumerate() {
+            let count = text.matches('$').count();
+            let (types, values) = (vec![*of; count].join(", "), vec!["NULL"; count].join(", "));
+            client.batch_execute(&format!("PREPARE s{number} ({types}) AS {text}")).await.unwrap();
             let plan = client.simple_query(&format!("EXPLAIN EXECUTE s{number} ({values})")).await.unwrap();
             let lines: Vec<&str> = plan
                 .iter()

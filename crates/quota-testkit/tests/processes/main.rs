@@ -69,10 +69,13 @@ processes!(sqlite, Ground::sqlite());
 
 server!(postgres, Ground::shared(Server::Postgres), Ground::private(Server::Postgres));
 server!(mysql, Ground::shared(Server::Mysql), Ground::private(Server::Mysql));
+server!(redis, Ground::shared(Server::Redis), Ground::private(Server::Redis));
+processes!(redis_cluster, Ground::shared(Server::RedisCluster));
 
 mod network {
     use super::*;
 
     network!(postgres, Ground::shared(Server::Postgres));
     network!(mysql, Ground::shared(Server::Mysql));
+    network!(redis, Ground::shared(Server::Redis));
 }

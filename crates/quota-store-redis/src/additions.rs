@@ -1,0 +1,97 @@
+//! What a commit adds.
+
+use std::collections::{BTreeMap, HashSet};
+
+use quota_core::{Cut, Detail, Entry, Instant, OperationId};
+
+use crate::entry_text::{id_value, member};
+use crate::keys::{Key, day_of};
+use crate::script::Call;
+use crate::settings::Settings;
+use crate::stored::Memory;
+use crate::sum_text::{QuarterKey, Sum, fields_of};
+
+/// The entries that a commit adds, and how they are written.
+pub(crate) struct Additions<'a> {
+    pub(crate) entries: &'a [Entry],
+    /// Ids that were made for callers who gave none.
+    pub(crate) made: &'a HashSet<OperationId>,
+    /// The account's present.
+    pub(crate) written: Instant,
+}
+
+impl Additions<'_> {
+    /// Adds them to sums, ids and entries, and to what the account remembers of these.
+    pub(crate) fn write(&self, call: &mut Call, memory: &mut Memory, settings: &Settings) {
+        let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
+        let mut ids: BTreeMap<Key, Vec<String>> = BTreeMap::new();
+        let mut members: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for entry in self.entries {
+            let (at, micros) = (entry.at.millis(), entry.credits.micros());
+            let label = memory.labels.place(entry.label.as_ref()).to_owned();
+            sums.entry((Cut::floor(at), label)).or_default().add(Sum { micros, entries: 1 });
+            if settings.detail == Detail::Entries {
+                members.entry(day_of(at)).or_default().extend(["0".to_owned(), member(entry)]);
+            }
+            if let Some(id) = &entry.id {
+                let key = self.key_of_id(id, at, settings.detail);
+                let value = id_value(entry, self.written);
+                ids.entry(key).or_default().extend([id.as_str().to_owned(), value]);
+            }
+        }
+        self.write_sums(&sums, call, memory, settings);
+        for (key, words) in ids {
+            self.write_ids(key, words, call, memory, settings);
+        }
+        for (day, words) in members {
+            call.command("ZADD", Key::Entries(day), words);
+            if memory.entries.insert(day)
+                && let Some(expiry) = settings.expiry_of_day(day, self.written)
+            {
+                call.command("PEXPIRE", Key::Entries(day), vec![expiry.clone()]);
+                call.command("PEXPIRE", Key::Ids(day), vec![expiry]);
+            }
+        }
+    }
+
+    fn key_of_id(&self, id: &OperationId, at: i64, detail: Detail) -> Key {
+        match detail {
+            Detail::Entries => Key::Ids(day_of(at)),
+            Detail::Quarters if self.made.contains(id) => Key::Retries(Settings::retries_of(self.written)),
+            Detail::Quarters => Key::Ids(day_of(self.written.millis())),
+        }
+    }
+
+    fn write_sums(&self, sums: &BTreeMap<QuarterKey, Sum>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
+        let mut days: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+        for ((quarter, label), sum) in sums {
+            let [credits, count] = fields_of(*quarter, label);
+            let words = [credits, sum.micros.to_string(), count, sum.entries.to_string()];
+            days.entry(day_of(*quarter)).or_default().extend(words);
+        }
+        for (day, words) in days {
+            call.increment(Key::Sums(day), words);
+            if memory.days.insert(day)
+                && let Some(expiry) = settings.expiry_of_day(day, self.written)
+            {
+                call.command("PEXPIRE", Key::Sums(day), vec![expiry]);
+            }
+        }
+    }
+
+    fn write_ids(&self, key: Key, words: Vec<String>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
+        let count = u64::try_from(words.len() / 2).unwrap_or(u64::MAX);
+        call.command("HSET", key, words);
+        match (key, settings.detail) {
+            (Key::Ids(day), Detail::Quarters) => {
+                // Those before are past remembering, and their keys expire.
+                memory.ids.forget_before(settings.first_day_of_ids(self.written));
+                if memory.ids.add(day, count) {
+                    call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
+                }
+            }
+            (Key::Retries(_), _) => call.command("PEXPIRE", key, vec![Settings::expiry_of_retries()]),
+            _ => {}
+        }
+    }
+}

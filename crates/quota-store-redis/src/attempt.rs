@@ -1,0 +1,235 @@
+//! One try at a client's requests on its account at one version.
+
+use std::collections::HashSet;
+
+use parking_lot::Mutex;
+use quota_core::{Account, Fact, Instant, Need, OperationId, PlanWrite, Writes};
+use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
+
+use crate::additions::Additions;
+use crate::client_run::ClientRun;
+use crate::facts::{KnownIds, Ledger, keys_of_ids};
+use crate::keys::Key;
+use crate::removing::Removing;
+use crate::script::{Call, Changed, Outcome};
+use crate::stored::{Memory, Stored};
+
+/// How a try ended.
+pub(crate) enum Ended {
+    /// Every request is answered; this is the account now.
+    Done(Box<Stored>),
+    /// The account is another, or ids are there that were taken for absent. So many requests were written before.
+    Changed(usize, Box<Changed>),
+    /// It failed, after so many requests were written.
+    Failed(usize, StoreError),
+}
+
+/// One try at a client's requests.
+pub(crate) struct Attempt<'a> {
+    pub(crate) run: &'a ClientRun<'a>,
+    version: String,
+    memory: Memory,
+    known: &'a mut KnownIds,
+    /// Ids that nothing is known of: taken for absent, which the script confirms with the commit.
+    absent: Vec<OperationId>,
+    /// The account was read for these requests, and nothing but it.
+    is_fresh: bool,
+    /// The earliest instant that a request asks for, and the latest.
+    span: (Instant, Instant),
+}
+
+impl<'a> Attempt<'a> {
+    /// Runs the requests on an account; `is_fresh` where it was read after they were asked.
+    pub(crate) async fn go(
+        run: &'a ClientRun<'a>,
+        stored: Stored,
+        is_fresh: bool,
+        known: &'a mut KnownIds,
+        requests: ClientRequests<'_>,
+        answers: &Mutex<Answers>,
+    ) -> Ended {
+        let Stored { version, mut account, memory } = stored;
+        let instants = || requests.iter().map(|(_, request)| request.at);
+        let span = (instants().min().unwrap_or(Instant::MIN), instants().max().unwrap_or(Instant::MIN));
+        let now = span.0.max(account.latest());
+        let terms = run.settings.terms(&memory, now);
+        let mut attempt = Self { run, version, memory, known, absent: Vec::new(), is_fresh, span };
+        let mut turn = ClientTurn::new(&mut account, terms, requests);
+        for need in requests.foresee() {
+            attempt.learn_id(&mut turn, need);
+        }
+        let mut written = 0;
+        loop {
+            let stepped = match turn.step() {
+                Step::Read(needs) => attempt.read(&mut turn, needs).await.map(|()| None),
+                Step::Write(writes) => {
+                    let stepped = attempt.commit(turn.account(), writes).await;
+                    if let Ok(None) = stepped {
+                        written = turn.written();
+                    }
+                    stepped
+                }
+                Step::Done(writes) => match attempt.commit(turn.account(), writes).await {
+                    Ok(None) => {
+                        turn.answer(&mut answers.lock());
+                        let Self { version, memory, .. } = attempt;
+                        return Ended::Done(Box::new(Stored { version, account, memory }));
+                    }
+                    other => other,
+                },
+            };
+            let ended = match stepped {
+                Ok(None) => continue,
+                Ok(Some(changed)) => Ended::Changed(written, changed),
+                Err(error) => Ended::Failed(written, error),
+            };
+            // What was written before stands, and so do its answers; those after it are given anew.
+            turn.answer_written(&mut answers.lock());
+            return ended;
+        }
+    }
+
+    fn learn_id(&mut self, turn: &mut ClientTurn<'_>, need: Need) {
+        let Need::Entry(id) = &need else { return };
+        let entry = match self.known.find(id) {
+            Some(known) => known.as_ref().map(|(_, named)| named.entry.clone()),
+            None => {
+                if !self.absent.contains(id) {
+                    self.absent.push(id.clone());
+                }
+                None
+            }
+        };
+        turn.learn(need, Fact::Entry(entry));
+    }
+
+    async fn read(&mut self, turn: &mut ClientTurn<'_>, needs: Vec<Need>) -> Result<(), StoreError> {
+        let ledger = Ledger { wire: self.run.wire, keys: &self.run.keys, detail: self.run.settings.detail };
+        for need in needs {
+            if matches!(need, Need::Entry(_)) {
+                self.learn_id(turn, need);
+                continue;
+            }
+            self.is_fresh = false;
+            match ledger.fact(&need, &self.memory).await {
+                Ok(fact) => turn.learn(need, fact),
+                Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => turn.give_up(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes, or confirms the version where there is nothing to write.
+    async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Box<Changed>>, StoreError> {
+        let now = self.span.0.max(account.latest());
+        let mut with_ids = Vec::new();
+        if !self.absent.is_empty() {
+            with_ids = keys_of_ids(&self.memory, self.run.settings, now);
+        }
+        let looks_for_ids = !with_ids.is_empty();
+        let mut call = Call::new(&self.version, with_ids);
+        if looks_for_ids {
+            call.absent = std::mem::take(&mut self.absent);
+        }
+        if writes.is_empty() {
+            if self.is_fresh && !looks_for_ids {
+                return Ok(None);
+            }
+            return self.finish(&call, String::new()).await;
+        }
+        let before = self.memory.clone();
+        self.fill(&mut call, account, &writes, &before).await?;
+        let is_blank = account.is_blank() && self.memory == Memory::default();
+        if is_blank {
+            call.command("UNLINK", Key::Account, Vec::new());
+        } else {
+            call.command("HSET", Key::Account, self.account_fields(&call, account, &writes, &before)?);
+            if matches!(writes.plan, Some(PlanWrite::Remove)) {
+                call.command("HDEL", Key::Account, vec!["p".to_owned()]);
+            }
+        }
+        if self.version.is_empty() && !is_blank {
+            self.run.list().await?;
+        }
+        let version = if is_blank { String::new() } else { call.new.clone() };
+        self.finish(&call, version).await
+    }
+
+    async fn finish(&mut self, call: &Call, version: String) -> Result<Option<Box<Changed>>, StoreError> {
+        match self.run.call(call).await? {
+            Outcome::Changed(changed) => Ok(Some(changed)),
+            Outcome::Done => {
+                if !call.new.is_empty() {
+                    self.version = version;
+                    self.known.clear();
+                    self.absent.clear();
+                }
+                self.is_fresh = true;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn fill(
+        &mut self,
+        call: &mut Call,
+        account: &Account,
+        writes: &Writes,
+        before: &Memory,
+    ) -> Result<(), StoreError> {
+        call.new = new_version();
+        let (settings, present) = (self.run.settings, self.span.1.max(account.latest()));
+        if let Some(removal) = &writes.removal {
+            let key_of_id = match removal {
+                quota_core::Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.key_of(id)),
+                quota_core::Removal::Range(_) => None,
+            };
+            let removing = Removing { wire: self.run.wire, keys: &self.run.keys, settings, now: present };
+            self.memory = before.clone();
+            removing.write(removal, key_of_id, call, &mut self.memory).await?;
+        }
+        if !writes.entries.is_empty() {
+            let additions = Additions { entries: &writes.entries, made: &self.run.made, written: present };
+            additions.write(call, &mut self.memory, settings);
+        }
+        Ok(())
+    }
+
+    fn account_fields(
+        &self,
+        call: &Call,
+        account: &Account,
+        writes: &Writes,
+        before: &Memory,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut words = vec!["v".to_owned(), call.new.clone(), "a".to_owned(), account.to_document()];
+        for (field, value) in self.memory.changed_since(before) {
+            words.extend([field.to_owned(), value]);
+        }
+        if let Some(PlanWrite::Set(plan, version)) = &writes.plan {
+            let quotas = serde_json::to_string(plan.as_ref())
+                .map_err(|error| StoreError::not_done("the plan has no JSON form", error))?;
+            words.extend(["p".to_owned(), format!("{} {quotas}", version.number())]);
+        }
+        Ok(words)
+    }
+}
+
+/// A random token of 122 bits.
+pub(crate) fn new_version() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+/// Ids that were made for callers who gave none.
+pub(crate) fn made_ids(requests: ClientRequests<'_>) -> HashSet<OperationId> {
+    use quota_core::{EntryId, Operation};
+
+    let made = |operation: &Operation| match operation {
+        Operation::Charge { id: EntryId::Made(id), .. } | Operation::Record { id: EntryId::Made(id), .. } => {
+            Some(id.clone())
+        }
+        _ => None,
+    };
+    requests.iter().filter_map(|(_, request)| made(&request.operation)).collect()
+}

@@ -1,0 +1,80 @@
+//! Why a server did not answer.
+
+use quota_service::StoreError;
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why a server did not answer a command.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// There was no connection: the command was never sent.
+    NotSent(RedisError),
+    /// The server refused the command. Scripts test everything before they write, so nothing was done.
+    Refused(RedisError),
+    /// It was sent and not answered, or it cannot be told.
+    Lost(RedisError),
+}
+
+impl CallError {
+    /// What became of a command that was sent.
+    pub(crate) fn sent(error: RedisError) -> Self {
+        if error.code().is_some() { Self::Refused(error) } else { Self::Lost(error) }
+    }
+
+    /// What became of a command that a cluster's driver may have sent more than once: the last answer says nothing of
+    /// the sendings before.
+    pub(crate) fn sent_to_cluster(error: RedisError) -> Self {
+        let first_answer = match error.kind() {
+            ErrorKind::Server(kind) => {
+                use ServerErrorKind::{CrossSlot, NoPerm, NoScript, ResponseError};
+                matches!(kind, NoScript | ResponseError | NoPerm | CrossSlot)
+            }
+            _ => error.code().is_some(),
+        };
+        if first_answer { Self::Refused(error) } else { Self::Lost(error) }
+    }
+
+    /// The server does not know the script.
+    pub(crate) fn is_no_script(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
+    }
+
+    /// The connection is of no more use: broken, silent, or to a server that is no primary any more.
+    pub(crate) fn ends_connection(&self) -> bool {
+        match self {
+            Self::NotSent(_) => false,
+            Self::Refused(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly),
+            Self::Lost(_) => true,
+        }
+    }
+
+    /// As the error of a command that writes.
+    pub(crate) fn of_write(self) -> StoreError {
+        match self {
+            Self::Lost(error) => StoreError::unknown("the server did not answer the commit", error),
+            other => other.of_read(),
+        }
+    }
+
+    /// As the error of a command that only reads.
+    pub(crate) fn of_read(self) -> StoreError {
+        match self {
+            Self::NotSent(error) => StoreError::not_done("there is no connection to the server", error),
+            Self::Refused(error) => {
+                let code = error.code().unwrap_or_default();
+                if code == "FOREIGN" || code == "WRONGTYPE" {
+                    return StoreError::corrupt("a key is not of this store's making", error);
+                }
+                StoreError::not_done("the server refused the command", error)
+            }
+            Self::Lost(error) => StoreError::not_done("the server did not answer", error),
+        }
+    }
+}
+
+impl From<CallError> for RedisError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotSent(error) | CallError::Refused(error) | CallError::Lost(error) => error,
+        }
+    }
+}

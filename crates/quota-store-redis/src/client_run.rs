@@ -1,0 +1,182 @@
+//! One client's requests, run until they are answered.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use quota_core::{ClientId, Detail, EntryId, Instant, Operation, OperationId};
+use quota_service::{Answers, Batch, ClientRequests, Request, Source, StoreError};
+
+use crate::attempt::{Attempt, Ended, made_ids};
+use crate::call_error::CallError;
+use crate::facts::KnownIds;
+use crate::kept::KeptAccounts;
+use crate::keys::ClientKeys;
+use crate::link::Wire;
+use crate::patience::Patience;
+use crate::script::{Call, CommitScript, Outcome};
+use crate::settings::Settings;
+use crate::stored::Stored;
+
+/// One client's requests, run until they are answered: on the kept account at its version, and again from the account
+/// as the script answers it where another process was quicker.
+pub(crate) struct ClientRun<'a> {
+    pub(crate) wire: &'a Wire,
+    pub(crate) settings: &'a Settings,
+    pub(crate) script: &'a CommitScript,
+    pub(crate) kept: &'a KeptAccounts,
+    pub(crate) client: &'a ClientId,
+    pub(crate) keys: ClientKeys,
+    /// With quarters, ids that were made for callers who gave none.
+    pub(crate) made: HashSet<OperationId>,
+}
+
+impl<'a> ClientRun<'a> {
+    pub(crate) fn new(
+        wire: &'a Wire,
+        settings: &'a Settings,
+        script: &'a CommitScript,
+        kept: &'a KeptAccounts,
+        requests: ClientRequests<'a>,
+    ) -> Self {
+        let client = requests.client();
+        let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
+        Self { wire, settings, script, kept, client, keys: settings.prefix.client(client), made }
+    }
+
+    pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
+        let (stored, is_fresh) = match self.kept.take(self.client) {
+            Some(stored) => (stored, false),
+            None => match self.read().await {
+                Ok(stored) => (stored, true),
+                Err(error) => return answers.lock().fail(requests, || again(&error)),
+            },
+        };
+        if !self.is_short_of_room(&stored, requests) {
+            return self.run(stored, is_fresh, requests, answers).await;
+        }
+        // The bound is on what callers gave: an id that was made for one who gave none gives way.
+        let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
+        let batch = Batch::new(plain);
+        let own = Mutex::new(batch.answers());
+        for requests in batch.clients() {
+            self.run(stored.clone(), is_fresh, requests, &own).await;
+        }
+        let mut answers = answers.lock();
+        for ((place, _), answer) in requests.iter().zip(own.into_inner().finish()) {
+            answers.give(place, answer);
+        }
+    }
+
+    async fn run(
+        &self,
+        mut stored: Stored,
+        mut is_fresh: bool,
+        mut requests: ClientRequests<'_>,
+        answers: &Mutex<Answers>,
+    ) {
+        let mut patience = Patience::new(self.settings.patience);
+        let mut known = KnownIds::default();
+        loop {
+            let failed = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
+                Ended::Done(stored) => return self.kept.put(self.client, *stored),
+                Ended::Failed(written, error) => {
+                    requests = requests.after(written);
+                    error
+                }
+                Ended::Changed(written, mut changed) => {
+                    requests = requests.after(written);
+                    match self.begin_again(&mut changed, &mut known, requests) {
+                        // Where only ids were found, nobody was quicker.
+                        Ok(new) if new.version == changed.expected => {
+                            (stored, is_fresh) = (new, true);
+                            continue;
+                        }
+                        Ok(new) => match patience.lose().await {
+                            Ok(()) => {
+                                (stored, is_fresh) = (new, true);
+                                continue;
+                            }
+                            Err(error) => error,
+                        },
+                        Err(error) => error,
+                    }
+                }
+            };
+            return answers.lock().fail(requests, || again(&failed));
+        }
+    }
+
+    fn begin_again(
+        &self,
+        changed: &mut crate::script::Changed,
+        known: &mut KnownIds,
+        requests: ClientRequests<'_>,
+    ) -> Result<Stored, StoreError> {
+        let stored = changed.stored()?;
+        let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(Instant::MIN);
+        if stored.version != changed.expected {
+            known.clear();
+        }
+        // Ids that were found nowhere were looked for where the account as it was then said: they are looked for again.
+        let found = std::mem::take(&mut changed.found).into_iter().filter(|(_, found)| found.is_some()).collect();
+        known.read(found, self.settings, earliest.max(stored.account.latest()))?;
+        Ok(stored)
+    }
+
+    async fn read(&self) -> Result<Stored, StoreError> {
+        match self.call(&Call::read()).await? {
+            Outcome::Changed(mut changed) => changed.stored(),
+            Outcome::Done => Err(crate::entry_text::corrupt("a version", crate::script::UNREAD)),
+        }
+    }
+
+    pub(crate) async fn call(&self, call: &Call) -> Result<Outcome, StoreError> {
+        self.script.call(self.wire, &self.keys, call, self.settings.wait).await
+    }
+
+    /// Puts the client into the list of clients, before it has an account: killed in between, it leaves a name that no
+    /// listing shows.
+    pub(crate) async fn list(&self) -> Result<(), StoreError> {
+        let mut add = redis::cmd("ZADD");
+        add.arg(self.settings.prefix.list_of(self.client)).arg("NX").arg(0).arg(self.client.as_str());
+        self.wire.call(&add).await.map(|_| ()).map_err(CallError::of_read)
+    }
+
+    fn is_short_of_room(&self, stored: &Stored, requests: ClientRequests<'_>) -> bool {
+        let now = requests.iter().map(|(_, request)| request.at).min().unwrap_or(Instant::MIN);
+        let terms = self.settings.terms(&stored.memory, now.max(stored.account.latest()));
+        !self.made.is_empty() && terms.room_for_ids < requests.len()
+    }
+}
+
+fn without_made_id(request: &Request) -> Request {
+    let mut request = request.clone();
+    if let Operation::Charge { id, .. } | Operation::Record { id, .. } = &mut request.operation
+        && matches!(id, EntryId::Made(_))
+    {
+        *id = EntryId::Absent;
+    }
+    request
+}
+
+/// The same error for another request.
+pub(crate) fn again(error: &StoreError) -> StoreError {
+    let source = |source: &Option<Source>| source.as_ref().map(|source| Source::from(source.to_string()));
+    match error {
+        StoreError::Unknown { message, source: cause } => {
+            StoreError::Unknown { message: message.clone(), source: source(cause) }
+        }
+        StoreError::UpgradeNeeded { found, known } => StoreError::UpgradeNeeded { found: *found, known: *known },
+        StoreError::Corrupt { message, source: cause } => {
+            StoreError::Corrupt { message: message.clone(), source: source(cause) }
+        }
+        StoreError::NotDone { message, source: cause } => {
+            StoreError::NotDone { message: message.clone(), source: source(cause) }
+        }
+        other => StoreError::NotDone { message: other.to_string(), source: None },
+    }
+}
+
+/// How long a commit is tried again, by default.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,81 @@
+//! Why no store could be opened.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use thiserror::Error;
+
+use crate::keys::PrefixError;
+
+/// Why no store could be opened. It never repeats the URL, which may hold a password.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL names no server.
+    #[error("the URL of a Redis store: {message}")]
+    Url {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No server was reached there, or it did not answer.
+    #[error("no Redis server answers there")]
+    Unreachable(#[source] RedisError),
+    /// The server does not accept the user or the password, or the user may not do what a store needs.
+    #[error("the server refuses the user: check user, password and rights (keys, scripts, INFO)")]
+    NotAllowed(#[source] RedisError),
+    /// The server refused a command.
+    #[error("the server cannot serve a store")]
+    Server(#[source] RedisError),
+    /// The server is older than 6.2.
+    #[error("the server is Redis {found}: a store needs 6.2 or newer, or Valkey")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// The server is a replica: connect to its primary, or by way of its sentinels.
+    #[error("the server is a read-only replica: connect to its primary, or through redis+sentinel:")]
+    Replica,
+    /// The server deletes keys when its memory is full.
+    #[error(
+        "the server's maxmemory-policy is {policy}: it would delete usage when its memory is full. Set it to noeviction, or \
+         allow this policy by name with RedisBuilder::with_allowed_eviction"
+    )]
+    Evicts {
+        /// The server's `maxmemory-policy`.
+        policy: String,
+    },
+    /// Keys were written by a newer version of this crate.
+    #[error("the keys have format {found} and this version knows {known}: upgrade it")]
+    Newer {
+        /// The format that is stored.
+        found: u64,
+        /// The newest format that this version knows.
+        known: u64,
+    },
+    /// A key of a name of ours is not ours.
+    #[error("the key {key} is not this store's: choose another prefix")]
+    Foreign {
+        /// Its name.
+        key: String,
+    },
+    /// What was chosen cannot be had there.
+    #[error("{message}")]
+    Unsupported {
+        /// Which choice, and why not.
+        message: String,
+    },
+    /// The prefix is none.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+}
+
+impl From<RedisError> for ConnectError {
+    fn from(error: RedisError) -> Self {
+        let refused = ["NOAUTH", "WRONGPASS", "NOPERM"];
+        match error.kind() {
+            ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => Self::NotAllowed(error),
+            ErrorKind::RESP3NotSupported => Self::TooOld { found: "before 6.0".to_owned() },
+            _ if error.code().is_some_and(|code| refused.contains(&code)) => Self::NotAllowed(error),
+            ErrorKind::Server(_) | ErrorKind::Extension => Self::Server(error),
+            _ => Self::Unreachable(error),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a client's ledger says to the needs of its turn.
+
+use std::collections::HashMap;
+
+use quota_core::{Credits, Detail, Fact, Instant, Need, OperationId, Window};
+use quota_service::StoreError;
+
+use crate::call_error::CallError;
+use crate::entry_text::{Named, corrupt, read_id_value};
+use crate::keys::{ClientKeys, Key};
+use crate::link::Wire;
+use crate::reading::Reading;
+use crate::settings::Settings;
+use crate::stored::Memory;
+use crate::sum_text::Sum;
+
+/// What is known of ids at one version of the account: nothing of a client changes without its version.
+#[derive(Debug, Default)]
+pub(crate) struct KnownIds(HashMap<OperationId, Option<(Key, Named)>>);
+
+impl KnownIds {
+    /// Takes what the script found, or found nowhere.
+    pub(crate) fn read(
+        &mut self,
+        found: Vec<(OperationId, Option<(Key, String)>)>,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(), StoreError> {
+        for (id, found) in found {
+            let known =
+                found.map(|(key, value)| Ok::<_, StoreError>((key, read_id_value(&id, &value)?))).transpose()?;
+            let known = known.filter(|(_, named)| !settings.is_forgotten(named.written, now));
+            self.0.insert(id, known);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn find(&self, id: &OperationId) -> Option<&Option<(Key, Named)>> {
+        self.0.get(id)
+    }
+
+    /// The key that an entry's id stands in.
+    pub(crate) fn key_of(&self, id: &OperationId) -> Option<Key> {
+        self.0.get(id)?.as_ref().map(|(key, _)| *key)
+    }
+
+    /// The version is another now.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// The keys that ids may be in, newest first.
+pub(crate) fn keys_of_ids(memory: &Memory, settings: &Settings, now: Instant) -> Vec<Key> {
+    let mut keys = Vec::new();
+    if settings.detail == Detail::Quarters {
+        keys.extend(memory.ids.days_since(settings.first_day_of_ids(now)).rev().map(Key::Ids));
+        let retries = Settings::retries_of(now);
+        keys.extend([retries, retries.saturating_sub(1)].map(Key::Retries));
+    }
+    keys.extend(memory.entries.between(i64::MIN, i64::MAX).rev().map(Key::Ids));
+    keys
+}
+
+/// A client's ledger, read beside its account's version.
+pub(crate) struct Ledger<'a> {
+    pub(crate) wire: &'a Wire,
+    pub(crate) keys: &'a ClientKeys,
+    pub(crate) detail: Detail,
+}
+
+impl Ledger<'_> {
+    /// What the ledger says to a need that is no id's.
+    pub(crate) async fn fact(&self, need: &Need, memory: &Memory) -> Result<Fact, StoreError> {
+        match need {
+            Need::Sum { window, except } => {
+                let mut sum = Sum::default();
+                for part in window.without(*except).filter(|part| !part.is_empty()) {
+                    sum.add(self.sum(part, memory).await?);
+                }
+                Ok(Fact::Sum(credits(sum.micros)?))
+            }
+            Need::Count(range) => {
+                let sum = self.sum(*range, memory).await?;
+                Ok(Fact::Count { entries: count(sum.entries)?, credits: credits(sum.micros)? })
+            }
+            // The script looks for ids in the step of the commit.
+            Need::Entry(_) => Ok(Fact::Entry(None)),
+        }
+    }
+
+    async fn sum(&self, range: Window, memory: &Memory) -> Result<Sum, StoreError> {
+        if range.is_empty() {
+            return Ok(Sum::default());
+        }
+        let reading = Reading::of(range, self.detail, memory);
+        let values = self.wire.call_all(&reading.commands(self.keys)).await.map_err(CallError::of_read)?;
+        Ok(reading.read(values)?.sum())
+    }
+}
+
+pub(crate) fn credits(micros: i64) -> Result<Credits, StoreError> {
+    Credits::from_micros(micros).map_err(|_| corrupt("a sum", &micros.to_string()))
+}
+
+pub(crate) fn count(entries: i64) -> Result<u64, StoreError> {
+    u64::try_from(entries).map_err(|_| corrupt("a count", &entries.to_string()))
+}

@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+mod additions;
+mod attempt;
+mod builder;
+mod call_error;
+mod client_run;
+mod clients;
+mod connect_error;
+mod day_set;
+mod entry_text;
+mod facts;
+mod id_counts;
+mod kept;
+mod keys;
+mod link;
+mod node;
+mod patience;
+mod pruning;
+mod reading;
+mod removing;
+mod script;
+mod server;
+mod settings;
+mod store;
+mod stored;
+mod sum_text;
+mod target;
+mod usage;
+mod values;
+
+pub use crate::builder::RedisBuilder;
+pub use crate::connect_error::ConnectError;
+pub use crate::keys::{KeyPrefix, PrefixError};
+pub use crate::store::RedisStore;

@@ -1,0 +1,169 @@
+//! The connections of a store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, TlsMode, Value};
+
+use crate::call_error::CallError;
+use crate::node::{Node, Source, Timeouts};
+use crate::target::Servers;
+
+/// The connections of a store.
+pub(crate) struct Link {
+    /// Commits go through these in turn; the last is for reading usage back, whose long answers delay no commit.
+    wires: Vec<Wire>,
+    next: AtomicUsize,
+}
+
+/// A way to the servers that many commands share.
+pub(crate) enum Wire {
+    Node(Node),
+    Cluster(ClusterConnection),
+}
+
+/// How often a cluster's driver sends a command that was redirected, or whose node was lost. Sent twice, a commit is
+/// still done once: the script knows its version.
+const CLUSTER_RETRIES: u32 = 6;
+
+impl Link {
+    /// Prepares connections; those of a cluster are made at once.
+    pub(crate) async fn open(servers: &Servers, count: usize, timeouts: Timeouts) -> Result<Self, RedisError> {
+        let source = match servers {
+            Servers::Single(info) => Source::Single(Client::open((**info).clone())?),
+            Servers::Sentinel { sentinels, master, server } => {
+                let mut how =
+                    SentinelNodeConnectionInfo::default().set_redis_connection_info(server.redis_settings().clone());
+                if matches!(server.addr(), redis::ConnectionAddr::TcpTls { .. }) {
+                    how = how.set_tls_mode(TlsMode::Secure);
+                }
+                let kind = SentinelServerType::Master;
+                let client = SentinelClient::build(sentinels.clone(), master.clone(), Some(how), kind)?;
+                Source::Sentinel(tokio::sync::Mutex::new(client))
+            }
+            Servers::Cluster(nodes) => return cluster(nodes, timeouts).await,
+        };
+        let source = Arc::new(source);
+        // One more, to read usage back.
+        let wires = (0..=count.max(1)).map(|_| Wire::Node(Node::new(Arc::clone(&source), timeouts))).collect();
+        Ok(Self { wires, next: AtomicUsize::new(0) })
+    }
+
+    /// For a batch.
+    pub(crate) fn for_batch(&self) -> &Wire {
+        let count = self.wires.len().saturating_sub(1).max(1);
+        let place = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default();
+        self.at(place)
+    }
+
+    /// For reading usage back.
+    pub(crate) fn for_reading(&self) -> &Wire {
+        self.at(self.wires.len().saturating_sub(1))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is at least one, and places are counted by how many there are")]
+    fn at(&self, place: usize) -> &Wire {
+        &self.wires[place]
+    }
+}
+
+async fn cluster(nodes: &[impl IntoConnectionInfo + Clone], timeouts: Timeouts) -> Result<Link, RedisError> {
+    let client = ClusterClient::builder(nodes.iter().cloned())
+        .use_protocol(redis::ProtocolVersion::RESP3)
+        .connection_timeout(timeouts.connect)
+        .response_timeout(timeouts.answer)
+        .overall_response_timeout(Some(timeouts.answer))
+        .retries(CLUSTER_RETRIES)
+        .min_retry_wait(20)
+        .max_retry_wait(500)
+        .build()?;
+    let patience = timeouts.connect.saturating_mul(2);
+    let connected = tokio::time::timeout(patience, client.get_async_connection()).await;
+    let connection = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+    Ok(Link { wires: vec![Wire::Cluster(connection)], next: AtomicUsize::new(0) })
+}
+
+impl Wire {
+    pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
+        match self {
+            Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
+            Self::Cluster(connection) => {
+                command.query_async(&mut connection.clone()).await.map_err(CallError::sent_to_cluster)
+            }
+        }
+    }
+
+    /// Several commands, not in one step; on one server in one message.
+    pub(crate) async fn call_all(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
+        match (self, commands) {
+            (_, []) => Ok(Vec::new()),
+            (_, [one]) => Ok(vec![self.call(one).await?]),
+            (Self::Node(_), _) => self.send(&pipeline(commands)).await,
+            (Self::Cluster(_), _) => {
+                join_all(commands.iter().map(|command| self.call(command))).await.into_iter().collect()
+            }
+        }
+    }
+
+    /// Several commands on one hash slot, in one step.
+    pub(crate) async fn transaction(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
+        let mut pipeline = pipeline(commands);
+        pipeline.atomic();
+        self.send(&pipeline).await
+    }
+
+    /// A command that writes, and how many replicas had it when so many did or the time was over.
+    pub(crate) async fn call_and_wait(
+        &self,
+        command: &Cmd,
+        wait: (usize, Duration),
+    ) -> Result<(Value, i64), CallError> {
+        let mut waiting = redis::cmd("WAIT");
+        waiting.arg(wait.0).arg(u64::try_from(wait.1.as_millis()).unwrap_or(u64::MAX).max(1));
+        // On one connection: it waits for what this connection has written.
+        let mut values = self.send(&pipeline(&[command.clone(), waiting])).await?.into_iter();
+        match (values.next(), values.next()) {
+            (Some(value), Some(Value::Int(replicas))) => Ok((value, replicas)),
+            _ => Ok((Value::Nil, 0)),
+        }
+    }
+
+    /// A command to every primary; the answers in any order.
+    pub(crate) async fn call_every_primary(&self, command: &Cmd) -> Result<Vec<Value>, CallError> {
+        let Self::Cluster(connection) = self else { return Ok(vec![self.call(command).await?]) };
+        let every = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        let answer = connection.clone().route_command(command.clone(), every).await;
+        match answer.map_err(CallError::sent_to_cluster)? {
+            Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
+            Value::Array(answers) => Ok(answers),
+            one => Ok(vec![one]),
+        }
+    }
+
+    async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Value>, CallError> {
+        match self {
+            Self::Node(node) => node.run(async |connection| pipeline.query_async(connection).await).await,
+            Self::Cluster(connection) => {
+                pipeline.query_async(&mut connection.clone()).await.map_err(CallError::sent_to_cluster)
+            }
+        }
+    }
+
+    pub(crate) const fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+}
+
+fn pipeline(commands: &[Cmd]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(commands.len());
+    for command in commands {
+        pipeline.add_command(command.clone());
+    }
+    pipeline
+}

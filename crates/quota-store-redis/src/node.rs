@@ -1,0 +1,129 @@
+//! One connection to one server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::sentinel::SentinelClient;
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError};
+use tokio::time::Instant;
+
+use crate::call_error::CallError;
+
+/// How long the driver waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) answer: Duration,
+}
+
+/// Whom to connect to.
+pub(crate) enum Source {
+    Single(Client),
+    /// The primary that the sentinels name, asked anew at each connection.
+    Sentinel(tokio::sync::Mutex<SentinelClient>),
+}
+
+/// One connection that many commands share, made at the first command and again after it was lost.
+///
+/// The driver's own connection manager is not used: it cannot tell a command that was never sent from one that was, and
+/// does not ask sentinels again.
+pub(crate) struct Node {
+    source: Arc<Source>,
+    timeouts: Timeouts,
+    live: Mutex<Option<Live>>,
+    /// When connecting failed last, and why. Locked while connecting.
+    failed: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    lost: Arc<AtomicBool>,
+}
+
+impl Node {
+    pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts) -> Self {
+        Self { source, timeouts, live: Mutex::new(None), failed: tokio::sync::Mutex::new(None) }
+    }
+
+    /// Runs a command on the connection, which it is given a clone of.
+    pub(crate) async fn run<T>(
+        &self,
+        run: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<T, RedisError>,
+    ) -> Result<T, CallError> {
+        let mut live = self.live().await.map_err(CallError::NotSent)?;
+        let ran = run(&mut live.connection).await.map_err(CallError::sent);
+        if ran.as_ref().is_err_and(CallError::ends_connection) {
+            live.lost.store(true, Ordering::Release);
+        }
+        ran
+    }
+
+    fn ready(&self) -> Option<Live> {
+        self.live.lock().as_ref().filter(|live| !live.lost.load(Ordering::Acquire)).cloned()
+    }
+
+    async fn live(&self) -> Result<Live, RedisError> {
+        if let Some(live) = self.ready() {
+            return Ok(live);
+        }
+        let asked = Instant::now();
+        let mut failed = self.failed.lock().await;
+        if let Some(live) = self.ready() {
+            return Ok(live);
+        }
+        // Whoever waited shares what came of it: they don't try one after the other.
+        if let Some((when, error)) = failed.as_ref().filter(|(when, _)| *when >= asked) {
+            let _ = when;
+            return Err(error.clone());
+        }
+        // Sentinels are asked over connections of their own.
+        let patience = self.timeouts.connect.saturating_mul(2);
+        let connected = tokio::time::timeout(patience, self.connect()).await;
+        let connected = connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        match connected {
+            Ok(live) => {
+                *self.live.lock() = Some(live.clone());
+                Ok(live)
+            }
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Boxed: the driver's futures are so deep in each other that a caller who spawns a task would meet the compiler's
+    /// recursion limit.
+    fn connect(&self) -> BoxFuture<'_, Result<Live, RedisError>> {
+        self.connect_now().boxed()
+    }
+
+    async fn connect_now(&self) -> Result<Live, RedisError> {
+        let lost = Arc::new(AtomicBool::new(false));
+        let notice = Arc::clone(&lost);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.timeouts.connect))
+            .set_response_timeout(Some(self.timeouts.answer))
+            .set_pipeline_buffer_size(1_024)
+            .set_write_backpressure_boundary(256 * 1_024)
+            // A connection that ends while nothing is asked is noticed before the next command is sent on it.
+            .set_push_sender(move |push: PushInfo| -> Result<(), redis::aio::SendError> {
+                if push.kind == PushKind::Disconnection {
+                    notice.store(true, Ordering::Release);
+                }
+                Ok(())
+            });
+        let client = match &*self.source {
+            Source::Single(client) => client.clone(),
+            Source::Sentinel(sentinels) => sentinels.lock().await.async_get_client().await?,
+        };
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Live { connection, lost })
+    }
+}

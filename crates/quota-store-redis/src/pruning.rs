@@ -1,0 +1,209 @@
+//! Old entries folded into their quarters' sums, and what is no longer remembered forgotten.
+
+use quota_core::{ClientId, Cut, Detail, Entry, Instant, QUARTER_MILLIS, quarter_of};
+use quota_service::{ClientsQuery, Pruned, StoreError};
+
+use crate::attempt::new_version;
+use crate::call_error::CallError;
+use crate::entry_text::{bound, read_member};
+use crate::keys::{ClientKeys, Key, day_of};
+use crate::patience::Patience;
+use crate::reading::command;
+use crate::script::{Call, Outcome};
+use crate::store::RedisStore;
+use crate::stored::{Memory, Stored};
+use crate::values::{count, texts};
+
+/// As many clients are looked through at once.
+const CLIENTS_AT_ONCE: usize = 200;
+
+/// So many entries of a day that stays in part are folded in one step: a whole quarter at least.
+const ENTRIES_AT_ONCE: usize = 2_000;
+
+/// So many whole days are folded in one step. Their keys are freed beside the server's work.
+const DAYS_AT_ONCE: usize = 32;
+
+/// What one step does to a client.
+struct Step {
+    call: Call,
+    memory: Memory,
+    pruned: Pruned,
+}
+
+impl RedisStore {
+    /// Client by client, in steps of a bounded size that each are a commit on the account's version. Whoever else prunes
+    /// at the same time finds nothing left; an end in between leaves whole quarters folded or not.
+    pub(crate) async fn prune_before(&self, before: Instant) -> Result<Pruned, StoreError> {
+        let before = quarter_of(before);
+        let mut pruned = Pruned::default();
+        let mut query = ClientsQuery { limit: CLIENTS_AT_ONCE, ..ClientsQuery::default() };
+        loop {
+            let clients = self.list_clients(&query).await?;
+            for client in &clients {
+                self.prune_client(client, before, &mut pruned).await?;
+            }
+            query.after = clients.last().cloned();
+            if clients.len() < CLIENTS_AT_ONCE {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    async fn prune_client(&self, client: &ClientId, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
+        let keys = self.settings.prefix.client(client);
+        let (wire, wait) = (self.link.for_reading(), self.settings.wait);
+        let mut patience = Patience::new(self.settings.patience);
+        let mut stored = match self.script.call(wire, &keys, &Call::read(), None).await? {
+            Outcome::Changed(mut changed) => changed.stored(),
+            Outcome::Done => return Ok(()),
+        };
+        loop {
+            let now = match stored {
+                Ok(now) if !now.version.is_empty() => now,
+                // What is damaged is left as it is, and does not keep the others from being pruned.
+                Ok(_) | Err(StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. }) => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            let Some(step) = self.next_step(&keys, &now, before).await? else { return Ok(()) };
+            match self.script.call(wire, &keys, &step.call, wait).await? {
+                Outcome::Done => {
+                    pruned.entries = pruned.entries.saturating_add(step.pruned.entries);
+                    pruned.ids = pruned.ids.saturating_add(step.pruned.ids);
+                    stored = Ok(Stored { version: step.call.new, memory: step.memory, ..now });
+                    patience = Patience::new(self.settings.patience);
+                }
+                Outcome::Changed(mut changed) => {
+                    patience.lose().await?;
+                    stored = changed.stored();
+                }
+            }
+        }
+    }
+
+    /// What is to be done next for a client; none where nothing is left.
+    async fn next_step(&self, keys: &ClientKeys, stored: &Stored, before: Instant) -> Result<Option<Step>, StoreError> {
+        let (call, memory) = (Call::new(&stored.version, []), stored.memory.clone());
+        let mut step = Step { call, memory, pruned: Pruned::default() };
+        let has_entries = self.settings.detail == Detail::Entries;
+        if has_entries && self.fold(keys, before, &mut step).await? {
+            return Ok(Some(finish(step, &stored.memory)));
+        }
+        if !has_entries {
+            self.forget_ids(before, &mut step);
+        }
+        self.forget_sums(before, &mut step);
+        Ok((!step.call.is_empty()).then(|| finish(step, &stored.memory)))
+    }
+
+    /// Folds some of the oldest entries; says whether there were any.
+    async fn fold(&self, keys: &ClientKeys, before: Instant, step: &mut Step) -> Result<bool, StoreError> {
+        let last = day_of(before.millis());
+        let whole: Vec<i64> =
+            step.memory.entries.between(i64::MIN, last.saturating_sub(1)).take(DAYS_AT_ONCE).collect();
+        if whole.is_empty() {
+            return match step.memory.entries.contains(last) {
+                true => self.fold_part(keys, last, before, step).await,
+                false => Ok(false),
+            };
+        }
+        for day in whole {
+            let mut newest = command("ZREVRANGEBYLEX", keys, Key::Entries(day));
+            newest.arg("+").arg("-").arg("LIMIT").arg(0).arg(1);
+            let (entries, ids) = (command("ZCARD", keys, Key::Entries(day)), command("HLEN", keys, Key::Ids(day)));
+            let answers = self.link.for_reading().call_all(&[newest, entries, ids]).await;
+            let mut answers = answers.map_err(CallError::of_read)?.into_iter();
+            if let Some(member) = texts(answers.next().unwrap_or_default())?.first() {
+                fold_until(&mut step.memory, &read_member(day, member)?.1);
+            }
+            let mut next = || answers.next().map_or(0, |answer| count(&answer));
+            step.pruned.entries = step.pruned.entries.saturating_add(next());
+            step.pruned.ids = step.pruned.ids.saturating_add(next());
+            step.call.command("UNLINK", Key::Entries(day), Vec::new());
+            step.call.command("UNLINK", Key::Ids(day), Vec::new());
+            step.memory.entries.remove(day);
+        }
+        Ok(true)
+    }
+
+    /// Folds whole quarters of a day that is not over.
+    async fn fold_part(
+        &self,
+        keys: &ClientKeys,
+        day: i64,
+        before: Instant,
+        step: &mut Step,
+    ) -> Result<bool, StoreError> {
+        let mut oldest = command("ZRANGEBYLEX", keys, Key::Entries(day));
+        oldest.arg("-").arg(format!("({}", bound(day, before.millis())));
+        let mut some = oldest.clone();
+        some.arg("LIMIT").arg(0).arg(ENTRIES_AT_ONCE);
+        let mut entries = self.members(&some, day).await?;
+        if entries.len() >= ENTRIES_AT_ONCE {
+            let quarter = |entry: &Entry| Cut::floor(entry.at.millis());
+            let (first, last) = (entries.first().map(quarter), entries.last().map(quarter));
+            if first == last {
+                // A quarter is never divided.
+                let end = first.unwrap_or_default().saturating_add(QUARTER_MILLIS);
+                let mut all = command("ZRANGEBYLEX", keys, Key::Entries(day));
+                all.arg("-").arg(format!("({}", bound(day, end)));
+                entries = self.members(&all, day).await?;
+            } else {
+                entries.retain(|entry| Some(quarter(entry)) < last);
+            }
+        }
+        let Some(newest) = entries.last() else { return Ok(false) };
+        fold_until(&mut step.memory, newest);
+        let end = bound(day, Cut::floor(newest.at.millis()).saturating_add(QUARTER_MILLIS));
+        let ids: Vec<String> =
+            entries.iter().filter_map(|entry| entry.id.as_ref()).map(|id| id.as_str().to_owned()).collect();
+        let length = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        step.pruned = Pruned { entries: length(entries.len()), ids: length(ids.len()) };
+        step.call.command("ZREMRANGEBYLEX", Key::Entries(day), vec!["-".to_owned(), format!("({end}")]);
+        if !ids.is_empty() {
+            step.call.command("HDEL", Key::Ids(day), ids);
+        }
+        Ok(true)
+    }
+
+    async fn members(&self, command: &redis::Cmd, day: i64) -> Result<Vec<Entry>, StoreError> {
+        let answer = self.link.for_reading().call(command).await.map_err(CallError::of_read)?;
+        texts(answer)?.iter().map(|member| Ok(read_member(day, member)?.1)).collect()
+    }
+
+    /// Whole days of ids that are no longer remembered. Their keys would expire as well.
+    fn forget_ids(&self, before: Instant, step: &mut Step) {
+        let first = self.settings.first_day_of_ids(before);
+        let days: Vec<i64> = step.memory.ids.days_since(i64::MIN).take_while(|day| *day < first).collect();
+        for day in days {
+            step.call.command("UNLINK", Key::Ids(day), Vec::new());
+            step.pruned.ids = step.pruned.ids.saturating_add(step.memory.ids.remove(day));
+        }
+    }
+
+    /// Whole days of sums beyond the horizon. Their keys would expire as well.
+    fn forget_sums(&self, before: Instant, step: &mut Step) {
+        let Some(retention) = self.settings.retention else { return };
+        let first = day_of(before.saturating_sub(retention).millis());
+        let days: Vec<i64> = step.memory.days.between(i64::MIN, first.saturating_sub(1)).take(DAYS_AT_ONCE).collect();
+        for day in days {
+            step.call.command("UNLINK", Key::Sums(day), Vec::new());
+            step.memory.days.remove(day);
+        }
+    }
+}
+
+/// Not further than there were entries: elsewhere ranges may go on to begin and end anywhere.
+fn fold_until(memory: &mut Memory, newest: &Entry) {
+    let end = Cut::floor(newest.at.millis()).saturating_add(QUARTER_MILLIS);
+    memory.folded_until = memory.folded_until.max(Instant::from_millis(end).unwrap_or(Instant::MAX));
+}
+
+fn finish(mut step: Step, before: &Memory) -> Step {
+    step.call.new = new_version();
+    let mut words = vec!["v".to_owned(), step.call.new.clone()];
+    for (field, value) in step.memory.changed_since(before) {
+        words.extend([field.to_owned(), value]);
+    }
+    step.call.command("HSET", Key::Account, words);
+    step
+}

@@ -1,0 +1,109 @@
+//! What of a client's ledger is read for a range.
+
+use std::collections::BTreeMap;
+
+use quota_core::{Cut, Detail, Entry, Instant, Span, Window};
+use quota_service::StoreError;
+use redis::{Cmd, Value};
+
+use crate::entry_text::{bound, read_member};
+use crate::keys::{ClientKeys, Key, day_of};
+use crate::stored::Memory;
+use crate::sum_text::{QuarterKey, Sum, read_day, rounded};
+use crate::values::{fields, texts};
+
+/// What of a client's ledger is read for a range: the sums of whole quarters, and entries.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    quarters: Span,
+    days: Vec<i64>,
+    /// Each within one day.
+    edges: Vec<Span>,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) sums: BTreeMap<QuarterKey, Sum>,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// The whole quarters of a range, and what is left at its ends; with quarters nothing is left.
+pub(crate) fn cut(range: Window, detail: Detail, folded_until: Instant) -> (Span, Vec<Span>) {
+    match detail {
+        // Ranges end at the last instant, which begins no quarter: nothing is after it.
+        Detail::Quarters if range.start() == Instant::MAX => ((0, 0), Vec::new()),
+        Detail::Quarters => (rounded((range.start().millis(), range.end().millis())), Vec::new()),
+        Detail::Entries => {
+            let Cut { quarters, edges } = Cut::new(range, folded_until);
+            (quarters, edges.into_iter().filter(|(from, to)| from < to).collect())
+        }
+    }
+}
+
+impl Reading {
+    /// What is summed for a range.
+    pub(crate) fn of(range: Window, detail: Detail, memory: &Memory) -> Self {
+        let (quarters, edges) = cut(range, detail, memory.folded_until);
+        Self::new(quarters, edges, memory)
+    }
+
+    pub(crate) fn new(quarters: Span, edges: Vec<Span>, memory: &Memory) -> Self {
+        let days = if quarters.0 < quarters.1 {
+            memory.days.between(day_of(quarters.0), day_of(quarters.1.saturating_sub(1))).collect()
+        } else {
+            Vec::new()
+        };
+        Self { quarters, days, edges }
+    }
+
+    pub(crate) fn commands(&self, keys: &ClientKeys) -> Vec<Cmd> {
+        let mut commands = Vec::with_capacity(self.days.len().saturating_add(self.edges.len()));
+        for day in &self.days {
+            commands.push(command("HGETALL", keys, Key::Sums(*day)));
+        }
+        for span in &self.edges {
+            commands.push(members_in(keys, *span));
+        }
+        commands
+    }
+
+    /// Takes the answers to the commands.
+    pub(crate) fn read(&self, values: impl IntoIterator<Item = Value>) -> Result<Read, StoreError> {
+        let mut values = values.into_iter();
+        let mut read = Read::default();
+        for day in &self.days {
+            read.sums.extend(read_day(*day, fields(values.next().unwrap_or_default())?, self.quarters)?);
+        }
+        for (from, _) in &self.edges {
+            for member in texts(values.next().unwrap_or_default())? {
+                read.entries.push(read_member(day_of(*from), &member)?.1);
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Read {
+    pub(crate) fn sum(&self) -> Sum {
+        let mut sum = Sum::default();
+        self.sums.values().for_each(|quarter| sum.add(*quarter));
+        self.entries.iter().for_each(|entry| sum.add(Sum { micros: entry.credits.micros(), entries: 1 }));
+        sum
+    }
+}
+
+/// A command on one of a client's keys.
+pub(crate) fn command(name: &str, keys: &ClientKeys, key: Key) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(keys.name(key));
+    command
+}
+
+/// The members of a span within one day.
+pub(crate) fn members_in(keys: &ClientKeys, (from, to): Span) -> Cmd {
+    let day = day_of(from);
+    let mut members = command("ZRANGEBYLEX", keys, Key::Entries(day));
+    members.arg(format!("[{}", bound(day, from))).arg(format!("({}", bound(day, to)));
+    members
+}

@@ -1,0 +1,199 @@
+//! The script, and how it is called.
+
+use quota_core::OperationId;
+use quota_service::StoreError;
+use redis::{Cmd, Script, Value};
+
+use crate::call_error::CallError;
+use crate::keys::{ClientKeys, Key};
+use crate::link::Wire;
+use crate::stored::{FIELDS, Stored};
+use crate::values::{array, text, unexpected};
+
+/// The version of an account that was not read yet: no account has it.
+pub(crate) const UNREAD: &str = "?";
+
+/// How many words a command gets at most: Lua's stack is bounded.
+const WORDS: usize = 2_000;
+
+/// The script and the digest that servers know it by.
+#[derive(Debug)]
+pub(crate) struct CommitScript {
+    script: Script,
+}
+
+/// What the script is asked to do with one client.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The account's first; then those that ids may be in, then others.
+    keys: Vec<Key>,
+    places_of_ids: usize,
+    pub(crate) expected: String,
+    /// The version to be; empty where nothing is to be written.
+    pub(crate) new: String,
+    /// Ids that must not be there.
+    pub(crate) absent: Vec<OperationId>,
+    /// Each: name, place of its key, words.
+    increments: Vec<(&'static str, usize, Vec<String>)>,
+    commands: Vec<(&'static str, usize, Vec<String>)>,
+}
+
+/// What the script answered.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Written, or confirmed.
+    Done,
+    /// Nothing was written: this is how it stands.
+    Changed(Box<Changed>),
+}
+
+/// The account as it is, and what the ids that were asked for are kept with.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    /// The version that the call expected.
+    pub(crate) expected: String,
+    fields: [Option<String>; FIELDS.len()],
+    /// The key and the value.
+    pub(crate) found: Vec<(OperationId, Option<(Key, String)>)>,
+}
+
+impl Changed {
+    /// # Errors
+    /// Where the account cannot be read.
+    pub(crate) fn stored(&mut self) -> Result<Stored, StoreError> {
+        Stored::read(std::mem::take(&mut self.fields))
+    }
+}
+
+impl Call {
+    /// Confirms a version, where these keys may hold ids, newest first.
+    pub(crate) fn new(expected: &str, with_ids: impl IntoIterator<Item = Key>) -> Self {
+        let keys: Vec<Key> = std::iter::once(Key::Account).chain(with_ids).collect();
+        let places_of_ids = keys.len().saturating_sub(1);
+        let (expected, new) = (expected.to_owned(), String::new());
+        Self { keys, places_of_ids, expected, new, absent: Vec::new(), increments: Vec::new(), commands: Vec::new() }
+    }
+
+    /// Reads the account.
+    pub(crate) fn read() -> Self {
+        Self::new(UNREAD, [])
+    }
+
+    fn place(&mut self, key: Key) -> usize {
+        let place = self.keys.iter().position(|known| *known == key);
+        let place = place.unwrap_or_else(|| {
+            self.keys.push(key);
+            self.keys.len().saturating_sub(1)
+        });
+        place.saturating_add(1)
+    }
+
+    /// Adds pairs of fields and numbers to a hash.
+    pub(crate) fn increment(&mut self, key: Key, pairs: Vec<String>) {
+        let place = self.place(key);
+        self.increments.push(("HINCRBY", place, pairs));
+    }
+
+    /// A command with any number of words, an even one where they are pairs.
+    pub(crate) fn command(&mut self, name: &'static str, key: Key, words: Vec<String>) {
+        let place = self.place(key);
+        if words.len() <= WORDS {
+            return self.commands.push((name, place, words));
+        }
+        self.commands.extend(words.chunks(WORDS).map(|some| (name, place, some.to_vec())));
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.increments.is_empty()
+    }
+
+    fn arguments(&self, keys: &ClientKeys, command: &mut Cmd) {
+        command.arg(self.keys.len());
+        for key in &self.keys {
+            command.arg(keys.name(*key));
+        }
+        let kinds: String = self.keys.iter().skip(1).map(|key| key.kind()).collect();
+        command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.absent.len()).arg(self.places_of_ids);
+        for id in &self.absent {
+            command.arg(id.as_str());
+        }
+        for (name, place, words) in self.increments.iter().chain(&self.commands) {
+            command.arg(*name).arg(*place).arg(words.len()).arg(words);
+        }
+    }
+
+    fn outcome(&self, answer: Value) -> Result<Outcome, StoreError> {
+        if matches!(answer, Value::Int(1)) {
+            return Ok(Outcome::Done);
+        }
+        let mut values = array(answer)?.into_iter();
+        let mut fields: [Option<String>; FIELDS.len()] = std::array::from_fn(|_| None);
+        for field in &mut fields {
+            *field = text(values.next().unwrap_or_default())?;
+        }
+        let mut found = Vec::with_capacity(self.absent.len());
+        for id in &self.absent {
+            let value = match text(values.next().unwrap_or_default())? {
+                None => None,
+                Some(value) => {
+                    let (place, value) = value.split_once(' ').ok_or_else(|| unexpected(&Value::Nil))?;
+                    let place = place.parse::<usize>().ok().and_then(|place| place.checked_sub(1));
+                    let key = place.and_then(|place| self.keys.get(place));
+                    Some((*key.ok_or_else(|| unexpected(&Value::Nil))?, value.to_owned()))
+                }
+            };
+            found.push((id.clone(), value));
+        }
+        Ok(Outcome::Changed(Box::new(Changed { expected: self.expected.clone(), fields, found })))
+    }
+}
+
+impl CommitScript {
+    pub(crate) fn new() -> Self {
+        Self { script: Script::new(include_str!("commit.lua")) }
+    }
+
+    /// Calls the script by its digest, and with its text where the server does not know it. Nothing else is tried again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] where nothing is written whatever became of the call.
+    pub(crate) async fn call(
+        &self,
+        wire: &Wire,
+        keys: &ClientKeys,
+        call: &Call,
+        wait: Option<(usize, std::time::Duration)>,
+    ) -> Result<Outcome, StoreError> {
+        let writes = !call.new.is_empty();
+        let wait = wait.filter(|_| writes);
+        let mut command = redis::cmd("EVALSHA");
+        call.arguments(keys, command.arg(self.script.get_hash()));
+        let mut called = run(wire, &command, wait).await;
+        if called.as_ref().is_err_and(CallError::is_no_script) {
+            let mut command = redis::cmd("EVAL");
+            call.arguments(keys, command.arg(include_str!("commit.lua")));
+            called = run(wire, &command, wait).await;
+        }
+        let of = if writes { CallError::of_write } else { CallError::of_read };
+        let (answer, replicas) = called.map_err(of)?;
+        let outcome = call.outcome(answer)?;
+        match (wait, &outcome) {
+            (Some((wanted, _)), Outcome::Done) if replicas < i64::try_from(wanted).unwrap_or(i64::MAX) => {
+                let message = format!("it is written, and on {replicas} replicas of the {wanted} wanted");
+                Err(StoreError::Unknown { message, source: None })
+            }
+            _ => Ok(outcome),
+        }
+    }
+}
+
+async fn run(
+    wire: &Wire,
+    command: &Cmd,
+    wait: Option<(usize, std::time::Duration)>,
+) -> Result<(Value, i64), CallError> {
+    match wait {
+        Some(wait) => wire.call_and_wait(command, wait).await,
+        None => Ok((wire.call(command).await?, 0)),
+    }
+}

@@ -1,0 +1,104 @@
+//! Whether a server can keep usage.
+
+use redis::Value;
+
+use crate::call_error::CallError;
+use crate::connect_error::ConnectError;
+use crate::keys::KeyPrefix;
+use crate::link::Wire;
+
+/// The format of the keys that this version writes and knows.
+const FORMAT: u64 = 1;
+
+/// Looks at every primary before anything is written there.
+pub(crate) async fn check(wire: &Wire, allowed_eviction: Option<&str>) -> Result<(), ConnectError> {
+    // One section a command: Redis 6 takes no more.
+    for section in ["server", "replication", "memory"] {
+        let mut info = redis::cmd("INFO");
+        info.arg(section);
+        for answer in wire.call_every_primary(&info).await.map_err(reached)? {
+            let text = info_text(answer);
+            let field = |name: &str| {
+                text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':')).map(str::to_owned)
+            };
+            check_section(section, field, allowed_eviction)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_section(
+    section: &str,
+    field: impl Fn(&str) -> Option<String>,
+    allowed_eviction: Option<&str>,
+) -> Result<(), ConnectError> {
+    match section {
+        "server" => {
+            // Valkey says which Redis it is compatible with.
+            let found = field("redis_version").unwrap_or_default();
+            if is_old(&found) { Err(ConnectError::TooOld { found }) } else { Ok(()) }
+        }
+        "replication" => match field("role").as_deref() {
+            Some("slave" | "replica") => Err(ConnectError::Replica),
+            _ => Ok(()),
+        },
+        _ => match field("maxmemory_policy") {
+            Some(policy) if policy != "noeviction" && allowed_eviction != Some(policy.as_str()) => {
+                Err(ConnectError::Evicts { policy })
+            }
+            _ => Ok(()),
+        },
+    }
+}
+
+fn is_old(version: &str) -> bool {
+    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or_default());
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    (major, minor) < (6, 2)
+}
+
+/// Writes the format's number where there is none, which a read-only or full server refuses, and reads it.
+pub(crate) async fn check_format(wire: &Wire, prefix: &KeyPrefix) -> Result<(), ConnectError> {
+    let key = prefix.format();
+    let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
+    set.arg(&key).arg(FORMAT).arg("NX");
+    get.arg(&key);
+    wire.call(&set).await.map_err(reached)?;
+    let found = wire.call(&get).await;
+    let foreign = || ConnectError::Foreign { key: key.clone() };
+    let found = match found {
+        Err(CallError::Refused(error)) if error.code() == Some("WRONGTYPE") => return Err(foreign()),
+        other => other.map_err(reached)?,
+    };
+    let text = crate::values::text(found).ok().flatten().ok_or_else(foreign)?;
+    let found: u64 = text.parse().map_err(|_| foreign())?;
+    if found > FORMAT { Err(ConnectError::Newer { found, known: FORMAT }) } else { Ok(()) }
+}
+
+fn reached(error: CallError) -> ConnectError {
+    match &error {
+        CallError::Refused(refused) if refused.code() == Some("READONLY") => ConnectError::Replica,
+        _ => redis::RedisError::from(error).into(),
+    }
+}
+
+fn info_text(answer: Value) -> String {
+    match answer {
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_6_2_are_too_old() {
+        for (version, old) in [("6.0.16", true), ("5.0", true), ("6.2.0", false), ("7.2.4", false), ("10.0.0", false)] {
+            assert_eq!(is_old(version), old, "{version}");
+        }
+        assert!(is_old("") && is_old("x"));
+    }
+}

@@ -1,0 +1,177 @@
+//! The store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
+use quota_service::{
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request,
+    StoreError, StoredPlan, UsageStore,
+};
+use redis::Value;
+
+use crate::builder::RedisBuilder;
+use crate::call_error::CallError;
+use crate::client_run::ClientRun;
+use crate::connect_error::ConnectError;
+use crate::entry_text::corrupt;
+use crate::kept::KeptAccounts;
+use crate::keys::Key;
+use crate::link::Link;
+use crate::script::CommitScript;
+use crate::server;
+use crate::settings::Settings;
+use crate::target::{Servers, Target};
+use crate::values::{array, text};
+
+/// Keeps usage and plans in Redis or Valkey, which any number of stores in any number of processes may share.
+///
+/// Each client's part of a batch is one call of one script that writes account and ledger in one step, if the account
+/// still has the version that the answers rest on. Nothing is tried again but what certainly was not done.
+pub struct RedisStore {
+    pub(crate) settings: Settings,
+    pub(crate) link: Link,
+    pub(crate) script: CommitScript,
+    kept: KeptAccounts,
+    dispatch: Dispatch,
+}
+
+impl RedisStore {
+    /// Connects to the servers at `url` with the defaults of [`RedisBuilder`]. The query of the URL may choose
+    /// `detail=entries` and `prefix=…`.
+    ///
+    /// # Errors
+    /// [`ConnectError`]; it never repeats the URL.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        RedisBuilder::new(url).connect().await
+    }
+
+    /// Begins to choose how the servers at `url` are to be used.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url)
+    }
+
+    pub(crate) async fn open(builder: RedisBuilder) -> Result<Self, ConnectError> {
+        let target = Target::parse(&builder.url)?;
+        let mut settings = builder.settings;
+        if !builder.has_detail {
+            settings.detail = target.detail.unwrap_or(settings.detail);
+        }
+        if !builder.has_prefix {
+            settings.prefix = target.prefix.clone().unwrap_or(settings.prefix);
+        }
+        if matches!(&target.servers, Servers::Cluster(nodes) if nodes.iter().any(|node| node.redis_settings().db() != 0))
+        {
+            let message = "a cluster has one database only: leave the number out of the URL".to_owned();
+            return Err(ConnectError::Unsupported { message });
+        }
+        let link = Link::open(&target.servers, builder.connections.get(), builder.timeouts).await?;
+        let wire = link.for_batch();
+        server::check(wire, builder.allowed_eviction.as_deref()).await?;
+        server::check_format(wire, &settings.prefix).await?;
+        let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
+        let kept = KeptAccounts::new(builder.kept_accounts);
+        Ok(Self { settings, link, script: CommitScript::new(), kept, dispatch })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl UsageStore for RedisStore {
+    fn dispatch(&self) -> Dispatch {
+        self.dispatch
+    }
+
+    fn detail(&self) -> Detail {
+        self.settings.detail
+    }
+
+    fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {
+        None
+    }
+
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        let batch = Batch::new(batch);
+        let answers = Mutex::new(batch.answers());
+        let (wire, settings) = (self.link.for_batch(), &self.settings);
+        let runs: Vec<_> = batch
+            .clients()
+            .map(|requests| (ClientRun::new(wire, settings, &self.script, &self.kept, requests), requests))
+            .collect();
+        join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers))).await;
+        answers.into_inner().finish()
+    }
+
+    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        self.sum_of(client, range).await
+    }
+
+    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        self.days_of(client, query).await
+    }
+
+    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        self.page_of(client, query).await
+    }
+
+    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        self.list_clients(query).await
+    }
+
+    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.prune_before(before).await
+    }
+
+    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        let answer = self.link.for_batch().call(&redis::cmd("TIME")).await.map_err(CallError::of_read)?;
+        let mut parts = array(answer)?.into_iter();
+        let mut part = || text(parts.next()?).ok().flatten()?.parse::<i64>().ok();
+        let millis = part().zip(part()).and_then(|(seconds, micros)| {
+            let millis = seconds.checked_mul(1_000)?.checked_add(micros / 1_000)?;
+            Instant::from_millis(millis).ok()
+        });
+        millis.map(Some).ok_or_else(|| corrupt("the server's time", "no instant"))
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        // A write: a replica, a full memory and a full disk refuse it.
+        let mut set = redis::cmd("SET");
+        set.arg(self.settings.prefix.health()).arg(1).arg("PX").arg(1_000);
+        let wire = self.link.for_batch();
+        wire.call(&set).await.map_err(CallError::of_read)?;
+        // The other nodes of a cluster.
+        if wire.is_cluster() {
+            wire.call_every_primary(&redis::cmd("PING")).await.map_err(CallError::of_read)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PlanStore for RedisStore {
+    async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        let mut get = redis::cmd("HGET");
+        get.arg(self.settings.prefix.client(client).name(Key::Account)).arg("p");
+        let answer = self.link.for_batch().call(&get).await.map_err(CallError::of_read)?;
+        match answer {
+            Value::Nil => Ok(StoredPlan::default()),
+            answer => {
+                let text = text(answer)?.unwrap_or_default();
+                read_plan(&text).ok_or_else(|| corrupt("a plan", &text))
+            }
+        }
+    }
+}
+
+fn read_plan(text: &str) -> Option<StoredPlan> {
+    let (version, quotas) = text.split_once(' ')?;
+    let plan: Plan = serde_json::from_str(quotas).ok()?;
+    Some(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version.parse().ok()?)) })
+}

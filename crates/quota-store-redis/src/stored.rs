@@ -1,0 +1,129 @@
+//! One client's account and what stands beside it.
+
+use quota_core::{Account, DocumentError, Instant, Labels};
+use quota_service::StoreError;
+
+use crate::day_set::DaySet;
+use crate::entry_text::corrupt;
+use crate::id_counts::IdCounts;
+
+/// The fields of the account's hash, as the script answers them.
+pub(crate) const FIELDS: [&str; 7] = ["v", "a", "l", "d", "f", "i", "e"];
+
+/// One client's account at a version.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// A random token for each write: a counter would come round again after a flush or a failover. Empty where there is
+    /// no account.
+    pub(crate) version: String,
+    pub(crate) account: Account,
+    pub(crate) memory: Memory,
+}
+
+/// What the store must know of a client's ledger without looking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// The labels that sums tell apart.
+    pub(crate) labels: Labels,
+    /// The days that have sums.
+    pub(crate) days: DaySet,
+    /// Entries before this are only in the sums.
+    pub(crate) folded_until: Instant,
+    /// With quarters: the ids of each day of writing.
+    pub(crate) ids: IdCounts,
+    /// With entries: the days that have entries and their ids.
+    pub(crate) entries: DaySet,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let (labels, days, entries) = (Labels::default(), DaySet::default(), DaySet::default());
+        Self { labels, days, folded_until: Instant::MIN, ids: IdCounts::default(), entries }
+    }
+}
+
+impl Stored {
+    /// Reads what the script answered.
+    pub(crate) fn read([version, account, memory @ ..]: [Option<String>; 7]) -> Result<Self, StoreError> {
+        let Some(version) = version else {
+            return match account {
+                None => Ok(Self { version: String::new(), account: Account::new(), memory: Memory::default() }),
+                Some(account) => Err(corrupt("an account without a version", &account)),
+            };
+        };
+        let account = account.ok_or_else(|| corrupt("a version without an account", &version))?;
+        Ok(Self { version, account: Account::from_document(&account)?, memory: Memory::read(memory)? })
+    }
+}
+
+impl Memory {
+    /// Reads the fields `l`, `d`, `f`, `i` and `e`.
+    pub(crate) fn read([labels, days, folded_until, ids, entries]: [Option<String>; 5]) -> Result<Self, StoreError> {
+        let folded_until = match folded_until {
+            None => Instant::MIN,
+            Some(millis) => {
+                let read = millis.parse().ok().and_then(|millis| Instant::from_millis(millis).ok());
+                read.ok_or_else(|| corrupt("up to where entries are folded", &millis))?
+            }
+        };
+        Ok(Self {
+            labels: Labels::from_document(&labels.unwrap_or_default())
+                .map_err(|error: DocumentError| StoreError::from(error))?,
+            days: DaySet::read(&days.unwrap_or_default())?,
+            folded_until,
+            ids: IdCounts::read(&ids.unwrap_or_default())?,
+            entries: DaySet::read(&entries.unwrap_or_default())?,
+        })
+    }
+
+    /// The fields that differ from those before.
+    pub(crate) fn changed_since(&self, before: &Self) -> Vec<(&'static str, String)> {
+        let mut fields = Vec::new();
+        if self.labels != before.labels {
+            fields.push(("l", self.labels.to_document()));
+        }
+        if self.days != before.days {
+            fields.push(("d", self.days.write()));
+        }
+        if self.folded_until != before.folded_until {
+            fields.push(("f", self.folded_until.millis().to_string()));
+        }
+        if self.ids != before.ids {
+            fields.push(("i", self.ids.write()));
+        }
+        if self.entries != before.entries {
+            fields.push(("e", self.entries.write()));
+        }
+        fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_beside_an_account_is_read_as_it_was_written() {
+        let mut memory = Memory::default();
+        memory.days.insert(19_800);
+        memory.ids.add(19_800, 3);
+        memory.entries.insert(19_801);
+        memory.folded_until = Instant::from_millis(900_000).unwrap();
+        memory.labels.place(Some(&quota_core::Label::new("a,b").unwrap()));
+        let changed = memory.changed_since(&Memory::default());
+        assert_eq!(changed.iter().map(|(field, _)| *field).collect::<String>(), "ldfie");
+        let fields: Vec<_> = changed.into_iter().map(|(_, value)| Some(value)).collect();
+        assert_eq!(Memory::read(fields.try_into().unwrap()).unwrap(), memory);
+        assert!(memory.changed_since(&memory).is_empty());
+    }
+
+    #[test]
+    fn half_an_account_is_corrupt() {
+        let some = || Some("x".to_owned());
+        for fields in [[some(), None, None, None, None, None, None], [None, some(), None, None, None, None, None]] {
+            assert!(matches!(Stored::read(fields), Err(StoreError::Corrupt { .. })));
+        }
+        let absent = Stored::read(std::array::from_fn(|_| None)).unwrap();
+        assert!(absent.version.is_empty() && absent.account.is_blank());
+    }
+}

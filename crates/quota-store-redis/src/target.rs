@@ -1,0 +1,156 @@
+//! Which servers a URL names.
+
+use quota_core::Detail;
+use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+
+use crate::connect_error::ConnectError;
+use crate::keys::KeyPrefix;
+
+/// Which servers a URL names, and what else it chooses. Never shown: it may hold a password.
+pub(crate) struct Target {
+    pub(crate) servers: Servers,
+    pub(crate) detail: Option<Detail>,
+    pub(crate) prefix: Option<KeyPrefix>,
+}
+
+pub(crate) enum Servers {
+    Single(Box<ConnectionInfo>),
+    Cluster(Vec<ConnectionInfo>),
+    Sentinel {
+        sentinels: Vec<ConnectionInfo>,
+        master: String,
+        /// How to connect to the servers that the sentinels name: database, user, password, encryption.
+        server: Box<ConnectionInfo>,
+    },
+}
+
+/// What stands in a URL.
+struct Parts<'a> {
+    /// `redis`, or `rediss` for an encrypted connection.
+    scheme: &'static str,
+    /// With the `@`.
+    credentials: &'a str,
+    hosts: Vec<&'a str>,
+    path: &'a str,
+}
+
+const FORM: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, \
+    redis+cluster://HOST:PORT,HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE]; \
+    ?detail=entries or ?detail=quarters, ?prefix=PREFIX";
+
+impl Target {
+    /// # Errors
+    /// [`ConnectError::Url`]; it does not repeat the URL.
+    pub(crate) fn parse(url: &str) -> Result<Self, ConnectError> {
+        let malformed = || ConnectError::Url { message: format!("it is {FORM}") };
+        let (url, query) = url.split_once('?').unwrap_or((url, ""));
+        let (scheme, rest) = url.split_once("://").ok_or_else(malformed)?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let place = authority.rfind('@').map_or(0, |place| place.saturating_add(1));
+        let (credentials, hosts) = authority.split_at_checked(place).ok_or_else(malformed)?;
+        let (kind, encrypted) = match scheme {
+            "redis" | "valkey" => ("", false),
+            "rediss" | "valkeys" => ("", true),
+            "redis+cluster" | "valkey+cluster" => ("cluster", false),
+            "rediss+cluster" | "valkeys+cluster" => ("cluster", true),
+            "redis+sentinel" | "valkey+sentinel" => ("sentinel", false),
+            "rediss+sentinel" | "valkeys+sentinel" => ("sentinel", true),
+            _ => return Err(malformed()),
+        };
+        let scheme = if encrypted { "rediss" } else { "redis" };
+        let parts = Parts { scheme, credentials, hosts: hosts.split(',').collect(), path };
+        let servers = match kind {
+            "cluster" => Servers::Cluster(parts.each(credentials, path)?),
+            "sentinel" => parts.sentinel().ok_or_else(malformed)??,
+            _ => Servers::Single(Box::new(parts.one(hosts, credentials, path)?)),
+        };
+        let mut target = Self { servers, detail: None, prefix: None };
+        for (name, value) in query.split('&').filter(|pair| !pair.is_empty()).filter_map(|pair| pair.split_once('=')) {
+            match (name, value) {
+                ("detail", "entries") => target.detail = Some(Detail::Entries),
+                ("detail", "quarters") => target.detail = Some(Detail::Quarters),
+                ("prefix", prefix) => {
+                    let prefix = KeyPrefix::new(prefix);
+                    target.prefix = Some(prefix.map_err(|error| ConnectError::Url { message: error.to_string() })?);
+                }
+                _ => return Err(malformed()),
+            }
+        }
+        Ok(target)
+    }
+}
+
+impl Parts<'_> {
+    fn sentinel(&self) -> Option<Result<Servers, ConnectError>> {
+        let (master, database) = self.path.split_once('/').unwrap_or((self.path, ""));
+        if master.is_empty() {
+            return None;
+        }
+        let servers = || {
+            // The user and the password are the servers'; the sentinels are asked without.
+            let sentinels = self.each("", "")?;
+            let server = self.one(self.hosts.first().copied().unwrap_or_default(), self.credentials, database)?;
+            Ok(Servers::Sentinel { sentinels, master: master.to_owned(), server: Box::new(server) })
+        };
+        Some(servers())
+    }
+
+    fn each(&self, credentials: &str, path: &str) -> Result<Vec<ConnectionInfo>, ConnectError> {
+        self.hosts.iter().map(|host| self.one(host, credentials, path)).collect()
+    }
+
+    fn one(&self, host: &str, credentials: &str, path: &str) -> Result<ConnectionInfo, ConnectError> {
+        let url = format!("{}://{credentials}{host}/{path}", self.scheme);
+        // What the driver says is about the form and does not repeat it.
+        let info = url.as_str().into_connection_info();
+        let info = info.map_err(|error| ConnectError::Url { message: error.to_string() })?;
+        // It tells when a connection is lost.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        Ok(info.set_redis_settings(settings))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(url: &str) -> String {
+        match Target::parse(url) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{url}"),
+        }
+    }
+
+    #[test]
+    fn a_url_names_a_server_a_cluster_or_sentinels() {
+        let Servers::Single(one) = Target::parse("redis://u:p%40@h:7/3").unwrap().servers else { panic!() };
+        assert_eq!((one.addr().to_string(), one.redis_settings().db()), ("h:7".to_owned(), 3));
+        assert_eq!(one.redis_settings().password(), Some("p@"));
+        let Servers::Cluster(nodes) = Target::parse("redis+cluster://:p@a:1,b:2").unwrap().servers else { panic!() };
+        let addresses: Vec<_> = nodes.iter().map(|node| node.addr().to_string()).collect();
+        assert_eq!(addresses, ["a:1", "b:2"]);
+        assert!(nodes.iter().all(|node| node.redis_settings().password() == Some("p")));
+        let target = Target::parse("redis+sentinel://:p@a:1,b:2/main/4?detail=entries&prefix=x").unwrap();
+        assert_eq!((target.detail, target.prefix.unwrap().as_str()), (Some(Detail::Entries), "x"));
+        let Servers::Sentinel { sentinels, master, server } = target.servers else { panic!() };
+        assert_eq!((sentinels.len(), master.as_str(), server.redis_settings().db()), (2, "main", 4));
+        assert_eq!(sentinels[0].redis_settings().password(), None);
+        assert_eq!(server.redis_settings().password(), Some("p"));
+    }
+
+    #[test]
+    fn a_malformed_url_is_refused_and_its_password_never_shown() {
+        for url in [
+            "redis:",
+            "http://:hunter2@h",
+            "redis://:hunter2@h:x",
+            "redis://:hunter2@h/x",
+            "redis+sentinel://:hunter2@h:1",
+            "redis://:hunter2@h?detail=all",
+            "redis://:hunter2@h?prefix={",
+            "redis://:hunter2@",
+        ] {
+            assert!(!refused(url).contains("hunter2"), "{url}");
+        }
+    }
+}
