@@ -132,9 +132,9 @@ mod tests {
         for statement in MYSQL.iter().flat_map(|migration| migration.statements) {
             connection.query_drop(prefix.fill(statement)).await.unwrap();
         }
-        type Row = fn(usize) -> String;
-        let rows = |row: Row| (0..2_000).map(row).collect::<Vec<_>>().join(",");
-        let tables: [(&str, Row); 4] = [
+        type MakeRow = fn(usize) -> String;
+        let rows = |row: MakeRow| (0..2_000).map(row).collect::<Vec<_>>().join(",");
+        let tables: [(&str, MakeRow); 4] = [
             ("accounts", |n| format!("('c{n}', '', 0, '')")),
             ("entries", |n| format!("('c{}', {n}, 'i{n}', 1, '')", n % 20)),
             ("quarters", |n| format!("('c{}', {n}, '', 1, 1)", n % 20)),
