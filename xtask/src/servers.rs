@@ -72,6 +72,11 @@ impl Servers {
         self.running.iter().map(url).chain([(REQUIRED, required.join(","))]).collect()
     }
 
+    /// Where one of them is, if it was started here.
+    pub(crate) fn url(&self, server: Server) -> Option<String> {
+        self.running.iter().find(|running| running.server() == server).map(|running| running.url().to_owned())
+    }
+
     fn keep_logs(&self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.logs).with_context(|| self.logs.display().to_string())?;
         for running in &self.running {

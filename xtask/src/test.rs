@@ -11,6 +11,9 @@ use crate::workspace::Workspace;
 /// The files of worked cases, in the repository.
 const VECTORS: &str = "crates/quota-core/tests/vectors";
 
+/// The servers that a store is for.
+const WITH_STORE: [Server; 4] = [Server::Postgres, Server::Mysql, Server::Redis, Server::RedisCluster];
+
 /// Cases that a property test tries in a soak, where it does not fix its own number.
 const SOAK_PROPERTY_CASES: &str = "5000";
 
@@ -25,7 +28,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Resul
                 "documentation examples",
                 workspace.cargo(["test", "--doc", "--workspace", "--all-features"]),
             ));
-            steps.extend(vectors(workspace, profile, scratch.path()));
+            steps.extend(vectors(workspace, profile, scratch.path(), servers));
         }
         run_all("test", steps)
     })
@@ -38,7 +41,7 @@ pub(crate) fn soak(workspace: &Workspace, only: Option<&str>) -> anyhow::Result<
         let mut steps = vec![build(workspace, profile), tests(workspace, profile, only, servers)];
         let scratch = tempfile::tempdir()?;
         if only.is_none() {
-            steps.extend(vectors(workspace, profile, scratch.path()));
+            steps.extend(vectors(workspace, profile, scratch.path(), servers));
         }
         run_all("soak", steps)
     })
@@ -107,16 +110,17 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>, servers:
 }
 
 /// The runner that anyone can give more vectors to, on the ones that we have.
-fn vectors(workspace: &Workspace, profile: Profile, scratch: &Path) -> Vec<Step<'static>> {
+fn vectors(workspace: &Workspace, profile: Profile, scratch: &Path, servers: &Servers) -> Vec<Step<'static>> {
     let runner = workspace.program(profile.folder(), "quota-testkit");
     let mut windows = workspace.command(&runner);
     windows.args(["windows", &format!("{VECTORS}/windows.jsonl")]);
     let mut steps = vec![Step::command("vectors: windows", windows)];
-    let stores = [
+    let embedded = [
         ("memory", "memory:?detail=entries".to_owned()),
         ("sqlite", format!("sqlite:{}", scratch.join("vectors.db").display())),
     ];
-    for (name, store) in stores {
+    let with_server = WITH_STORE.iter().filter_map(|server| Some((server.name(), servers.url(*server)?)));
+    for (name, store) in embedded.into_iter().chain(with_server) {
         let mut accounts = workspace.command(&runner);
         accounts.args(["accounts", &format!("{VECTORS}/accounts.jsonl"), "--store", &store]);
         steps.push(Step::command(format!("vectors: accounts on {name}"), accounts));
