@@ -77,4 +77,18 @@ impl StoreError {
     pub fn corrupt(message: impl Into<String>, source: impl Into<Source>) -> Self {
         Self::Corrupt { message: message.into(), source: Some(source.into()) }
     }
+
+    /// The same error for another request of the same batch. Its cause is told by its text.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let cause = |source: &Option<Source>| source.as_ref().map(|source| Source::from(source.to_string()));
+        match self {
+            Self::Refused(refusal) => Self::Refused(refusal.clone()),
+            Self::PlanChanged(version) => Self::PlanChanged(*version),
+            Self::NotDone { message, source } => Self::NotDone { message: message.clone(), source: cause(source) },
+            Self::Unknown { message, source } => Self::Unknown { message: message.clone(), source: cause(source) },
+            Self::UpgradeNeeded { found, known } => Self::UpgradeNeeded { found: *found, known: *known },
+            Self::Corrupt { message, source } => Self::Corrupt { message: message.clone(), source: cause(source) },
+        }
+    }
 }

@@ -1,0 +1,51 @@
+//! How long a commit that compares and sets is tried again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::store_error::StoreError;
+
+/// For stores that compare and set: tries again for so long, the more slowly the more often others were quicker.
+///
+/// Bounded by time and not by a count: who loses often has waited often, and each loss is another's commit. The waits
+/// are random, so that losers do not come back together.
+#[derive(Debug)]
+pub struct Patience {
+    /// None is never.
+    until: Option<Instant>,
+    losses: u32,
+}
+
+/// The first wait is up to this long, the next up to twice.
+const FIRST: Duration = Duration::from_micros(200);
+
+/// No wait is longer.
+const LONGEST: Duration = Duration::from_millis(10);
+
+impl Patience {
+    /// From now on for so long.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self { until: Instant::now().checked_add(limit), losses: 0 }
+    }
+
+    /// Waits after a conflict.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] where the time is over.
+    pub async fn lose(&mut self) -> Result<(), StoreError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            let message = format!("other processes changed the account {} times meanwhile", self.losses);
+            return Err(StoreError::NotDone { message, source: None });
+        }
+        self.losses = self.losses.saturating_add(1);
+        // The answer brought the account as it is now: the first loser may win at once.
+        if self.losses > 1 {
+            let most = FIRST.saturating_mul(1 << self.losses.min(10)).min(LONGEST);
+            let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+            tokio::time::sleep(Duration::from_micros(fastrand::u64(0..=micros))).await;
+        }
+        Ok(())
+    }
+}

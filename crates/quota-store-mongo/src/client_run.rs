@@ -1,0 +1,312 @@
+//! One client's requests, run until they are answered.
+
+use mongodb::bson::{Document, doc};
+use parking_lot::Mutex;
+use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Writes};
+use quota_service::{Answers, ClientRequests, ClientTurn, KeptAccounts, Patience, Step, StoreError};
+use uuid::Uuid;
+
+use crate::ledger::Ledger;
+use crate::outbox::{Outbox, first_seq};
+use crate::settings::Settings;
+use crate::stored::Stored;
+use crate::tables::{CallError, Tables};
+
+/// One client's requests, run until they are answered: on the account as this process saw it last, and again from the
+/// account as it is where another process was quicker.
+pub(crate) struct ClientRun<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) settings: &'a Settings,
+    pub(crate) kept: &'a KeptAccounts<Stored>,
+    pub(crate) client: &'a ClientId,
+}
+
+/// How a try ended.
+enum Ended {
+    /// Every request is answered; this is the account now.
+    Done(Box<Stored>),
+    /// Another process was quicker, after so many requests were written.
+    Overtaken(usize),
+    /// It failed, after so many requests were written.
+    Failed(usize, StoreError),
+}
+
+/// What became of a commit.
+enum Commit {
+    Done,
+    Overtaken,
+}
+
+impl ClientRun<'_> {
+    pub(crate) async fn answer(&self, mut requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
+        let mut patience = Patience::new(self.settings.patience);
+        let mut kept = self.kept.take(self.client);
+        loop {
+            let failed = match self.attempt(kept.take(), requests, answers).await {
+                Ended::Done(stored) => {
+                    if !stored.version.is_empty() && stored.outbox.is_none() {
+                        self.kept.put(self.client, *stored);
+                    }
+                    return;
+                }
+                Ended::Overtaken(written) => {
+                    requests = requests.after(written);
+                    match patience.lose().await {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+                Ended::Failed(written, error) => {
+                    requests = requests.after(written);
+                    error
+                }
+            };
+            return answers.lock().fail(requests, || failed.again());
+        }
+    }
+
+    async fn attempt(&self, kept: Option<Stored>, requests: ClientRequests<'_>, answers: &Mutex<Answers>) -> Ended {
+        let was_kept = kept.is_some();
+        let stored = match kept {
+            Some(stored) => stored,
+            None => match self.read().await {
+                Ok(stored) => stored,
+                Err(error) => return Ended::Failed(0, error),
+            },
+        };
+        let terms = self.settings.terms(stored.folded_until);
+        let mut account = stored.account.clone();
+        let mut turn = ClientTurn::new(&mut account, terms, requests);
+        let mut attempt = Attempt { run: self, stored, is_fresh: !was_kept, written: 0 };
+        let ended = attempt.go(&mut turn, requests).await;
+        let Attempt { mut stored, written, .. } = attempt;
+        match ended {
+            Ok(Commit::Done) => {
+                turn.answer(&mut answers.lock());
+                stored.account = account;
+                Ended::Done(Box::new(stored))
+            }
+            Ok(Commit::Overtaken) => {
+                turn.answer_written(&mut answers.lock());
+                Ended::Overtaken(written)
+            }
+            Err(error) => {
+                turn.answer_written(&mut answers.lock());
+                Ended::Failed(written, error)
+            }
+        }
+    }
+
+    /// The account as it is, with what its last commit left written into the ledger.
+    async fn read(&self) -> Result<Stored, StoreError> {
+        let document = self.tables.get(&self.tables.accounts, self.client.as_str(), None).await?;
+        let mut stored = Stored::read(document.as_ref())?;
+        if let Some(outbox) = stored.outbox.take() {
+            self.tables.drain(self.client, &outbox).await.map_err(CallError::of_read)?;
+        }
+        Ok(stored)
+    }
+}
+
+/// One try at a client's requests.
+struct Attempt<'a> {
+    run: &'a ClientRun<'a>,
+    /// As it was read or committed last; its account is not kept up.
+    stored: Stored,
+    /// The account was read for these requests, or committed, and nothing since.
+    is_fresh: bool,
+    /// How many requests were written.
+    written: usize,
+}
+
+impl Attempt<'_> {
+    async fn go(&mut self, turn: &mut ClientTurn<'_>, requests: ClientRequests<'_>) -> Result<Commit, StoreError> {
+        self.learn(turn, requests.foresee()).await?;
+        loop {
+            match turn.step() {
+                Step::Read(needs) => self.learn(turn, needs).await?,
+                Step::Write(writes) => {
+                    if let Commit::Overtaken = self.commit(turn, writes).await? {
+                        return Ok(Commit::Overtaken);
+                    }
+                    self.written = turn.written();
+                }
+                Step::Done(writes) => return self.commit(turn, writes).await,
+            }
+        }
+    }
+
+    /// Reads what the turn needs of the ledger: after the account, so that the commit on its version proves that nothing
+    /// has changed since.
+    async fn learn(&mut self, turn: &mut ClientTurn<'_>, needs: Vec<Need>) -> Result<(), StoreError> {
+        if needs.is_empty() {
+            return Ok(());
+        }
+        self.drained().await?;
+        self.is_fresh = false;
+        let ledger = self.ledger();
+        let ids: Vec<OperationId> = needs.iter().filter_map(id_of).cloned().collect();
+        let named = match ids.is_empty() {
+            true => Vec::new(),
+            false => match ledger.named(&ids).await {
+                Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => {
+                    turn.give_up(error);
+                    return Ok(());
+                }
+                other => other?,
+            },
+        };
+        for need in needs {
+            let fact = match id_of(&need) {
+                Some(id) => Ok(Fact::Entry(named.iter().find(|entry| entry.id.as_ref() == Some(id)).cloned())),
+                None => ledger.fact(&need).await,
+            };
+            match fact {
+                Ok(fact) => turn.learn(need, fact),
+                Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => turn.give_up(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn ledger(&self) -> Ledger<'_> {
+        Ledger { tables: self.run.tables, client: self.run.client, folded_until: self.stored.folded_until }
+    }
+
+    /// Writes, or confirms the version where there is nothing to write.
+    async fn commit(&mut self, turn: &ClientTurn<'_>, writes: Writes) -> Result<Commit, StoreError> {
+        if writes.is_empty() {
+            return if self.is_fresh { Ok(Commit::Done) } else { self.confirm().await };
+        }
+        self.drained().await?;
+        let is_new = self.stored.version.is_empty();
+        let is_blank = turn.account().is_blank();
+        if is_blank && is_new {
+            // Not worth a document.
+            return self.confirm().await;
+        }
+        let mut next = Stored { version: Uuid::new_v4().simple().to_string(), ..self.stored.clone() };
+        next.outbox = self.outbox(&mut next, &writes).await?;
+        let update = next.update(&turn.account().to_document(), writes.plan.as_ref(), is_blank)?;
+        let filter = self.stored.filter(self.run.client.as_str());
+        let put =
+            Put { tables: self.run.tables, client: self.run.client, old: &self.stored.version, new: &next.version };
+        let commit = put.run(doc! { "q": filter, "u": update, "upsert": is_new }).await?;
+        if let Commit::Done = commit {
+            self.stored = next;
+            self.is_fresh = true;
+            // It is committed whatever becomes of this: where it fails, whoever comes next does it.
+            if let Err(error) = self.drained().await {
+                tracing::debug!(%error, "what was committed does not stand in the ledger yet");
+            }
+        }
+        Ok(commit)
+    }
+
+    /// Whether the account is still the one that was read: asked of a majority, by a change that changes nothing.
+    async fn confirm(&self) -> Result<Commit, StoreError> {
+        let (tables, client, version) = (self.run.tables, self.run.client.as_str(), &self.stored.version);
+        let stands = if version.is_empty() {
+            tables.get(&tables.accounts, client, Some(doc! { "v": 1 })).await?.is_none()
+        } else {
+            is_at(tables, client, version).await.map_err(CallError::of_read)?
+        };
+        Ok(if stands { Commit::Done } else { Commit::Overtaken })
+    }
+
+    /// Writes what the last commit left into the ledger, unless it stands there.
+    async fn drained(&mut self) -> Result<(), StoreError> {
+        if let Some(outbox) = &self.stored.outbox {
+            self.run.tables.drain(self.run.client, outbox).await.map_err(CallError::of_read)?;
+            self.stored.outbox = None;
+        }
+        Ok(())
+    }
+
+    /// What the ledger is to get.
+    async fn outbox(&self, next: &mut Stored, writes: &Writes) -> Result<Option<Outbox>, StoreError> {
+        let seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
+        let mut outbox = Outbox::new(seq);
+        match &writes.removal {
+            None => outbox.add(self.run.client, &writes.entries, &mut next.labels),
+            Some(Removal::Entry(entry)) => {
+                if let Some(id) = entry.id.clone() {
+                    outbox.take(entry, id, &next.labels);
+                }
+            }
+            Some(Removal::Range(range)) => {
+                let Cut { quarters, edges } = Cut::new(*range, next.folded_until);
+                let cut = self.ledger().cut_from_quarters(&edges, &next.labels).await?;
+                outbox.take_range(*range, quarters, cut);
+            }
+        }
+        next.seq = seq;
+        Ok((!outbox.is_empty()).then_some(outbox))
+    }
+}
+
+fn id_of(need: &Need) -> Option<&OperationId> {
+    match need {
+        Need::Entry(id) => Some(id),
+        Need::Sum { .. } | Need::Count(_) => None,
+    }
+}
+
+/// One commit.
+struct Put<'a> {
+    tables: &'a Tables,
+    client: &'a ClientId,
+    /// The version that it rests on, and the one that it makes.
+    old: &'a str,
+    new: &'a str,
+}
+
+/// How often a commit is sent whose answer was lost.
+const TRIES: u32 = 3;
+
+impl Put<'_> {
+    /// Sends the commit; where the answer is lost, finds out what became of it. It names the version that it makes, so
+    /// it may be sent again as long as the version is the old one: it is done once.
+    async fn run(&self, statement: Document) -> Result<Commit, StoreError> {
+        let mut lost: Option<CallError> = None;
+        for _ in 0..TRIES {
+            let error = match self.tables.update(&self.tables.accounts, vec![statement.clone()]).await {
+                Ok(count) if count > 0 => return Ok(Commit::Done),
+                Ok(_) => match lost {
+                    None => return Ok(Commit::Overtaken),
+                    // The try before may have been done, and another commit since.
+                    Some(error) => error,
+                },
+                Err(error @ CallError::NotDone(_)) if lost.is_none() => return Err(error.of_write()),
+                Err(error) => error,
+            };
+            match is_at(self.tables, self.client.as_str(), self.new).await {
+                Ok(true) => return Ok(Commit::Done),
+                Ok(false) if self.stands_at_old().await => lost = Some(error),
+                _ => return Err(open(error)),
+            }
+        }
+        Err(lost.map_or_else(|| open(CallError::Open("it was not sent".to_owned())), open))
+    }
+
+    async fn stands_at_old(&self) -> bool {
+        let accounts = &self.tables.accounts;
+        let found = self.tables.get(accounts, self.client.as_str(), Some(doc! { "v": 1 })).await;
+        found.is_ok_and(|found| found.as_ref().map_or(Some(""), |found| found.get_str("v").ok()) == Some(self.old))
+    }
+}
+
+/// The fate of a commit is not known.
+fn open(error: CallError) -> StoreError {
+    match error {
+        CallError::NotDone(error) => CallError::Lost(error).of_write(),
+        other => other.of_write(),
+    }
+}
+
+/// Whether a majority has the account at this version: a change that changes nothing waits for one as well.
+async fn is_at(tables: &Tables, client: &str, version: &str) -> Result<bool, CallError> {
+    let same = doc! { "q": { "_id": client, "v": version }, "u": { "$set": { "v": version } } };
+    Ok(tables.update(&tables.accounts, vec![same]).await? > 0)
+}

@@ -1,0 +1,71 @@
+//! Why no store could be opened.
+
+use mongodb::error::{Error, ErrorKind};
+use thiserror::Error as ThisError;
+
+/// Why no store could be opened. It never repeats the URL, which may hold a password.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL names no server.
+    #[error(
+        "the URL of a MongoDB store is mongodb://[USER:PASSWORD@]HOST[:PORT][,HOST…]/DATABASE[?OPTIONS]: {message}"
+    )]
+    Url {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A text is no prefix of collections.
+    #[error("{prefix:?} is no prefix of collections: 1 to 64 of a-z, A-Z, 0-9, _ and -")]
+    Prefix {
+        /// The text, at most its first 100 characters.
+        prefix: String,
+    },
+    /// No primary was reached there in time.
+    #[error("no MongoDB primary answers there")]
+    Unreachable(#[source] Error),
+    /// The server does not accept the user or the password, or the user may not do what a store needs.
+    #[error("the server refuses the user: check user, password, authSource and rights (readWrite on the database)")]
+    NotAllowed(#[source] Error),
+    /// The server refused a command.
+    #[error("the server cannot serve a store")]
+    Server(#[source] Error),
+    /// The server is older than 5.0.
+    #[error("the server is MongoDB {found}: a store needs 5.0 or newer")]
+    TooOld {
+        /// Its version.
+        found: String,
+    },
+    /// The server takes no writes.
+    #[error("the server is no primary: name the replica set in the URL (?replicaSet=NAME), or the primary itself")]
+    ReadOnly,
+    /// Collections were written by a newer version of this crate.
+    #[error("the collections have format {found} and this version knows {known}: upgrade it")]
+    Newer {
+        /// The format that is stored.
+        found: i64,
+        /// The newest format that this version knows.
+        known: i64,
+    },
+    /// A collection of a name of ours is not ours.
+    #[error("the collection {collection} is not this store's: choose another prefix or database")]
+    Foreign {
+        /// Its name.
+        collection: String,
+    },
+}
+
+impl From<Error> for ConnectError {
+    fn from(error: Error) -> Self {
+        match &*error.kind {
+            ErrorKind::Authentication { .. } => Self::NotAllowed(error),
+            // Unauthorized, AuthenticationFailed.
+            ErrorKind::Command(refused) if matches!(refused.code, 13 | 18) => Self::NotAllowed(error),
+            // NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
+            ErrorKind::Command(refused) if matches!(refused.code, 10_107 | 13_435 | 13_436) => Self::ReadOnly,
+            ErrorKind::Command(_) | ErrorKind::Write(_) => Self::Server(error),
+            ErrorKind::InvalidArgument { message, .. } => Self::Url { message: message.clone() },
+            _ => Self::Unreachable(error),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! An outbox, written into the ledger.
+
+use mongodb::bson::{Document, doc};
+use quota_core::ClientId;
+
+use crate::outbox::{Outbox, QuarterDelta, Removed};
+use crate::tables::{CallError, Tables};
+
+impl Tables {
+    /// Writes what a commit left into the ledger. Any number of processes may do so at once and again, also one that
+    /// wakes up when later commits stand there: entries have keys of their own that stay when they are taken out, and a
+    /// quarter knows the last commit that it has counted.
+    ///
+    /// The commit before stands in the ledger whole: nobody commits while what he found there does not.
+    pub(crate) async fn drain(&self, client: &ClientId, outbox: &Outbox) -> Result<(), CallError> {
+        if let Some(removed) = &outbox.removed {
+            self.remove(client, removed, outbox).await?;
+        }
+        let entries = async {
+            if outbox.entries.is_empty() { Ok(()) } else { self.insert(&self.entries, &outbox.entries).await }
+        };
+        let quarters = async {
+            if outbox.quarters.is_empty() {
+                return Ok(());
+            }
+            let statements = outbox.quarters.iter().map(|delta| add_to_quarter(client, delta, outbox.seq)).collect();
+            self.update(&self.quarters, statements).await.map(|_| ())
+        };
+        futures_util::future::try_join(entries, quarters).await.map(|_| ())
+    }
+
+    async fn remove(&self, client: &ClientId, removed: &Removed, outbox: &Outbox) -> Result<(), CallError> {
+        let live = doc! { "$exists": false };
+        let before = doc! { "$lt": outbox.seq };
+        // What it was is forgotten; its key stays, so that nobody who is late adds it again.
+        let forget = doc! { "$set": { "gone": outbox.gone }, "$unset": { "i": "", "m": "", "l": "" } };
+        match removed {
+            Removed::Entry { at, id } => {
+                let key = key_range(client, (*at, at.saturating_add(1)));
+                let one = doc! { "_id": key, "i": id.as_str(), "_id.s": before, "gone": live };
+                self.update(&self.entries, vec![doc! { "q": one, "u": forget, "multi": true }]).await?;
+            }
+            Removed::Range { entries, quarters } => {
+                let key = key_range(client, *entries);
+                let some = doc! { "_id": key, "_id.s": before.clone(), "gone": live };
+                let key = doc! { "$gte": quarters.0, "$lt": quarters.1 };
+                let sums = doc! { "c": client.as_str(), "q": key, "s": before };
+                let empty = doc! { "$set": { "m": 0_i64, "n": 0_i64, "s": outbox.seq, "gone": outbox.gone } };
+                self.update(&self.entries, vec![doc! { "q": some, "u": forget, "multi": true }]).await?;
+                self.update(&self.quarters, vec![doc! { "q": sums, "u": empty, "multi": true }]).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The keys of a client's entries of some instants.
+pub(crate) fn key_range(client: &ClientId, (from, to): (i64, i64)) -> Document {
+    // A key is compared field by field, and one that ends sooner is less.
+    doc! { "$gte": { "c": client.as_str(), "t": from }, "$lt": { "c": client.as_str(), "t": to } }
+}
+
+fn add_to_quarter(client: &ClientId, delta: &QuarterDelta, seq: i64) -> Document {
+    // Where the quarter has counted this commit, the query finds nothing, and to make another one fails on its key.
+    let quarter = doc! { "c": client.as_str(), "q": delta.quarter, "l": &delta.label, "s": { "$lt": seq } };
+    let add = doc! {
+        "$inc": { "m": delta.micros, "n": delta.entries },
+        "$set": { "s": seq },
+        "$unset": { "gone": "" },
+    };
+    doc! { "q": quarter, "u": add, "upsert": true }
+}

@@ -1,0 +1,140 @@
+//! What a client's ledger says.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt;
+use mongodb::Collection;
+use mongodb::bson::{Bson, Document, doc};
+use quota_core::{ClientId, Cut, Entry, Fact, Instant, Labels, Need, OperationId, Span, Window};
+use quota_service::StoreError;
+
+use crate::draining::key_range;
+use crate::fields::{count, credits, number};
+use crate::outbox::{QuarterDelta, read_entry};
+use crate::tables::{CallError, Tables};
+
+/// Credits and entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub(crate) micros: i64,
+    pub(crate) entries: i64,
+}
+
+impl Sum {
+    fn add(&mut self, other: Self) {
+        // The lifetime sum bounds it.
+        self.micros = self.micros.saturating_add(other.micros);
+        self.entries = self.entries.saturating_add(other.entries);
+    }
+}
+
+/// One client's ledger, when what its last commit left stands in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ledger<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) client: &'a ClientId,
+    pub(crate) folded_until: Instant,
+}
+
+impl Ledger<'_> {
+    /// What it says to a need that is no id's.
+    pub(crate) async fn fact(&self, need: &Need) -> Result<Fact, StoreError> {
+        match need {
+            Need::Entry(id) => {
+                let entry = self.named(std::slice::from_ref(id)).await?.pop();
+                Ok(Fact::Entry(entry))
+            }
+            Need::Sum { window, except } => {
+                let mut sum = Sum::default();
+                for part in window.without(*except) {
+                    sum.add(self.sum(part).await?);
+                }
+                Ok(Fact::Sum(credits(sum.micros)?))
+            }
+            Need::Count(range) => {
+                let sum = self.sum(*range).await?;
+                Ok(Fact::Count { entries: count(sum.entries)?, credits: credits(sum.micros)? })
+            }
+        }
+    }
+
+    /// The entries with these ids.
+    pub(crate) async fn named(&self, ids: &[OperationId]) -> Result<Vec<Entry>, StoreError> {
+        let ids: Vec<&str> = ids.iter().map(OperationId::as_str).collect();
+        let filter = doc! { "_id.c": self.client.as_str(), "i": { "$in": ids }, "gone": { "$exists": false } };
+        let found = self.tables.find(&self.tables.entries, filter, None).await?;
+        found.iter().map(|document| Ok(read_entry(document)?.0)).collect()
+    }
+
+    /// The sum of a range; where it cuts a quarter whose entries are folded, the whole quarter counts.
+    pub(crate) async fn sum(&self, range: Window) -> Result<Sum, StoreError> {
+        if range.is_empty() {
+            return Ok(Sum::default());
+        }
+        let Cut { quarters, edges } = Cut::new(range, self.folded_until);
+        let mut sum = Sum::default();
+        if quarters.0 < quarters.1 {
+            let filter = self.quarters_in(quarters);
+            let add = doc! { "_id": Bson::Null, "m": { "$sum": "$m" }, "n": { "$sum": "$n" } };
+            for group in self.group(&self.tables.quarters, filter, add).await? {
+                sum.add(Sum { micros: number(&group, "m")?, entries: number(&group, "n")? });
+            }
+        }
+        for (from, to) in edges.into_iter().filter(|(from, to)| from < to) {
+            let add = doc! { "_id": Bson::Null, "m": { "$sum": "$m" }, "n": { "$sum": 1_i64 } };
+            for group in self.group(&self.tables.entries, self.entries_in((from, to)), add).await? {
+                sum.add(Sum { micros: number(&group, "m")?, entries: number(&group, "n")? });
+            }
+        }
+        Ok(sum)
+    }
+
+    /// What quarters lose whose entries are taken out in part: `edges` are these parts.
+    pub(crate) async fn cut_from_quarters(
+        &self,
+        edges: &[Span],
+        labels: &Labels,
+    ) -> Result<Vec<QuarterDelta>, StoreError> {
+        let mut deltas = Vec::new();
+        for span in edges.iter().filter(|(from, to)| from < to) {
+            let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+            for entry in self.entries_of(*span).await? {
+                let counted = labels.counted(entry.label.as_ref()).to_owned();
+                sums.entry(counted).or_default().add(Sum { micros: entry.credits.micros(), entries: 1 });
+            }
+            let delta = |(label, sum): (String, Sum)| QuarterDelta {
+                quarter: Cut::floor(span.0),
+                label,
+                micros: sum.micros.saturating_neg(),
+                entries: sum.entries.saturating_neg(),
+            };
+            deltas.extend(sums.into_iter().map(delta));
+        }
+        Ok(deltas)
+    }
+
+    /// The entries of some instants, in no order.
+    pub(crate) async fn entries_of(&self, span: Span) -> Result<Vec<Entry>, StoreError> {
+        let found = self.tables.find(&self.tables.entries, self.entries_in(span), None).await?;
+        found.iter().map(|document| Ok(read_entry(document)?.0)).collect()
+    }
+
+    pub(crate) fn quarters_in(&self, (from, to): Span) -> Document {
+        doc! { "c": self.client.as_str(), "q": { "$gte": from, "$lt": to } }
+    }
+
+    fn entries_in(&self, span: Span) -> Document {
+        doc! { "_id": key_range(self.client, span), "gone": { "$exists": false } }
+    }
+
+    async fn group(
+        &self,
+        collection: &Collection<Document>,
+        filter: Document,
+        group: Document,
+    ) -> Result<Vec<Document>, StoreError> {
+        let grouped = collection.aggregate([doc! { "$match": filter }, doc! { "$group": group }]);
+        let read = self.tables.timely(async { grouped.await?.try_collect().await });
+        read.await.map_err(CallError::of_read)
+    }
+}

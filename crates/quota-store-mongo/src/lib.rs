@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod builder;
+mod client_run;
+mod connect_error;
+mod draining;
+mod fields;
+mod ledger;
+mod outbox;
+mod pruning;
+mod server;
+mod settings;
+mod store;
+mod stored;
+mod tables;
+mod usage;
+
+pub use crate::builder::MongoBuilder;
+pub use crate::connect_error::ConnectError;
+pub use crate::store::MongoStore;

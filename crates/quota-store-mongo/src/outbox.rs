@@ -1,0 +1,195 @@
+//! What a commit leaves to be written into the ledger.
+
+use std::collections::BTreeMap;
+
+use mongodb::bson::{DateTime, Document, doc};
+use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span, Window};
+use quota_service::StoreError;
+
+use crate::fields::{corrupt, credits, documents, instant, label, number, optional_document, optional_text, text};
+
+/// What a commit leaves to be written into the ledger. It is written into the account with the commit, in the same step,
+/// and stays there until the next commit: so whoever finds it can write it into the ledger, any number of times.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outbox {
+    /// The commit's number: greater than that of every commit before on the same client.
+    pub(crate) seq: i64,
+    /// Entries to add, as they are stored.
+    pub(crate) entries: Vec<Document>,
+    /// What is added to quarters; after what is taken out.
+    pub(crate) quarters: Vec<QuarterDelta>,
+    /// What is taken out first.
+    pub(crate) removed: Option<Removed>,
+    /// When what is taken out was taken out, by this process's clock: it is swept up a week later.
+    pub(crate) gone: DateTime,
+}
+
+/// What is added to the sum of a quarter and label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct QuarterDelta {
+    pub(crate) quarter: i64,
+    /// Empty for none, and for those beyond the labels that are told apart.
+    pub(crate) label: String,
+    pub(crate) micros: i64,
+    pub(crate) entries: i64,
+}
+
+/// What is taken out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Removed {
+    /// The entry with this id at this instant. Its quarter is told by a delta.
+    Entry { at: i64, id: OperationId },
+    /// Entries of these instants, and the sums of these whole quarters. Quarters that are cut are told by deltas.
+    Range { entries: Span, quarters: Span },
+}
+
+impl Outbox {
+    pub(crate) fn new(seq: i64) -> Self {
+        let gone = DateTime::now();
+        Self { seq, entries: Vec::new(), quarters: Vec::new(), removed: None, gone }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.quarters.is_empty() && self.removed.is_none()
+    }
+
+    /// Adds entries, each to its quarter.
+    pub(crate) fn add(&mut self, client: &ClientId, entries: &[Entry], labels: &mut Labels) {
+        let mut sums: BTreeMap<(i64, String), (i64, i64)> = BTreeMap::new();
+        for entry in entries {
+            let counted = labels.place(entry.label.as_ref()).to_owned();
+            let sum = sums.entry((Cut::floor(entry.at.millis()), counted)).or_default();
+            // The lifetime sum bounds it.
+            sum.0 = sum.0.saturating_add(entry.credits.micros());
+            sum.1 = sum.1.saturating_add(1);
+            let number = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
+            self.entries.push(entry_document(client, entry, self.seq, number));
+        }
+        let delta = |((quarter, label), (micros, entries))| QuarterDelta { quarter, label, micros, entries };
+        self.quarters.extend(sums.into_iter().map(delta));
+    }
+
+    /// Takes one entry out.
+    pub(crate) fn take(&mut self, entry: &Entry, id: OperationId, labels: &Labels) {
+        self.removed = Some(Removed::Entry { at: entry.at.millis(), id });
+        self.quarters.push(QuarterDelta {
+            quarter: Cut::floor(entry.at.millis()),
+            label: labels.counted(entry.label.as_ref()).to_owned(),
+            micros: entry.credits.micros().saturating_neg(),
+            entries: -1,
+        });
+    }
+
+    /// Takes a range out; `cut` is what quarters at its ends lose.
+    pub(crate) fn take_range(&mut self, range: Window, quarters: Span, cut: Vec<QuarterDelta>) {
+        let entries = (range.start().millis(), range.end().millis());
+        self.removed = Some(Removed::Range { entries, quarters });
+        self.quarters.extend(cut);
+    }
+
+    pub(crate) fn to_document(&self) -> Document {
+        let delta = |delta: &QuarterDelta| doc! { "q": delta.quarter, "l": &delta.label, "m": delta.micros, "n": delta.entries };
+        let quarters: Vec<Document> = self.quarters.iter().map(delta).collect();
+        let mut document = doc! { "s": self.seq, "e": self.entries.clone(), "q": quarters, "d": self.gone };
+        match &self.removed {
+            None => {}
+            Some(Removed::Entry { at, id }) => {
+                document.insert("i", id.as_str());
+                document.insert("t", *at);
+            }
+            Some(Removed::Range { entries, quarters }) => {
+                let range = doc! { "f": entries.0, "t": entries.1, "qf": quarters.0, "qt": quarters.1 };
+                document.insert("r", range);
+            }
+        }
+        document
+    }
+
+    pub(crate) fn read(document: &Document) -> Result<Self, StoreError> {
+        let mut quarters = Vec::new();
+        for delta in documents(document, "q")? {
+            quarters.push(QuarterDelta {
+                quarter: number(&delta, "q")?,
+                label: text(&delta, "l")?.to_owned(),
+                micros: number(&delta, "m")?,
+                entries: number(&delta, "n")?,
+            });
+        }
+        let id = |text: &str| OperationId::new(text).map_err(|_| corrupt("an id", text));
+        let removed = match (optional_text(document, "i")?, optional_document(document, "r")?) {
+            (Some(text), _) => Some(Removed::Entry { at: number(document, "t")?, id: id(text)? }),
+            (None, Some(range)) => Some(Removed::Range {
+                entries: (number(range, "f")?, number(range, "t")?),
+                quarters: (number(range, "qf")?, number(range, "qt")?),
+            }),
+            (None, None) => None,
+        };
+        let gone = *document.get_datetime("d").map_err(|error| corrupt("a time", error))?;
+        Ok(Self { seq: number(document, "s")?, entries: documents(document, "e")?, quarters, removed, gone })
+    }
+}
+
+/// An entry as it is stored. No two have the same `_id`, whatever was taken out before.
+fn entry_document(client: &ClientId, entry: &Entry, seq: i64, number: i64) -> Document {
+    let id = doc! { "c": client.as_str(), "t": entry.at.millis(), "s": seq, "n": number };
+    let mut document = doc! { "_id": id, "m": entry.credits.micros() };
+    if let Some(id) = &entry.id {
+        document.insert("i", id.as_str());
+    }
+    if let Some(label) = &entry.label {
+        document.insert("l", label.as_str());
+    }
+    document
+}
+
+/// An entry that is stored, and where it stands among those of its instant.
+pub(crate) fn read_entry(document: &Document) -> Result<(Entry, String), StoreError> {
+    let key = optional_document(document, "_id")?.ok_or_else(|| corrupt("an entry has no key", document))?;
+    let id = optional_text(document, "i")?.map(|text| OperationId::new(text).map_err(|_| corrupt("an id", text)));
+    let entry = Entry {
+        id: id.transpose()?,
+        at: instant(number(key, "t")?)?,
+        credits: credits(number(document, "m")?)?,
+        label: label(optional_text(document, "l")?.unwrap_or_default())?,
+    };
+    Ok((entry, format!("{}-{}", number(key, "s")?, number(key, "n")?)))
+}
+
+/// The number of a client's first commit, so that it is greater than those of an account of the same name that was
+/// swept up: by this process's clock, with room for a thousand commits in each millisecond.
+pub(crate) fn first_seq() -> i64 {
+    DateTime::now().timestamp_millis().max(1).saturating_mul(1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use quota_core::{Instant, Label};
+
+    use super::*;
+
+    #[test]
+    fn an_outbox_is_read_as_it_was_written() {
+        let client = ClientId::new("c").unwrap();
+        let at = Instant::from_millis(900_001).unwrap();
+        let label = Some(Label::new("l").unwrap());
+        let id = OperationId::new("i").unwrap();
+        let entry = Entry { id: Some(id.clone()), at, credits: credits(5).unwrap(), label };
+        let plain = Entry { id: None, label: None, ..entry.clone() };
+        let mut labels = Labels::default();
+        let mut added = Outbox::new(7);
+        added.add(&client, &[entry.clone(), plain.clone(), plain.clone()], &mut labels);
+        assert_eq!(
+            added.quarters.iter().map(|delta| (delta.micros, delta.entries)).collect::<Vec<_>>(),
+            [(10, 2), (5, 1)]
+        );
+        let mut taken = Outbox::new(8);
+        taken.take(&entry, id, &labels);
+        let mut range = Outbox::new(9);
+        range.take_range(Window::new(at, Instant::MAX).unwrap(), (1_800_000, 2_700_000), taken.quarters.clone());
+        for outbox in [added, taken, range] {
+            assert_eq!(Outbox::read(&outbox.to_document()).unwrap(), outbox);
+        }
+        let document = entry_document(&client, &plain, 7, 1);
+        assert_eq!(read_entry(&document).unwrap(), (plain, "7-1".to_owned()));
+    }
+}

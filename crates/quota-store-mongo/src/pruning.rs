@@ -1,0 +1,108 @@
+//! Old entries folded into their quarters' sums.
+
+use mongodb::Collection;
+use mongodb::bson::{Document, doc};
+use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
+use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
+use uuid::Uuid;
+
+use crate::draining::key_range;
+use crate::fields::{number, optional_document};
+use crate::store::MongoStore;
+use crate::tables::CallError;
+
+/// About as many entries are folded in one step; a quarter of one client is never divided.
+const ENTRIES_AT_ONCE: u64 = 2_000;
+
+/// As many clients are looked through in one reading.
+const CLIENTS_AT_ONCE: usize = 500;
+
+impl MongoStore {
+    /// Client by client, in steps of a bounded size that each are a commit on the account's version. Whoever else prunes
+    /// at the same time finds nothing left; an end in between leaves entries that are folded and still there, which is as
+    /// good, and the next pruning finds them.
+    pub(crate) async fn prune_before(&self, before: Instant) -> Result<Pruned, StoreError> {
+        let before = quarter_of(before);
+        let mut pruned = Pruned::default();
+        let mut query = ClientsQuery { limit: CLIENTS_AT_ONCE, ..ClientsQuery::default() };
+        loop {
+            let clients = self.list_clients(&query).await?;
+            for client in &clients {
+                while let Some(folded) = self.fold(client, before).await? {
+                    pruned.entries = pruned.entries.saturating_add(folded.entries);
+                    pruned.ids = pruned.ids.saturating_add(folded.ids);
+                }
+                if let Some(retention) = self.settings.retention {
+                    let horizon = quarter_of(before.saturating_sub(retention)).millis();
+                    self.delete(&self.tables.quarters, doc! { "c": client.as_str(), "q": { "$lt": horizon } }).await?;
+                }
+            }
+            query.after = clients.last().cloned();
+            if clients.len() < CLIENTS_AT_ONCE {
+                return Ok(pruned);
+            }
+        }
+    }
+
+    /// Folds some whole quarters of a client; none where nothing is left.
+    async fn fold(&self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, StoreError> {
+        let mut patience = Patience::new(self.settings.patience);
+        loop {
+            let stored = self.beside(client).await?;
+            if stored.version.is_empty() {
+                return Ok(None);
+            }
+            let Some(first) = self.nth_entry(client, before.millis(), 0).await? else { return Ok(None) };
+            let cut = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE).await? {
+                Some(at) => Cut::floor(at).max(Cut::floor(first).saturating_add(QUARTER_MILLIS)),
+                None => before.millis(),
+            };
+            let old = old_entries(client, cut);
+            let mut with_ids = old.clone();
+            with_ids.insert("i", doc! { "$exists": true });
+            let pruned = Pruned { entries: self.count(old.clone()).await?, ids: self.count(with_ids).await? };
+            let last = self.last_entry(client, cut).await?.unwrap_or(first);
+            // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
+            let folded_until = Cut::floor(last).saturating_add(QUARTER_MILLIS).max(stored.folded_until.millis());
+            let version = Uuid::new_v4().simple().to_string();
+            let fold = doc! {
+                "q": stored.filter(client.as_str()),
+                "u": { "$set": { "v": version, "f": folded_until } },
+            };
+            if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
+                let deleted = self.delete(&self.tables.entries, old).await?;
+                // None where somebody else folds them at the same time.
+                return Ok((deleted > 0).then_some(pruned));
+            }
+            patience.lose().await?;
+        }
+    }
+
+    async fn nth_entry(&self, client: &ClientId, before: i64, nth: u64) -> Result<Option<i64>, StoreError> {
+        self.at_of(old_entries(client, before), doc! { "_id": 1 }, nth).await
+    }
+
+    async fn last_entry(&self, client: &ClientId, before: i64) -> Result<Option<i64>, StoreError> {
+        self.at_of(old_entries(client, before), doc! { "_id": -1 }, 0).await
+    }
+
+    async fn at_of(&self, filter: Document, order: Document, skip: u64) -> Result<Option<i64>, StoreError> {
+        let find = self.tables.entries.find_one(filter).projection(doc! { "_id": 1 }).sort(order).skip(skip);
+        let Some(found) = self.tables.timely(find).await.map_err(CallError::of_read)? else { return Ok(None) };
+        optional_document(&found, "_id")?.map(|key| number(key, "t")).transpose()
+    }
+
+    async fn count(&self, filter: Document) -> Result<u64, StoreError> {
+        self.tables.timely(self.tables.entries.count_documents(filter)).await.map_err(CallError::of_read)
+    }
+
+    async fn delete(&self, collection: &Collection<Document>, filter: Document) -> Result<u64, StoreError> {
+        let deleted = self.tables.timely(collection.delete_many(filter)).await;
+        deleted.map(|deleted| deleted.deleted_count).map_err(CallError::of_write)
+    }
+}
+
+/// A client's entries before an instant.
+fn old_entries(client: &ClientId, before: i64) -> Document {
+    doc! { "_id": key_range(client, (0, before)), "gone": { "$exists": false } }
+}

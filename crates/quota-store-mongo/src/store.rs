@@ -1,0 +1,127 @@
+//! The store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use mongodb::bson::{DateTime, Document, doc};
+use parking_lot::Mutex;
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
+use quota_service::{
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, KeptAccounts, PlainCharge, PlanStore, Pruned,
+    Request, StoreError, StoredPlan, UsageStore,
+};
+
+use crate::builder::MongoBuilder;
+use crate::client_run::ClientRun;
+use crate::connect_error::ConnectError;
+use crate::fields::{corrupt, number, optional_document, text};
+use crate::server;
+use crate::settings::Settings;
+use crate::stored::Stored;
+use crate::tables::{CallError, Tables};
+
+/// Keeps usage and plans in MongoDB, which any number of stores in any number of processes may share.
+///
+/// Each client's part of a batch is one change of one document, if that still has the version that the answers rest on.
+/// What it leaves for the ledger stands in the same document until it is written there.
+pub struct MongoStore {
+    pub(crate) settings: Settings,
+    pub(crate) tables: Tables,
+    pub(crate) kept: KeptAccounts<Stored>,
+    pub(crate) dispatch: Dispatch,
+}
+
+impl MongoStore {
+    /// Connects to the servers at `url` with the defaults of [`MongoBuilder`].
+    ///
+    /// # Errors
+    /// [`ConnectError`]; it never repeats the URL.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        MongoBuilder::new(url).connect().await
+    }
+
+    /// Begins to choose how the servers at `url` are to be used.
+    pub fn builder(url: impl Into<String>) -> MongoBuilder {
+        MongoBuilder::new(url)
+    }
+}
+
+impl fmt::Debug for MongoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MongoStore").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl UsageStore for MongoStore {
+    fn dispatch(&self) -> Dispatch {
+        self.dispatch
+    }
+
+    fn detail(&self) -> Detail {
+        Detail::Entries
+    }
+
+    fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {
+        None
+    }
+
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        let batch = Batch::new(batch);
+        let answers = Mutex::new(batch.answers());
+        let (tables, settings, kept) = (&self.tables, &self.settings, &self.kept);
+        let run = |client| ClientRun { tables, settings, kept, client };
+        let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
+        join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers))).await;
+        answers.into_inner().finish()
+    }
+
+    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        self.sum_of(client, range).await
+    }
+
+    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        self.days_of(client, query).await
+    }
+
+    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        self.page_of(client, query).await
+    }
+
+    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        self.list_clients(query).await
+    }
+
+    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.prune_before(before).await
+    }
+
+    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        server::time(&self.tables).await.map(Some)
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        // A write, by a majority: a secondary, a primary without followers and a full disk refuse it.
+        let note = doc! { "q": { "_id": "health" }, "u": { "$set": { "at": DateTime::now() } }, "upsert": true };
+        self.tables.update(&self.tables.schema, vec![note]).await.map(|_| ()).map_err(CallError::of_read)
+    }
+}
+
+#[async_trait]
+impl PlanStore for MongoStore {
+    async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        let found = self.tables.get(&self.tables.accounts, client.as_str(), Some(doc! { "p": 1 })).await?;
+        match found.as_ref().map(|found| optional_document(found, "p")).transpose()?.flatten() {
+            None => Ok(StoredPlan::default()),
+            Some(plan) => read_plan(plan),
+        }
+    }
+}
+
+fn read_plan(stored: &Document) -> Result<StoredPlan, StoreError> {
+    let version = u64::from_ne_bytes(number(stored, "v")?.to_ne_bytes());
+    let version = version.try_into().map_err(|_| corrupt("a plan's version", version))?;
+    let plan: Plan = serde_json::from_str(text(stored, "q")?).map_err(|error| StoreError::corrupt("a plan", error))?;
+    Ok(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version)) })
+}

@@ -1,0 +1,112 @@
+//! One client's account as it is stored.
+
+use mongodb::bson::{Bson, Document, doc};
+use quota_core::{Account, Instant, Labels, PlanWrite};
+use quota_service::StoreError;
+
+use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
+use crate::outbox::Outbox;
+
+/// One client's account at a version.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    /// A random token for each commit; empty where there is no account.
+    pub(crate) version: String,
+    pub(crate) account: Account,
+    pub(crate) labels: Labels,
+    /// Entries before this are only in the sums.
+    pub(crate) folded_until: Instant,
+    /// The number of the last commit; 0 where there was none.
+    pub(crate) seq: i64,
+    /// What the last commit left for the ledger, unless this process knows that it stands there.
+    pub(crate) outbox: Option<Outbox>,
+}
+
+impl AsRef<Account> for Stored {
+    fn as_ref(&self) -> &Account {
+        &self.account
+    }
+}
+
+impl Stored {
+    /// A client without an account.
+    pub(crate) fn absent() -> Self {
+        Self {
+            version: String::new(),
+            account: Account::new(),
+            labels: Labels::default(),
+            folded_until: Instant::MIN,
+            seq: 0,
+            outbox: None,
+        }
+    }
+
+    /// Reads what is stored.
+    pub(crate) fn read(document: Option<&Document>) -> Result<Self, StoreError> {
+        let Some(document) = document else { return Ok(Self::absent()) };
+        let account = Account::from_document(text(document, "a")?)?;
+        Ok(Self { account, ..Self::read_beside(Some(document))? })
+    }
+
+    /// All but the account itself: usage can be read back where that is damaged.
+    pub(crate) fn read_beside(document: Option<&Document>) -> Result<Self, StoreError> {
+        let Some(document) = document else { return Ok(Self::absent()) };
+        let version = text(document, "v")?;
+        if version.is_empty() {
+            return Err(corrupt("a version", "it is empty"));
+        }
+        Ok(Self {
+            version: version.to_owned(),
+            labels: Labels::from_document(optional_text(document, "l")?.unwrap_or_default())?,
+            folded_until: optional_number(document, "f")?.map_or(Ok(Instant::MIN), instant)?,
+            seq: number(document, "s")?,
+            outbox: optional_document(document, "o")?.map(Outbox::read).transpose()?,
+            ..Self::absent()
+        })
+    }
+
+    /// Which document a commit on this version changes.
+    pub(crate) fn filter(&self, client: &str) -> Document {
+        if self.version.is_empty() {
+            doc! { "_id": client, "v": { "$exists": false } }
+        } else {
+            doc! { "_id": client, "v": &self.version }
+        }
+    }
+
+    /// How a commit changes it.
+    pub(crate) fn update(
+        &self,
+        account: &str,
+        plan: Option<&PlanWrite>,
+        is_blank: bool,
+    ) -> Result<Document, StoreError> {
+        let mut set = doc! { "v": &self.version, "a": account, "s": self.seq };
+        let mut unset = Document::new();
+        let mut put = |field: &str, value: Option<Bson>| match value {
+            Some(value) => drop(set.insert(field, value)),
+            None => drop(unset.insert(field, "")),
+        };
+        let labels = self.labels.to_document();
+        put("l", (!labels.is_empty()).then_some(Bson::String(labels)));
+        put("o", self.outbox.as_ref().map(|outbox| Bson::Document(outbox.to_document())));
+        // What is blank is kept for a fortnight: its number must not be given again while what was deleted is swept up.
+        put("gone", is_blank.then(|| Bson::DateTime(mongodb::bson::DateTime::now())));
+        match plan {
+            None => {}
+            Some(PlanWrite::Remove) => put("p", None),
+            Some(PlanWrite::Set(plan, version)) => {
+                let quotas = serde_json::to_string(plan.as_ref())
+                    .map_err(|error| StoreError::not_done("the plan has no JSON form", error))?;
+                // Bits of an unsigned number.
+                let version = i64::from_ne_bytes(version.number().get().to_ne_bytes());
+                put("p", Some(Bson::Document(doc! { "v": version, "q": quotas })));
+            }
+        }
+        let mut update = doc! { "$set": set };
+        if !unset.is_empty() {
+            update.insert("$unset", unset);
+        }
+        Ok(update)
+    }
+}

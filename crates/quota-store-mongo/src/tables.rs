@@ -1,0 +1,185 @@
+//! The collections of a store, and how they are read and written.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mongodb::action::{Action, Find, FindOne};
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::error::{Error, ErrorKind};
+use mongodb::options::{
+    Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
+};
+use mongodb::{Collection, Database};
+use quota_service::StoreError;
+
+use crate::fields::{documents, number, optional_document};
+use crate::settings::Settings;
+
+/// The server's code for a key that is there already.
+const DUPLICATE_KEY: i32 = 11_000;
+
+/// Codes by which a server that loses its primacy or ends interrupts what it may have done.
+const INTERRUPTED: [i32; 6] = [64, 91, 189, 11_600, 11_602, 262];
+
+/// The collections of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    pub(crate) database: Database,
+    pub(crate) accounts: Collection<Document>,
+    pub(crate) entries: Collection<Document>,
+    pub(crate) quarters: Collection<Document>,
+    pub(crate) schema: Collection<Document>,
+    timeout: Duration,
+}
+
+/// Why a command was not answered with what was asked for.
+#[derive(Clone, Debug)]
+pub(crate) enum CallError {
+    /// It certainly did nothing.
+    NotDone(Error),
+    /// It may have been done.
+    Lost(Error),
+    /// The server answered what leaves it open whether it was done.
+    Open(String),
+}
+
+impl Tables {
+    pub(crate) fn new(database: Database, settings: &Settings) -> Self {
+        // Whatever the URL says: decisions are made on what the primary has, and answered when a majority has them on disk.
+        let options = CollectionOptions::builder()
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .read_concern(ReadConcern::local())
+            .write_concern(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build())
+            .build();
+        let collection =
+            |name: &str| database.collection_with_options(&format!("{}{name}", settings.prefix), options.clone());
+        Self {
+            accounts: collection("accounts"),
+            entries: collection("entries"),
+            quarters: collection("quarters"),
+            schema: collection("schema"),
+            timeout: settings.timeout,
+            database,
+        }
+    }
+
+    /// Waits for the server, not for ever.
+    pub(crate) async fn timely<T>(&self, call: impl IntoFuture<Output = Result<T, Error>>) -> Result<T, CallError> {
+        match tokio::time::timeout(self.timeout, call.into_future()).await {
+            Ok(answer) => answer.map_err(CallError::from),
+            Err(_) => Err(CallError::Lost(std::io::Error::from(std::io::ErrorKind::TimedOut).into())),
+        }
+    }
+
+    /// Reads all that a query finds.
+    pub(crate) async fn find(
+        &self,
+        collection: &Collection<Document>,
+        filter: Document,
+        fields: Option<Document>,
+    ) -> Result<Vec<Document>, StoreError> {
+        let find = collection.find(filter).optional(fields, Find::projection);
+        self.timely(async { find.await?.try_collect().await }).await.map_err(CallError::of_read)
+    }
+
+    /// Reads one document by its key.
+    pub(crate) async fn get(
+        &self,
+        collection: &Collection<Document>,
+        key: &str,
+        fields: Option<Document>,
+    ) -> Result<Option<Document>, StoreError> {
+        let find = collection.find_one(doc! { "_id": key }).optional(fields, FindOne::projection);
+        self.timely(find).await.map_err(CallError::of_read)
+    }
+
+    /// Changes documents, each by a statement of its own (`q`, `u`, `upsert`, `multi`), in one command; in no order. Says
+    /// how many found or made their document; that another has made it at the same time is no failure.
+    pub(crate) async fn update(
+        &self,
+        collection: &Collection<Document>,
+        statements: Vec<Document>,
+    ) -> Result<i64, CallError> {
+        let millis = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
+        let command = doc! {
+            "update": collection.name(),
+            "updates": statements,
+            "ordered": false,
+            "writeConcern": { "w": "majority", "j": true, "wtimeout": millis },
+        };
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let answer = self.timely(self.database.run_command(command).selection_criteria(primary)).await?;
+        updated(&answer)
+    }
+
+    /// Adds documents; those that are there already are left as they are.
+    pub(crate) async fn insert(
+        &self,
+        collection: &Collection<Document>,
+        documents: &[Document],
+    ) -> Result<(), CallError> {
+        match self.timely(collection.insert_many(documents).ordered(false)).await {
+            Ok(_) => Ok(()),
+            Err(CallError::Open(message)) => Err(CallError::Open(message)),
+            Err(CallError::NotDone(error) | CallError::Lost(error)) => match &*error.kind {
+                ErrorKind::InsertMany(failed)
+                    if failed.write_concern_error.is_none()
+                        && failed.write_errors.iter().flatten().all(|error| error.code == DUPLICATE_KEY) =>
+                {
+                    Ok(())
+                }
+                _ => Err(CallError::from(error)),
+            },
+        }
+    }
+}
+
+fn updated(answer: &Document) -> Result<i64, CallError> {
+    let invalid = |error: StoreError| CallError::Open(error.to_string());
+    for error in documents(answer, "writeErrors").map_err(invalid)? {
+        if error.get("code") != Some(&Bson::Int32(DUPLICATE_KEY)) {
+            // Statements are each their own: others of the command may have been done.
+            return Err(CallError::Open(format!("the server did not write: {error}")));
+        }
+    }
+    if let Some(error) = optional_document(answer, "writeConcernError").map_err(invalid)? {
+        return Err(CallError::Open(format!("no majority has it on disk yet: {error}")));
+    }
+    number(answer, "n").map_err(invalid)
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        let is_certain = match &*error.kind {
+            ErrorKind::ServerSelection { .. }
+            | ErrorKind::Authentication { .. }
+            | ErrorKind::DnsResolve { .. }
+            | ErrorKind::InvalidArgument { .. }
+            | ErrorKind::InvalidTlsConfig { .. }
+            | ErrorKind::ConnectionPoolCleared { .. } => true,
+            ErrorKind::Command(refused) => !INTERRUPTED.contains(&refused.code),
+            _ => false,
+        };
+        if is_certain { Self::NotDone(error) } else { Self::Lost(error) }
+    }
+}
+
+impl CallError {
+    /// As the error of a command that only reads.
+    pub(crate) fn of_read(self) -> StoreError {
+        match self {
+            Self::NotDone(error) | Self::Lost(error) => StoreError::not_done("the server did not answer", error),
+            Self::Open(message) => StoreError::NotDone { message, source: None },
+        }
+    }
+
+    /// As the error of a command that writes.
+    pub(crate) fn of_write(self) -> StoreError {
+        match self {
+            Self::NotDone(error) => StoreError::not_done("the server refused the command", error),
+            Self::Lost(error) => StoreError::unknown("the server did not answer the commit", error),
+            Self::Open(message) => StoreError::Unknown { message, source: None },
+        }
+    }
+}
