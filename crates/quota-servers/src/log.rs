@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::ServerError;
 
 /// Lines of a log that an error shows.
-const SHOWN: usize = 20;
+const SHOWN: usize = 60;
 
 /// To be written at its end.
 pub(crate) fn open(path: &Path) -> Result<File, ServerError> {

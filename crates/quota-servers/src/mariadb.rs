@@ -19,6 +19,9 @@ impl Mariadb {
     }
 }
 
+/// The system has a bounded number of asynchronous requests, and a server that starts beside many others may get none.
+const NO_NATIVE_AIO: &str = "--innodb-use-native-aio=0";
+
 /// How large the log is of which a new server writes the whole: small, since it holds little.
 const LOG_SIZE: &str = "--innodb-log-file-size=16M";
 
@@ -33,7 +36,13 @@ impl Recipe for Mariadb {
         );
         std::fs::write(&sql, statements).map_err(ServerError::file(&sql))?;
         // Nothing of what is made here has to outlive the machine; what the server writes later is durable.
-        let careless = ["--innodb-flush-method=nosync", "--innodb-flush-log-at-trx-commit=0", "--sync-frm=0", LOG_SIZE];
+        let careless = [
+            "--innodb-flush-method=nosync",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--sync-frm=0",
+            LOG_SIZE,
+            NO_NATIVE_AIO,
+        ];
         Program::new(programs::mariadb_install_db()?)
             .refusing_root()
             .arguments(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
@@ -52,7 +61,7 @@ impl Recipe for Mariadb {
             .argument(in_folder("pid-file", "pid"))
             .argument(in_folder("init-file", "user.sql"))
             .arguments(["--bind-address=127.0.0.1", &format!("--port={}", ports.client), "--skip-name-resolve"])
-            .arguments(["--max-connections=300", "--innodb-buffer-pool-size=64M", LOG_SIZE]))
+            .arguments(["--max-connections=300", "--innodb-buffer-pool-size=64M", LOG_SIZE, NO_NATIVE_AIO]))
     }
 
     fn is_ready(&self, started: Started<'_>) -> bool {

@@ -18,7 +18,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 /// How long one may take to end by its own signal.
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 
-/// How often a server is given other ports, where somebody took them first.
+/// How often a server is given another folder, or other ports where somebody took them first.
 const ATTEMPTS: usize = 3;
 
 const POLL: Duration = Duration::from_millis(5);
@@ -35,11 +35,7 @@ pub struct Node {
 
 impl Node {
     pub(crate) fn start(recipe: impl Recipe + 'static) -> Result<Self, ServerError> {
-        let folder = tempfile::Builder::new().prefix("quota-").tempdir();
-        let folder = folder.map_err(ServerError::io("could not make a temporary folder"))?;
-        launch::hand_over(folder.path())?;
-        let log = folder.path().join("log");
-        recipe.prepare(folder.path(), &log)?;
+        let (folder, log) = prepared(&recipe)?;
         let none = Ports { client: 0, bus: 0 };
         let mut node = Self { recipe: Box::new(recipe), ports: none, process: None, log, folder };
         let mut outcome = Ok(());
@@ -164,7 +160,26 @@ impl Drop for Node {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "a test that fails shows what its server said")]
+/// A folder of its own that the recipe has filled, and where the server's log is.
+fn prepared(recipe: &impl Recipe) -> Result<(TempDir, PathBuf), ServerError> {
+    let mut attempt = 1;
+    loop {
+        let folder = tempfile::Builder::new().prefix("quota-").tempdir();
+        let folder = folder.map_err(ServerError::io("could not make a temporary folder"))?;
+        launch::hand_over(folder.path())?;
+        let log = folder.path().join("log");
+        match recipe.prepare(folder.path(), &log) {
+            // It ran beside many other servers, and may have lacked what they hold.
+            Err(error @ ServerError::Ended { .. }) if attempt < ATTEMPTS => {
+                say(&format!("a server's folder is prepared again: {error}"));
+                attempt += 1;
+            }
+            outcome => return outcome.map(|()| (folder, log)),
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a developer is shown what a server said")]
 fn say(text: &str) {
     eprintln!("{text}");
 }
