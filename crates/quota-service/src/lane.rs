@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use quota_core::{Answer, ClientId, Decision};
+use quota_core::{Answer, ClientId, Decision, Operation};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -226,12 +226,18 @@ async fn fly<S: UsageStore>(
     }
 }
 
-/// Takes the requests that are still wanted out of a queue, in order, at most so many messages.
+/// Takes the requests that are still wanted out of a queue, in order, at most so many, and not more entries than one
+/// backfill may bring.
 fn wanted(messages: &mut VecDeque<Message>, most: usize, queued: &AtomicUsize) -> Vec<Sent> {
-    let count = messages.len().min(most);
-    let mut batch = Vec::with_capacity(count);
+    let mut batch = Vec::with_capacity(messages.len().min(most));
     let now = Instant::now();
-    for message in messages.drain(..count) {
+    let mut entries: usize = 0;
+    while batch.len() < most {
+        entries = entries.saturating_add(messages.front().map_or(0, Message::entries));
+        if entries > Operation::MAX_BACKFILL && !batch.is_empty() {
+            break;
+        }
+        let Some(message) = messages.pop_front() else { break };
         queued.fetch_sub(1, Ordering::AcqRel);
         match message {
             Message::Stop => {}

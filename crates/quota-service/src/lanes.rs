@@ -3,11 +3,11 @@
 use std::fmt;
 use std::hash::BuildHasher;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use quota_core::{Answer, ClientId, Operation};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -57,6 +57,19 @@ impl Message {
             Self::Job(job) => Some(&job.request.client),
             Self::Release(request) => Some(&request.client),
             Self::Stop => None,
+        }
+    }
+
+    /// How many entries it brings at most.
+    pub(crate) fn entries(&self) -> usize {
+        let operation = match self {
+            Self::Job(job) => &job.request.operation,
+            Self::Release(request) => &request.operation,
+            Self::Stop => return 0,
+        };
+        match operation {
+            Operation::Backfill { entries, .. } => entries.len(),
+            _ => 1,
         }
     }
 }
@@ -154,11 +167,14 @@ impl Lanes {
             // A lane that has stopped already has nothing to drain.
             let _ = lane.send(Message::Stop);
         }
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
+        // Held while it waits, for nothing else takes it: who else shuts down waits as well, and a caller who gives up
+        // leaves the rest to the next.
+        let mut tasks = self.tasks.lock().await;
+        while let Some(task) = tasks.last_mut() {
             if let Err(error) = task.await {
                 tracing::error!(error = cause(&error), "a lane ended early");
             }
+            tasks.pop();
         }
     }
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use quota_service::quota_core::Operation;
-use quota_service::{Charge, Credits, ServiceError, StoreError, Ttl};
+use quota_service::{Charge, Credits, PastEntry, ServiceError, StoreError, Ttl};
 
 use crate::gated::{Fault, Gated, unknown};
-use crate::given::{ann, begun, charge, client, credits, guard, held, hundred_a_day, id, is_replayed, used};
+use crate::given::{ann, begun, charge, client, credits, guard, held, hundred_a_day, id, is_replayed, noon, used};
 
 #[tokio::test]
 async fn while_one_batch_is_in_flight_the_next_gathers_in_order() {
@@ -47,6 +47,29 @@ async fn a_batch_is_no_larger_than_the_store_takes() {
         assert!(answer.unwrap().is_allowed());
     }
     assert_eq!(store.batches().iter().map(Vec::len).collect::<Vec<_>>(), [1, 3, 3, 1]);
+}
+
+#[tokio::test]
+async fn a_batch_brings_no_more_entries_than_one_backfill_may() {
+    let store = Gated::lanes(1, 100);
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let mut all = vec![begun(service.charge(&ann, Credits::ONE)).await];
+    store.came(1).await;
+    let mut backfills = Vec::new();
+    for first in [0, 6_000, 12_000] {
+        let entry = |number| PastEntry { id: id(&format!("{number}")), at: noon(), credits: Credits::ONE, label: None };
+        let entries = (first..first + 6_000).map(entry).collect();
+        backfills.push(begun(service.backfill(&ann, entries)).await);
+        all.push(begun(service.charge(&ann, Credits::ONE)).await);
+    }
+    store.open();
+    for answer in join_all(backfills).await {
+        assert_eq!(answer.unwrap().added, 6_000);
+    }
+    assert!(join_all(all).await.iter().all(Result::is_ok));
+    assert_eq!(store.batches().iter().map(Vec::len).collect::<Vec<_>>(), [1, 2, 2, 2]);
 }
 
 #[tokio::test]

@@ -33,6 +33,23 @@ async fn a_shutdown_sends_what_is_queued_and_takes_nothing_more() {
 }
 
 #[tokio::test]
+async fn whoever_else_shuts_down_waits_too_and_goes_on_where_the_first_gave_up() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let sent = begun(service.charge_with(&ann, charge(1, "sent"))).await;
+    store.came(1).await;
+    let first = begun(service.shutdown()).await;
+    let mut second = begun(service.shutdown()).await;
+    drop(first);
+    assert!(futures_util::poll!(&mut second).is_pending(), "a batch is still in flight");
+    store.open();
+    second.await;
+    assert!(sent.await.unwrap().is_allowed());
+}
+
+#[tokio::test]
 async fn every_operation_after_a_shutdown_says_so() {
     for store in [Gated::batched(), Gated::direct()] {
         let service = hundred_a_day(store.clone()).build();
