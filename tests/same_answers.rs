@@ -90,9 +90,7 @@ async fn every_store_shows_a_client_the_same() {
     let memory = answers("memory:").await;
     assert!(memory.iter().any(|answer| answer.contains("429 Too Many Requests")), "{memory:#?}");
     assert!(memory.iter().any(|answer| answer.contains("w=82800")), "{memory:#?}");
-    let servers = [Server::Postgres, Server::Mysql, Server::Redis, Server::RedisCluster]
-        .into_iter()
-        .filter_map(quota_servers::url);
+    let servers = Server::ALL.into_iter().filter_map(quota_servers::url);
     for url in ["memory:?detail=entries".to_owned(), sqlite].into_iter().chain(servers) {
         for (expected, answer) in memory.iter().zip(answers(&url).await) {
             assert_eq!(*expected, answer, "{url}");

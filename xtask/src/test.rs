@@ -11,9 +11,6 @@ use crate::workspace::Workspace;
 /// The files of worked cases, in the repository.
 const VECTORS: &str = "crates/quota-core/tests/vectors";
 
-/// The servers that a store is for.
-const WITH_STORE: [Server; 4] = [Server::Postgres, Server::Mysql, Server::Redis, Server::RedisCluster];
-
 /// Cases that a property test tries in a soak, where it does not fix its own number.
 const SOAK_PROPERTY_CASES: &str = "5000";
 
@@ -119,7 +116,7 @@ fn vectors(workspace: &Workspace, profile: Profile, scratch: &Path, servers: &Se
         ("memory", "memory:?detail=entries".to_owned()),
         ("sqlite", format!("sqlite:{}", scratch.join("vectors.db").display())),
     ];
-    let with_server = WITH_STORE.iter().filter_map(|server| Some((server.name(), servers.url(*server)?)));
+    let with_server = Server::ALL.iter().filter_map(|server| Some((server.name(), servers.url(*server)?)));
     for (name, store) in embedded.into_iter().chain(with_server) {
         let mut accounts = workspace.command(&runner);
         accounts.args(["accounts", &format!("{VECTORS}/accounts.jsonl"), "--store", &store]);

@@ -6,6 +6,7 @@ use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, KeptAccounts, Patience, Step, StoreError};
 use uuid::Uuid;
 
+use crate::claim::{Claim, Claimed};
 use crate::ledger::Ledger;
 use crate::outbox::{Outbox, first_seq};
 use crate::settings::Settings;
@@ -40,9 +41,17 @@ enum Commit {
 impl ClientRun<'_> {
     pub(crate) async fn answer(&self, mut requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
         let mut patience = Patience::new(self.settings.patience);
-        let mut kept = self.kept.take(self.client);
+        let mut claim = Claim::new();
+        let mut begun = match self.kept.take(self.client) {
+            Some(stored) => Ok(Begun { stored, is_fresh: false, claim: None }),
+            None => self.read().await,
+        };
         loop {
-            let failed = match self.attempt(kept.take(), requests, answers).await {
+            let failed = match begun {
+                Ok(begun) => self.attempt(begun, requests, answers).await,
+                Err(error) => Ended::Failed(0, error),
+            };
+            match failed {
                 Ended::Done(stored) => {
                     if !stored.version.is_empty() && stored.outbox.is_none() {
                         self.kept.put(self.client, *stored);
@@ -51,33 +60,21 @@ impl ClientRun<'_> {
                 }
                 Ended::Overtaken(written) => {
                     requests = requests.after(written);
-                    match patience.lose().await {
-                        Ok(()) => continue,
-                        Err(error) => error,
-                    }
+                    begun = self.claim(&mut claim, &mut patience).await;
                 }
                 Ended::Failed(written, error) => {
-                    requests = requests.after(written);
-                    error
+                    return answers.lock().fail(requests.after(written), || error.again());
                 }
-            };
-            return answers.lock().fail(requests, || failed.again());
+            }
         }
     }
 
-    async fn attempt(&self, kept: Option<Stored>, requests: ClientRequests<'_>, answers: &Mutex<Answers>) -> Ended {
-        let was_kept = kept.is_some();
-        let stored = match kept {
-            Some(stored) => stored,
-            None => match self.read().await {
-                Ok(stored) => stored,
-                Err(error) => return Ended::Failed(0, error),
-            },
-        };
+    async fn attempt(&self, begun: Begun<'_>, requests: ClientRequests<'_>, answers: &Mutex<Answers>) -> Ended {
+        let Begun { stored, is_fresh, claim } = begun;
         let terms = self.settings.terms(stored.folded_until);
         let mut account = stored.account.clone();
         let mut turn = ClientTurn::new(&mut account, terms, requests);
-        let mut attempt = Attempt { run: self, stored, is_fresh: !was_kept, written: 0 };
+        let mut attempt = Attempt { run: self, stored, is_fresh, claim, written: 0 };
         let ended = attempt.go(&mut turn, requests).await;
         let Attempt { mut stored, written, .. } = attempt;
         match ended {
@@ -97,15 +94,39 @@ impl ClientRun<'_> {
         }
     }
 
-    /// The account as it is, with what its last commit left written into the ledger.
-    async fn read(&self) -> Result<Stored, StoreError> {
+    async fn read(&self) -> Result<Begun<'static>, StoreError> {
         let document = self.tables.get(&self.tables.accounts, self.client.as_str(), None).await?;
-        let mut stored = Stored::read(document.as_ref())?;
+        self.begin(document.as_ref(), None).await
+    }
+
+    /// Waits for a turn at the account, and reads it.
+    async fn claim<'c>(&self, claim: &'c mut Claim, patience: &mut Patience) -> Result<Begun<'c>, StoreError> {
+        loop {
+            patience.lose().await?;
+            match claim.take(self.tables, self.client).await? {
+                Claimed::Account(document) => return self.begin(Some(&document), Some(claim)).await,
+                Claimed::Absent => return self.begin(None, None).await,
+                Claimed::Waits => {}
+            }
+        }
+    }
+
+    /// The account as it was read, with what its last commit left written into the ledger.
+    async fn begin<'c>(&self, document: Option<&Document>, claim: Option<&'c Claim>) -> Result<Begun<'c>, StoreError> {
+        let mut stored = Stored::read(document)?;
         if let Some(outbox) = stored.outbox.take() {
             self.tables.drain(self.client, &outbox).await.map_err(CallError::of_read)?;
         }
-        Ok(stored)
+        Ok(Begun { stored, is_fresh: true, claim })
     }
+}
+
+/// Where a try begins.
+struct Begun<'a> {
+    stored: Stored,
+    /// It was read for these requests.
+    is_fresh: bool,
+    claim: Option<&'a Claim>,
 }
 
 /// One try at a client's requests.
@@ -115,6 +136,8 @@ struct Attempt<'a> {
     stored: Stored,
     /// The account was read for these requests, or committed, and nothing since.
     is_fresh: bool,
+    /// Ends with the commit.
+    claim: Option<&'a Claim>,
     /// How many requests were written.
     written: usize,
 }
@@ -177,7 +200,11 @@ impl Attempt<'_> {
     /// Writes, or confirms the version where there is nothing to write.
     async fn commit(&mut self, turn: &ClientTurn<'_>, writes: Writes) -> Result<Commit, StoreError> {
         if writes.is_empty() {
-            return if self.is_fresh { Ok(Commit::Done) } else { self.confirm().await };
+            let confirmed = if self.is_fresh { Ok(Commit::Done) } else { self.confirm().await };
+            if let Some(claim) = self.claim.take() {
+                claim.release(self.run.tables, self.run.client).await;
+            }
+            return confirmed;
         }
         self.drained().await?;
         let is_new = self.stored.version.is_empty();
@@ -189,13 +216,14 @@ impl Attempt<'_> {
         let mut next = Stored { version: Uuid::new_v4().simple().to_string(), ..self.stored.clone() };
         next.outbox = self.outbox(&mut next, &writes).await?;
         let update = next.update(&turn.account().to_document(), writes.plan.as_ref(), is_blank)?;
-        let filter = self.stored.filter(self.run.client.as_str());
+        let filter = self.stored.filter(self.run.client.as_str(), self.claim);
         let put =
             Put { tables: self.run.tables, client: self.run.client, old: &self.stored.version, new: &next.version };
         let commit = put.run(doc! { "q": filter, "u": update, "upsert": is_new }).await?;
         if let Commit::Done = commit {
             self.stored = next;
             self.is_fresh = true;
+            self.claim = None;
             // It is committed whatever becomes of this: where it fails, whoever comes next does it.
             if let Err(error) = self.drained().await {
                 tracing::debug!(%error, "what was committed does not stand in the ledger yet");
@@ -229,7 +257,7 @@ impl Attempt<'_> {
         let seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
         let mut outbox = Outbox::new(seq);
         match &writes.removal {
-            None => outbox.add(self.run.client, &writes.entries, &mut next.labels),
+            None => outbox.add(writes.entries.clone(), &mut next.labels),
             Some(Removal::Entry(entry)) => {
                 if let Some(id) = entry.id.clone() {
                     outbox.take(entry, id, &next.labels);

@@ -3,7 +3,8 @@
 use mongodb::bson::{Document, doc};
 use quota_core::ClientId;
 
-use crate::outbox::{Outbox, QuarterDelta, Removed};
+use crate::keys::{id_key, keys_of};
+use crate::outbox::{Outbox, QuarterDelta, Removed, entry_document};
 use crate::tables::{CallError, Tables};
 
 impl Tables {
@@ -17,7 +18,12 @@ impl Tables {
             self.remove(client, removed, outbox).await?;
         }
         let entries = async {
-            if outbox.entries.is_empty() { Ok(()) } else { self.insert(&self.entries, &outbox.entries).await }
+            if outbox.entries.is_empty() {
+                return Ok(());
+            }
+            let numbered = outbox.entries.iter().enumerate();
+            let document = |(number, entry)| entry_document(client, entry, outbox.seq, number);
+            self.insert(&self.entries, &numbered.map(document).collect::<Vec<_>>()).await
         };
         let quarters = async {
             if outbox.quarters.is_empty() {
@@ -36,13 +42,12 @@ impl Tables {
         let forget = doc! { "$set": { "gone": outbox.gone }, "$unset": { "i": "", "m": "", "l": "" } };
         match removed {
             Removed::Entry { at, id } => {
-                let key = key_range(client, (*at, at.saturating_add(1)));
-                let one = doc! { "_id": key, "i": id.as_str(), "_id.s": before, "gone": live };
+                let key = keys_of(client, (*at, at.saturating_add(1)));
+                let one = doc! { "_id": key, "i": id_key(client, id), "s": before, "gone": live };
                 self.update(&self.entries, vec![doc! { "q": one, "u": forget, "multi": true }]).await?;
             }
             Removed::Range { entries, quarters } => {
-                let key = key_range(client, *entries);
-                let some = doc! { "_id": key, "_id.s": before.clone(), "gone": live };
+                let some = doc! { "_id": keys_of(client, *entries), "s": before.clone(), "gone": live };
                 let key = doc! { "$gte": quarters.0, "$lt": quarters.1 };
                 let sums = doc! { "c": client.as_str(), "q": key, "s": before };
                 let empty = doc! { "$set": { "m": 0_i64, "n": 0_i64, "s": outbox.seq, "gone": outbox.gone } };
@@ -52,12 +57,6 @@ impl Tables {
         }
         Ok(())
     }
-}
-
-/// The keys of a client's entries of some instants.
-pub(crate) fn key_range(client: &ClientId, (from, to): (i64, i64)) -> Document {
-    // A key is compared field by field, and one that ends sooner is less.
-    doc! { "$gte": { "c": client.as_str(), "t": from }, "$lt": { "c": client.as_str(), "t": to } }
 }
 
 fn add_to_quarter(client: &ClientId, delta: &QuarterDelta, seq: i64) -> Document {

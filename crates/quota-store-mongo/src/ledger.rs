@@ -8,8 +8,8 @@ use mongodb::bson::{Bson, Document, doc};
 use quota_core::{ClientId, Cut, Entry, Fact, Instant, Labels, Need, OperationId, Span, Window};
 use quota_service::StoreError;
 
-use crate::draining::key_range;
 use crate::fields::{count, credits, number};
+use crate::keys::{id_key, keys_of};
 use crate::outbox::{QuarterDelta, read_entry};
 use crate::tables::{CallError, Tables};
 
@@ -60,10 +60,10 @@ impl Ledger<'_> {
 
     /// The entries with these ids.
     pub(crate) async fn named(&self, ids: &[OperationId]) -> Result<Vec<Entry>, StoreError> {
-        let ids: Vec<&str> = ids.iter().map(OperationId::as_str).collect();
-        let filter = doc! { "_id.c": self.client.as_str(), "i": { "$in": ids }, "gone": { "$exists": false } };
+        let keys: Vec<String> = ids.iter().map(|id| id_key(self.client, id)).collect();
+        let filter = doc! { "i": { "$in": keys }, "c": self.client.as_str(), "gone": { "$exists": false } };
         let found = self.tables.find(&self.tables.entries, filter, None).await?;
-        found.iter().map(|document| Ok(read_entry(document)?.0)).collect()
+        found.iter().map(read_entry).collect()
     }
 
     /// The sum of a range; where it cuts a quarter whose entries are folded, the whole quarter counts.
@@ -116,7 +116,7 @@ impl Ledger<'_> {
     /// The entries of some instants, in no order.
     pub(crate) async fn entries_of(&self, span: Span) -> Result<Vec<Entry>, StoreError> {
         let found = self.tables.find(&self.tables.entries, self.entries_in(span), None).await?;
-        found.iter().map(|document| Ok(read_entry(document)?.0)).collect()
+        found.iter().map(read_entry).collect()
     }
 
     pub(crate) fn quarters_in(&self, (from, to): Span) -> Document {
@@ -124,7 +124,7 @@ impl Ledger<'_> {
     }
 
     fn entries_in(&self, span: Span) -> Document {
-        doc! { "_id": key_range(self.client, span), "gone": { "$exists": false } }
+        doc! { "_id": keys_of(self.client, span), "gone": { "$exists": false } }
     }
 
     async fn group(

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod builder;
+mod claim;
 mod client_run;
 mod connect_error;
 mod draining;
 mod fields;
+mod keys;
 mod ledger;
 mod outbox;
 mod pruning;

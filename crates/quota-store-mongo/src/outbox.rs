@@ -7,6 +7,7 @@ use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span, Window};
 use quota_service::StoreError;
 
 use crate::fields::{corrupt, credits, documents, instant, label, number, optional_document, optional_text, text};
+use crate::keys::{entry_key, id_key, id_of};
 
 /// What a commit leaves to be written into the ledger. It is written into the account with the commit, in the same step,
 /// and stays there until the next commit: so whoever finds it can write it into the ledger, any number of times.
@@ -14,8 +15,8 @@ use crate::fields::{corrupt, credits, documents, instant, label, number, optiona
 pub(crate) struct Outbox {
     /// The commit's number: greater than that of every commit before on the same client.
     pub(crate) seq: i64,
-    /// Entries to add, as they are stored.
-    pub(crate) entries: Vec<Document>,
+    /// Entries to add. Each one's place here is a part of its key.
+    pub(crate) entries: Vec<Entry>,
     /// What is added to quarters; after what is taken out.
     pub(crate) quarters: Vec<QuarterDelta>,
     /// What is taken out first.
@@ -54,17 +55,16 @@ impl Outbox {
     }
 
     /// Adds entries, each to its quarter.
-    pub(crate) fn add(&mut self, client: &ClientId, entries: &[Entry], labels: &mut Labels) {
+    pub(crate) fn add(&mut self, entries: Vec<Entry>, labels: &mut Labels) {
         let mut sums: BTreeMap<(i64, String), (i64, i64)> = BTreeMap::new();
-        for entry in entries {
+        for entry in &entries {
             let counted = labels.place(entry.label.as_ref()).to_owned();
             let sum = sums.entry((Cut::floor(entry.at.millis()), counted)).or_default();
             // The lifetime sum bounds it.
             sum.0 = sum.0.saturating_add(entry.credits.micros());
             sum.1 = sum.1.saturating_add(1);
-            let number = i64::try_from(self.entries.len()).unwrap_or(i64::MAX);
-            self.entries.push(entry_document(client, entry, self.seq, number));
         }
+        self.entries.extend(entries);
         let delta = |((quarter, label), (micros, entries))| QuarterDelta { quarter, label, micros, entries };
         self.quarters.extend(sums.into_iter().map(delta));
     }
@@ -90,7 +90,8 @@ impl Outbox {
     pub(crate) fn to_document(&self) -> Document {
         let delta = |delta: &QuarterDelta| doc! { "q": delta.quarter, "l": &delta.label, "m": delta.micros, "n": delta.entries };
         let quarters: Vec<Document> = self.quarters.iter().map(delta).collect();
-        let mut document = doc! { "s": self.seq, "e": self.entries.clone(), "q": quarters, "d": self.gone };
+        let entries: Vec<Document> = self.entries.iter().map(waiting_document).collect();
+        let mut document = doc! { "s": self.seq, "e": entries, "q": quarters, "d": self.gone };
         match &self.removed {
             None => {}
             Some(Removed::Entry { at, id }) => {
@@ -125,34 +126,57 @@ impl Outbox {
             (None, None) => None,
         };
         let gone = *document.get_datetime("d").map_err(|error| corrupt("a time", error))?;
-        Ok(Self { seq: number(document, "s")?, entries: documents(document, "e")?, quarters, removed, gone })
+        let entries = documents(document, "e")?.iter().map(read_waiting).collect::<Result<_, _>>()?;
+        Ok(Self { seq: number(document, "s")?, entries, quarters, removed, gone })
     }
 }
 
-/// An entry as it is stored. No two have the same `_id`, whatever was taken out before.
-fn entry_document(client: &ClientId, entry: &Entry, seq: i64, number: i64) -> Document {
-    let id = doc! { "c": client.as_str(), "t": entry.at.millis(), "s": seq, "n": number };
-    let mut document = doc! { "_id": id, "m": entry.credits.micros() };
+/// An entry that waits.
+fn waiting_document(entry: &Entry) -> Document {
+    let mut document = entry_fields(entry);
     if let Some(id) = &entry.id {
         document.insert("i", id.as_str());
     }
+    document
+}
+
+fn read_waiting(document: &Document) -> Result<Entry, StoreError> {
+    entry_with(document, optional_text(document, "i")?)
+}
+
+/// An entry as it stands in the ledger.
+pub(crate) fn entry_document(client: &ClientId, entry: &Entry, seq: i64, number: usize) -> Document {
+    let mut document = doc! { "_id": entry_key(client, entry.at.millis(), seq, number) };
+    document.extend(doc! { "c": client.as_str(), "s": seq });
+    document.extend(entry_fields(entry));
+    if let Some(id) = &entry.id {
+        document.insert("i", id_key(client, id));
+    }
+    document
+}
+
+pub(crate) fn read_entry(document: &Document) -> Result<Entry, StoreError> {
+    let id = |key| id_of(key).ok_or_else(|| corrupt("an id's key", key));
+    entry_with(document, optional_text(document, "i")?.map(id).transpose()?)
+}
+
+/// What is stored of an entry wherever it stands.
+fn entry_fields(entry: &Entry) -> Document {
+    let mut document = doc! { "t": entry.at.millis(), "m": entry.credits.micros() };
     if let Some(label) = &entry.label {
         document.insert("l", label.as_str());
     }
     document
 }
 
-/// An entry that is stored, and where it stands among those of its instant.
-pub(crate) fn read_entry(document: &Document) -> Result<(Entry, String), StoreError> {
-    let key = optional_document(document, "_id")?.ok_or_else(|| corrupt("an entry has no key", document))?;
-    let id = optional_text(document, "i")?.map(|text| OperationId::new(text).map_err(|_| corrupt("an id", text)));
-    let entry = Entry {
+fn entry_with(document: &Document, id: Option<&str>) -> Result<Entry, StoreError> {
+    let id = id.map(|text| OperationId::new(text).map_err(|_| corrupt("an id", text)));
+    Ok(Entry {
         id: id.transpose()?,
-        at: instant(number(key, "t")?)?,
+        at: instant(number(document, "t")?)?,
         credits: credits(number(document, "m")?)?,
         label: label(optional_text(document, "l")?.unwrap_or_default())?,
-    };
-    Ok((entry, format!("{}-{}", number(key, "s")?, number(key, "n")?)))
+    })
 }
 
 /// The number of a client's first commit, so that it is greater than those of an account of the same name that was
@@ -177,7 +201,7 @@ mod tests {
         let plain = Entry { id: None, label: None, ..entry.clone() };
         let mut labels = Labels::default();
         let mut added = Outbox::new(7);
-        added.add(&client, &[entry.clone(), plain.clone(), plain.clone()], &mut labels);
+        added.add(vec![entry.clone(), plain.clone(), plain.clone()], &mut labels);
         assert_eq!(
             added.quarters.iter().map(|delta| (delta.micros, delta.entries)).collect::<Vec<_>>(),
             [(10, 2), (5, 1)]
@@ -189,7 +213,8 @@ mod tests {
         for outbox in [added, taken, range] {
             assert_eq!(Outbox::read(&outbox.to_document()).unwrap(), outbox);
         }
-        let document = entry_document(&client, &plain, 7, 1);
-        assert_eq!(read_entry(&document).unwrap(), (plain, "7-1".to_owned()));
+        for entry in [entry, plain] {
+            assert_eq!(read_entry(&entry_document(&client, &entry, 7, 1)).unwrap(), entry);
+        }
     }
 }

@@ -6,8 +6,9 @@ use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
 use uuid::Uuid;
 
-use crate::draining::key_range;
-use crate::fields::{number, optional_document};
+use crate::claim::{Claim, Claimed};
+use crate::fields::number;
+use crate::keys::keys_of;
 use crate::store::MongoStore;
 use crate::tables::CallError;
 
@@ -16,6 +17,15 @@ const ENTRIES_AT_ONCE: u64 = 2_000;
 
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: usize = 500;
+
+/// Entries that are folded at once.
+struct Old {
+    /// All before this.
+    until: i64,
+    /// The end of the last one's quarter.
+    folded_until: i64,
+    pruned: Pruned,
+}
 
 impl MongoStore {
     /// Client by client, in steps of a bounded size that each are a commit on the account's version. Whoever else prunes
@@ -47,35 +57,55 @@ impl MongoStore {
     /// Folds some whole quarters of a client; none where nothing is left.
     async fn fold(&self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, StoreError> {
         let mut patience = Patience::new(self.settings.patience);
+        let mut claim = Claim::new();
+        let mut claimed = None;
         loop {
+            // First, since most clients have nothing old. What only stands in an outbox yet is for the next pruning.
+            let Some(first) = self.nth_entry(client, before.millis(), 0).await? else {
+                if claimed.is_some() {
+                    claim.release(&self.tables, client).await;
+                }
+                return Ok(None);
+            };
             let stored = self.beside(client).await?;
             if stored.version.is_empty() {
                 return Ok(None);
             }
-            let Some(first) = self.nth_entry(client, before.millis(), 0).await? else { return Ok(None) };
-            let cut = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE).await? {
-                Some(at) => Cut::floor(at).max(Cut::floor(first).saturating_add(QUARTER_MILLIS)),
-                None => before.millis(),
-            };
-            let old = old_entries(client, cut);
-            let mut with_ids = old.clone();
-            with_ids.insert("i", doc! { "$exists": true });
-            let pruned = Pruned { entries: self.count(old.clone()).await?, ids: self.count(with_ids).await? };
-            let last = self.last_entry(client, cut).await?.unwrap_or(first);
+            let old = self.oldest(client, first, before).await?;
+            let filter = stored.filter(client.as_str(), claimed.map(|()| &claim));
             // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
-            let folded_until = Cut::floor(last).saturating_add(QUARTER_MILLIS).max(stored.folded_until.millis());
-            let version = Uuid::new_v4().simple().to_string();
-            let fold = doc! {
-                "q": stored.filter(client.as_str()),
-                "u": { "$set": { "v": version, "f": folded_until } },
-            };
+            let folded_until = old.folded_until.max(stored.folded_until.millis());
+            let set = doc! { "v": Uuid::new_v4().simple().to_string(), "f": folded_until };
+            // The outbox stands in the ledger. Left here, whoever reads it next would add what is folded once more.
+            let fold = doc! { "q": filter, "u": { "$set": set, "$unset": { "o": "", "w": "" } } };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
-                let deleted = self.delete(&self.tables.entries, old).await?;
+                let deleted = self.delete(&self.tables.entries, old_entries(client, old.until)).await?;
                 // None where somebody else folds them at the same time.
-                return Ok((deleted > 0).then_some(pruned));
+                return Ok((deleted > 0).then_some(old.pruned));
             }
-            patience.lose().await?;
+            claimed = loop {
+                patience.lose().await?;
+                match claim.take(&self.tables, client).await? {
+                    Claimed::Account(_) => break Some(()),
+                    Claimed::Absent => return Ok(None),
+                    Claimed::Waits => {}
+                }
+            };
         }
+    }
+
+    /// As many of a client's entries, from its first on, as are folded at once.
+    async fn oldest(&self, client: &ClientId, first: i64, before: Instant) -> Result<Old, StoreError> {
+        let until = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE).await? {
+            Some(at) => Cut::floor(at).max(Cut::floor(first).saturating_add(QUARTER_MILLIS)),
+            None => before.millis(),
+        };
+        let old = old_entries(client, until);
+        let mut with_ids = old.clone();
+        with_ids.insert("i", doc! { "$exists": true });
+        let pruned = Pruned { entries: self.count(old).await?, ids: self.count(with_ids).await? };
+        let last = self.last_entry(client, until).await?.unwrap_or(first);
+        Ok(Old { until, folded_until: Cut::floor(last).saturating_add(QUARTER_MILLIS), pruned })
     }
 
     async fn nth_entry(&self, client: &ClientId, before: i64, nth: u64) -> Result<Option<i64>, StoreError> {
@@ -87,9 +117,9 @@ impl MongoStore {
     }
 
     async fn at_of(&self, filter: Document, order: Document, skip: u64) -> Result<Option<i64>, StoreError> {
-        let find = self.tables.entries.find_one(filter).projection(doc! { "_id": 1 }).sort(order).skip(skip);
-        let Some(found) = self.tables.timely(find).await.map_err(CallError::of_read)? else { return Ok(None) };
-        optional_document(&found, "_id")?.map(|key| number(key, "t")).transpose()
+        let find = self.tables.entries.find_one(filter).projection(doc! { "t": 1 }).sort(order).skip(skip);
+        let found = self.tables.timely(find).await.map_err(CallError::of_read)?;
+        found.map(|found| number(&found, "t")).transpose()
     }
 
     async fn count(&self, filter: Document) -> Result<u64, StoreError> {
@@ -104,5 +134,5 @@ impl MongoStore {
 
 /// A client's entries before an instant.
 fn old_entries(client: &ClientId, before: i64) -> Document {
-    doc! { "_id": key_range(client, (0, before)), "gone": { "$exists": false } }
+    doc! { "_id": keys_of(client, (0, before)), "gone": { "$exists": false } }
 }

@@ -59,7 +59,7 @@ pub(crate) async fn make_indexes(tables: &Tables) -> Result<(), ConnectError> {
     // An account's number outlives what was numbered by it.
     for (collection, indexes) in [
         (&tables.accounts, vec![sweep(GONE_FOR.saturating_mul(2))]),
-        (&tables.entries, vec![index(doc! { "_id.c": 1, "i": 1 }, ids), sweep(GONE_FOR)]),
+        (&tables.entries, vec![index(doc! { "i": 1 }, ids), sweep(GONE_FOR)]),
         (&tables.quarters, vec![index(doc! { "c": 1, "q": 1, "l": 1 }, quarter), sweep(GONE_FOR)]),
     ] {
         tables.timely(collection.create_indexes(indexes)).await.map_err(reached)?;

@@ -4,6 +4,7 @@ use mongodb::bson::{Bson, Document, doc};
 use quota_core::{Account, Instant, Labels, PlanWrite};
 use quota_service::StoreError;
 
+use crate::claim::Claim;
 use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
 use crate::outbox::Outbox;
 
@@ -65,13 +66,12 @@ impl Stored {
         })
     }
 
-    /// Which document a commit on this version changes.
-    pub(crate) fn filter(&self, client: &str) -> Document {
-        if self.version.is_empty() {
-            doc! { "_id": client, "v": { "$exists": false } }
-        } else {
-            doc! { "_id": client, "v": &self.version }
-        }
+    /// Which document a commit on this version changes, by whoever has claimed it.
+    pub(crate) fn filter(&self, client: &str, claim: Option<&Claim>) -> Document {
+        let missing = || Bson::Document(doc! { "$exists": false });
+        let version = if self.version.is_empty() { missing() } else { Bson::String(self.version.clone()) };
+        let claimed = claim.map_or_else(missing, |claim| Bson::String(claim.token().to_owned()));
+        doc! { "_id": client, "v": version, "w": claimed }
     }
 
     /// How a commit changes it.
@@ -82,7 +82,8 @@ impl Stored {
         is_blank: bool,
     ) -> Result<Document, StoreError> {
         let mut set = doc! { "v": &self.version, "a": account, "s": self.seq };
-        let mut unset = Document::new();
+        // Its turn is over.
+        let mut unset = doc! { "w": "" };
         let mut put = |field: &str, value: Option<Bson>| match value {
             Some(value) => drop(set.insert(field, value)),
             None => drop(unset.insert(field, "")),
@@ -103,10 +104,6 @@ impl Stored {
                 put("p", Some(Bson::Document(doc! { "v": version, "q": quotas })));
             }
         }
-        let mut update = doc! { "$set": set };
-        if !unset.is_empty() {
-            update.insert("$unset", unset);
-        }
-        Ok(update)
+        Ok(doc! { "$set": set, "$unset": unset })
     }
 }

@@ -2,10 +2,11 @@
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
-use quota_core::{ClientId, Credits, DayUsage, QuarterSum, Refusal, Window};
+use quota_core::{ClientId, Credits, DayUsage, Entry, QuarterSum, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, EntriesQuery, StoreError};
 
 use crate::fields::{corrupt, count, credits, instant, label, number, text};
+use crate::keys::{key_at, keys_of, place_of};
 use crate::ledger::Ledger;
 use crate::outbox::read_entry;
 use crate::store::MongoStore;
@@ -73,27 +74,26 @@ impl MongoStore {
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
         let range = query.range;
-        let from = match &query.after {
-            None => doc! { "$gte": { "c": client.as_str(), "t": range.start().millis() } },
-            Some(cursor) => after(client, &EntriesCursor::read(cursor, range)?)?,
-        };
+        let mut key = keys_of(client, (range.start().millis(), range.end().millis()));
+        if let Some(cursor) = &query.after {
+            let cursor = EntriesCursor::read(cursor, range)?;
+            key.insert("$gt", key_at(client, cursor.at, &cursor.id)?);
+        }
         self.beside(client).await?;
-        let mut key = from;
-        key.insert("$lt", doc! { "c": client.as_str(), "t": range.end().millis() });
         let limit = query.limit.max(1);
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let find = self.tables.entries.find(doc! { "_id": key, "gone": { "$exists": false } });
         let find = find.sort(doc! { "_id": 1 }).limit(wanted);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
-        let mut found = Vec::new();
-        for document in read.await.map_err(CallError::of_read)? {
-            found.push(read_entry(&document)?);
-        }
+        let mut found = read.await.map_err(CallError::of_read)?;
         let more = found.len() > limit;
         found.truncate(limit);
-        let end = found.last().filter(|_| more);
-        let next = end.map(|(entry, place)| EntriesCursor { at: entry.at.millis(), id: place.clone() }.write());
-        Ok(EntriesPage { entries: found.into_iter().map(|(entry, _)| entry).collect(), next })
+        let entries = found.iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
+        let next = match (found.last(), entries.last()) {
+            (Some(document), Some(entry)) if more => Some(cursor(document, entry)?),
+            _ => None,
+        };
+        Ok(EntriesPage { entries, next })
     }
 
     pub(crate) async fn list_clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
@@ -123,9 +123,13 @@ impl MongoStore {
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
         let fields = doc! { "v": 1, "l": 1, "f": 1, "s": 1, "o": 1 };
         let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields)).await?;
-        let stored = Stored::read_beside(document.as_ref())?;
-        if let Some(outbox) = &stored.outbox {
-            self.tables.drain(client, outbox).await.map_err(CallError::of_read)?;
+        let mut stored = Stored::read_beside(document.as_ref())?;
+        if let Some(outbox) = stored.outbox.take() {
+            self.tables.drain(client, &outbox).await.map_err(CallError::of_read)?;
+            // So that the next reader need not write. The version stays: nothing changes for whoever commits on it.
+            let emptied =
+                doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": { "$unset": { "o": "" } } };
+            self.tables.update(&self.tables.accounts, vec![emptied]).await.map_err(CallError::of_read)?;
         }
         Ok(stored)
     }
@@ -138,11 +142,8 @@ impl MongoStore {
     }
 }
 
-fn after(client: &ClientId, cursor: &EntriesCursor) -> Result<Document, StoreError> {
-    let numbers = || {
-        let (seq, number) = cursor.id.split_once('-')?;
-        Some((seq.parse::<i64>().ok()?, number.parse::<i64>().ok()?))
-    };
-    let (seq, number) = numbers().ok_or(Refusal::InvalidCursor)?;
-    Ok(doc! { "$gt": { "c": client.as_str(), "t": cursor.at, "s": seq, "n": number } })
+fn cursor(document: &Document, entry: &Entry) -> Result<String, StoreError> {
+    let key = text(document, "_id")?;
+    let place = place_of(key).ok_or_else(|| corrupt("an entry's key", key))?;
+    Ok(EntriesCursor { at: entry.at.millis(), id: place.to_owned() }.write())
 }

@@ -4,8 +4,18 @@ use quota_service::{AnyStore, Source};
 use thiserror::Error;
 
 /// Schemes that a build with all features knows.
-const SCHEMES: &[&str] =
-    &["memory", "sqlite", "postgres", "mysql", "redis", "rediss", "redis+cluster", "redis+sentinel"];
+const SCHEMES: &[&str] = &[
+    "memory",
+    "sqlite",
+    "postgres",
+    "mysql",
+    "redis",
+    "rediss",
+    "redis+cluster",
+    "redis+sentinel",
+    "mongodb",
+    "mongodb+srv",
+];
 
 /// Why a URL opens no store. It never repeats the URL, which may hold a password.
 #[derive(Debug, Error)]
@@ -67,6 +77,7 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
         "postgres" | "postgresql" => postgres(url).await,
         "mysql" => mysql(url).await,
         "redis" | "rediss" | "redis+cluster" | "redis+sentinel" => redis(url).await,
+        "mongodb" | "mongodb+srv" => mongodb(url).await,
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
     }
 }
@@ -148,4 +159,18 @@ async fn redis(url: &str) -> Result<AnyStore, ConnectError> {
 #[cfg(not(feature = "redis"))]
 async fn redis(_url: &str) -> Result<AnyStore, ConnectError> {
     Err(ConnectError::NotCompiledIn { scheme: "redis" })
+}
+
+#[cfg(feature = "mongodb")]
+async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
+    use quota_store_mongo::MongoStore;
+
+    let failed =
+        |error: quota_store_mongo::ConnectError| ConnectError::Store { scheme: "mongodb", source: error.into() };
+    Ok(AnyStore::new(MongoStore::connect(url).await.map_err(failed)?))
+}
+
+#[cfg(not(feature = "mongodb"))]
+async fn mongodb(_url: &str) -> Result<AnyStore, ConnectError> {
+    Err(ConnectError::NotCompiledIn { scheme: "mongodb" })
 }

@@ -34,11 +34,11 @@ async fn what_is_no_stores_url_is_told_apart() {
         (":memory:", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
         (
             "oracle://user:secret@host/db",
-            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, redis+sentinel",
+            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, redis+sentinel, mongodb, mongodb+srv",
         ),
         (
             "MEMORY:",
-            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, redis+sentinel",
+            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, redis+sentinel, mongodb, mongodb+srv",
         ),
         ("memory:x", "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries"),
         (

@@ -28,7 +28,7 @@ enum Command {
     Accounts {
         /// Lines of `{name, steps: [{op, at, client, …, expect}]}`.
         file: PathBuf,
-        /// `memory:` or `sqlite:PATH`.
+        /// `memory:`, `sqlite:PATH`, or a server by its URL.
         #[arg(long, value_name = "URL", default_value = "memory:")]
         store: String,
     },

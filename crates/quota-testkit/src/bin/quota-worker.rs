@@ -85,7 +85,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let service = QuotaService::new(quota_stores::connect(&cli.url).await?);
+        // Long: a loaded machine is not what a test is about.
+        let deadline = Duration::from_secs(30);
+        let store = quota_stores::connect(&cli.url).await?;
+        let service = QuotaService::builder(store).with_stored_plans().with_deadline(deadline).build();
         let ground = Ground { service, prefix: cli.prefix };
         match cli.work {
             Work::Load { run, clients, callers } => load(ground, run, clients, callers).await,

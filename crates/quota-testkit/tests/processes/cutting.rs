@@ -26,13 +26,17 @@ fn each<const N: usize>(ground: &Ground, cuts: impl Fn(usize) -> [Cut; N]) {
         ground.set_plans(1, "unlimited").await;
         let client = ground.client(0);
         let proxy = Proxy::start(server(ground.url())).await.unwrap();
-        let url = ground.url().replace(&server(ground.url()).to_string(), &proxy.address().to_string());
+        let mut url = ground.url().replace(&server(ground.url()).to_string(), &proxy.address().to_string());
+        if url.starts_with("mongodb:") {
+            // Else the driver goes where the server says that it is.
+            url.push_str("?directConnection=true");
+        }
         let service = QuotaService::builder(quota_stores::connect(&url).await.unwrap())
             .with_stored_plans()
             .with_deadline(Duration::from_secs(1))
             .build();
         let mut charges = 0;
-        let mut failures = 0;
+        let mut cut_off = 0;
         for piece in 0..MOST_PIECES {
             let mut met = false;
             for cut in cuts(piece) {
@@ -42,14 +46,14 @@ fn each<const N: usize>(ground: &Ground, cuts: impl Fn(usize) -> [Cut; N]) {
                 met |= proxy.has_cut();
                 proxy.plan(None);
                 charges += 1;
-                failures += usize::from(first.is_err());
                 check(ground, &service, &client, &id, first, charges).await;
             }
             if !met {
                 break;
             }
+            cut_off += 1;
         }
-        assert!(failures > 0, "nothing was cut");
+        assert!(cut_off > 0, "nothing was cut");
     });
 }
 

@@ -70,6 +70,7 @@ processes!(sqlite, Ground::sqlite());
 server!(postgres, Ground::shared(Server::Postgres), Ground::private(Server::Postgres));
 server!(mysql, Ground::shared(Server::Mysql), Ground::private(Server::Mysql));
 server!(redis, Ground::shared(Server::Redis), Ground::private(Server::Redis));
+server!(mongodb, Ground::shared(Server::Mongodb), Ground::private(Server::Mongodb));
 processes!(redis_cluster, Ground::shared(Server::RedisCluster));
 
 mod network {
@@ -78,4 +79,5 @@ mod network {
     network!(postgres, Ground::shared(Server::Postgres));
     network!(mysql, Ground::shared(Server::Mysql));
     network!(redis, Ground::shared(Server::Redis));
+    network!(mongodb, Ground::shared(Server::Mongodb));
 }

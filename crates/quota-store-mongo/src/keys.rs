@@ -1,0 +1,87 @@
+//! Keys of entries.
+
+use mongodb::bson::{Document, doc};
+use quota_core::{ClientId, OperationId, Refusal, Span};
+
+/// What stands between a client and the rest: no client's name holds it, and every character that one may hold is greater.
+/// So the entries of a client lie together, and none of another's among them.
+const END: char = '\t';
+
+/// Digits of an instant, until 2099.
+const INSTANT: usize = 13;
+
+/// Digits of a commit's number and of a place among its entries.
+const PLACE: usize = 19 + 7;
+
+/// The key of an entry: a text, since keys of texts are found by range on every server. It sorts by client, instant, commit
+/// and place in the commit. No two entries have the same, whatever was taken out before.
+pub(crate) fn entry_key(client: &ClientId, at: i64, seq: i64, number: usize) -> String {
+    format!("{client}{END}{at:013}{seq:019}{number:07}")
+}
+
+/// The keys of a client's entries of some instants.
+pub(crate) fn keys_of(client: &ClientId, (from, to): Span) -> Document {
+    doc! { "$gte": format!("{client}{END}{from:013}"), "$lt": format!("{client}{END}{to:013}") }
+}
+
+/// By what an entry with an id is found: one text, since a server may not use an index of two fields for some ids of one
+/// client.
+pub(crate) fn id_key(client: &ClientId, id: &OperationId) -> String {
+    format!("{client}{END}{id}")
+}
+
+/// The id in such a key.
+pub(crate) fn id_of(key: &str) -> Option<&str> {
+    key.split_once(END).map(|(_, id)| id)
+}
+
+/// What tells an entry from others of its client and instant.
+pub(crate) fn place_of(key: &str) -> Option<&str> {
+    let (_, digits) = key.rsplit_once(END)?;
+    digits.get(INSTANT..)
+}
+
+/// The key of a client's entry at an instant, by its place.
+pub(crate) fn key_at(client: &ClientId, at: i64, place: &str) -> Result<String, Refusal> {
+    if place.len() != PLACE || !place.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Refusal::InvalidCursor);
+    }
+    Ok(format!("{client}{END}{at:013}{place}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use quota_core::Instant;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_told_from_its_client() {
+        let (client, id) = (ClientId::new("c i").unwrap(), OperationId::new("i c").unwrap());
+        assert_eq!(id_of(&id_key(&client, &id)), Some("i c"));
+    }
+
+    #[test]
+    fn keys_sort_by_client_instant_commit_and_place() {
+        let client = |name: &str| ClientId::new(name).unwrap();
+        let keys = [
+            entry_key(&client("c"), 0, i64::MAX, 9_999_999),
+            entry_key(&client("c"), 5, 1, 0),
+            entry_key(&client("c"), 5, 1, 10),
+            entry_key(&client("c"), 5, 20, 0),
+            entry_key(&client("c"), Instant::MAX.millis(), 1, 0),
+            entry_key(&client("c "), 0, 1, 0),
+            entry_key(&client("c1"), 0, 1, 0),
+        ];
+        assert!(keys.is_sorted());
+        let place = place_of(&keys[2]).unwrap();
+        assert_eq!(key_at(&client("c"), 5, place).unwrap(), keys[2]);
+        let range = keys_of(&client("c"), (5, 6));
+        let (from, to) = (range.get_str("$gte").unwrap(), range.get_str("$lt").unwrap());
+        let inside: Vec<_> = keys.iter().filter(|key| (from..to).contains(&key.as_str())).collect();
+        assert_eq!(inside, [&keys[1], &keys[2], &keys[3]]);
+        for place in ["", "1", &"1".repeat(25), &"x".repeat(26)] {
+            assert!(key_at(&client("c"), 5, place).is_err());
+        }
+    }
+}
