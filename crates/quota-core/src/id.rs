@@ -35,7 +35,12 @@ fn checked(text: &str, max: usize) -> Result<SmolStr, IdError> {
     if text.len() > max {
         return Err(IdError::TooLong { max });
     }
-    if text.chars().any(char::is_control) {
+    let is_controlled = match text.is_ascii() {
+        // Most are, and bytes are quicker to look at than characters.
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(char::is_control),
+    };
+    if is_controlled {
         return Err(IdError::ControlCharacter);
     }
     Ok(SmolStr::new(text))
