@@ -35,10 +35,11 @@ fn checked(text: &str, max: usize) -> Result<SmolStr, IdError> {
     if text.len() > max {
         return Err(IdError::TooLong { max });
     }
-    let is_controlled = match text.is_ascii() {
-        // Most are, and bytes are quicker to look at than characters.
-        true => text.bytes().any(|byte| byte.is_ascii_control()),
-        false => text.chars().any(char::is_control),
+    // Most are ASCII, and bytes are quicker to look at than characters.
+    let is_controlled = if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
     };
     if is_controlled {
         return Err(IdError::ControlCharacter);
