@@ -23,7 +23,6 @@ pub(crate) struct Admission {
 }
 
 /// What a request asks for.
-#[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) route: Arc<Route>,
     pub(crate) cost: RouteCost,
@@ -39,22 +38,28 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    /// Decides without waiting; none where that cannot be, and then nothing has happened.
-    pub(crate) fn now(&self) -> Option<Result<Arc<Context>, RefusalResponse>> {
-        match (&self.client, &self.cost) {
-            (Found::Now(Err(error)), _) => Some(Err(self.base.answers.no_client(error))),
-            (Found::Now(Ok(_)), Found::Now(Err(refusal))) => Some(Err(refusal.clone())),
-            (Found::Now(Ok(client)), Found::Now(Ok(Some(cost)))) if self.asked.handled => {
-                let decision = self.base.service.charge_now(client, *cost, self.asked.route.label())?;
-                Some(conclude(&self.base, &self.asked, client.clone(), Ok(decision)))
+    /// Decides without waiting; gives itself back where that cannot be, and then nothing has happened.
+    pub(crate) fn now(self) -> Result<Result<Arc<Context>, RefusalResponse>, Box<Self>> {
+        let Self { base, asked, client, cost } = self;
+        match (client, cost) {
+            (Found::Now(Err(error)), _) => Ok(Err(base.answers.no_client(&error))),
+            (Found::Now(Ok(_)), Found::Now(Err(refusal))) => Ok(Err(refusal)),
+            (Found::Now(Ok(client)), Found::Now(Ok(Some(cost)))) if asked.handled => {
+                match base.service.charge_now(&client, cost, asked.route.label()) {
+                    Some(decision) => Ok(conclude(base, asked, client, Ok(decision))),
+                    None => {
+                        let (client, cost) = (Found::Now(Ok(client)), Found::Now(Ok(Some(cost))));
+                        Err(Box::new(Self { base, asked, client, cost }))
+                    }
+                }
             }
-            _ => None,
+            (client, cost) => Err(Box::new(Self { base, asked, client, cost })),
         }
     }
 
     /// Decides, waiting for the client, the cost and the store.
-    pub(crate) async fn later(self) -> Result<Admitted, RefusalResponse> {
-        let Self { base, asked, client, cost } = self;
+    pub(crate) async fn later(self: Box<Self>) -> Result<Admitted, RefusalResponse> {
+        let Self { base, asked, client, cost } = *self;
         let client = client.get().await.map_err(|error| base.answers.no_client(&error))?;
         let Some(cost) = cost.get().await? else {
             let context = Arc::new(Context::new(base, client, asked, None));
@@ -73,19 +78,19 @@ impl Admission {
         if let Some(trial) = &mut on_trial {
             trial.disarm();
         }
-        conclude(&base, &asked, client, answer).map(|context| Admitted { context, on_trial })
+        conclude(base, asked, client, answer).map(|context| Admitted { context, on_trial })
     }
 }
 
 fn conclude(
-    base: &Arc<Base>,
-    asked: &Asked,
+    base: Arc<Base>,
+    asked: Asked,
     client: ClientId,
     answer: Result<Decision, ServiceError>,
 ) -> Result<Arc<Context>, RefusalResponse> {
     match answer {
         Ok(Decision::Denied(denied)) => Err(base.answers.denied(&denied)),
-        Ok(decision) => Ok(Arc::new(Context::new(Arc::clone(base), client, asked.clone(), Some(decision)))),
+        Ok(decision) => Ok(Arc::new(Context::new(base, client, asked, Some(decision)))),
         Err(error) => {
             log(&error, &client);
             Err(base.answers.failed(&error))

@@ -46,8 +46,9 @@ impl Context {
     }
 
     pub(crate) fn carry(self: &Arc<Self>, extensions: &mut Extensions) {
-        Self::supersede(extensions);
-        extensions.insert(Carried(Arc::clone(self)));
+        if let Some(Carried(outer)) = extensions.insert(Carried(Arc::clone(self))) {
+            outer.superseded.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Leaves the headers to the layer that is at work now, which runs the request or refuses it.

@@ -8,11 +8,14 @@ use http::Method;
 use quota_core::Label;
 
 /// Every route that a layer has seen. Bounded by the application's routes: it is kept by pattern, not by path.
-#[derive(Debug, Default)]
-pub(crate) struct Routes(RwLock<HashMap<Box<str>, Arc<Route>>>);
+#[derive(Debug)]
+pub(crate) struct Routes {
+    /// The first route of each place, found without a lock: most applications' routes are all here.
+    firsts: [OnceLock<Arc<Route>>; PLACES],
+    rest: RwLock<HashMap<Box<str>, Arc<Route>>>,
+}
 
-/// The route that one service of the layer was last asked for: axum makes a service for each, so this is a hit.
-pub(crate) type LastRoute = Arc<OnceLock<Arc<Route>>>;
+const PLACES: usize = 64;
 
 /// A route by its pattern.
 #[derive(Debug)]
@@ -24,23 +27,28 @@ pub(crate) struct Route {
 }
 
 impl Routes {
-    pub(crate) fn route(&self, pattern: &str, last: &LastRoute) -> Arc<Route> {
-        if let Some(route) = last.get().filter(|route| *route.pattern == *pattern) {
-            return Arc::clone(route);
+    pub(crate) fn route(&self, pattern: &str) -> Arc<Route> {
+        let hash = pattern.bytes().fold(0, |hash: usize, byte| hash.rotate_left(5) ^ usize::from(byte));
+        let first = self.firsts.get(hash % PLACES).map(|first| first.get_or_init(|| Arc::new(Route::new(pattern))));
+        match first.filter(|route| *route.pattern == *pattern) {
+            Some(route) => Arc::clone(route),
+            None => self.look_up(pattern),
         }
-        let route = self.look_up(pattern);
-        // Lost only to another request for the same route.
-        let _ = last.set(Arc::clone(&route));
-        route
     }
 
     fn look_up(&self, pattern: &str) -> Arc<Route> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(pattern).map(Arc::clone);
+        let known = self.rest.read().unwrap_or_else(PoisonError::into_inner).get(pattern).map(Arc::clone);
         known.unwrap_or_else(|| {
-            let mut routes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut routes = self.rest.write().unwrap_or_else(PoisonError::into_inner);
             let route = routes.entry(pattern.into()).or_insert_with(|| Arc::new(Route::new(pattern)));
             Arc::clone(route)
         })
+    }
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self { firsts: [const { OnceLock::new() }; PLACES], rest: RwLock::default() }
     }
 }
 
@@ -109,8 +117,7 @@ mod tests {
     #[test]
     fn methods_are_noted_one_by_one() {
         let routes = Routes::default();
-        let last = LastRoute::default();
-        let route = routes.route("/a", &last);
+        let route = routes.route("/a");
         route.note_handled(&Method::GET);
         assert!(route.handles(&Method::GET));
         assert!(!route.handles(&Method::POST));
@@ -119,8 +126,18 @@ mod tests {
         route.note_handled(&extension);
         assert!(route.handles(&extension) && route.handles(&Method::from_bytes(b"PROPFIND").unwrap()));
         assert!(!route.handles(&Method::CONNECT));
-        // Another service, the same route; the same service, another route.
-        assert!(routes.route("/a", &LastRoute::default()).handles(&Method::GET));
-        assert!(!routes.route("/b", &last).handles(&Method::GET));
+    }
+
+    #[test]
+    fn routes_are_told_apart_also_where_they_share_a_place() {
+        let routes = Routes::default();
+        let patterns: Vec<String> = (0..PLACES * 3).map(|number| format!("/{number}")).collect();
+        for pattern in patterns.iter().step_by(2) {
+            routes.route(pattern).note_handled(&Method::GET);
+        }
+        for (number, pattern) in patterns.iter().enumerate() {
+            let route = routes.route(pattern);
+            assert_eq!((route.pattern(), route.handles(&Method::GET)), (pattern.as_str(), number % 2 == 0));
+        }
     }
 }

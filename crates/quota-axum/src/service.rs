@@ -15,19 +15,17 @@ use tower_service::Service;
 use crate::admission::{Admission, Admitted, Asked};
 use crate::context::Context;
 use crate::layer::{Base, Passage, QuotaLayer};
-use crate::routes::LastRoute;
 
 /// A service whose requests are charged: what [`QuotaLayer`] makes of another.
 #[derive(Clone)]
 pub struct Metered<S> {
     layer: QuotaLayer,
     inner: S,
-    last: LastRoute,
 }
 
 impl<S> Metered<S> {
-    pub(crate) fn new(layer: QuotaLayer, inner: S) -> Self {
-        Self { layer, inner, last: LastRoute::default() }
+    pub(crate) const fn new(layer: QuotaLayer, inner: S) -> Self {
+        Self { layer, inner }
     }
 }
 
@@ -49,7 +47,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let base = self.layer.base();
-        let (route, cost) = match self.layer.metered(&request, &self.last) {
+        let (route, cost) = match self.layer.metered(&request) {
             Passage::Metered(route, cost) => (route, cost),
             Passage::Unmatched if base.is_watching() => {
                 let then = Then::Watch(Arc::clone(base), request.uri().clone());
@@ -81,15 +79,15 @@ where
             cost: cost.of(&parts),
         };
         match admission.now() {
-            Some(Ok(context)) => {
+            Ok(Ok(context)) => {
                 context.carry(&mut parts.extensions);
                 MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), Then::Write(context))
             }
-            Some(Err(refusal)) => {
+            Ok(Err(refusal)) => {
                 Context::supersede(&parts.extensions);
                 MeteredFuture::refused(refusal)
             }
-            None => {
+            Err(admission) => {
                 // The clone takes the place of the service that was made ready.
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
@@ -99,7 +97,11 @@ where
     }
 }
 
-async fn run<S, B, RB>(admission: Admission, mut inner: S, mut request: Request<B>) -> Result<Response<RB>, S::Error>
+async fn run<S, B, RB>(
+    admission: Box<Admission>,
+    mut inner: S,
+    mut request: Request<B>,
+) -> Result<Response<RB>, S::Error>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     RB: From<Bytes>,

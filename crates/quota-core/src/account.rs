@@ -15,7 +15,7 @@ use crate::ledger::{Facts, Need, Stop};
 use crate::plan::{Plan, PlanVersion, Quota};
 use crate::quotas::{QuotaStatus, Quotas};
 use crate::refusal::Refusal;
-use crate::slot::{NOWHERE, Slot};
+use crate::slot::Slot;
 use crate::window::Window;
 
 /// Everything a decision about one client needs, save the plan: a slot for each quota with what is used in
@@ -36,15 +36,8 @@ pub struct Account {
     pub(crate) holds: Option<Box<Holds>>,
     /// First the plan's quotas in its order, then slots of earlier plans, last used first.
     pub(crate) slots: SmallVec<[Slot; 2]>,
-    pub(crate) seated: Seated,
-}
-
-/// Which plan's slots are in place, and while when all of them are in their current window. Says nothing that the
-/// slots do not say; it is quicker to ask.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Seated {
-    plan: Option<NonZeroU64>,
-    window: Window,
+    /// The identity of the plan whose slots are in place. Says nothing that the slots do not say; it is quicker to ask.
+    pub(crate) seated: Option<NonZeroU64>,
 }
 
 /// Whether a charge in place was admitted.
@@ -65,7 +58,7 @@ impl Default for Account {
             plan_version: None,
             holds: None,
             slots: SmallVec::new(),
-            seated: Seated { plan: None, window: NOWHERE },
+            seated: None,
         }
     }
 }
@@ -131,15 +124,18 @@ impl Account {
     pub fn charge(&mut self, plan: &Plan, credits: Credits, at: Instant) -> Option<Verdict> {
         let now = at.max(self.latest);
         let quotas = plan.quotas();
-        let in_place = self.seated.plan == Some(plan.identity()) && self.seated.window.contains(now);
-        if !in_place || self.holds.is_some() {
+        if self.seated != Some(plan.identity()) || self.holds.is_some() {
             return None;
         }
         let (seated, spare) = self.slots.split_at_mut_checked(quotas.len())?;
-        let mut admitted = true;
+        let (mut is_current, mut admitted) = (true, true);
         for (slot, quota) in seated.iter().zip(quotas) {
+            is_current &= slot.window.contains(now);
             // Saturates only above every limit: the sum is not above the lifetime sum, which fits.
             admitted &= quota.limit().admits(slot.used.saturating_add(credits));
+        }
+        if !is_current {
+            return None;
         }
         if !admitted {
             return Some(Verdict::Denied);
@@ -169,10 +165,11 @@ impl Account {
 
     /// Puts a slot in its current window in place for each quota of the plan. Changes caches only.
     pub(crate) fn seat(&mut self, plan: &Plan, now: Instant, facts: &Facts) -> Result<(), Stop> {
-        if self.seated.plan == Some(plan.identity()) && self.seated.window.contains(now) {
+        let mut seated = self.slots.iter().take(plan.quotas().len());
+        if self.seated == Some(plan.identity()) && seated.all(|slot| slot.window.contains(now)) {
             return Ok(());
         }
-        self.seated.plan = None;
+        self.seated = None;
         let mut needs = Vec::new();
         for (place, quota) in plan.quotas().iter().enumerate() {
             let slot = self.take_place(place, quota.lattice());
@@ -197,9 +194,7 @@ impl Account {
         if !needs.is_empty() {
             return Err(Stop::Needs(needs));
         }
-        let windows = self.slots.iter().zip(plan.quotas()).map(|(slot, _)| slot.window);
-        let window = windows.fold(Window::EVER, Window::intersection);
-        self.seated = Seated { plan: Some(plan.identity()), window };
+        self.seated = Some(plan.identity());
         Ok(())
     }
 

@@ -35,7 +35,13 @@ fn checked(text: &str, max: usize) -> Result<SmolStr, IdError> {
     if text.len() > max {
         return Err(IdError::TooLong { max });
     }
-    if text.chars().any(char::is_control) {
+    // Most are ASCII, and bytes are quicker to look at than characters.
+    let is_controlled = if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    };
+    if is_controlled {
         return Err(IdError::ControlCharacter);
     }
     Ok(SmolStr::new(text))

@@ -45,8 +45,6 @@ impl Instant {
     pub const MIN: Self = Self(0);
     /// 2099-12-31T23:59:59.999Z.
     pub const MAX: Self = Self(4_102_444_799_999);
-    /// The end of 2099, which is not an instant itself.
-    pub(crate) const END: Self = Self(4_102_444_800_000);
 
     /// This many milliseconds after 1970-01-01T00:00:00Z.
     ///

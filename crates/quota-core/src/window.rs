@@ -36,9 +36,6 @@ impl Window {
         if start > end { Err(InvalidRange { from: start, to: end }) } else { Ok(Self { start, end }) }
     }
 
-    /// All instants, the very last one too.
-    pub(crate) const EVER: Self = Self { start: Instant::MIN, end: Instant::END };
-
     /// The empty window at an instant.
     pub(crate) const fn empty_at(at: Instant) -> Self {
         Self { start: at, end: at }
@@ -72,12 +69,6 @@ impl Window {
     #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start.max(other.start) < self.end.min(other.end)
-    }
-
-    /// The instants that lie in both; empty where there are none.
-    pub(crate) fn intersection(self, other: Self) -> Self {
-        let start = self.start.max(other.start);
-        Self { start, end: self.end.min(other.end).max(start) }
     }
 
     /// What is left of it before and after a range that is taken out; the parts may be empty.

@@ -1,14 +1,12 @@
 //! The quota headers of an answer.
 
-use std::ops::Range;
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use quota_core::{Balance, Decision, Denied, Instant, QuotaStatus, Quotas};
 
 use crate::answers::{Answers, RateLimitFields};
-use crate::digits::{push_credits, push_integer, push_period};
+use crate::digits::{push_credits, push_integer};
+use crate::lasting::{ceil_seconds, lasting, push_parameter, start_item};
 
 /// The lowest quota's limit, a decimal.
 pub const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -78,103 +76,73 @@ fn clear(answers: &Answers, headers: &mut HeaderMap) {
     }
 }
 
-/// All values share one allocation.
 fn write(answers: &Answers, state: State<'_>, headers: &mut HeaderMap) {
-    let quotas = state.quotas.as_slice().len();
-    let mut values = Values { buffer: Vec::with_capacity(64 + 64 * quotas), ranges: Default::default() };
-    let [limit, remaining, reset, policy, fields] = [0, 1, 2, 3, 4];
+    let Some(lasting) = lasting(state.quotas, state.shown) else { return clear(answers, headers) };
+    // One more for `Content-Length`, which comes after and would else make a map of the usual size grow when it is full.
+    if headers.try_reserve(NAMES + 1).is_err() {
+        // The application has set tens of thousands already.
+        return;
+    }
+    let Values { remaining, reset, fields } = Values::of(answers, state);
     if answers.x_rate_limit() {
-        values.put(limit, |buffer| push_credits(buffer, state.shown.limit().credits().unwrap_or_default()));
-        values.put(remaining, |buffer| push_credits(buffer, spendable(state.shown)));
-        values.put(reset, |buffer| push_integer(buffer, state.shown.resets_at().ceil_seconds()));
+        headers.insert(X_RATE_LIMIT_LIMIT, lasting.limit);
+        insert(headers, X_RATE_LIMIT_REMAINING, remaining);
+        insert(headers, X_RATE_LIMIT_RESET, reset);
     }
     match answers.rate_limit_fields() {
         Some(RateLimitFields::Draft08To11) => {
-            values.put(policy, |buffer| push_policies(buffer, state));
-            values.put(fields, |buffer| push_limits(buffer, state));
+            headers.insert(RATE_LIMIT_POLICY, lasting.policy);
+            insert(headers, RATE_LIMIT, fields);
         }
         None => {}
     }
-    values.insert_into(headers);
 }
 
-/// Header values one after the other in one buffer.
+/// How many headers are written.
+const NAMES: usize = 5;
+
+fn insert(headers: &mut HeaderMap, name: HeaderName, value: Bytes) {
+    // Digits, points and ASCII names always make a header value.
+    if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The values that change from answer to answer, in one allocation.
 struct Values {
-    buffer: Vec<u8>,
-    /// In the order of [`NAMES`]; empty for a header that is not written.
-    ranges: [Range<usize>; 5],
+    remaining: Bytes,
+    reset: Bytes,
+    fields: Bytes,
 }
-
-const NAMES: [HeaderName; 5] =
-    [X_RATE_LIMIT_LIMIT, X_RATE_LIMIT_REMAINING, X_RATE_LIMIT_RESET, RATE_LIMIT_POLICY, RATE_LIMIT];
 
 impl Values {
-    fn put(&mut self, index: usize, push: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.buffer.len();
-        push(&mut self.buffer);
-        if let Some(range) = self.ranges.get_mut(index) {
-            *range = start..self.buffer.len();
+    fn of(answers: &Answers, state: State<'_>) -> Self {
+        let mut buffer = Vec::with_capacity(64 + 32 * state.quotas.as_slice().len());
+        match answers.rate_limit_fields() {
+            Some(RateLimitFields::Draft08To11) => push_limits(&mut buffer, state),
+            None => {}
         }
-    }
-
-    fn insert_into(self, headers: &mut HeaderMap) {
-        let shared = Bytes::from(self.buffer);
-        if headers.try_reserve(self.ranges.len()).is_err() {
-            // The application has set tens of thousands already.
-            return;
-        }
-        for (name, range) in NAMES.into_iter().zip(self.ranges) {
-            if range.is_empty() {
-                continue;
-            }
-            // Digits, points and ASCII names always make a header value.
-            if let Ok(value) = HeaderValue::from_maybe_shared(shared.slice(range)) {
-                headers.insert(name, value);
-            }
-        }
+        let end_of_fields = buffer.len();
+        push_credits(&mut buffer, spendable(state.shown));
+        let end_of_remaining = buffer.len();
+        push_integer(&mut buffer, state.shown.resets_at().ceil_seconds());
+        let mut reset = Bytes::from(buffer);
+        let mut remaining = reset.split_to(end_of_remaining);
+        let fields = remaining.split_to(end_of_fields);
+        Self { remaining, reset, fields }
     }
 }
 
-/// `"day";q=500;w=86400, "month";q=10000;w=2678400`
-fn push_policies(buffer: &mut Vec<u8>, state: State<'_>) {
-    push_list(buffer, state.quotas, |buffer, status| {
-        push_parameter(buffer, b'q', status.limit().credits().unwrap_or_default().whole());
-        push_parameter(buffer, b'w', ceil_seconds(status.window().length()));
-    });
-}
-
-/// `"day";r=494;t=3600, "month";r=9994;t=86400`
+/// `"day";r=494;t=3600, "month";r=9994;t=86400`: one item for each finite quota, short to long.
 fn push_limits(buffer: &mut Vec<u8>, state: State<'_>) {
-    push_list(buffer, state.quotas, |buffer, status| {
+    for status in state.quotas.iter().filter(|status| status.balance().is_some()) {
+        start_item(buffer, status.period());
         push_parameter(buffer, b'r', spendable(status).whole());
         push_parameter(buffer, b't', ceil_seconds(status.resets_at().since(state.at)));
-    });
-}
-
-/// One item for each finite quota, short to long.
-fn push_list(buffer: &mut Vec<u8>, quotas: &Quotas, parameters: impl Fn(&mut Vec<u8>, &QuotaStatus)) {
-    let mut separator: &[u8] = b"";
-    for status in quotas.iter().filter(|status| status.balance().is_some()) {
-        buffer.extend_from_slice(separator);
-        buffer.push(b'"');
-        push_period(buffer, status.period());
-        buffer.push(b'"');
-        parameters(buffer, status);
-        separator = b", ";
     }
-}
-
-fn push_parameter(buffer: &mut Vec<u8>, key: u8, value: u64) {
-    buffer.extend_from_slice(&[b';', key, b'=']);
-    push_integer(buffer, value);
 }
 
 /// What remains, none of it for a debt.
 fn spendable(status: &QuotaStatus) -> quota_core::Credits {
     status.balance().map(Balance::spendable).unwrap_or_default()
-}
-
-/// Whole seconds, rounded up.
-pub(crate) fn ceil_seconds(duration: Duration) -> u64 {
-    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }

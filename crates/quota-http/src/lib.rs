@@ -4,6 +4,7 @@ mod answers;
 mod client;
 mod digits;
 mod headers;
+mod lasting;
 mod member;
 mod problem;
 mod refusals;

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use quota_core::{Denied, Instant, QuotaStatus};
 use serde::Serialize;
 
-use crate::headers::ceil_seconds;
+use crate::lasting::ceil_seconds;
 use crate::response::RefusalResponse;
 
 /// Problem types of draft-ietf-httpapi-ratelimit-headers, section "Problem Types".

@@ -1,6 +1,6 @@
 //! Plans from a JSON file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io::Read;
@@ -196,11 +196,16 @@ impl<'de> Deserialize<'de> for Clients {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Clients, A::Error> {
                 let mut clients = HashMap::new();
+                // Equal plans are one in memory: clients are many and plans few, and each charge reads its plan.
+                let mut plans: HashSet<Arc<Plan>> = HashSet::new();
                 while let Some(client) = map.next_key::<ClientId>()? {
                     if clients.contains_key(&client) {
                         return Err(de::Error::custom(format_args!("the client {:?} occurs twice", client.as_str())));
                     }
-                    clients.insert(client, Arc::new(map.next_value::<Client>()?.quotas));
+                    let plan = map.next_value::<Client>()?.quotas;
+                    let plan = plans.get(&plan).map_or_else(|| Arc::new(plan.clone()), Arc::clone);
+                    plans.insert(Arc::clone(&plan));
+                    clients.insert(client, plan);
                 }
                 Ok(Clients(clients))
             }

@@ -37,7 +37,8 @@ struct Quarter {
 
 #[derive(Debug, Default)]
 struct Rest {
-    labels: Vec<Label>,
+    /// One is in place: most applications charge a client from few routes.
+    labels: SmallVec<[Label; 1]>,
     ids: Ids,
     entries: Entries,
     folded_until: Option<Instant>,

@@ -1,5 +1,6 @@
 //! The routes.
 
+use axum::handler::Handler;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::{HeaderMap, StatusCode, Uri};
@@ -16,10 +17,10 @@ pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>) -> anyhow::Result
     let quota = QuotaLayer::new(service.clone(), ClientBy::header("X-Client-Id")?)
         .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11));
     Ok(Router::new()
-        .route("/api/fetch-data", get(fetch_data).route_layer(quota.clone()))
-        .route("/api/fetch-expensive-data", get(fetch_data).route_layer(quota.cost(5)))
-        .route("/api/compute", get(compute).route_layer(quota.without_charge()))
-        .route("/api/generate", get(generate).route_layer(quota.without_charge())))
+        .route("/api/fetch-data", get(fetch_data.layer(quota.clone())))
+        .route("/api/fetch-expensive-data", get(fetch_data.layer(quota.cost(5))))
+        .route("/api/compute", get(compute.layer(quota.without_charge())))
+        .route("/api/generate", get(generate.layer(quota.without_charge()))))
 }
 
 /// The layer charges what the route costs.
