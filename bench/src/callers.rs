@@ -1,5 +1,7 @@
 //! Many callers at once on one service.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -10,6 +12,9 @@ use quota_service::{Charge, Decision, PlanRegistry, QuotaService, UsageStore};
 use crate::number::count;
 use crate::ours::{ids, names};
 
+/// Charges with ids of one client, after which the next has its turn: well below the 100,000 that are remembered.
+const IDS_OF_ONE: usize = 50_000;
+
 /// A service and who is charged by it.
 pub(crate) struct Callers<S> {
     pub(crate) name: &'static str,
@@ -17,6 +22,8 @@ pub(crate) struct Callers<S> {
     clients: Vec<ClientId>,
     callers: usize,
     pub(crate) has_ids: bool,
+    /// How many charges with ids were begun.
+    begun: Arc<AtomicUsize>,
     expected: fn(&Decision) -> bool,
 }
 
@@ -35,10 +42,18 @@ impl<S: UsageStore> Callers<S> {
         let run = fastrand::u32(..);
         let names: Vec<String> = names(clients).iter().map(|name| format!("{run:08x}-{name}")).collect();
         let clients = ids(&names)?;
-        Ok(Self { name, service, clients, callers, has_ids: false, expected: Decision::is_allowed })
+        Ok(Self {
+            name,
+            service,
+            clients,
+            callers,
+            has_ids: false,
+            begun: Arc::default(),
+            expected: Decision::is_allowed,
+        })
     }
 
-    /// Every charge has an id of its own.
+    /// Every charge has an id of its own. One client alone gives way to the next in time: it remembers so many only.
     pub(crate) fn with_ids(self) -> Self {
         Self { has_ids: true, ..self }
     }
@@ -85,12 +100,23 @@ impl<S: UsageStore> Callers<S> {
         let mut random = fastrand::Rng::with_seed(u64::try_from(number).unwrap_or_default());
         let mut clients = self.clients.clone();
         random.shuffle(&mut clients);
-        let (has_ids, expected) = (self.has_ids, self.expected);
+        let run_of_all = clients.first().map(ToString::to_string).unwrap_or_default();
+        let (has_ids, expected, begun) = (self.has_ids, self.expected, Arc::clone(&self.begun));
         let run = fastrand::u64(..);
         async move {
             let cost = Credits::new(1)?;
-            let mut waits = Vec::new();
-            for client in clients.iter().cycle() {
+            let (mut waits, mut turn) = (Vec::new(), 0);
+            for place in (0..clients.len()).cycle() {
+                if has_ids && clients.len() == 1 {
+                    let turns = begun.fetch_add(1, Ordering::Relaxed) / IDS_OF_ONE;
+                    if let [client] = clients.as_mut_slice()
+                        && turn < turns
+                    {
+                        turn = turns;
+                        *client = ClientId::new(format!("{run_of_all}-{turn}"))?;
+                    }
+                }
+                let Some(client) = clients.get(place) else { break };
                 let asked = Instant::now();
                 if asked.duration_since(began) >= slice {
                     break;

@@ -9,7 +9,8 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds: the same rows, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http.
+    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http, redis, postgres, mysql,
+    /// mongodb.
     filter: Option<String>,
 }
 

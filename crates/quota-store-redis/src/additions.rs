@@ -90,7 +90,7 @@ impl Additions<'_> {
                     call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
                 }
             }
-            (Key::Retries(_), _) => call.command("PEXPIRE", key, vec![Settings::expiry_of_retries()]),
+            (Key::Retries(_), _) => call.expire_new(key, Settings::expiry_of_retries()),
             _ => {}
         }
     }

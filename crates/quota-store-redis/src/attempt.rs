@@ -42,19 +42,20 @@ impl<'a> Attempt<'a> {
     /// Runs the requests on an account; `is_fresh` where it was read after they were asked.
     pub(crate) async fn go(
         run: &'a ClientRun<'a>,
-        stored: Stored,
+        mut stored: Box<Stored>,
         is_fresh: bool,
         known: &'a mut KnownIds,
         requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
     ) -> Ended {
-        let Stored { version, mut account, memory } = stored;
+        let Stored { version, account, memory } = &mut *stored;
+        let (version, memory) = (std::mem::take(version), std::mem::take(memory));
         let instants = || requests.iter().map(|(_, request)| request.at);
         let span = (instants().min().unwrap_or(Instant::MIN), instants().max().unwrap_or(Instant::MIN));
         let now = span.0.max(account.latest());
         let terms = run.settings.terms(&memory, now);
         let mut attempt = Self { run, version, memory, known, absent: Vec::new(), is_fresh, span };
-        let mut turn = ClientTurn::new(&mut account, terms, requests);
+        let mut turn = ClientTurn::new(account, terms, requests);
         for need in requests.foresee() {
             attempt.learn_id(&mut turn, need);
         }
@@ -73,7 +74,8 @@ impl<'a> Attempt<'a> {
                     Ok(None) => {
                         turn.answer(&mut answers.lock());
                         let Self { version, memory, .. } = attempt;
-                        return Ended::Done(Box::new(Stored { version, account, memory }));
+                        (stored.version, stored.memory) = (version, memory);
+                        return Ended::Done(stored);
                     }
                     other => other,
                 },
@@ -104,7 +106,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn read(&mut self, turn: &mut ClientTurn<'_>, needs: Vec<Need>) -> Result<(), StoreError> {
-        let ledger = Ledger { wire: self.run.wire, keys: &self.run.keys, detail: self.run.settings.detail };
+        let ledger = Ledger { wire: self.run.gathering.wire(), keys: &self.run.keys, detail: self.run.settings.detail };
         for need in needs {
             if matches!(need, Need::Entry(_)) {
                 self.learn_id(turn, need);
@@ -185,7 +187,7 @@ impl<'a> Attempt<'a> {
                 quota_core::Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.key_of(id)),
                 quota_core::Removal::Range(_) => None,
             };
-            let removing = Removing { wire: self.run.wire, keys: &self.run.keys, settings, now: present };
+            let removing = Removing { wire: self.run.gathering.wire(), keys: &self.run.keys, settings, now: present };
             self.memory = before.clone();
             removing.write(removal, key_of_id, call, &mut self.memory).await?;
         }

@@ -10,9 +10,9 @@ use quota_service::{Answers, Batch, ClientRequests, Request, Source, StoreError}
 use crate::attempt::{Attempt, Ended, made_ids};
 use crate::call_error::CallError;
 use crate::facts::KnownIds;
+use crate::gathering::Gathering;
 use crate::kept::KeptAccounts;
 use crate::keys::ClientKeys;
-use crate::link::Wire;
 use crate::patience::Patience;
 use crate::script::{Call, CommitScript, Outcome};
 use crate::settings::Settings;
@@ -21,7 +21,7 @@ use crate::stored::Stored;
 /// One client's requests, run until they are answered: on the kept account at its version, and again from the account
 /// as the script answers it where another process was quicker.
 pub(crate) struct ClientRun<'a> {
-    pub(crate) wire: &'a Wire,
+    pub(crate) gathering: &'a Gathering<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts,
@@ -33,7 +33,7 @@ pub(crate) struct ClientRun<'a> {
 
 impl<'a> ClientRun<'a> {
     pub(crate) fn new(
-        wire: &'a Wire,
+        gathering: &'a Gathering<'a>,
         settings: &'a Settings,
         script: &'a CommitScript,
         kept: &'a KeptAccounts,
@@ -41,14 +41,14 @@ impl<'a> ClientRun<'a> {
     ) -> Self {
         let client = requests.client();
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
-        Self { wire, settings, script, kept, client, keys: settings.prefix.client(client), made }
+        Self { gathering, settings, script, kept, client, keys: settings.prefix.client(client), made }
     }
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
         let (stored, is_fresh) = match self.kept.take(self.client) {
             Some(stored) => (stored, false),
             None => match self.read().await {
-                Ok(stored) => (stored, true),
+                Ok(stored) => (Box::new(stored), true),
                 Err(error) => return answers.lock().fail(requests, || again(&error)),
             },
         };
@@ -70,7 +70,7 @@ impl<'a> ClientRun<'a> {
 
     async fn run(
         &self,
-        mut stored: Stored,
+        mut stored: Box<Stored>,
         mut is_fresh: bool,
         mut requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
@@ -79,7 +79,7 @@ impl<'a> ClientRun<'a> {
         let mut known = KnownIds::default();
         loop {
             let failed = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
-                Ended::Done(stored) => return self.kept.put(self.client, *stored),
+                Ended::Done(stored) => return self.kept.put(self.client, stored),
                 Ended::Failed(written, error) => {
                     requests = requests.after(written);
                     error
@@ -89,12 +89,12 @@ impl<'a> ClientRun<'a> {
                     match self.begin_again(&mut changed, &mut known, requests) {
                         // Where only ids were found, nobody was quicker.
                         Ok(new) if new.version == changed.expected => {
-                            (stored, is_fresh) = (new, true);
+                            (stored, is_fresh) = (Box::new(new), true);
                             continue;
                         }
                         Ok(new) => match patience.lose().await {
                             Ok(()) => {
-                                (stored, is_fresh) = (new, true);
+                                (stored, is_fresh) = (Box::new(new), true);
                                 continue;
                             }
                             Err(error) => error,
@@ -132,7 +132,7 @@ impl<'a> ClientRun<'a> {
     }
 
     pub(crate) async fn call(&self, call: &Call) -> Result<Outcome, StoreError> {
-        self.script.call(self.wire, &self.keys, call, self.settings.wait).await
+        self.script.call(self.gathering, &self.keys, call, self.settings.wait).await
     }
 
     /// Puts the client into the list of clients, before it has an account: killed in between, it leaves a name that no
@@ -140,7 +140,7 @@ impl<'a> ClientRun<'a> {
     pub(crate) async fn list(&self) -> Result<(), StoreError> {
         let mut add = redis::cmd("ZADD");
         add.arg(self.settings.prefix.list_of(self.client)).arg("NX").arg(0).arg(self.client.as_str());
-        self.wire.call(&add).await.map(|_| ()).map_err(CallError::of_read)
+        self.gathering.call(add).await.map(|_| ()).map_err(CallError::of_read)
     }
 
     fn is_short_of_room(&self, stored: &Stored, requests: ClientRequests<'_>) -> bool {

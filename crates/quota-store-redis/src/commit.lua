@@ -6,12 +6,14 @@
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
--- ARGV[3]    a letter for each of KEYS[2..]: h for a hash, z for a sorted set
+-- ARGV[3]    a letter for each of KEYS[2..]: h for a hash, z for a sorted set; - for one that another test shows to be
+--            a hash: ids are looked for in it, or its numbers are added to
 -- ARGV[4]    how many ids must not be there
 -- ARGV[5]    in how many of KEYS[2..] they might be
 -- ARGV[6..]  these ids
 -- then       commands until the end, each: its name, the place of its key in KEYS, the count of its words, its words.
---            HINCRBY takes any number of pairs, and stands before all others.
+--            HINCRBY takes any number of pairs, and stands before all others. PEXPIRE with a second word is for a key
+--            that this commit makes.
 --
 -- Answers    1: written, or nothing had to be; also where this very commit was written before
 --            { v, a, l, d, f, i, e, id, id, ... }: nothing was written, since the version is another or ids are there:
@@ -56,11 +58,15 @@ if new == '' then
     return 1
 end
 
-local kinds = { h = 'hash', z = 'zset' }
+local kinds, is_new = { h = 'hash', z = 'zset' }, {}
 for place = 2, #KEYS do
-    local kind = redis.call('TYPE', KEYS[place]).ok
-    if kind ~= 'none' and kind ~= kinds[string.sub(ARGV[3], place - 1, place - 1)] then
-        return redis.error_reply('FOREIGN the key ' .. KEYS[place] .. ' is a ' .. kind)
+    local wanted = kinds[string.sub(ARGV[3], place - 1, place - 1)]
+    if wanted then
+        local kind = redis.call('TYPE', KEYS[place]).ok
+        is_new[place] = kind == 'none'
+        if kind ~= 'none' and kind ~= wanted then
+            return redis.error_reply('FOREIGN the key ' .. KEYS[place] .. ' is a ' .. kind)
+        end
     end
 end
 
@@ -89,8 +95,15 @@ while ARGV[at] == 'HINCRBY' do
     at = at + 3 + size
 end
 while at <= #ARGV do
-    local size = tonumber(ARGV[at + 2])
-    redis.call(ARGV[at], KEYS[tonumber(ARGV[at + 1])], unpack(ARGV, at + 3, at + 2 + size))
+    local place, size = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local name = ARGV[at]
+    if name ~= 'PEXPIRE' or size == 1 then
+        redis.call(name, KEYS[place], unpack(ARGV, at + 3, at + 2 + size))
+        -- It may have taken out the last: then what comes next makes the key anew.
+        is_new[place] = is_new[place] or name == 'HDEL'
+    elseif is_new[place] then
+        redis.call(name, KEYS[place], ARGV[at + 3])
+    end
     at = at + 3 + size
 end
 return 1

@@ -13,7 +13,7 @@ const MAX_HOLDS: usize = 64;
 
 /// The accounts that this process saw last, at the versions that it saw. Whether one still stands is for the script to
 /// say; here it only saves the reading.
-pub(crate) struct KeptAccounts(Mutex<LruCache<ClientId, Stored>>);
+pub(crate) struct KeptAccounts(Mutex<LruCache<ClientId, Box<Stored>>>);
 
 impl KeptAccounts {
     pub(crate) fn new(count: NonZeroUsize) -> Self {
@@ -21,11 +21,11 @@ impl KeptAccounts {
     }
 
     /// Takes it out: whoever commits puts it back, and where the fate of a commit is not known it stays out.
-    pub(crate) fn take(&self, client: &ClientId) -> Option<Stored> {
+    pub(crate) fn take(&self, client: &ClientId) -> Option<Box<Stored>> {
         self.0.lock().pop(client)
     }
 
-    pub(crate) fn put(&self, client: &ClientId, stored: Stored) {
+    pub(crate) fn put(&self, client: &ClientId, stored: Box<Stored>) {
         if stored.version.is_empty() || stored.account.active_holds(Instant::MIN).nth(MAX_HOLDS).is_some() {
             return;
         }

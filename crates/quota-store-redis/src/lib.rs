@@ -10,6 +10,7 @@ mod connect_error;
 mod day_set;
 mod entry_text;
 mod facts;
+mod gathering;
 mod id_counts;
 mod kept;
 mod keys;

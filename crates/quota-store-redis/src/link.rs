@@ -104,16 +104,26 @@ impl Wire {
         match (self, commands) {
             (_, []) => Ok(Vec::new()),
             (_, [one]) => Ok(vec![self.call(one).await?]),
-            (Self::Node(_), _) => self.send(&pipeline(commands)).await,
+            (Self::Node(_), _) => self.send(&pipeline(commands.to_vec())).await,
             (Self::Cluster(_), _) => {
                 join_all(commands.iter().map(|command| self.call(command))).await.into_iter().collect()
             }
         }
     }
 
+    /// Several commands that have nothing to do with each other, on one server in one message; each has its own answer.
+    pub(crate) async fn call_each(&self, commands: Vec<Cmd>) -> Vec<Result<Value, CallError>> {
+        match (self, commands.as_slice()) {
+            (_, []) => Vec::new(),
+            (_, [one]) => vec![self.call(one).await],
+            (Self::Node(node), _) => node.run_each(&pipeline(commands)).await,
+            (Self::Cluster(_), _) => join_all(commands.iter().map(|command| self.call(command))).await,
+        }
+    }
+
     /// Several commands on one hash slot, in one step.
     pub(crate) async fn transaction(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
-        let mut pipeline = pipeline(commands);
+        let mut pipeline = pipeline(commands.to_vec());
         pipeline.atomic();
         self.send(&pipeline).await
     }
@@ -127,7 +137,7 @@ impl Wire {
         let mut waiting = redis::cmd("WAIT");
         waiting.arg(wait.0).arg(u64::try_from(wait.1.as_millis()).unwrap_or(u64::MAX).max(1));
         // On one connection: it waits for what this connection has written.
-        let mut values = self.send(&pipeline(&[command.clone(), waiting])).await?.into_iter();
+        let mut values = self.send(&pipeline(vec![command.clone(), waiting])).await?.into_iter();
         match (values.next(), values.next()) {
             (Some(value), Some(Value::Int(replicas))) => Ok((value, replicas)),
             _ => Ok((Value::Nil, 0)),
@@ -160,10 +170,10 @@ impl Wire {
     }
 }
 
-fn pipeline(commands: &[Cmd]) -> Pipeline {
+fn pipeline(commands: Vec<Cmd>) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(commands.len());
     for command in commands {
-        pipeline.add_command(command.clone());
+        pipeline.add_command(command);
     }
     pipeline
 }

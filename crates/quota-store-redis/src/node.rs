@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::sentinel::SentinelClient;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind, RedisError};
+use redis::{AsyncConnectionConfig, Client, Pipeline, PushInfo, PushKind, RedisError, Value};
 use tokio::time::Instant;
 
 use crate::call_error::CallError;
@@ -62,6 +62,24 @@ impl Node {
             live.lost.store(true, Ordering::Release);
         }
         ran
+    }
+
+    /// Runs commands that have nothing to do with each other in one message, and gives each its own answer.
+    pub(crate) async fn run_each(&self, commands: &Pipeline) -> Vec<Result<Value, CallError>> {
+        let count = commands.len();
+        let all = |error: CallError| vec![Err(error); count];
+        let mut live = match self.live().await {
+            Ok(live) => live,
+            Err(error) => return all(CallError::NotSent(error)),
+        };
+        let answers: Vec<_> = match live.connection.req_packed_commands(commands, 0, count).await {
+            Ok(values) => values.into_iter().map(|value| value.extract_error().map_err(CallError::sent)).collect(),
+            Err(error) => all(CallError::sent(error)),
+        };
+        if answers.iter().any(|answer| answer.as_ref().is_err_and(CallError::ends_connection)) {
+            live.lost.store(true, Ordering::Release);
+        }
+        answers
     }
 
     fn ready(&self) -> Option<Live> {

@@ -6,6 +6,7 @@ use quota_service::{ClientsQuery, Pruned, StoreError};
 use crate::attempt::new_version;
 use crate::call_error::CallError;
 use crate::entry_text::{bound, read_member};
+use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key, day_of};
 use crate::patience::Patience;
 use crate::reading::command;
@@ -40,7 +41,8 @@ impl RedisStore {
         loop {
             let clients = self.list_clients(&query).await?;
             for client in &clients {
-                self.prune_client(client, before, &mut pruned).await?;
+                let gathering = Gathering::new(self.link.for_reading());
+                gathering.run(self.prune_client(&gathering, client, before, &mut pruned)).await?;
             }
             query.after = clients.last().cloned();
             if clients.len() < CLIENTS_AT_ONCE {
@@ -49,11 +51,17 @@ impl RedisStore {
         }
     }
 
-    async fn prune_client(&self, client: &ClientId, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
+    async fn prune_client(
+        &self,
+        gathering: &Gathering<'_>,
+        client: &ClientId,
+        before: Instant,
+        pruned: &mut Pruned,
+    ) -> Result<(), StoreError> {
         let keys = self.settings.prefix.client(client);
-        let (wire, wait) = (self.link.for_reading(), self.settings.wait);
+        let wait = self.settings.wait;
         let mut patience = Patience::new(self.settings.patience);
-        let mut stored = match self.script.call(wire, &keys, &Call::read(), None).await? {
+        let mut stored = match self.script.call(gathering, &keys, &Call::read(), None).await? {
             Outcome::Changed(mut changed) => changed.stored(),
             Outcome::Done => return Ok(()),
         };
@@ -65,7 +73,7 @@ impl RedisStore {
                 Err(error) => return Err(error),
             };
             let Some(step) = self.next_step(&keys, &now, before).await? else { return Ok(()) };
-            match self.script.call(wire, &keys, &step.call, wait).await? {
+            match self.script.call(gathering, &keys, &step.call, wait).await? {
                 Outcome::Done => {
                     pruned.entries = pruned.entries.saturating_add(step.pruned.entries);
                     pruned.ids = pruned.ids.saturating_add(step.pruned.ids);

@@ -5,8 +5,8 @@ use quota_service::StoreError;
 use redis::{Cmd, Script, Value};
 
 use crate::call_error::CallError;
+use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key};
-use crate::link::Wire;
 use crate::stored::{FIELDS, Stored};
 use crate::values::{array, text, unexpected};
 
@@ -15,6 +15,10 @@ pub(crate) const UNREAD: &str = "?";
 
 /// How many words a command gets at most: Lua's stack is bounded.
 const WORDS: usize = 2_000;
+
+/// About as long is the call of one charge.
+const ARGUMENTS: usize = 48;
+const BYTES: usize = 1_024;
 
 /// The script and the digest that servers know it by.
 #[derive(Debug)]
@@ -103,6 +107,11 @@ impl Call {
         self.commands.extend(words.chunks(WORDS).map(|some| (name, place, some.to_vec())));
     }
 
+    /// Lets a key expire in so many milliseconds, if this commit makes it. It is tested, and stands in no increment.
+    pub(crate) fn expire_new(&mut self, key: Key, millis: String) {
+        self.command("PEXPIRE", key, vec![millis, "new".to_owned()]);
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.commands.is_empty() && self.increments.is_empty()
     }
@@ -112,7 +121,7 @@ impl Call {
         for key in &self.keys {
             command.arg(keys.name(*key));
         }
-        let kinds: String = self.keys.iter().skip(1).map(|key| key.kind()).collect();
+        let kinds: String = self.keys.iter().enumerate().skip(1).map(|(number, key)| self.kind(number, *key)).collect();
         command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.absent.len()).arg(self.places_of_ids);
         for id in &self.absent {
             command.arg(id.as_str());
@@ -120,6 +129,15 @@ impl Call {
         for (name, place, words) in self.increments.iter().chain(&self.commands) {
             command.arg(*name).arg(*place).arg(words.len()).arg(words);
         }
+    }
+
+    /// How the script is to test a key: not where another test finds it out.
+    fn kind(&self, number: usize, key: Key) -> char {
+        let place = number.saturating_add(1);
+        let is_looked_in = !self.absent.is_empty() && number <= self.places_of_ids;
+        let is_added_to = self.increments.iter().any(|(_, other, _)| *other == place);
+        let has_expiry = self.commands.iter().any(|(name, other, _)| *name == "PEXPIRE" && *other == place);
+        if (is_looked_in && !has_expiry) || is_added_to { '-' } else { key.kind() }
     }
 
     fn outcome(&self, answer: Value) -> Result<Outcome, StoreError> {
@@ -159,20 +177,20 @@ impl CommitScript {
     /// [`StoreError::NotDone`] where nothing is written whatever became of the call.
     pub(crate) async fn call(
         &self,
-        wire: &Wire,
+        gathering: &Gathering<'_>,
         keys: &ClientKeys,
         call: &Call,
         wait: Option<(usize, std::time::Duration)>,
     ) -> Result<Outcome, StoreError> {
         let writes = !call.new.is_empty();
         let wait = wait.filter(|_| writes);
-        let mut command = redis::cmd("EVALSHA");
-        call.arguments(keys, command.arg(self.script.get_hash()));
-        let mut called = run(wire, &command, wait).await;
+        let mut command = Cmd::with_capacity(ARGUMENTS, BYTES);
+        call.arguments(keys, command.arg("EVALSHA").arg(self.script.get_hash()));
+        let mut called = run(gathering, command, wait).await;
         if called.as_ref().is_err_and(CallError::is_no_script) {
             let mut command = redis::cmd("EVAL");
             call.arguments(keys, command.arg(include_str!("commit.lua")));
-            called = run(wire, &command, wait).await;
+            called = run(gathering, command, wait).await;
         }
         let of = if writes { CallError::of_write } else { CallError::of_read };
         let (answer, replicas) = called.map_err(of)?;
@@ -188,12 +206,12 @@ impl CommitScript {
 }
 
 async fn run(
-    wire: &Wire,
-    command: &Cmd,
+    gathering: &Gathering<'_>,
+    command: Cmd,
     wait: Option<(usize, std::time::Duration)>,
 ) -> Result<(Value, i64), CallError> {
     match wait {
-        Some(wait) => wire.call_and_wait(command, wait).await,
-        None => Ok((wire.call(command).await?, 0)),
+        Some(wait) => gathering.wire().call_and_wait(&command, wait).await,
+        None => Ok((gathering.call(command).await?, 0)),
     }
 }

@@ -18,6 +18,7 @@ use crate::call_error::CallError;
 use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
 use crate::entry_text::corrupt;
+use crate::gathering::Gathering;
 use crate::kept::KeptAccounts;
 use crate::keys::Key;
 use crate::link::Link;
@@ -100,12 +101,12 @@ impl UsageStore for RedisStore {
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let batch = Batch::new(batch);
         let answers = Mutex::new(batch.answers());
-        let (wire, settings) = (self.link.for_batch(), &self.settings);
+        let (gathering, settings) = (Gathering::new(self.link.for_batch()), &self.settings);
         let runs: Vec<_> = batch
             .clients()
-            .map(|requests| (ClientRun::new(wire, settings, &self.script, &self.kept, requests), requests))
+            .map(|requests| (ClientRun::new(&gathering, settings, &self.script, &self.kept, requests), requests))
             .collect();
-        join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers))).await;
+        gathering.run(join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers)))).await;
         answers.into_inner().finish()
     }
 

@@ -64,7 +64,9 @@ impl MysqlTexts {
         let lock = fill(
             "SELECT client, document, folded_until, labels FROM {p}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
         );
-        let named = fill("SELECT client, id, at, credits, label FROM {p}entries FORCE INDEX ({p}entries_by_id) WHERE ");
+        let named = fill(
+            "SELECT client, id, at, credits, label FROM {p}entries FORCE INDEX ({p}entries_by_id) WHERE (id, client) IN (",
+        );
         let texts = Self {
             lock: Lists::new(&lock, "?", ", ", ") ORDER BY client FOR UPDATE"),
             lock_skipping: Lists::new(&lock, "?", ", ", ") ORDER BY client FOR UPDATE SKIP LOCKED"),
@@ -74,8 +76,9 @@ impl MysqlTexts {
                 ", ",
                 ")",
             ),
-            // Not (id, client) IN (…), for which MariaDB does not use its index.
-            named: Lists::new(&named, "(id = ? AND client = ?)", " OR ", ""),
+            // MariaDB uses its index for this only where it is told to. Not OR for each pair, which takes it twice as long
+            // to plan.
+            named: Lists::new(&named, "(?, ?)", ", ", ")"),
             make_accounts: fill("INSERT INTO {p}accounts (client, document, labels)"),
             put_accounts: (
                 fill("INSERT INTO {p}accounts (client, document, labels)"),

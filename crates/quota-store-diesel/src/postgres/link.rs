@@ -151,14 +151,13 @@ fn statements<'a>(
         // First: whoever is late learns it before anything else is done.
         statements.push((&own.make_accounts, account_columns(&writing.made)));
     }
-    if !entries.is_empty() {
-        statements.push((&own.add_entries, entry_columns(entries)));
-    }
-    if !quarters.is_empty() {
-        statements.push((&own.add_to_quarters, quarter_columns(quarters)));
-    }
-    if !accounts.is_empty() {
-        statements.push((&own.put_accounts, account_columns(accounts)));
+    let columns = [entry_columns(entries), quarter_columns(quarters), account_columns(accounts)];
+    let is_empty = [entries.is_empty(), quarters.is_empty(), accounts.is_empty()];
+    if is_empty.contains(&true) {
+        let each = [&own.add_entries, &own.add_to_quarters, &own.put_accounts].into_iter().zip(columns);
+        statements.extend(each.zip(is_empty).filter(|(_, is_empty)| !is_empty).map(|(statement, _)| statement));
+    } else {
+        statements.push((&own.charge, columns.concat()));
     }
     if !plans.set.is_empty() {
         let columns = vec![

@@ -30,6 +30,9 @@ pub(crate) struct PostgresTexts {
     pub(crate) add_to_quarters: ArraySql,
     /// clients, documents, labels
     pub(crate) put_accounts: ArraySql,
+    /// The three of them in one, with the parameters of all: each statement costs an answer that the server sends and
+    /// the client wakes up for.
+    pub(crate) charge: ArraySql,
     pub(crate) make_accounts: ArraySql,
     /// clients, versions, quotas
     pub(crate) put_plans: ArraySql,
@@ -46,6 +49,12 @@ impl PostgresTexts {
         let sql = |template: &str| ArraySql::new(&prefix.fill(template));
         let lock = "SELECT client, document, folded_until, labels FROM {p}accounts \
              WHERE client = ANY(?) ORDER BY client FOR NO KEY UPDATE";
+        let add_entries = "INSERT INTO {p}entries (client, at, id, credits, label) SELECT * FROM unnest(?, ?, ?, ?, ?)";
+        let add_to_quarters = "INSERT INTO {p}quarters AS q (client, quarter, label, credits, entries) \
+             SELECT * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT (client, quarter, label) DO UPDATE \
+             SET credits = q.credits + excluded.credits, entries = q.entries + excluded.entries";
+        let put_accounts = "UPDATE {p}accounts AS a SET document = n.document, labels = n.labels \
+             FROM unnest(?, ?, ?) AS n (client, document, labels) WHERE a.client = n.client";
         let texts = Self {
             begin: sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
             begin_reading: sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
@@ -56,13 +65,10 @@ impl PostgresTexts {
             existing: sql("SELECT client FROM {p}accounts WHERE client = ANY(?)"),
             named: sql("SELECT e.client, e.id, e.at, e.credits, e.label FROM unnest(?, ?) AS n (client, id) \
                  JOIN {p}entries AS e ON e.id = n.id AND e.client = n.client"),
-            add_entries: sql("INSERT INTO {p}entries (client, at, id, credits, label) \
-                 SELECT * FROM unnest(?, ?, ?, ?, ?)"),
-            add_to_quarters: sql("INSERT INTO {p}quarters AS q (client, quarter, label, credits, entries) \
-                 SELECT * FROM unnest(?, ?, ?, ?, ?) ON CONFLICT (client, quarter, label) DO UPDATE \
-                 SET credits = q.credits + excluded.credits, entries = q.entries + excluded.entries"),
-            put_accounts: sql("UPDATE {p}accounts AS a SET document = n.document, labels = n.labels \
-                 FROM unnest(?, ?, ?) AS n (client, document, labels) WHERE a.client = n.client"),
+            add_entries: sql(add_entries),
+            add_to_quarters: sql(add_to_quarters),
+            put_accounts: sql(put_accounts),
+            charge: sql(&format!("WITH e AS ({add_entries}), q AS ({add_to_quarters}) {put_accounts}")),
             make_accounts: sql("INSERT INTO {p}accounts (client, document, labels) SELECT * FROM unnest(?, ?, ?)"),
             put_plans: sql("INSERT INTO {p}plans (client, version, quotas) SELECT * FROM unnest(?, ?, ?) \
                  ON CONFLICT (client) DO UPDATE SET version = excluded.version, quotas = excluded.quotas"),

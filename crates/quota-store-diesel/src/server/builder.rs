@@ -27,8 +27,9 @@ pub(crate) struct ServerBuilder<E> {
 impl<E: Engine> ServerBuilder<E> {
     /// The greatest number of connections, by default.
     pub(crate) const POOL_SIZE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
-    /// How many batches may be in flight at once, by default.
-    pub(crate) const LANES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+    /// How many batches may be in flight at once, by default: while one is committed the next is decided. More of them
+    /// are smaller, and most of what a small one costs is its statements and its commit.
+    pub(crate) const LANES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
     /// The greatest number of operations in a batch, by default.
     pub(crate) const MAX_BATCH: NonZeroUsize = NonZeroUsize::new(256).unwrap();
     pub(crate) fn new(url: &str) -> Self {

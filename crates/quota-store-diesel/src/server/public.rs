@@ -41,7 +41,7 @@ macro_rules! server_store {
                 Self(self.0.with_pool_size(connections))
             }
 
-            /// How many batches may be in flight at once, 4 by default. More keep a server with many processors busy;
+            /// How many batches may be in flight at once, 2 by default. More keep a server with many processors busy;
             /// fewer make larger batches.
             pub fn with_lanes(self, lanes: NonZeroUsize) -> Self {
                 Self(self.0.with_lanes(lanes))
