@@ -12,6 +12,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use quota_servers::Server;
 
 use crate::workspace::Workspace;
 
@@ -43,6 +44,10 @@ enum Command {
         /// Only tests whose name holds this text.
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
+        /// Only these servers, with commas: suites of others are skipped, and say so. All by default; `none` for stores
+        /// without a server.
+        #[arg(long, value_name = "SERVERS", value_delimiter = ',', value_parser = test::server)]
+        servers: Option<Vec<Option<Server>>>,
     },
 }
 
@@ -64,6 +69,9 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Lint => lint::lint(&workspace),
         Command::Tidy => tidy::tidy(&workspace),
         Command::Bench(options) => bench::bench(&workspace, options),
-        Command::Soak { only } => test::soak(&workspace, only.as_deref()),
+        Command::Soak { only, servers } => {
+            let wanted = servers.as_ref().map(|servers| servers.iter().copied().flatten().collect::<Vec<_>>());
+            test::soak(&workspace, only.as_deref(), wanted.as_deref().unwrap_or(&Server::ALL))
+        }
     }
 }

@@ -31,9 +31,18 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Resul
     })
 }
 
+/// A server by its name; none for `none`.
+pub(crate) fn server(name: &str) -> Result<Option<Server>, String> {
+    let names = || Server::ALL.map(Server::name).join(", ");
+    match Server::ALL.into_iter().find(|server| server.name() == name) {
+        None if name != "none" => Err(format!("servers are {}; none is none", names())),
+        found => Ok(found),
+    }
+}
+
 /// `cargo xtask soak`: the same with large counts, optimised.
-pub(crate) fn soak(workspace: &Workspace, only: Option<&str>) -> anyhow::Result<()> {
-    Servers::during(workspace, &Server::ALL, |servers| {
+pub(crate) fn soak(workspace: &Workspace, only: Option<&str>, wanted: &[Server]) -> anyhow::Result<()> {
+    Servers::during(workspace, wanted, |servers| {
         let profile = Profile::Soak;
         let mut steps = vec![build(workspace, profile), tests(workspace, profile, only, servers)];
         let scratch = tempfile::tempdir()?;
