@@ -20,9 +20,7 @@ const CLIENTS_AT_ONCE: usize = 500;
 
 /// Entries that are folded at once.
 struct Old {
-    /// All before this.
-    until: i64,
-    /// The end of the last one's quarter.
+    /// All before this: the end of the last one's quarter.
     folded_until: i64,
     pruned: Pruned,
 }
@@ -79,7 +77,8 @@ impl MongoStore {
             // The outbox stands in the ledger. Left here, whoever reads it next would add what is folded once more.
             let fold = doc! { "q": filter, "u": { "$set": set, "$unset": { "o": "", "w": "" } } };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
-                let deleted = self.delete(&self.tables.entries, old_entries(client, old.until)).await?;
+                // Not further: a backfill since may have added entries that no range knows to be folded.
+                let deleted = self.delete(&self.tables.entries, old_entries(client, old.folded_until)).await?;
                 // None where somebody else folds them at the same time.
                 return Ok((deleted > 0).then_some(old.pruned));
             }
@@ -105,7 +104,7 @@ impl MongoStore {
         with_ids.insert("i", doc! { "$exists": true });
         let pruned = Pruned { entries: self.count(old).await?, ids: self.count(with_ids).await? };
         let last = self.last_entry(client, until).await?.unwrap_or(first);
-        Ok(Old { until, folded_until: Cut::floor(last).saturating_add(QUARTER_MILLIS), pruned })
+        Ok(Old { folded_until: Cut::floor(last).saturating_add(QUARTER_MILLIS), pruned })
     }
 
     async fn nth_entry(&self, client: &ClientId, before: i64, nth: u64) -> Result<Option<i64>, StoreError> {

@@ -22,8 +22,7 @@ const GONE_FOR: Duration = Duration::from_secs(7 * 86_400);
 pub(crate) async fn check(tables: &Tables) -> Result<(), ConnectError> {
     let found = command(tables, doc! { "buildInfo": 1 }).await?;
     let version = found.get_str("version").unwrap_or_default();
-    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major < 5) {
+    if is_too_old(version) {
         return Err(ConnectError::TooOld { found: version.to_owned() });
     }
     let hello = command(tables, doc! { "hello": 1 }).await?;
@@ -33,8 +32,19 @@ pub(crate) async fn check(tables: &Tables) -> Result<(), ConnectError> {
     }
 }
 
+/// Whether a server with this version is older than 5.0. What does not begin with a number is none of MongoDB's own.
+fn is_too_old(version: &str) -> bool {
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_some_and(|major| major < 5)
+}
+
 /// Writes the format's number where there is none, and reads it.
 pub(crate) async fn check_format(tables: &Tables) -> Result<(), ConnectError> {
+    // Before anything is written: another's collection is left alone.
+    let others = doc! { "_id": { "$nin": ["format", "health"] } };
+    if tables.timely(tables.schema.find_one(others)).await.map_err(reached)?.is_some() {
+        return Err(ConnectError::Foreign { collection: tables.schema.name().to_owned() });
+    }
     let format = doc! { "q": { "_id": "format" }, "u": { "$setOnInsert": { "n": FORMAT } }, "upsert": true };
     tables.update(&tables.schema, vec![format]).await.map_err(reached)?;
     let found = tables.timely(tables.schema.find_one(doc! { "_id": "format" })).await.map_err(reached)?;
@@ -82,5 +92,20 @@ fn reached(error: CallError) -> ConnectError {
     match error {
         CallError::NotDone(error) | CallError::Lost(error) => error.into(),
         CallError::Open(message) => mongodb::error::Error::from(std::io::Error::other(message)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_5_0_are_too_old() {
+        for version in ["4.4.29", "3.6.0-rc1", "0.1"] {
+            assert!(is_too_old(version), "{version}");
+        }
+        for version in ["5.0.0", "7.0.14-rc2", "8.0", "10.1.2", "", "unknown"] {
+            assert!(!is_too_old(version), "{version}");
+        }
     }
 }

@@ -19,8 +19,9 @@ use crate::settings::Settings;
 /// The server's code for a key that is there already.
 const DUPLICATE_KEY: i32 = 11_000;
 
-/// Codes by which a server that loses its primacy or ends interrupts what it may have done.
-const INTERRUPTED: [i32; 6] = [64, 91, 189, 11_600, 11_602, 262];
+/// Codes by which a server that loses its primacy or ends, whoever ends a command, and a router that lost its shard
+/// interrupt what may have been done.
+const INTERRUPTED: [i32; 12] = [6, 7, 50, 64, 89, 91, 189, 262, 9_001, 11_600, 11_601, 11_602];
 
 /// The collections of a store.
 #[derive(Clone, Debug)]
@@ -156,9 +157,9 @@ impl From<Error> for CallError {
             | ErrorKind::Authentication { .. }
             | ErrorKind::DnsResolve { .. }
             | ErrorKind::InvalidArgument { .. }
-            | ErrorKind::InvalidTlsConfig { .. }
-            | ErrorKind::ConnectionPoolCleared { .. } => true,
+            | ErrorKind::InvalidTlsConfig { .. } => true,
             ErrorKind::Command(refused) => !INTERRUPTED.contains(&refused.code),
+            // ConnectionPoolCleared too: the driver also says so of commands that were sent, when it gives up their server.
             _ => false,
         };
         if is_certain { Self::NotDone(error) } else { Self::Lost(error) }

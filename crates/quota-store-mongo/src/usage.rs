@@ -2,10 +2,10 @@
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
-use quota_core::{ClientId, Credits, DayUsage, Entry, QuarterSum, Window};
+use quota_core::{ClientId, Credits, DayUsage, Entry, Instant, QuarterSum, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, EntriesQuery, StoreError};
 
-use crate::fields::{corrupt, count, credits, instant, label, number, text};
+use crate::fields::{corrupt, count, credits, instant, label, number, optional_number, text};
 use crate::keys::{key_at, keys_of, place_of};
 use crate::ledger::Ledger;
 use crate::outbox::read_entry;
@@ -23,7 +23,7 @@ impl MongoStore {
             let stored = self.beside(client).await?;
             self.settings.terms(stored.folded_until).check_range(range)?;
             let sum = self.ledger(client, &stored).sum(range).await?;
-            if tries >= TRIES || self.stands(client, &stored).await? {
+            if self.serves(client, &stored, tries).await? {
                 return credits(sum.micros);
             }
             tries += 1;
@@ -36,7 +36,7 @@ impl MongoStore {
             let stored = self.beside(client).await?;
             self.settings.terms(stored.folded_until).check_range(query.range)?;
             let days = self.read_days(client, query, &stored).await?;
-            if tries >= TRIES || self.stands(client, &stored).await? {
+            if self.serves(client, &stored, tries).await? {
                 return Ok(days);
             }
             tries += 1;
@@ -134,11 +134,17 @@ impl MongoStore {
         Ok(stored)
     }
 
-    async fn stands(&self, client: &ClientId, stored: &Stored) -> Result<bool, StoreError> {
-        let fields = Some(doc! { "v": 1 });
+    /// Whether what was read beside this may be told: nothing has changed since, or it was read often enough. But never
+    /// where entries were folded meanwhile: they may have been looked for when they were gone.
+    async fn serves(&self, client: &ClientId, stored: &Stored, tries: usize) -> Result<bool, StoreError> {
+        let fields = Some(doc! { "v": 1, "f": 1 });
         let document = self.tables.get(&self.tables.accounts, client.as_str(), fields).await?;
         let version = document.as_ref().and_then(|document| document.get("v")).and_then(Bson::as_str);
-        Ok(version.unwrap_or_default() == stored.version)
+        if version.unwrap_or_default() == stored.version {
+            return Ok(true);
+        }
+        let folded = document.as_ref().map(|document| optional_number(document, "f")).transpose()?.flatten();
+        Ok(tries >= TRIES && folded.unwrap_or(Instant::MIN.millis()) == stored.folded_until.millis())
     }
 }
 

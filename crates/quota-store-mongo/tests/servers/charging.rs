@@ -1,0 +1,77 @@
+//! What is written, by whatever URL, and what of it is damaged.
+
+use mongodb::bson::doc;
+use quota_core::{Operation, Window};
+use quota_service::{StoreError, UsageStore};
+
+use crate::collections::run;
+use crate::requests::{allowed, charge, charge_as, client, credits, one, request, used};
+
+#[test]
+fn a_charge_is_there_whatever_the_url_says_of_reads_and_writes() {
+    run(async |collections| {
+        for options in ["w=0", "readPreference=secondary", "w=1&journal=false&readPreference=secondaryPreferred"] {
+            let store = collections.builder(&collections.url_with(options)).connect().await.unwrap();
+            for round in 1..3 {
+                assert_eq!(used(&one(&store, request(options, charge("1"), "10")).await), round.to_string());
+            }
+            let total = collections.store().await.total(&client(options), Window::ALL).await.unwrap();
+            assert_eq!(total, credits("2"), "{options}");
+            assert_eq!(store.total(&client(options), Window::ALL).await.unwrap(), credits("2"), "{options}");
+            assert_eq!(store.prune(crate::requests::after_noon(86_400_000)).await.unwrap().entries, 2, "{options}");
+            store.health().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_damaged_or_newer_account_is_its_clients_error() {
+    run(async |collections| {
+        let batch = || ["a", "b", "c", "d", "e"].map(|name| request(name, charge("1"), "10")).to_vec();
+        let keeps = collections.store().await;
+        for answer in keeps.apply(batch()).await {
+            assert!(allowed(&answer));
+        }
+        let damages = [
+            ("b", doc! { "a": "nonsense", "v": "x" }),
+            ("c", doc! { "a": "{\"format\":99}", "v": "x" }),
+            ("e", doc! { "o": { "s": "nonsense" }, "v": "x" }),
+        ];
+        for (name, fields) in damages {
+            collections.set(name, fields).await;
+        }
+        // One that has seen the accounts before, and one that has not.
+        for store in [keeps, collections.store().await] {
+            let answers = store.apply(batch()).await;
+            assert!(allowed(&answers[0]) && allowed(&answers[3]), "{answers:?}");
+            assert!(matches!(answers[1], Err(StoreError::Corrupt { .. })), "{:?}", answers[1]);
+            assert!(matches!(answers[2], Err(StoreError::UpgradeNeeded { found: 99, .. })), "{:?}", answers[2]);
+            assert!(matches!(answers[4], Err(StoreError::Corrupt { .. })), "{:?}", answers[4]);
+        }
+        for (name, text) in [("b", "nonsense"), ("c", "{\"format\":99}")] {
+            let account = collections.account(name).await;
+            assert_eq!(account.get_str("a").unwrap(), text, "what cannot be read is not overwritten");
+        }
+        // Its usage can be read all the same.
+        let store = collections.store().await;
+        assert_eq!(store.total(&client("b"), Window::ALL).await.unwrap(), credits("1"));
+        assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("3"));
+    });
+}
+
+#[test]
+fn an_unknown_client_leaves_no_document() {
+    run(async |collections| {
+        let store = collections.store().await;
+        let mut stranger = request("s", charge_as("i", "1"), "10");
+        stranger.plan.plan = None;
+        let denied = request("d", charge_as("i", "11"), "10");
+        let answers = store.apply(vec![stranger, denied, request("t", Operation::Status, "10")]).await;
+        assert!(matches!(answers[0], Err(StoreError::Refused(_))), "{:?}", answers[0]);
+        assert!(!allowed(&answers[1]));
+        assert_eq!(used(&answers[2]), "0");
+        for collection in ["accounts", "entries", "quarters"] {
+            assert_eq!(collections.all(collection, doc! {}).await, []);
+        }
+    });
+}

@@ -1,0 +1,20 @@
+//! What the store on MongoDB promises beside the conformance suite.
+
+#[cfg(test)]
+mod charging;
+#[cfg(test)]
+mod claims;
+#[cfg(test)]
+mod collections;
+#[cfg(test)]
+mod dying;
+#[cfg(test)]
+mod late;
+#[cfg(test)]
+mod names;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod restarting;
