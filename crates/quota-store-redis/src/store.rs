@@ -73,6 +73,7 @@ impl RedisStore {
         let wire = link.for_batch();
         server::check(wire, builder.allowed_eviction.as_deref()).await?;
         server::check_format(wire, &settings.prefix).await?;
+        server::check_rights(wire, &settings.prefix).await?;
         let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
         let kept = KeptAccounts::new(builder.kept_accounts);
         Ok(Self { settings, link, script: CommitScript::new(), kept, dispatch })
