@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, EntryId, Instant, Operation, OperationId};
-use quota_service::{Answers, Batch, ClientRequests, Request, Source, StoreError};
+use quota_service::{Answers, Batch, ClientRequests, KeptAccounts, Patience, Request, StoreError};
 
 use crate::attempt::{Attempt, Ended, made_ids};
 use crate::call_error::CallError;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
-use crate::kept::KeptAccounts;
 use crate::keys::ClientKeys;
-use crate::patience::Patience;
 use crate::script::{Call, CommitScript, Outcome};
 use crate::settings::Settings;
 use crate::stored::Stored;
@@ -24,7 +22,7 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
-    pub(crate) kept: &'a KeptAccounts,
+    pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
     pub(crate) client: &'a ClientId,
     pub(crate) keys: ClientKeys,
     /// With quarters, ids that were made for callers who gave none.
@@ -36,7 +34,7 @@ impl<'a> ClientRun<'a> {
         gathering: &'a Gathering<'a>,
         settings: &'a Settings,
         script: &'a CommitScript,
-        kept: &'a KeptAccounts,
+        kept: &'a KeptAccounts<Box<Stored>>,
         requests: ClientRequests<'a>,
     ) -> Self {
         let client = requests.client();
@@ -49,7 +47,7 @@ impl<'a> ClientRun<'a> {
             Some(stored) => (stored, false),
             None => match self.read().await {
                 Ok(stored) => (Box::new(stored), true),
-                Err(error) => return answers.lock().fail(requests, || again(&error)),
+                Err(error) => return answers.lock().fail(requests, || error.again()),
             },
         };
         if !self.is_short_of_room(&stored, requests) {
@@ -79,7 +77,7 @@ impl<'a> ClientRun<'a> {
         let mut known = KnownIds::default();
         loop {
             let failed = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
-                Ended::Done(stored) => return self.kept.put(self.client, stored),
+                Ended::Done(stored) => return self.keep(stored),
                 Ended::Failed(written, error) => {
                     requests = requests.after(written);
                     error
@@ -103,7 +101,14 @@ impl<'a> ClientRun<'a> {
                     }
                 }
             };
-            return answers.lock().fail(requests, || again(&failed));
+            return answers.lock().fail(requests, || failed.again());
+        }
+    }
+
+    fn keep(&self, stored: Box<Stored>) {
+        // Where there is no account there is nothing to keep.
+        if !stored.version.is_empty() {
+            self.kept.put(self.client, stored);
         }
     }
 
@@ -158,24 +163,6 @@ fn without_made_id(request: &Request) -> Request {
         *id = EntryId::Absent;
     }
     request
-}
-
-/// The same error for another request.
-pub(crate) fn again(error: &StoreError) -> StoreError {
-    let source = |source: &Option<Source>| source.as_ref().map(|source| Source::from(source.to_string()));
-    match error {
-        StoreError::Unknown { message, source: cause } => {
-            StoreError::Unknown { message: message.clone(), source: source(cause) }
-        }
-        StoreError::UpgradeNeeded { found, known } => StoreError::UpgradeNeeded { found: *found, known: *known },
-        StoreError::Corrupt { message, source: cause } => {
-            StoreError::Corrupt { message: message.clone(), source: source(cause) }
-        }
-        StoreError::NotDone { message, source: cause } => {
-            StoreError::NotDone { message: message.clone(), source: source(cause) }
-        }
-        other => StoreError::NotDone { message: other.to_string(), source: None },
-    }
 }
 
 /// How long a commit is tried again, by default.

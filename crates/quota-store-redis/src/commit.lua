@@ -19,6 +19,7 @@
 --            { v, a, l, d, f, i, e, id, id, ... }: nothing was written, since the version is another or ids are there:
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
+--            any other error: the server takes no writes; nothing was written
 --
 -- Amounts never become Lua numbers, which are exact to 2^53 only: HINCRBY takes their digits and adds 64-bit integers.
 
@@ -89,7 +90,13 @@ while ARGV[at] == 'HINCRBY' do
                 end
                 first = first + 3 + words
             end
-            return redis.error_reply('FOREIGN ' .. ARGV[field] .. ' of ' .. key .. ': ' .. added.err)
+            -- A full memory, for one, says nothing of the key.
+            for _, fault in ipairs({ 'WRONGTYPE', 'hash value', 'overflow' }) do
+                if string.find(added.err, fault, 1, true) then
+                    return redis.error_reply('FOREIGN ' .. ARGV[field] .. ' of ' .. key .. ': ' .. added.err)
+                end
+            end
+            return added
         end
     end
     at = at + 3 + size

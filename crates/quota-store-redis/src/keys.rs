@@ -108,6 +108,11 @@ impl KeyPrefix {
         format!("{}:health", self.0)
     }
 
+    /// A key for a moment, of one opening alone.
+    pub(crate) fn check(&self) -> String {
+        format!("{}:check:{}", self.0, uuid::Uuid::new_v4().simple())
+    }
+
     /// The key that lists this client.
     pub(crate) fn list_of(&self, client: &ClientId) -> String {
         // FNV-1a: the same in every version of this crate.

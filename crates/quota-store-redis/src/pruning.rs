@@ -1,14 +1,13 @@
 //! Old entries folded into their quarters' sums, and what is no longer remembered forgotten.
 
 use quota_core::{ClientId, Cut, Detail, Entry, Instant, QUARTER_MILLIS, quarter_of};
-use quota_service::{ClientsQuery, Pruned, StoreError};
+use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
 
 use crate::attempt::new_version;
 use crate::call_error::CallError;
 use crate::entry_text::{bound, read_member};
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key, day_of};
-use crate::patience::Patience;
 use crate::reading::command;
 use crate::script::{Call, Outcome};
 use crate::store::RedisStore;

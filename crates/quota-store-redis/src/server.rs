@@ -75,6 +75,14 @@ pub(crate) async fn check_format(wire: &Wire, prefix: &KeyPrefix) -> Result<(), 
     if found > FORMAT { Err(ConnectError::Newer { found, known: FORMAT }) } else { Ok(()) }
 }
 
+/// Tries what commits do, where nobody sees it.
+pub(crate) async fn check_rights(wire: &Wire, prefix: &KeyPrefix) -> Result<(), ConnectError> {
+    let mut check = redis::cmd("EVAL");
+    check.arg(include_str!("check.lua")).arg(1).arg(prefix.check());
+    wire.call(&check).await.map_err(reached)?;
+    Ok(())
+}
+
 fn reached(error: CallError) -> ConnectError {
     match &error {
         CallError::Refused(refused) if refused.code() == Some("READONLY") => ConnectError::Replica,

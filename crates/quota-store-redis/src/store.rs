@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
-    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request,
-    StoreError, StoredPlan, UsageStore,
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, KeptAccounts, PlainCharge, PlanStore, Pruned,
+    Request, StoreError, StoredPlan, UsageStore,
 };
 use redis::Value;
 
@@ -19,12 +19,12 @@ use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
 use crate::entry_text::corrupt;
 use crate::gathering::Gathering;
-use crate::kept::KeptAccounts;
 use crate::keys::Key;
 use crate::link::Link;
 use crate::script::CommitScript;
 use crate::server;
 use crate::settings::Settings;
+use crate::stored::Stored;
 use crate::target::{Servers, Target};
 use crate::values::{array, text};
 
@@ -36,7 +36,7 @@ pub struct RedisStore {
     pub(crate) settings: Settings,
     pub(crate) link: Link,
     pub(crate) script: CommitScript,
-    kept: KeptAccounts,
+    kept: KeptAccounts<Box<Stored>>,
     dispatch: Dispatch,
 }
 
@@ -73,6 +73,7 @@ impl RedisStore {
         let wire = link.for_batch();
         server::check(wire, builder.allowed_eviction.as_deref()).await?;
         server::check_format(wire, &settings.prefix).await?;
+        server::check_rights(wire, &settings.prefix).await?;
         let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
         let kept = KeptAccounts::new(builder.kept_accounts);
         Ok(Self { settings, link, script: CommitScript::new(), kept, dispatch })

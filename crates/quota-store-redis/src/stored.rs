@@ -20,6 +20,12 @@ pub(crate) struct Stored {
     pub(crate) memory: Memory,
 }
 
+impl AsRef<Account> for Box<Stored> {
+    fn as_ref(&self) -> &Account {
+        &self.account
+    }
+}
+
 /// What the store must know of a client's ledger without looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Memory {

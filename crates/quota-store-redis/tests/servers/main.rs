@@ -1,0 +1,20 @@
+//! What the store promises beside the conformance suite, on servers that refuse it, fail, forget and fail over.
+
+#[cfg(test)]
+mod charging;
+#[cfg(test)]
+mod failing_over;
+#[cfg(test)]
+mod forgetting;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod refusing;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod servers;
+#[cfg(test)]
+mod stalling;

@@ -1,0 +1,172 @@
+//! Servers that are connected to, and servers that are refused.
+
+use quota_core::{Detail, Operation};
+use quota_store_redis::{ConnectError, RedisStore};
+
+use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, one, request, used};
+use crate::servers::{Place, as_user, private, private_cluster, shown, tell, url_of};
+
+#[tokio::test]
+async fn what_is_no_url_is_told_without_its_password() {
+    for url in [
+        "",
+        "redis:",
+        "127.0.0.1:6379",
+        "rediss+pigeon://u:hunter2secret@h",
+        "redis://u:hunter2secret@",
+        "redis://u:hunter2secret@h:port",
+        "redis://u:hunter2secret@h:99999",
+        "redis://u:hunter2secret@h/zero",
+        "redis://u:hunter2secret@h?detail=some",
+        "redis://u:hunter2secret@h?no_such_choice=1",
+        "redis+cluster://u:hunter2secret@h:1,h:port",
+        "redis+sentinel://u:hunter2secret@h:1",
+    ] {
+        let error = RedisStore::connect(url).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Url { .. }), "{url}: {error:?}");
+        assert!(error.to_string().starts_with("the URL of a Redis store: "), "{error}");
+        assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
+    }
+    let builder = RedisStore::builder("redis://u:hunter2secret@h");
+    assert!(!format!("{builder:?}").contains("hunter2secret"), "{builder:?}");
+    let error = RedisStore::connect("redis+cluster://u:hunter2secret@h/3").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unsupported { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "a cluster has one database only: leave the number out of the URL");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told() {
+    for (before, after) in [("redis://", "/0"), ("redis+cluster://", ""), ("redis+sentinel://", "/main")] {
+        for host in ["127.0.0.1:1", "no-such-host.invalid:6379"] {
+            let error = Place::at(format!("{before}u:hunter2secret@{host}{after}")).refused().await;
+            assert!(matches!(error, ConnectError::Unreachable(_)), "{before}{host}: {error:?}");
+            assert_eq!(error.to_string(), "no Redis server answers there");
+            assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_and_never_shown() {
+    let Some((_server, place)) = private() else { return };
+    place.tell("CONFIG SET requirepass rightsecret").await;
+    place_refuses(&place.url).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_of_a_cluster_is_refused_and_never_shown() {
+    let Some((server, place)) = private_cluster() else { return };
+    for node in server.nodes() {
+        let url = url_of(node);
+        tell(&url, "CONFIG SET masterauth rightsecret").await.unwrap();
+        tell(&url, "CONFIG SET requirepass rightsecret").await.unwrap();
+    }
+    place_refuses(&place.url).await;
+}
+
+/// A password is `rightsecret`.
+async fn place_refuses(url: &str) {
+    for url in [url.to_owned(), as_user(url, "", "hunter2secret"), as_user(url, "nobody", "hunter2secret")] {
+        let error = Place::at(&url).refused().await;
+        assert!(matches!(error, ConnectError::NotAllowed(_)), "{error:?}");
+        assert!(error.to_string().contains("check user, password and rights"), "{error}");
+        assert!(!shown(&error).contains("secret"), "{}", shown(&error));
+    }
+    let place = Place::at(as_user(url, "", "rightsecret"));
+    let store = place.store(Detail::Entries).await;
+    assert!(!format!("{store:?}").contains("rightsecret"), "{store:?}");
+    assert!(allowed(&charge_one(&store, "a", "1").await));
+}
+
+#[tokio::test]
+async fn a_user_without_the_rights_is_refused() {
+    let Some((_server, place)) = private() else { return };
+    let lacking = ["-info", "-eval", "-@scripting", "-@write", "-hincrby", "-zadd", "-unlink", "-pexpire", "-hdel"];
+    for (number, rights) in
+        lacking.iter().map(|right| format!("~* +@all {right}")).chain(["~other:* +@all".into()]).enumerate()
+    {
+        place.tell(&format!("ACL SETUSER user{number} on >hunter2secret {rights}")).await;
+        let user = Place::at(as_user(&place.url, &format!("user{number}"), "hunter2secret"));
+        let error = user.refused().await;
+        assert!(matches!(error, ConnectError::NotAllowed(_)), "{rights}: {error:?}");
+        assert!(error.to_string().contains("check user, password and rights"), "{error}");
+        assert!(shown(&error).contains("NoPerm"), "{}", shown(&error));
+        assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
+    }
+    // What the README names is enough.
+    let name = "clerk";
+    place
+        .tell(&format!("ACL SETUSER {name} on >hunter2secret ~{}:* +@all -@admin -@dangerous +info", place.prefix))
+        .await;
+    let clerk = Place { url: as_user(&place.url, name, "hunter2secret"), prefix: place.prefix.clone() };
+    let store = clerk.store(Detail::Entries).await;
+    assert!(allowed(&charge_one(&store, "a", "1").await));
+    assert_eq!(agreed_usage(&store, "a").await.to_string(), "1");
+}
+
+#[tokio::test]
+async fn a_replica_is_refused() {
+    let (Some((primary, _)), Some((_replica, place))) = (private(), private()) else { return };
+    place.tell(&format!("REPLICAOF 127.0.0.1 {}", primary.nodes()[0].port())).await;
+    let error = place.refused().await;
+    assert!(matches!(error, ConnectError::Replica), "{error:?}");
+    assert!(error.to_string().contains("connect to its primary"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_evicts_is_refused_unless_allowed_by_name() {
+    let Some((_server, place)) = private() else { return };
+    place.tell("CONFIG SET maxmemory-policy allkeys-lru").await;
+    for builder in [place.builder(), place.builder().with_allowed_eviction("volatile-lru")] {
+        let error = builder.connect().await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Evicts { policy } if policy == "allkeys-lru"), "{error:?}");
+        assert!(error.to_string().contains("Set it to noeviction"), "{error}");
+    }
+    let store = place.builder().with_allowed_eviction("allkeys-lru").connect().await.unwrap();
+    assert!(allowed(&charge_one(&store, "a", "1").await));
+}
+
+#[tokio::test]
+async fn a_full_server_is_refused() {
+    let Some((_server, place)) = private() else { return };
+    place.tell("CONFIG SET maxmemory 1").await;
+    let error = place.refused().await;
+    assert!(matches!(error, ConnectError::Server(_)), "{error:?}");
+    assert!(shown(&error).contains("OOM"), "{}", shown(&error));
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let Some(place) = Place::shared() else { return };
+    place.tell(&format!("SET {} 99", place.key("format"))).await;
+    let error = place.refused().await;
+    assert!(matches!(error, ConnectError::Newer { found: 99, known: 1 }), "{error:?}");
+    assert_eq!(error.to_string(), "the keys have format 99 and this version knows 1: upgrade it");
+    place.tell(&format!("DEL {}", place.key("format"))).await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_ours_is_refused_and_left_alone() {
+    let Some(place) = Place::shared() else { return };
+    let format = place.key("format");
+    for (make, kind) in [("SET {} nonsense", "string"), ("RPUSH {} x", "list"), ("HSET {} x y", "hash")] {
+        place.tell(&make.replace("{}", &format)).await;
+        let error = place.refused().await;
+        assert!(matches!(&error, ConnectError::Foreign { key } if *key == format), "{make}: {error:?}");
+        assert!(error.to_string().contains("choose another prefix"), "{error}");
+        assert_eq!(place.tell(&format!("TYPE {format}")).await, redis::Value::SimpleString(kind.to_owned()));
+        place.tell(&format!("DEL {format}")).await;
+    }
+}
+
+#[tokio::test]
+async fn two_prefixes_do_not_see_each_other() {
+    let (Some(place), Some(other)) = (Place::shared(), Place::shared()) else { return };
+    let (store, beside) = (place.store(Detail::Entries).await, other.store(Detail::Entries).await);
+    assert!(allowed(&charge_one(&store, "a", "1").await));
+    assert_eq!(used(&one(&beside, request("a", Operation::Status, PLENTY)).await).to_string(), "0");
+    assert!(allowed(&charge_one(&beside, "a", "1").await), "the id is another's");
+    assert!(allowed(&charge_one(&beside, "a", "2").await));
+    assert_eq!(agreed_usage(&store, "a").await.to_string(), "1");
+    assert_eq!(agreed_usage(&beside, "a").await.to_string(), "2");
+}

@@ -1,0 +1,105 @@
+//! Requests, and what the tests ask of their answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quota_core::{
+    Anchor, Answer, ClientId, Credits, Decision, EntryId, Instant, Limit, Operation, OperationId, Period, Plan,
+    PlanCheck, Quota, Tz, Window,
+};
+use quota_service::{EntriesQuery, PlanStamp, PlanView, Request, StoreError, UsageStore};
+use quota_store_redis::RedisStore;
+
+pub(crate) type Answered = Result<Answer, StoreError>;
+
+/// More than any test charges.
+pub(crate) const PLENTY: &str = "1000000";
+
+pub(crate) fn client(name: &str) -> ClientId {
+    ClientId::new(name).unwrap()
+}
+
+pub(crate) fn credits(text: &str) -> Credits {
+    text.parse().unwrap()
+}
+
+/// A plan of one quota a year.
+fn per_year(limit: &str) -> Arc<Plan> {
+    let anchor = Anchor::new("2020-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    Arc::new(Plan::new([Quota::new(Period::YEAR, Limit::Finite(credits(limit)), anchor)]).unwrap())
+}
+
+pub(crate) fn request(name: &str, operation: Operation, limit: &str) -> Request {
+    let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+    let plan = PlanView { plan: Some(per_year(limit)), check: PlanCheck::Any, stamp };
+    Request { client: client(name), operation, at: "2024-03-15T12:00:00Z".parse().unwrap(), plan }
+}
+
+pub(crate) fn charge(cost: &str) -> Operation {
+    Operation::Charge { credits: credits(cost), id: EntryId::Absent, label: None }
+}
+
+pub(crate) fn charge_as(id: &str, cost: &str) -> Operation {
+    let id = EntryId::Given(OperationId::new(id).unwrap());
+    Operation::Charge { credits: credits(cost), id, label: None }
+}
+
+pub(crate) async fn one(store: &RedisStore, request: Request) -> Answered {
+    store.apply(vec![request]).await.remove(0)
+}
+
+/// Charges one credit of plenty.
+pub(crate) async fn charge_one(store: &RedisStore, name: &str, id: &str) -> Answered {
+    one(store, request(name, charge_as(id, "1"), PLENTY)).await
+}
+
+pub(crate) fn allowed(answer: &Answered) -> bool {
+    match answer {
+        Ok(Answer::Decision(Decision::Allowed(_))) => true,
+        Ok(Answer::Decision(Decision::Denied(_))) => false,
+        other => panic!("no decision: {other:?}"),
+    }
+}
+
+/// What the only quota of a decision or a status says is used.
+pub(crate) fn used(answer: &Answered) -> Credits {
+    let quotas = match answer {
+        Ok(Answer::Decision(decision)) => decision.quotas().unwrap(),
+        Ok(Answer::Status(status)) => status.quotas(),
+        other => panic!("no quotas: {other:?}"),
+    };
+    quotas.as_slice()[0].used()
+}
+
+pub(crate) fn is_not_done(answer: &Answered) -> bool {
+    matches!(answer, Err(StoreError::NotDone { .. }))
+}
+
+pub(crate) fn is_unknown(answer: &Answered) -> bool {
+    matches!(answer, Err(StoreError::Unknown { .. }))
+}
+
+/// What a client has used: as a decision sees it, as its quarters' sums and as its entries have it, all the same, and no
+/// id twice.
+pub(crate) async fn agreed_usage(store: &RedisStore, name: &str) -> Credits {
+    let status = one(store, request(name, Operation::Status, PLENTY)).await;
+    let total = store.total(&client(name), Window::ALL).await.unwrap();
+    assert_eq!(used(&status), total, "{name}");
+    if store.detail() == quota_core::Detail::Entries {
+        let (mut sum, mut ids, mut after) = (Credits::ZERO, BTreeSet::new(), None);
+        loop {
+            let query = EntriesQuery { range: Window::ALL, after, limit: 1_000 };
+            let page = store.entries(&client(name), &query).await.unwrap();
+            for entry in page.entries {
+                sum = sum.checked_add(entry.credits).unwrap();
+                assert!(entry.id.is_none_or(|id| ids.insert(id)), "an id is there twice");
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(sum, total, "{name}");
+    }
+    total
+}

@@ -1,0 +1,97 @@
+//! Servers, keys on them for one test alone, and commands beside the store's.
+
+use std::error::Error;
+use std::time::Duration;
+
+use quota_core::Detail;
+use quota_servers::{Node, PrivateServer, Server};
+use quota_store_redis::{ConnectError, KeyPrefix, RedisBuilder, RedisStore};
+use redis::{RedisError, Value};
+
+/// No answer of a server that works takes so long, however busy the machine is.
+pub(crate) const PATIENT: Duration = Duration::from_secs(30);
+
+/// A server, and what the names of this test's keys begin with.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) prefix: KeyPrefix,
+}
+
+impl Place {
+    pub(crate) fn at(url: impl Into<String>) -> Self {
+        let prefix = KeyPrefix::new(&format!("t{:08x}", fastrand::u32(..))).unwrap();
+        Self { url: url.into(), prefix }
+    }
+
+    /// On the server that all tests share; none where none was declared.
+    pub(crate) fn shared() -> Option<Self> {
+        quota_servers::url(Server::Redis).map(Self::at)
+    }
+
+    pub(crate) fn builder(&self) -> RedisBuilder {
+        RedisStore::builder(&self.url)
+            .with_prefix(self.prefix.clone())
+            .with_connect_timeout(PATIENT)
+            .with_response_timeout(PATIENT)
+    }
+
+    pub(crate) async fn store(&self, detail: Detail) -> RedisStore {
+        self.builder().with_detail(detail).connect().await.unwrap()
+    }
+
+    pub(crate) async fn refused(&self) -> ConnectError {
+        self.builder().connect().await.unwrap_err()
+    }
+
+    /// The name of a key of this test.
+    pub(crate) fn key(&self, rest: &str) -> String {
+        format!("{}:{rest}", self.prefix)
+    }
+
+    /// A command whose words hold no blank.
+    pub(crate) async fn tell(&self, command: &str) -> Value {
+        tell(&self.url, command).await.unwrap()
+    }
+}
+
+/// A server of the test's own; none where it is not installed.
+pub(crate) fn private() -> Option<(PrivateServer, Place)> {
+    let server = quota_servers::private(Server::Redis)?;
+    let place = Place::at(server.url());
+    Some((server, place))
+}
+
+/// A cluster of the test's own.
+pub(crate) fn private_cluster() -> Option<(PrivateServer, Place)> {
+    let server = quota_servers::private(Server::RedisCluster)?;
+    let place = Place::at(server.url());
+    Some((server, place))
+}
+
+/// A command to one server.
+pub(crate) async fn tell(url: &str, command: &str) -> Result<Value, RedisError> {
+    let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let mut words = command.split_whitespace();
+    let mut asked = redis::cmd(words.next().unwrap());
+    asked.arg(words.collect::<Vec<_>>()).query_async(&mut connection).await
+}
+
+pub(crate) fn url_of(node: &Node) -> String {
+    format!("redis://127.0.0.1:{}/0", node.port())
+}
+
+/// The URL with a user and a password.
+pub(crate) fn as_user(url: &str, user: &str, password: &str) -> String {
+    url.replacen("://", &format!("://{user}:{password}@"), 1)
+}
+
+/// An error as anybody may log it.
+pub(crate) fn shown(error: &dyn Error) -> String {
+    let mut text = format!("{error:?} {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(" {cause} {cause:?}"));
+        source = cause.source();
+    }
+    text
+}
