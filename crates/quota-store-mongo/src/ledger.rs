@@ -61,7 +61,10 @@ impl Ledger<'_> {
     /// The entries with these ids.
     pub(crate) async fn named(&self, ids: &[OperationId]) -> Result<Vec<Entry>, StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| id_key(self.client, id)).collect();
-        let filter = doc! { "i": { "$in": keys }, "c": self.client.as_str(), "gone": { "$exists": false } };
+        // What is folded and stands there again was brought back by somebody late.
+        let kept = doc! { "$gte": self.folded_until.millis() };
+        let live = doc! { "$exists": false };
+        let filter = doc! { "i": { "$in": keys }, "c": self.client.as_str(), "t": kept, "gone": live };
         let found = self.tables.find(&self.tables.entries, filter, None).await?;
         found.iter().map(read_entry).collect()
     }

@@ -74,12 +74,14 @@ impl MongoStore {
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
         let range = query.range;
-        let mut key = keys_of(client, (range.start().millis(), range.end().millis()));
+        let folded_until = self.beside(client).await?.folded_until;
+        // What is folded and stands there again was brought back by somebody late.
+        let from = range.start().max(folded_until).millis();
+        let mut key = keys_of(client, (from, range.end().millis()));
         if let Some(cursor) = &query.after {
             let cursor = EntriesCursor::read(cursor, range)?;
             key.insert("$gt", key_at(client, cursor.at, &cursor.id)?);
         }
-        self.beside(client).await?;
         let limit = query.limit.max(1);
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let find = self.tables.entries.find(doc! { "_id": key, "gone": { "$exists": false } });

@@ -113,6 +113,22 @@ fn what_is_written_after_it_was_folded_counts_once() {
     });
 }
 
+#[test]
+fn what_is_written_after_it_was_folded_and_deleted_is_nobodys() {
+    run(async |collections| {
+        let charge = charged(collections, "h", "1", 0).await;
+        let store = collections.store().await;
+        store.prune(after_noon(86_400_000)).await.unwrap();
+        let deleted = one_at(&store, "a", delete(Window::ALL), 1).await;
+        assert!(matches!(deleted, Ok(Answer::Deleted(1))), "{deleted:?}");
+        collections.write_late("a", &charge).await;
+        let voided = one_at(&store, "a", void("h"), 2).await;
+        assert!(matches!(voided, Ok(Answer::Voided(false))), "{voided:?}");
+        assert_eq!(used(&one_at(&store, "a", charge_as("i", "2"), 900_000).await), "2");
+        collections.assert_entries("a", &[("i", 2)]).await;
+    });
+}
+
 /// Entries that come between a pruning's commit and its deletion are not folded yet, so they must not go yet.
 #[test]
 fn a_pruning_that_slept_takes_no_entry_that_came_meanwhile() {
