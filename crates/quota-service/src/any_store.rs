@@ -29,6 +29,7 @@ trait DynStore: Send + Sync + 'static {
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError>;
     async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError>;
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError>;
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError>;
     async fn server_time(&self) -> Result<Option<Instant>, StoreError>;
     async fn health(&self) -> Result<(), StoreError>;
     async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError>;
@@ -70,6 +71,10 @@ impl<S: UsageStore + PlanStore> DynStore for S {
 
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
         UsageStore::prune(self, before).await
+    }
+
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        UsageStore::finish_deletion(self, client).await
     }
 
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
@@ -127,6 +132,10 @@ impl UsageStore for AnyStore {
 
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
         self.0.prune(before).await
+    }
+
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        self.0.finish_deletion(client).await
     }
 
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {

@@ -82,6 +82,15 @@ pub trait UsageStore: Send + Sync + 'static {
     /// cut to quarters only where entries were folded.
     fn prune(&self, before: Instant) -> impl Future<Output = Result<Pruned, StoreError>> + Send;
 
+    /// Takes out the rows of this client's large deletions, in steps that let others through. A deletion is whole when
+    /// [`UsageStore::apply`] has answered it: what it leaves to be taken out is seen by nobody. The service calls this
+    /// after a deletion, and a pruning does it for all clients, so what a killed process left is found. Does nothing by
+    /// default: for stores that take everything out at once.
+    fn finish_deletion(&self, client: &ClientId) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = client;
+        std::future::ready(Ok(()))
+    }
+
     /// The store server's own time, for a store that is not in this process's machine; none for one that is.
     fn server_time(&self) -> impl Future<Output = Result<Option<Instant>, StoreError>> + Send;
 

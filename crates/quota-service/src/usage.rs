@@ -121,11 +121,22 @@ impl<S: UsageStore> QuotaService<S> {
     /// Deletes a client's entries in a range and says how many; their ids are free again. What was used follows at
     /// once. [`Window::ALL`] deletes everything.
     ///
+    /// A large deletion is whole at once as well, and then its rows are taken out step by step while charges go on; this
+    /// waits for that. Where it cannot be brought to its end, or the caller goes away, a pruning does it
+    /// ([`QuotaService::prune`]).
+    ///
     /// # Errors
     /// [`quota_core::Refusal::RangeNotAligned`] where the ledger keeps only quarters of an hour and the range cuts one.
     pub async fn delete_usage(&self, client: &ClientId, range: Window) -> Result<u64, ServiceError> {
         match self.inner.ask(client, Operation::Delete { range }).await? {
-            Answer::Deleted(entries) => Ok(entries),
+            Answer::Deleted(entries) => {
+                if entries > 0
+                    && let Err(error) = self.inner.store.finish_deletion(client).await
+                {
+                    tracing::warn!(%client, %error, "rows of what was deleted are left for the next pruning");
+                }
+                Ok(entries)
+            }
             other => Err(unexpected(&other)),
         }
     }

@@ -149,6 +149,11 @@ impl<S: UsageStore> UsageStore for Gated<S> {
         self.inner.prune(before).await
     }
 
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        self.reading()?;
+        self.inner.finish_deletion(client).await
+    }
+
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
         self.reading()?;
         self.inner.server_time().await

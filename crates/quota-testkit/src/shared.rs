@@ -85,6 +85,10 @@ impl<S: UsageStore> UsageStore for Shared<S> {
         self.0.prune(before).await
     }
 
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        self.0.finish_deletion(client).await
+    }
+
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
         self.0.server_time().await
     }
