@@ -1,11 +1,12 @@
 //! How a batch runs inside a transaction.
 
-use quota_core::{ClientId, Instant, Labels, Terms, Writes};
+use quota_core::{ClientId, Labels, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::changes::{Changes, NewAccount};
 use crate::failure::{Failure, Undone};
 use crate::ledger::{Ledger, Removed};
+use crate::rows::{Standing, Stored};
 
 /// Runs these clients' requests and writes what they change. On a failure all of it is to be rolled back, and the
 /// answers are to be given anew.
@@ -45,14 +46,15 @@ fn run_client(
         }
         Err(failure) => return Err(failure),
     };
-    let folded_until = stored.folded_until();
-    let mut turn = ClientTurn::new(&mut stored.account, Terms { folded_until, ..terms }, requests);
-    let mut writing = Writing { client, folded_until, labels: &mut stored.labels, changes, dirty: false };
+    let Stored { account, standing, labels } = &mut stored;
+    let terms = Terms { folded_until: standing.folded_until, ..terms };
+    let mut turn = ClientTurn::new(account, terms, requests);
+    let mut writing = Writing { client, standing, labels, changes, dirty: false };
     loop {
         match turn.step() {
             Step::Read(needs) => {
                 for need in needs {
-                    match ledger.fact(client, folded_until, &need) {
+                    match ledger.fact(client, *writing.standing, &need) {
                         Ok(fact) => turn.learn(need, fact),
                         Err(Failure::Broken(broken)) => turn.give_up(StoreError::from(broken)),
                         Err(failure) => return Err(failure),
@@ -81,7 +83,7 @@ fn run_client(
 /// What one client's turn writes.
 struct Writing<'a> {
     client: &'a ClientId,
-    folded_until: Instant,
+    standing: &'a mut Standing,
     labels: &'a mut Labels,
     changes: &'a mut Changes,
     /// Whether the account is to be written.
@@ -93,10 +95,13 @@ impl Writing<'_> {
     fn gather(&mut self, writes: Writes, ledger: &mut impl Ledger) -> Result<(), Failure> {
         self.dirty |= writes.account || writes.plan.is_some();
         if let Some(removal) = &writes.removal {
-            let (client, labels, folded_until) = (self.client, &*self.labels, self.folded_until);
-            ledger.remove(&Removed { client, removal, labels, folded_until })?;
+            let (client, labels, standing) = (self.client, &*self.labels, *self.standing);
+            self.standing.deleted = ledger.remove(&Removed { client, removal, labels, standing })?.or(standing.deleted);
         }
         for entry in &writes.entries {
+            if self.standing.is_deleted(entry.at) {
+                return Err(Failure::Unfinished);
+            }
             self.changes.add_entry(self.client, entry, self.labels);
         }
         if let Some(plan) = writes.plan {

@@ -14,6 +14,8 @@ pub(crate) enum Failure {
     Database(Arc<Error>),
     /// What is stored for a client cannot be read.
     Broken(Broken),
+    /// Rows that a large deletion has left are in the way; they are to be taken out first.
+    Unfinished,
     /// There is no connection to the server.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Unconnected(Arc<dyn std::error::Error + Send + Sync>),
@@ -49,6 +51,9 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Database(error) => Self::not_done("the transaction was rolled back", error),
             Failure::Broken(broken) => broken.into(),
+            Failure::Unfinished => {
+                Self::NotDone { message: "what a deletion left is still being taken out".to_owned(), source: None }
+            }
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Unconnected(error) => Self::not_done("there is no connection", error),
             #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -1,10 +1,10 @@
 //! What a batch needs of the tables, inside a transaction that keeps every other writer out of its clients.
 
-use quota_core::{ClientId, Fact, Instant, Labels, Need, Removal};
+use quota_core::{ClientId, Fact, Labels, Need, Removal, Span};
 
 use crate::changes::Changes;
 use crate::failure::Failure;
-use crate::rows::Stored;
+use crate::rows::{Standing, Stored};
 
 /// The tables inside one transaction.
 pub(crate) trait Ledger {
@@ -15,10 +15,11 @@ pub(crate) trait Ledger {
     fn keep(&mut self, client: &ClientId, stored: Stored);
 
     /// What the ledger says, without what is still to be written.
-    fn fact(&mut self, client: &ClientId, folded_until: Instant, need: &Need) -> Result<Fact, Failure>;
+    fn fact(&mut self, client: &ClientId, standing: Standing, need: &Need) -> Result<Fact, Failure>;
 
-    /// Takes entries out, and their part of the sums.
-    fn remove(&mut self, removed: &Removed<'_>) -> Result<(), Failure>;
+    /// Takes entries out, and their part of the sums. Of a large range only the sums: it gives the span of the rows that
+    /// are left, and notes it in the account.
+    fn remove(&mut self, removed: &Removed<'_>) -> Result<Option<Span>, Failure>;
 
     /// Writes all of it.
     fn write(&mut self, changes: &Changes) -> Result<(), Failure>;
@@ -30,5 +31,5 @@ pub(crate) struct Removed<'a> {
     pub(crate) client: &'a ClientId,
     pub(crate) removal: &'a Removal,
     pub(crate) labels: &'a Labels,
-    pub(crate) folded_until: Instant,
+    pub(crate) standing: Standing,
 }

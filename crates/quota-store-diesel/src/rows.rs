@@ -1,13 +1,15 @@
 //! What is read from the tables, and what is made of it.
 
 use diesel::sql_types::{BigInt, Nullable, Text};
-use quota_core::{Account, ClientId, Credits, DocumentError, Entry, Instant, Label, Labels, OperationId, QuarterSum};
+use quota_core::{
+    Account, ClientId, Credits, DocumentError, Entry, Instant, Label, Labels, OperationId, QuarterSum, Span,
+};
 use quota_service::StoreError;
 use thiserror::Error;
 use uuid::Uuid;
 
 /// The SQL types of the rows.
-pub(crate) type AccountSql = (Text, BigInt, Text);
+pub(crate) type AccountSql = (Text, BigInt, Text, BigInt, BigInt);
 pub(crate) type EntrySql = (BigInt, BigInt, Text);
 pub(crate) type PageSql = (BigInt, Text, BigInt, Text);
 pub(crate) type SumSql = (BigInt, BigInt);
@@ -17,8 +19,8 @@ pub(crate) type PlanSql = (BigInt, Text);
 pub(crate) type FoldableSql = (Text, Nullable<BigInt>);
 pub(crate) type FoldSizeSql = (Nullable<BigInt>, BigInt, BigInt);
 
-/// Document, folded until, labels.
-pub(crate) type AccountRow = (String, i64, String);
+/// Document, folded until, labels, deleted from, deleted to.
+pub(crate) type AccountRow = (String, i64, String, i64, i64);
 /// At, credits, label.
 pub(crate) type EntryRow = (i64, i64, String);
 /// At, id, credits, label.
@@ -39,8 +41,41 @@ pub(crate) enum Broken {
 #[derive(Debug, Default)]
 pub(crate) struct Stored {
     pub(crate) account: Account,
-    pub(crate) folded_until: Option<Instant>,
+    pub(crate) standing: Standing,
     pub(crate) labels: Labels,
+}
+
+/// Which of a client's rows count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// Entries before this are only in the sums.
+    pub(crate) folded_until: Instant,
+    /// Where a large deletion has left rows to be taken out step by step. They are in no sum any more, and nobody may
+    /// see them; so nothing may be added here before they are gone.
+    pub(crate) deleted: Option<Span>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { folded_until: Instant::MIN, deleted: None }
+    }
+}
+
+impl Standing {
+    /// From the columns of the account; a span that is empty is none.
+    pub(crate) fn read(folded_until: i64, from: i64, to: i64) -> Result<Self, Broken> {
+        Ok(Self { folded_until: instant(folded_until)?, deleted: (from < to).then_some((from, to)) })
+    }
+
+    /// Whether a row at this instant is deleted.
+    pub(crate) fn is_deleted(&self, at: Instant) -> bool {
+        self.deleted.is_some_and(|(from, to)| (from..to).contains(&at.millis()))
+    }
+
+    /// Whether rows of this span may be deleted ones.
+    pub(crate) fn cuts(&self, span: Span) -> bool {
+        self.deleted.is_some_and(|deleted| deleted.0.max(span.0) < deleted.1.min(span.1))
+    }
 }
 
 impl Broken {
@@ -70,17 +105,12 @@ impl From<DocumentError> for Broken {
 impl Stored {
     /// Reads the row; the account of a client without one is new.
     pub(crate) fn read(row: Option<AccountRow>) -> Result<Self, Broken> {
-        let Some((document, folded_until, labels)) = row else { return Ok(Self::default()) };
+        let Some((document, folded_until, labels, from, to)) = row else { return Ok(Self::default()) };
         Ok(Self {
             account: Account::from_document(&document)?,
-            folded_until: Some(instant(folded_until)?),
+            standing: Standing::read(folded_until, from, to)?,
             labels: Labels::from_document(&labels)?,
         })
-    }
-
-    /// Entries before this are only in the sums.
-    pub(crate) fn folded_until(&self) -> Instant {
-        self.folded_until.unwrap_or(Instant::MIN)
     }
 }
 

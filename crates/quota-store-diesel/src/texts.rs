@@ -6,7 +6,7 @@ use crate::statement::Sql;
 /// The statements of a store with one prefix. Standard SQL but for the upserts, which MySQL words otherwise.
 #[derive(Debug)]
 pub(crate) struct Texts {
-    /// client -> document, folded until, labels
+    /// client -> document, folded until, labels, deleted from, deleted to
     pub(crate) account: Sql,
     /// client, document, labels
     pub(crate) put_account: Sql,
@@ -50,6 +50,14 @@ pub(crate) struct Texts {
     pub(crate) foldable: Sql,
     /// before, after, limit -> client, its first quarter before `before`
     pub(crate) forgettable: Sql,
+    /// before, after, limit -> client, where a deletion has left rows before `before`
+    pub(crate) unfinished: Sql,
+    /// client, from, to, offset -> at
+    pub(crate) nth_of: Sql,
+    /// client, from, to -> at
+    pub(crate) last_of: Sql,
+    /// deleted from, deleted to, client
+    pub(crate) leave: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
@@ -66,7 +74,9 @@ impl Texts {
     pub(crate) fn new(prefix: &TablePrefix) -> Self {
         let sql = |template: &str| Sql::new(&prefix.fill(template));
         Self {
-            account: sql("SELECT document, folded_until, labels FROM {p}accounts WHERE client = ?"),
+            account: sql(
+                "SELECT document, folded_until, labels, deleted_from, deleted_to FROM {p}accounts WHERE client = ?",
+            ),
             put_account: sql("INSERT INTO {p}accounts (client, document, labels) VALUES (?, ?, ?) \
                  ON CONFLICT (client) DO UPDATE SET document = excluded.document, labels = excluded.labels"),
             entry: sql("SELECT at, credits, label FROM {p}entries WHERE id = ? AND client = ?"),
@@ -107,6 +117,13 @@ impl Texts {
             forgettable: sql("SELECT client, (SELECT quarter FROM {p}quarters q \
                  WHERE q.client = a.client AND quarter < ? ORDER BY quarter LIMIT 1) \
                  FROM {p}accounts a WHERE client > ? ORDER BY client LIMIT ?"),
+            unfinished: sql("SELECT client, CASE WHEN deleted_to > deleted_from AND deleted_from < ? \
+                 THEN deleted_from END FROM {p}accounts WHERE client > ? ORDER BY client LIMIT ?"),
+            nth_of: sql(
+                "SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?",
+            ),
+            last_of: sql("SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1"),
+            leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ? WHERE client = ?"),
             nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
             fold_size: sql("SELECT MAX(at), COUNT(*), COALESCE(SUM(id >= ' '), 0) FROM {p}entries \
                  WHERE client = ? AND at < ?"),
@@ -160,6 +177,10 @@ mod tests {
             (&t.remove_plan, "client=?"),
             (&t.foldable, "client=? AND at<?"),
             (&t.forgettable, "client=? AND quarter<?"),
+            (&t.unfinished, "client>?"),
+            (&t.nth_of, "client=? AND at>? AND at<?"),
+            (&t.last_of, "client=? AND at>? AND at<?"),
+            (&t.leave, "client=?"),
             (&t.nth_entry, "client=? AND at<?"),
             (&t.fold_size, "client=? AND at<?"),
             (&t.fold, "client=?"),

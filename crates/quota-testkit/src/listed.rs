@@ -121,6 +121,15 @@ macro_rules! for_each_case {
                 pruning_again_takes_nothing_more
                 pruning_while_charging_loses_nothing
             }
+            deletion {
+                a_large_deletion_is_whole_at_once
+                ids_of_a_large_deletion_are_free_at_once
+                what_is_added_where_a_large_deletion_was_stays
+                a_large_deletion_can_be_followed_by_another
+                a_batch_may_add_where_it_has_deleted_much
+                a_pruning_finishes_large_deletions
+                a_large_deletion_is_finished_by_many_while_charges_go_on
+            }
             batches {
                 requests_of_one_client_run_in_order
                 an_id_twice_in_one_batch_is_charged_once
@@ -183,6 +192,7 @@ mod tests {
             ("days", include_str!("conformance/days.rs")),
             ("clients", include_str!("conformance/clients.rs")),
             ("pruning", include_str!("conformance/pruning.rs")),
+            ("deletion", include_str!("conformance/deletion.rs")),
             ("batches", include_str!("conformance/batches.rs")),
             ("concurrency", include_str!("conformance/concurrency.rs")),
             ("model", include_str!("conformance/model.rs")),

@@ -15,7 +15,7 @@ use crate::rows::{
     AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
     QuarterRow, QuarterSql, SumSql,
 };
-use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, remove};
+use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads};
 use crate::statement::{Bind, Sql};
 
 /// One connection to MySQL. It commits nothing by itself, so a transaction begins with its first statement.
@@ -25,7 +25,7 @@ pub(crate) struct MysqlLink {
     pub(super) texts: Arc<Texts>,
 }
 
-type LockedRow = (String, String, i64, String);
+type LockedRow = (String, String, i64, String, i64, i64);
 
 impl fmt::Debug for MysqlLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,9 +62,9 @@ impl Link for MysqlLink {
         let mut locked = Locked::default();
         for clients in clients.chunks(Lists::MAX) {
             let Some((sql, binds)) = list(lists, clients, |client| [Bind::Text(client)]) else { continue };
-            let statement = sql.with::<(Text, Text, BigInt, Text)>(&binds);
+            let statement = sql.with::<(Text, Text, BigInt, Text, BigInt, BigInt)>(&binds);
             let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut self.connection).await?;
-            let row = |(client, document, folded, labels)| (client, (document, folded, labels));
+            let row = |(client, document, folded, labels, from, to)| (client, (document, folded, labels, from, to));
             locked.accounts.extend(rows.into_iter().map(row));
         }
         if !ids.is_empty() {
@@ -98,9 +98,6 @@ impl Link for MysqlLink {
 
     /// One round trip, the commit included: where a statement fails, those after it are not run.
     async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
-        for taken in &writing.removals {
-            remove(self, taken).await.map_err(Undone::NotDone)?;
-        }
         let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
         let mut script = script(&self.own, writing, &plans);
         if end == End::Commit {

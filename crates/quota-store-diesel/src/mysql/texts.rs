@@ -11,7 +11,7 @@ pub(crate) const DIALECT: Dialect = Dialect { integer: "SIGNED" };
 /// last item.
 #[derive(Debug)]
 pub(crate) struct MysqlTexts {
-    /// clients -> client, document, folded until, labels
+    /// clients -> client, document, folded until, labels, deleted from, deleted to
     pub(crate) lock: Lists,
     pub(crate) lock_skipping: Lists,
     /// clients -> client
@@ -62,7 +62,8 @@ impl MysqlTexts {
         let fill = |template: &str| prefix.fill(template);
         // The index by name: a small table would else be read whole, and wait for every lock in it.
         let lock = fill(
-            "SELECT client, document, folded_until, labels FROM {p}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
+            "SELECT client, document, folded_until, labels, deleted_from, deleted_to \
+             FROM {p}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
         );
         let named = fill(
             "SELECT client, id, at, credits, label FROM {p}entries FORCE INDEX ({p}entries_by_id) WHERE (id, client) IN (",
@@ -138,7 +139,7 @@ mod tests {
         type MakeRow = fn(usize) -> String;
         let rows = |row: MakeRow| (0..2_000).map(row).collect::<Vec<_>>().join(",");
         let tables: [(&str, MakeRow); 4] = [
-            ("accounts", |n| format!("('c{n}', '', 0, '')")),
+            ("accounts", |n| format!("('c{n}', '', 0, '', 0, 0)")),
             ("entries", |n| format!("('c{}', {n}, 'i{n}', 1, '')", n % 20)),
             ("quarters", |n| format!("('c{}', {n}, '', 1, 1)", n % 20)),
             ("plans", |n| format!("('c{n}', 1, '')")),

@@ -18,7 +18,7 @@ use crate::rows::{
     AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
     QuarterRow, QuarterSql, SumSql,
 };
-use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, remove};
+use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads};
 use crate::statement::{Bind, Sql};
 
 /// One connection to PostgreSQL. What does not depend on an answer is sent without waiting for it.
@@ -30,7 +30,7 @@ pub(crate) struct PostgresLink {
     pub(super) texts: Arc<Texts>,
 }
 
-type LockedRow = (String, String, i64, String);
+type LockedRow = (String, String, i64, String, i64, i64);
 
 impl PostgresLink {
     async fn run(&self, sql: &ArraySql, columns: &[Column<'_>]) -> Result<usize, Error> {
@@ -69,9 +69,9 @@ impl Link for PostgresLink {
         };
         let clients = [Column::Texts(clients.to_vec())];
         let accounts = async {
-            let statement = lock.with::<(Text, Text, BigInt, Text)>(&clients);
+            let statement = lock.with::<(Text, Text, BigInt, Text, BigInt, BigInt)>(&clients);
             let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut &self.connection).await?;
-            let row = |(client, document, folded, labels)| (client, (document, folded, labels));
+            let row = |(client, document, folded, labels, from, to)| (client, (document, folded, labels, from, to));
             Ok::<Vec<_>, Error>(rows.into_iter().map(row).collect())
         };
         let entries = OptionFuture::from((!ids.is_empty()).then(|| load_named(self, ids)));
@@ -94,9 +94,6 @@ impl Link for PostgresLink {
 
     /// One round trip, the commit included.
     async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
-        for taken in &writing.removals {
-            remove(self, taken).await.map_err(Undone::NotDone)?;
-        }
         let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
         let statements = statements(&self.own, writing, &plans);
         let writes = join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns)));

@@ -12,6 +12,7 @@ use quota_service::{Answers, Batch, ClientRequests, Request, StoreError};
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
+use crate::server::folding::ENTRIES_AT_ONCE;
 use crate::server::hot::Hot;
 use crate::server::pool::Connections;
 use crate::server::rounds::{self, Client, Named};
@@ -91,11 +92,19 @@ impl<E: Engine> Applying<E> {
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let began = Instant::now();
         let mut tries = 0;
+        let mut at_once = ENTRIES_AT_ONCE;
         loop {
-            let undone = match self.transact(clients, wait, answers).await {
+            let undone = match self.transact(clients, wait, at_once, answers).await {
                 Ok(skipped) => return Ok(skipped),
                 Err(undone) => undone,
             };
+            if let (Undone::NotDone(Failure::Unfinished), [client]) = (&undone, clients) {
+                if !self.take_out(client.client()).await? {
+                    // The deletion that is in the way is one of these requests.
+                    at_once = i64::MAX;
+                }
+                continue;
+            }
             tries += 1;
             let most = self.tries(&undone);
             if tries >= most || began.elapsed() >= self.patience {
@@ -119,7 +128,8 @@ impl<E: Engine> Applying<E> {
                     OTHER_TRIES
                 }
             },
-            Undone::NotDone(Failure::Broken(_) | Failure::Unconnected(_)) | Undone::Unknown(_) => 0,
+            Undone::NotDone(Failure::Broken(_) | Failure::Unconnected(_) | Failure::Unfinished)
+            | Undone::Unknown(_) => 0,
         }
     }
 
@@ -128,6 +138,7 @@ impl<E: Engine> Applying<E> {
         &self,
         clients: &[ClientRequests<'a>],
         wait: Wait,
+        at_once: i64,
         answers: &mut Answers,
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let mut session = self.connections.session().await.map_err(Undone::NotDone)?;
@@ -158,7 +169,7 @@ impl<E: Engine> Applying<E> {
         let mut running: Vec<Client<'a>> =
             running.into_iter().filter_map(|requests| read_account(requests, &mut accounts, answers)).collect();
         let named = Named::new(locked.entries);
-        let running = rounds::run(link, &mut running, self.terms, &named, answers);
+        let running = rounds::run(link, &mut running, (self.terms, at_once), &named, answers);
         match self.connections.timely(running).await {
             Ok(ended) => ended?,
             // It may have been the commit.
@@ -203,7 +214,7 @@ fn not_done(error: Error) -> Undone {
 fn may_be_one_clients<E: Engine>(undone: &Undone) -> bool {
     match undone {
         Undone::NotDone(Failure::Database(error)) => matches!(E::fault(error), Fault::Other | Fault::Conflict),
-        Undone::NotDone(Failure::Broken(_) | Failure::Overtaken) => true,
+        Undone::NotDone(Failure::Broken(_) | Failure::Overtaken | Failure::Unfinished) => true,
         Undone::NotDone(Failure::Unconnected(_)) | Undone::Unknown(_) => false,
     }
 }

@@ -6,14 +6,15 @@ use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
 use crate::failure::{Failure, Undone};
-use crate::rows;
+use crate::rows::{self, Standing};
 use crate::server::batch::Applying;
 use crate::server::engine::{Engine, Fault, Link};
+use crate::server::ledger;
 use crate::server::reading::{Old, What, read};
 
-/// About as many entries as are folded in one transaction, so that charges wait for milliseconds and not for the
-/// whole pruning. A quarter of one client is never divided.
-const ENTRIES_AT_ONCE: i64 = 2_000;
+/// About as many entries are folded or taken out in one transaction, so that charges wait for milliseconds and not for
+/// all of them. Folding does not divide a quarter of one client, taking out not a millisecond.
+pub(crate) const ENTRIES_AT_ONCE: i64 = 2_000;
 
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: i64 = 500;
@@ -27,11 +28,12 @@ impl<E: Engine> Applying<E> {
     /// leaves whole quarters folded or not.
     pub(crate) async fn fold_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
+        self.finish_deletions().await?;
         let mut pruned = Pruned::default();
         let mut after = String::new();
         while let Some((last, clients)) = self.old(&after, before, What::Entries).await? {
             for client in clients {
-                while let Some(folded) = self.step(&client, before, What::Entries).await? {
+                while let Some(folded) = self.fold_some(&client, before).await? {
                     pruned.entries = pruned.entries.saturating_add(folded.entries);
                     pruned.ids = pruned.ids.saturating_add(folded.ids);
                 }
@@ -42,6 +44,36 @@ impl<E: Engine> Applying<E> {
             self.forget_before(quarter_of(before.saturating_sub(retention))).await?;
         }
         Ok(pruned)
+    }
+
+    async fn fold_some(&self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, StoreError> {
+        loop {
+            match self.step(client, before, What::Entries).await {
+                Err(Undone::NotDone(Failure::Unfinished)) => self.take_out(client).await?,
+                done => return Ok(done?),
+            };
+        }
+    }
+
+    /// Takes out what large deletions have left and nobody has taken out since.
+    async fn finish_deletions(&self) -> Result<(), StoreError> {
+        let mut after = String::new();
+        while let Some((last, clients)) = self.old(&after, Instant::MAX, What::Deleted).await? {
+            for client in clients {
+                self.take_out(&client).await?;
+            }
+            after = last;
+        }
+        Ok(())
+    }
+
+    /// Takes out what a large deletion of this client has left, step by step, whether there was anything.
+    pub(crate) async fn take_out(&self, client: &ClientId) -> Result<bool, Undone> {
+        let mut any = false;
+        while self.step(client, Instant::MAX, What::Deleted).await?.is_some() {
+            any = true;
+        }
+        Ok(any)
     }
 
     /// Forgets the sums of quarters before this instant, a client at a time.
@@ -72,7 +104,7 @@ impl<E: Engine> Applying<E> {
     }
 
     /// One transaction, tried again where that is safe.
-    async fn step(&self, client: &ClientId, before: Instant, what: What) -> Result<Option<Pruned>, StoreError> {
+    async fn step(&self, client: &ClientId, before: Instant, what: What) -> Result<Option<Pruned>, Undone> {
         let mut tries = 1;
         loop {
             let undone = match self.transact_step(client, before, what).await {
@@ -86,7 +118,7 @@ impl<E: Engine> Applying<E> {
                     }
                     tries += 1;
                 }
-                _ => return Err(undone.into()),
+                _ => return Err(undone),
             }
         }
     }
@@ -98,6 +130,7 @@ impl<E: Engine> Applying<E> {
             let done = match what {
                 What::Entries => fold(link, client, before).await,
                 What::Quarters => forget(link, client, before).await.map(|()| None),
+                What::Deleted => take_out_some(link, client).await,
             };
             let done = done.map_err(Undone::NotDone)?;
             link.commit().await?;
@@ -114,7 +147,9 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
     let texts = link.texts();
     let name = client.as_str();
     link.begin_writing().await?;
-    link.numbers(&texts.lock_one, &[name.into()]).await?;
+    if lock(link, name).await?.deleted.is_some() {
+        return Err(Failure::Unfinished);
+    }
     let Some(first) = nth_entry(link, name, before, 0).await? else { return Ok(None) };
     let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
     let cut = match nth_entry(link, name, before, ENTRIES_AT_ONCE).await? {
@@ -130,10 +165,31 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
     Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
 }
 
+/// Takes out some of the rows that a large deletion has left; none where there are none.
+async fn take_out_some<L: Link>(link: &mut L, client: &ClientId) -> Result<Option<Pruned>, Failure> {
+    let texts = link.texts();
+    let name = client.as_str();
+    link.begin_writing().await?;
+    let Some((from, to)) = lock(link, name).await?.deleted else { return Ok(None) };
+    let next = ledger::nth_of(link, name, (from, to), ENTRIES_AT_ONCE).await?;
+    let cut = next.map_or(to, |next| next.max(from.saturating_add(1)));
+    link.execute(&texts.remove_entries, &[name.into(), from.into(), cut.into()]).await?;
+    let left = if cut < to { (cut, to) } else { (0, 0) };
+    link.execute(&texts.leave, &[left.0.into(), left.1.into(), name.into()]).await?;
+    Ok(Some(Pruned::default()))
+}
+
+/// Locks an account and tells which of its rows count.
+async fn lock<L: Link>(link: &mut L, client: &str) -> Result<Standing, Failure> {
+    let rows = link.accounts(&link.texts().lock_one, &[client.into()]).await?;
+    let standing = rows.first().map(|(_, folded, _, from, to)| Standing::read(*folded, *from, *to)).transpose()?;
+    Ok(standing.unwrap_or_default())
+}
+
 async fn forget<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Result<(), Failure> {
     let texts = link.texts();
     link.begin_writing().await?;
-    link.numbers(&texts.lock_one, &[client.as_str().into()]).await?;
+    lock(link, client.as_str()).await?;
     link.execute(&texts.remove_quarters, &[client.as_str().into(), 0.into(), before.millis().into()]).await?;
     Ok(())
 }

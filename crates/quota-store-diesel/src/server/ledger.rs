@@ -1,12 +1,12 @@
 //! What the ledger says, and what is taken out of it, statement by statement.
 
 use diesel::result::Error;
-use quota_core::{ClientId, Cut, Fact, Instant, Need, Removal, Span, Window};
+use quota_core::{ClientId, Cut, Fact, Need, Removal, Span, Window};
 
 use crate::failure::Failure;
-use crate::rows::{self, id_column};
+use crate::ledger::Removed;
+use crate::rows::{self, Standing, id_column};
 use crate::server::engine::Link;
-use crate::server::writing::Taken;
 use crate::statement::Bind;
 
 /// Micros and entries of a range.
@@ -14,12 +14,15 @@ pub(crate) async fn sum<L: Link>(
     link: &mut L,
     client: &ClientId,
     range: Window,
-    folded_until: Instant,
-) -> Result<(i64, i64), Error> {
+    standing: Standing,
+) -> Result<(i64, i64), Failure> {
     if range.is_empty() {
         return Ok((0, 0));
     }
-    let Cut { quarters, edges: [head, tail] } = Cut::new(range, folded_until);
+    let Cut { quarters, edges: [head, tail] } = Cut::new(range, standing.folded_until);
+    if standing.cuts(head) || standing.cuts(tail) {
+        return Err(Failure::Unfinished);
+    }
     let client = Bind::from(client.as_str());
     let span = |(from, to): Span| [client, from.into(), to.into()];
     let binds = [span(quarters), span(head), span(tail)].concat();
@@ -31,7 +34,7 @@ pub(crate) async fn sum<L: Link>(
 pub(crate) async fn fact<L: Link>(
     link: &mut L,
     client: &ClientId,
-    folded_until: Instant,
+    standing: Standing,
     need: &Need,
 ) -> Result<Fact, Failure> {
     match need {
@@ -41,45 +44,83 @@ pub(crate) async fn fact<L: Link>(
             let mut micros = 0_i64;
             for part in window.without(*except) {
                 // The lifetime sum bounds it.
-                micros = micros.saturating_add(sum(link, client, part, folded_until).await?.0);
+                micros = micros.saturating_add(sum(link, client, part, standing).await?.0);
             }
             Ok(Fact::Sum(rows::credits(micros)?))
         }
         Need::Count(range) => {
-            let (micros, entries) = sum(link, client, *range, folded_until).await?;
+            let (micros, entries) = sum(link, client, *range, standing).await?;
             Ok(Fact::Count { entries: rows::count(entries)?, credits: rows::credits(micros)? })
         }
     }
 }
 
-/// Takes entries out, and their part of the sums.
-pub(crate) async fn remove<L: Link>(link: &mut L, taken: &Taken) -> Result<(), Failure> {
+/// Takes entries out, and their part of the sums. Of a range of more than `at_once` entries only the sums: it gives the
+/// span of the rows that are left, and notes it in the account.
+pub(crate) async fn remove<L: Link>(
+    link: &mut L,
+    removed: &Removed<'_>,
+    at_once: i64,
+) -> Result<Option<Span>, Failure> {
     let texts = link.texts();
-    let client = taken.client.as_str();
-    match &taken.removal {
+    let client = removed.client.as_str();
+    match removed.removal {
         Removal::Entry(entry) => {
             let (at, id) = (entry.at.millis(), id_column(entry.id.as_ref()));
-            let counted = taken.labels.counted(entry.label.as_ref());
+            let counted = removed.labels.counted(entry.label.as_ref());
             link.execute(&texts.remove_entry, &[client.into(), at.into(), id.as_str().into()]).await?;
             take_from_quarter(link, client, (at, counted), (entry.credits.micros(), 1)).await?;
+            Ok(None)
         }
         Removal::Range(range) => {
-            let Cut { quarters, edges } = Cut::new(*range, taken.folded_until);
+            if removed.standing.deleted.is_some() {
+                return Err(Failure::Unfinished);
+            }
+            let Cut { quarters, edges } = Cut::new(*range, removed.standing.folded_until);
             for (from, to) in edges {
                 let binds = [client.into(), from.into(), to.into()];
                 for (label, micros, entries) in link.label_sums(&texts.sum_by_label, &binds).await? {
                     let label = rows::label(&label)?;
-                    let counted = taken.labels.counted(label.as_ref());
+                    let counted = removed.labels.counted(label.as_ref());
                     take_from_quarter(link, client, (from, counted), (micros, entries)).await?;
                 }
             }
             let whole = [client.into(), quarters.0.into(), quarters.1.into()];
             link.execute(&texts.remove_quarters, &whole).await?;
-            let entries = [client.into(), range.start().millis().into(), range.end().millis().into()];
-            link.execute(&texts.remove_entries, &entries).await?;
+            remove_entries(link, client, (range.start().millis(), range.end().millis()), at_once).await
         }
     }
-    Ok(())
+}
+
+/// Takes out the entries of a span; or notes which are to be taken out where they are many.
+async fn remove_entries<L: Link>(
+    link: &mut L,
+    client: &str,
+    (from, to): Span,
+    at_once: i64,
+) -> Result<Option<Span>, Failure> {
+    let texts = link.texts();
+    let span = [client.into(), from.into(), to.into()];
+    if nth_of(link, client, (from, to), at_once).await?.is_none() {
+        link.execute(&texts.remove_entries, &span).await?;
+        return Ok(None);
+    }
+    let first = nth_of(link, client, (from, to), 0).await?.unwrap_or(from);
+    let last = link.numbers(&texts.last_of, &span).await?.pop();
+    let left = (first, last.map_or(to, |last| last.saturating_add(1)));
+    link.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()]).await?;
+    Ok(Some(left))
+}
+
+/// The instant of an entry of this span, counted from 0.
+pub(crate) async fn nth_of<L: Link>(
+    link: &mut L,
+    client: &str,
+    (from, to): Span,
+    nth: i64,
+) -> Result<Option<i64>, Failure> {
+    let texts = link.texts();
+    Ok(link.numbers(&texts.nth_of, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
 }
 
 async fn take_from_quarter<L: Link>(

@@ -20,7 +20,6 @@ mod writing;
 pub(crate) use crate::server::builder::ServerBuilder;
 pub(crate) use crate::server::checking::{Found, check};
 pub(crate) use crate::server::engine::{End, Engine, Fault, Link, Locked, NamedRow, Settings, Wait, loads};
-pub(crate) use crate::server::ledger::remove;
 pub(crate) use crate::server::public::server_store;
 pub(crate) use crate::server::store::ServerStore;
 pub(crate) use crate::server::texts::{Dialect, Texts};

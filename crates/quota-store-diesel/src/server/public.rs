@@ -127,6 +127,10 @@ macro_rules! server_store {
                 self.0.prune(before).await
             }
 
+            async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+                self.0.finish_deletion(client).await
+            }
+
             async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
                 self.0.server_time().await
             }

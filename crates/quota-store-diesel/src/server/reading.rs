@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Plan, PlanVersion, Refusal, Terms, Window};
-use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, StoreError, StoredPlan};
+use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, StoredPlan};
 
 use crate::failure::Failure;
-use crate::rows::{self, Broken};
+use crate::rows::{self, Broken, Standing};
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
 use crate::server::pool::Connections;
@@ -23,13 +23,13 @@ pub(crate) trait Reading: Sync {
 pub(crate) async fn read<E: Engine, R: Reading>(
     connections: &Connections<E>,
     reading: &R,
-) -> Result<R::Output, StoreError> {
+) -> Result<R::Output, Failure> {
     match read_once(connections, reading).await {
         Err(Failure::Database(error)) if E::fault(&error) == Fault::Lost => {
             connections.close_idle();
-            Ok(read_once(connections, reading).await?)
+            read_once(connections, reading).await
         }
-        done => Ok(done?),
+        done => done,
     }
 }
 
@@ -47,16 +47,17 @@ async fn read_once<E: Engine, R: Reading>(connections: &Connections<E>, reading:
     Ok(done)
 }
 
-fn check_range(range: Window, folded_until: Instant) -> Result<(), Refusal> {
+fn check_range(range: Window, Standing { folded_until, .. }: Standing) -> Result<(), Refusal> {
     Terms { folded_until, ..Terms::ENTRIES }.check_range(range)
 }
 
-/// Up to where a client's entries are folded, and which labels its sums know. Does not read the account,
-/// so usage can be read back where that is damaged.
-async fn remembered<L: Link>(link: &mut L, client: &ClientId) -> Result<(Instant, Labels), Failure> {
+/// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back where
+/// that is damaged.
+async fn remembered<L: Link>(link: &mut L, client: &ClientId) -> Result<(Standing, Labels), Failure> {
     let rows = link.accounts(&link.texts().account, &[client.as_str().into()]).await?;
-    let Some((_, folded_until, labels)) = rows.first() else { return Ok((Instant::MIN, Labels::default())) };
-    Ok((rows::instant(*folded_until)?, Labels::from_document(labels).map_err(Broken::from)?))
+    let Some((_, folded_until, labels, from, to)) = rows.first() else { return Ok(Default::default()) };
+    let standing = Standing::read(*folded_until, *from, *to)?;
+    Ok((standing, Labels::from_document(labels).map_err(Broken::from)?))
 }
 
 /// The sum of a range.
@@ -68,11 +69,11 @@ impl Reading for Total<'_> {
 
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         let Self(client, range) = self;
-        let (folded_until, _) = remembered(link, client).await?;
-        if let Err(refusal) = check_range(*range, folded_until) {
+        let (standing, _) = remembered(link, client).await?;
+        if let Err(refusal) = check_range(*range, standing) {
             return Ok(Err(refusal));
         }
-        let (micros, _) = ledger::sum(link, client, *range, folded_until).await?;
+        let (micros, _) = ledger::sum(link, client, *range, standing).await?;
         Ok(Ok(rows::credits(micros)?))
     }
 }
@@ -86,17 +87,20 @@ impl Reading for Daily<'_> {
 
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         let Self(client, query) = self;
-        let (folded_until, labels) = remembered(link, client).await?;
-        if let Err(refusal) = check_range(query.range, folded_until) {
+        let (standing, labels) = remembered(link, client).await?;
+        if let Err(refusal) = check_range(query.range, standing) {
             return Ok(Err(refusal));
         }
-        let mut days = DaysReading::new(query, folded_until, labels);
+        let mut days = DaysReading::new(query, standing.folded_until, labels);
         let (from, to) = DaysReading::quarters(query.range);
         let texts = link.texts();
         for quarter in link.quarters(&texts.quarters, &[client.as_str().into(), from.into(), to.into()]).await? {
             days.add_quarter(rows::quarter(&quarter)?);
         }
         for (from, to) in days.cuts().to_vec() {
+            if standing.cuts((from, to)) {
+                return Err(Failure::Unfinished);
+            }
             for row in link.entries(&texts.entries_in, &[client.as_str().into(), from.into(), to.into()]).await? {
                 let entry = rows::entry(None, &row)?;
                 days.add_entry(entry.at, entry.credits, entry.label.as_ref());
@@ -119,6 +123,9 @@ impl Reading for Page<'_> {
     type Output = EntriesPage;
 
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
+        if remembered(link, self.client).await?.0.cuts((self.after.at, self.range.end().millis())) {
+            return Err(Failure::Unfinished);
+        }
         // One more tells whether there is another page.
         let rows = i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1);
         let (at, id, to) = (self.after.at.into(), self.after.id.as_str().into(), self.range.end().millis().into());
@@ -214,6 +221,8 @@ pub(crate) struct Old<'a> {
 pub(crate) enum What {
     Entries,
     Quarters,
+    /// Rows that a large deletion has left.
+    Deleted,
 }
 
 impl Reading for Old<'_> {
@@ -224,6 +233,7 @@ impl Reading for Old<'_> {
         let text = match self.what {
             What::Entries => &texts.foldable,
             What::Quarters => &texts.forgettable,
+            What::Deleted => &texts.unfinished,
         };
         Ok(link.foldable(text, &[self.before.millis().into(), self.after.into(), self.limit.into()]).await?)
     }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use quota_core::{ClientId, Entry, Fact, Instant, Labels, Need, OperationId, Terms};
+use quota_core::{ClientId, Entry, Fact, Labels, Need, OperationId, Removal, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::changes::NewAccount;
 use crate::failure::{Failure, Undone};
-use crate::rows::{self, Broken, Stored};
+use crate::ledger::Removed;
+use crate::rows::{self, Broken, Standing, Stored};
 use crate::server::engine::{End, Link, NamedRow};
 use crate::server::ledger;
 use crate::server::writing::Writing;
@@ -30,7 +31,9 @@ struct Run<'a> {
     client: &'a ClientId,
     turn: ClientTurn<'a>,
     labels: &'a mut Labels,
-    folded_until: Instant,
+    standing: &'a mut Standing,
+    /// Rows under ids that were asked for and are deleted (at, id): out of the way before anything is added.
+    in_the_way: Vec<(i64, String)>,
     is_new: bool,
     /// Whether its account is to be written.
     dirty: bool,
@@ -56,7 +59,7 @@ impl Named {
 pub(crate) async fn run<L: Link>(
     link: &mut L,
     clients: &mut [Client<'_>],
-    terms: Terms,
+    (terms, at_once): (Terms, i64),
     named: &Named,
     answers: &mut Answers,
 ) -> Result<(), Undone> {
@@ -67,21 +70,29 @@ pub(crate) async fn run<L: Link>(
     let mut writing = Writing::default();
     let mut written = false;
     loop {
-        let (mut needs, mut first) = (Vec::new(), false);
+        let (mut needs, mut taken, mut first) = (Vec::new(), Vec::new(), false);
         for (place, run) in runs.iter_mut().enumerate().filter(|(_, run)| !run.done) {
             match run.turn.step() {
                 Step::Read(asked) => needs.extend(asked.into_iter().map(|need| (place, need))),
                 Step::Write(writes) => {
                     first = true;
-                    run.gather(writes, &mut writing);
+                    let removal = run.gather(writes, &mut writing).map_err(Undone::NotDone)?;
+                    taken.extend(removal.map(|removal| (place, removal)));
                     run.make_account(&mut writing);
                 }
                 Step::Done(writes) => {
                     run.done = true;
-                    run.gather(writes, &mut writing);
+                    let removal = run.gather(writes, &mut writing).map_err(Undone::NotDone)?;
+                    taken.extend(removal.map(|removal| (place, removal)));
                 }
             }
         }
+        for (place, removal) in taken {
+            let Some(run) = runs.get_mut(place) else { continue };
+            run.take_out(link, &removal, at_once).await.map_err(Undone::NotDone)?;
+            written = true;
+        }
+        written |= clear_the_way(link, &mut runs).await.map_err(Undone::NotDone)?;
         if runs.iter().all(|run| run.done) {
             break;
         }
@@ -100,6 +111,19 @@ pub(crate) async fn run<L: Link>(
     link.write(&writing, End::Commit).await
 }
 
+/// Takes out deleted rows whose ids are about to be written again, whether there were any.
+async fn clear_the_way<L: Link>(link: &mut L, runs: &mut [Run<'_>]) -> Result<bool, Failure> {
+    let mut cleared = false;
+    for run in runs.iter_mut() {
+        for (at, id) in std::mem::take(&mut run.in_the_way) {
+            let binds = [run.client.as_str().into(), at.into(), id.as_str().into()];
+            link.execute(&link.texts().remove_entry, &binds).await?;
+            cleared = true;
+        }
+    }
+    Ok(cleared)
+}
+
 /// Reads what these turns need, ids for all of them at once.
 async fn learn<L: Link>(link: &mut L, runs: &mut [Run<'_>], needs: Vec<(usize, Need)>) -> Result<(), Failure> {
     let ids: Vec<(&str, &str)> = needs
@@ -113,8 +137,8 @@ async fn learn<L: Link>(link: &mut L, runs: &mut [Run<'_>], needs: Vec<(usize, N
     for (place, need) in needs {
         let Some(run) = runs.get_mut(place) else { continue };
         let fact = match &need {
-            Need::Entry(id) => named.fact(run.client, id).map_err(Failure::from),
-            _ => ledger::fact(link, run.client, run.folded_until, &need).await,
+            Need::Entry(id) => run.named(named.fact(run.client, id), id).map_err(Failure::from),
+            _ => ledger::fact(link, run.client, *run.standing, &need).await,
         };
         match fact {
             Ok(fact) => {
@@ -139,19 +163,32 @@ fn says_nothing(fact: &Fact) -> bool {
 
 impl<'a> Run<'a> {
     fn new(client: &'a mut Client<'_>, terms: Terms, named: &Named) -> Self {
-        let folded_until = client.stored.folded_until();
-        let Stored { account, labels, .. } = &mut client.stored;
-        let mut turn = ClientTurn::new(account, Terms { folded_until, ..terms }, client.requests);
-        let name = client.requests.client();
+        let Stored { account, standing, labels } = &mut client.stored;
+        let terms = Terms { folded_until: standing.folded_until, ..terms };
+        let turn = ClientTurn::new(account, terms, client.requests);
+        let (name, is_new) = (client.requests.client(), client.is_new);
+        let in_the_way = Vec::new();
+        let mut run = Self { client: name, turn, labels, standing, in_the_way, is_new, dirty: false, done: false };
         for need in client.requests.foresee() {
             // One that cannot be read is asked for again, and given up then.
             if let Need::Entry(id) = &need
-                && let Ok(fact) = named.fact(name, id)
+                && let Ok(fact) = run.named(named.fact(name, id), id)
             {
-                turn.learn(need, fact);
+                run.turn.learn(need, fact);
             }
         }
-        Self { client: name, turn, labels, folded_until, is_new: client.is_new, dirty: false, done: false }
+        run
+    }
+
+    /// What an id names: nothing, where the row is deleted and was not taken out yet.
+    fn named(&mut self, fact: Result<Fact, Broken>, id: &OperationId) -> Result<Fact, Broken> {
+        match fact? {
+            Fact::Entry(Some(entry)) if self.standing.is_deleted(entry.at) => {
+                self.in_the_way.push((entry.at.millis(), id.as_str().to_owned()));
+                Ok(Fact::Entry(None))
+            }
+            other => Ok(other),
+        }
     }
 
     /// A client without an account has no entries: what the ledger knows of it was written since the accounts were
@@ -160,9 +197,21 @@ impl<'a> Run<'a> {
         if self.is_new && has_entries { Err(Failure::Overtaken) } else { Ok(()) }
     }
 
-    fn gather(&mut self, writes: quota_core::Writes, writing: &mut Writing) {
+    /// Takes what the turn says, and gives what is to be taken out.
+    fn gather(&mut self, mut writes: Writes, writing: &mut Writing) -> Result<Option<Removal>, Failure> {
         self.dirty |= writes.account || writes.plan.is_some();
-        writing.gather(self.client, self.folded_until, self.labels, writes);
+        if writes.entries.iter().any(|entry| self.standing.is_deleted(entry.at)) {
+            return Err(Failure::Unfinished);
+        }
+        let removal = writes.removal.take();
+        writing.gather(self.client, self.labels, writes);
+        Ok(removal)
+    }
+
+    async fn take_out<L: Link>(&mut self, link: &mut L, removal: &Removal, at_once: i64) -> Result<(), Failure> {
+        let removed = Removed { client: self.client, removal, labels: self.labels, standing: *self.standing };
+        self.standing.deleted = ledger::remove(link, &removed, at_once).await?.or(self.standing.deleted);
+        Ok(())
     }
 
     /// Makes the account of a client that has none before the rest of its turn: from then on it is locked, and what the

@@ -11,6 +11,7 @@ use quota_service::{
 };
 
 use crate::connect_error::ConnectError;
+use crate::failure::Failure;
 use crate::server::batch::Applying;
 use crate::server::builder::ServerBuilder;
 use crate::server::engine::Engine;
@@ -56,7 +57,17 @@ impl<E: Engine> ServerStore<E> {
     }
 
     async fn read<R: Reading>(&self, reading: &R) -> Result<R::Output, StoreError> {
-        read(&self.applying.connections, reading).await
+        Ok(read(&self.applying.connections, reading).await?)
+    }
+
+    /// Reads what rows of a client say; once more where rows that a large deletion has left were in the way.
+    async fn read_of<R: Reading>(&self, client: &ClientId, reading: &R) -> Result<R::Output, StoreError> {
+        loop {
+            match read(&self.applying.connections, reading).await {
+                Err(Failure::Unfinished) => self.finish_deletion(client).await?,
+                done => return Ok(done?),
+            }
+        }
     }
 }
 
@@ -77,11 +88,11 @@ impl<E: Engine> ServerStore<E> {
     }
 
     pub(crate) async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
-        Ok(self.read(&Total(client, range)).await??)
+        Ok(self.read_of(client, &Total(client, range)).await??)
     }
 
     pub(crate) async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
-        Ok(self.read(&Daily(client, query)).await??)
+        Ok(self.read_of(client, &Daily(client, query)).await??)
     }
 
     pub(crate) async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
@@ -90,7 +101,7 @@ impl<E: Engine> ServerStore<E> {
             Some(cursor) => EntriesCursor::read(cursor, range)?,
             None => EntriesCursor::before(range),
         };
-        self.read(&Page { client, after, range, limit: query.limit.max(1) }).await
+        self.read_of(client, &Page { client, after, range, limit: query.limit.max(1) }).await
     }
 
     pub(crate) async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
@@ -99,6 +110,10 @@ impl<E: Engine> ServerStore<E> {
 
     pub(crate) async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
         self.applying.fold_before(before).await
+    }
+
+    pub(crate) async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        Ok(self.applying.take_out(client).await.map(|_| ())?)
     }
 
     pub(crate) async fn server_time(&self) -> Result<Option<Instant>, StoreError> {

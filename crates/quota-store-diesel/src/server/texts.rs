@@ -13,7 +13,7 @@ pub(crate) struct Dialect {
 /// The statements that engines on servers word alike: few, fixed for a connection, prepared once each.
 #[derive(Debug)]
 pub(crate) struct Texts {
-    /// client -> document, folded until, labels
+    /// client -> document, folded until, labels, deleted from, deleted to
     pub(crate) account: Sql,
     /// client, at, id
     pub(crate) remove_entry: Sql,
@@ -45,8 +45,16 @@ pub(crate) struct Texts {
     pub(crate) foldable: Sql,
     /// before, after, limit -> client, its first quarter before `before`
     pub(crate) forgettable: Sql,
-    /// client -> folded until; locks the account
+    /// client -> document, folded until, labels, deleted from, deleted to; locks the account
     pub(crate) lock_one: Sql,
+    /// before, after, limit -> client, where a deletion has left rows before `before`
+    pub(crate) unfinished: Sql,
+    /// client, from, to, offset -> at
+    pub(crate) nth_of: Sql,
+    /// client, from, to -> at
+    pub(crate) last_of: Sql,
+    /// deleted from, deleted to, client
+    pub(crate) leave: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
@@ -59,7 +67,9 @@ impl Texts {
     pub(crate) fn new(prefix: &TablePrefix, dialect: Dialect) -> Self {
         let sql = |template: &str| Sql::new(&prefix.fill(template).replace("{int}", dialect.integer));
         Self {
-            account: sql("SELECT document, folded_until, labels FROM {p}accounts WHERE client = ?"),
+            account: sql(
+                "SELECT document, folded_until, labels, deleted_from, deleted_to FROM {p}accounts WHERE client = ?",
+            ),
             remove_entry: sql("DELETE FROM {p}entries WHERE client = ? AND at = ? AND id = ?"),
             remove_entries: sql("DELETE FROM {p}entries WHERE client = ? AND at >= ? AND at < ?"),
             take_from_quarter: sql("UPDATE {p}quarters SET credits = credits - ?, entries = entries - ? \
@@ -93,7 +103,15 @@ impl Texts {
             forgettable: sql("SELECT client, (SELECT quarter FROM {p}quarters q \
                  WHERE q.client = a.client AND quarter < ? ORDER BY quarter LIMIT 1) \
                  FROM {p}accounts a WHERE client > ? ORDER BY client LIMIT ?"),
-            lock_one: sql("SELECT folded_until FROM {p}accounts WHERE client = ? FOR UPDATE"),
+            lock_one: sql("SELECT document, folded_until, labels, deleted_from, deleted_to \
+                 FROM {p}accounts WHERE client = ? FOR UPDATE"),
+            unfinished: sql("SELECT client, CASE WHEN deleted_to > deleted_from AND deleted_from < ? \
+                 THEN deleted_from END FROM {p}accounts WHERE client > ? ORDER BY client LIMIT ?"),
+            nth_of: sql(
+                "SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?",
+            ),
+            last_of: sql("SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1"),
+            leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ? WHERE client = ?"),
             nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
             fold_size: sql("SELECT MAX(at), COUNT(*), CAST(COALESCE(SUM(CASE WHEN id >= ' ' THEN 1 ELSE 0 END), 0) \
                  AS {int}) FROM {p}entries WHERE client = ? AND at < ?"),
@@ -122,6 +140,10 @@ impl Texts {
             &self.foldable,
             &self.forgettable,
             &self.lock_one,
+            &self.unfinished,
+            &self.nth_of,
+            &self.last_of,
+            &self.leave,
             &self.nth_entry,
             &self.fold_size,
             &self.fold,

@@ -1,38 +1,25 @@
 //! What a batch writes on a server.
 
-use quota_core::{ClientId, Instant, Labels, PlanWrite, Removal, Writes};
+use quota_core::{ClientId, Labels, PlanWrite, Writes};
 
 use crate::changes::{Changes, NewAccount};
 use crate::rows::Broken;
 
-/// What a batch writes: entries out first, then everything else.
+/// What a batch writes.
 #[derive(Debug, Default)]
 pub(crate) struct Writing {
-    pub(crate) removals: Vec<Taken>,
     pub(crate) changes: Changes,
     /// Accounts of clients that had none: another process may be making the same.
     pub(crate) made: Vec<NewAccount>,
 }
 
-/// What is taken out of one client's ledger.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    pub(crate) client: ClientId,
-    pub(crate) removal: Removal,
-    pub(crate) labels: Labels,
-    pub(crate) folded_until: Instant,
-}
-
 impl Writing {
     pub(crate) fn is_empty(&self) -> bool {
-        self.removals.is_empty() && self.made.is_empty() && self.changes.is_empty()
+        self.made.is_empty() && self.changes.is_empty()
     }
 
-    /// Takes what one client's turn says, but for its account.
-    pub(crate) fn gather(&mut self, client: &ClientId, folded_until: Instant, labels: &mut Labels, writes: Writes) {
-        if let Some(removal) = writes.removal {
-            self.removals.push(Taken { client: client.clone(), removal, labels: labels.clone(), folded_until });
-        }
+    /// Takes what one client's turn says, but for its account and what is taken out.
+    pub(crate) fn gather(&mut self, client: &ClientId, labels: &mut Labels, writes: Writes) {
         for entry in &writes.entries {
             self.changes.add_entry(client, entry, labels);
         }

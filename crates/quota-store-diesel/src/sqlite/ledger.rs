@@ -1,14 +1,16 @@
 //! The tables inside one transaction of SQLite.
 
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
-use quota_core::{ClientId, Cut, Fact, Instant, Need, PlanWrite, Removal, Span, Window};
+use quota_core::{ClientId, Cut, Fact, Need, PlanWrite, Removal, Span, Window};
 
 use crate::changes::Changes;
 use crate::failure::Failure;
 use crate::ledger::{Ledger, Removed};
-use crate::rows::{self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Stored, SumSql, id_column};
+use crate::rows::{
+    self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Standing, Stored, SumSql, id_column,
+};
 use crate::sqlite::kept::KeptAccounts;
 use crate::statement::{Bind, Sql};
 use crate::texts::Texts;
@@ -19,11 +21,16 @@ pub(crate) struct SqliteLedger<'a> {
     pub(super) texts: &'a Texts,
     pub(super) kept: &'a mut KeptAccounts,
     has_written: bool,
+    /// A deletion of more entries than this leaves their rows to be taken out later.
+    pub(super) at_once: i64,
 }
+
+/// About as many entries are taken out in one transaction, so that charges wait for milliseconds and not for all of them.
+pub(super) const ENTRIES_AT_ONCE: i64 = 2_000;
 
 impl<'a> SqliteLedger<'a> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, texts: &'a Texts, kept: &'a mut KeptAccounts) -> Self {
-        Self { connection, texts, kept, has_written: false }
+        Self { connection, texts, kept, has_written: false, at_once: ENTRIES_AT_ONCE }
     }
 
     /// Whether there is something to commit.
@@ -42,16 +49,14 @@ impl<'a> SqliteLedger<'a> {
     }
 
     /// Micros and entries of a range.
-    pub(super) fn sum(
-        &mut self,
-        client: &ClientId,
-        range: Window,
-        folded_until: Instant,
-    ) -> Result<(i64, i64), Failure> {
+    pub(super) fn sum(&mut self, client: &ClientId, range: Window, standing: Standing) -> Result<(i64, i64), Failure> {
         if range.is_empty() {
             return Ok((0, 0));
         }
-        let Cut { quarters, edges: [head, tail] } = Cut::new(range, folded_until);
+        let Cut { quarters, edges: [head, tail] } = Cut::new(range, standing.folded_until);
+        if standing.cuts(head) || standing.cuts(tail) {
+            return Err(Failure::Unfinished);
+        }
         let client = Bind::from(client.as_str());
         let span = |(from, to): Span| [client, from.into(), to.into()];
         let binds = [span(quarters), span(head), span(tail)].concat();
@@ -71,9 +76,12 @@ impl<'a> SqliteLedger<'a> {
         Ok(())
     }
 
-    fn remove_range(&mut self, removed: &Removed<'_>, range: Window) -> Result<(), Failure> {
+    fn remove_range(&mut self, removed: &Removed<'_>, range: Window) -> Result<Option<Span>, Failure> {
         let (client, texts) = (removed.client.as_str(), self.texts);
-        let Cut { quarters, edges } = Cut::new(range, removed.folded_until);
+        if removed.standing.deleted.is_some() {
+            return Err(Failure::Unfinished);
+        }
+        let Cut { quarters, edges } = Cut::new(range, removed.standing.folded_until);
         for (from, to) in edges {
             let binds = [client.into(), from.into(), to.into()];
             let sums: Vec<(String, i64, i64)> = texts.sum_by_label.with::<LabelSumSql>(&binds).load(self.connection)?;
@@ -83,9 +91,46 @@ impl<'a> SqliteLedger<'a> {
             }
         }
         self.execute(&texts.remove_quarters, &[client.into(), quarters.0.into(), quarters.1.into()])?;
-        let (from, to) = (range.start().millis(), range.end().millis());
-        self.execute(&texts.remove_entries, &[client.into(), from.into(), to.into()])?;
-        Ok(())
+        let span = (range.start().millis(), range.end().millis());
+        self.remove_entries(client, span)
+    }
+
+    /// Takes out the entries of a span; or notes which are to be taken out where they are many.
+    fn remove_entries(&mut self, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
+        let texts = self.texts;
+        if self.nth_of(client, (from, to), self.at_once)?.is_none() {
+            self.execute(&texts.remove_entries, &[client.into(), from.into(), to.into()])?;
+            return Ok(None);
+        }
+        let first = self.nth_of(client, (from, to), 0)?.unwrap_or(from);
+        let last: i64 =
+            texts.last_of.with::<BigInt>(&[client.into(), from.into(), to.into()]).get_result(self.connection)?;
+        let left = (first, last.saturating_add(1));
+        self.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()])?;
+        Ok(Some(left))
+    }
+
+    /// The instant of an entry of this span, counted from 0.
+    fn nth_of(&mut self, client: &str, (from, to): Span, nth: i64) -> Result<Option<i64>, Failure> {
+        let binds = [client.into(), from.into(), to.into(), nth.into()];
+        Ok(self.texts.nth_of.with::<BigInt>(&binds).get_result(self.connection).optional()?)
+    }
+
+    /// Takes out some of the rows that a large deletion has left; tells whether there were any. A millisecond is not
+    /// divided.
+    pub(super) fn take_out_some(&mut self, client: &ClientId) -> Result<bool, Failure> {
+        let Some((.., from, to)) = self.account_row(client)?.filter(|(.., from, to)| from < to) else {
+            return Ok(false);
+        };
+        let (name, texts) = (client.as_str(), self.texts);
+        let next = self.nth_of(name, (from, to), ENTRIES_AT_ONCE)?;
+        let cut = next.map_or(to, |next| next.max(from.saturating_add(1)));
+        // It says how much is left.
+        self.kept.take(client);
+        self.execute(&texts.remove_entries, &[name.into(), from.into(), cut.into()])?;
+        let left = if cut < to { (cut, to) } else { (0, 0) };
+        self.execute(&texts.leave, &[left.0.into(), left.1.into(), name.into()])?;
+        Ok(true)
     }
 }
 
@@ -102,29 +147,35 @@ impl Ledger for SqliteLedger<'_> {
         self.kept.put(client, stored);
     }
 
-    fn fact(&mut self, client: &ClientId, folded_until: Instant, need: &Need) -> Result<Fact, Failure> {
+    fn fact(&mut self, client: &ClientId, standing: Standing, need: &Need) -> Result<Fact, Failure> {
         match need {
             Need::Entry(id) => {
                 let row = self.entry(client, id.as_str())?;
                 let entry = row.map(|row| rows::entry(Some(id.clone()), &row)).transpose()?;
+                if let Some(deleted) = entry.as_ref().filter(|entry| standing.is_deleted(entry.at)) {
+                    // Out of the way: its id is free again.
+                    let (client, at) = (client.as_str(), deleted.at.millis());
+                    self.execute(&self.texts.remove_entry, &[client.into(), at.into(), id.as_str().into()])?;
+                    return Ok(Fact::Entry(None));
+                }
                 Ok(Fact::Entry(entry))
             }
             Need::Sum { window, except } => {
                 let mut micros = 0_i64;
                 for part in window.without(*except) {
                     // The lifetime sum bounds it.
-                    micros = micros.saturating_add(self.sum(client, part, folded_until)?.0);
+                    micros = micros.saturating_add(self.sum(client, part, standing)?.0);
                 }
                 Ok(Fact::Sum(rows::credits(micros)?))
             }
             Need::Count(range) => {
-                let (micros, entries) = self.sum(client, *range, folded_until)?;
+                let (micros, entries) = self.sum(client, *range, standing)?;
                 Ok(Fact::Count { entries: rows::count(entries)?, credits: rows::credits(micros)? })
             }
         }
     }
 
-    fn remove(&mut self, removed: &Removed<'_>) -> Result<(), Failure> {
+    fn remove(&mut self, removed: &Removed<'_>) -> Result<Option<Span>, Failure> {
         match removed.removal {
             Removal::Range(range) => self.remove_range(removed, *range),
             Removal::Entry(entry) => {
@@ -132,7 +183,8 @@ impl Ledger for SqliteLedger<'_> {
                 let counted = removed.labels.counted(entry.label.as_ref());
                 let texts = self.texts;
                 self.execute(&texts.remove_entry, &[client.into(), at.into(), id.as_str().into()])?;
-                self.take_from_quarter(client, at, counted, (entry.credits.micros(), 1))
+                self.take_from_quarter(client, at, counted, (entry.credits.micros(), 1))?;
+                Ok(None)
             }
         }
     }

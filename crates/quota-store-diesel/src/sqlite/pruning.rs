@@ -4,17 +4,13 @@ use diesel::RunQueryDsl;
 use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Undone};
 use crate::rows::{self, FoldSizeSql, FoldableSql};
-use crate::sqlite::ledger::SqliteLedger;
+use crate::sqlite::ledger::{ENTRIES_AT_ONCE, SqliteLedger};
 use crate::sqlite::store::SqliteStore;
 use crate::sqlite::workers::Gone;
 use crate::statement::Sql;
 use crate::texts::Texts;
-
-/// About as many entries as are folded in one transaction, so that charges wait for milliseconds and not for the
-/// whole pruning. A quarter of one client is never divided.
-const ENTRIES_AT_ONCE: i64 = 2_000;
 
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: i64 = 500;
@@ -25,6 +21,7 @@ impl SqliteStore {
     /// quarters folded or not.
     pub(super) async fn fold_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
+        self.finish_deletions().await?;
         let mut pruned = Pruned::default();
         let mut from = String::new();
         while let Some((last, clients)) = self.with_old(from, before, |texts| &texts.foldable).await? {
@@ -37,6 +34,29 @@ impl SqliteStore {
             self.forget_before(before.saturating_sub(retention)).await?;
         }
         Ok(pruned)
+    }
+
+    /// Takes out what large deletions have left and nobody has taken out since.
+    async fn finish_deletions(&self) -> Result<(), StoreError> {
+        let mut from = String::new();
+        while let Some((last, clients)) = self.with_old(from, Instant::MAX, |texts| &texts.unfinished).await? {
+            for client in clients {
+                self.take_out(&rows::client(&client)?).await?;
+            }
+            from = last;
+        }
+        Ok(())
+    }
+
+    /// Takes out what a large deletion of this client has left, step by step.
+    pub(super) async fn take_out(&self, client: &ClientId) -> Result<(), StoreError> {
+        loop {
+            let client = client.clone();
+            let step = self.writer.run(move |session| session.write(|ledger| ledger.take_out_some(&client)));
+            if !step.await.map_err(not_answered)?? {
+                return Ok(());
+            }
+        }
     }
 
     /// Forgets the sums of quarters before this instant, a client at a time.
@@ -84,7 +104,13 @@ impl SqliteStore {
         loop {
             let folding = client.clone();
             let folded = self.writer.run(move |session| session.write(|ledger| ledger.fold(&folding, before)));
-            let folded = folded.await.map_err(not_answered)??;
+            let folded = match folded.await.map_err(not_answered)? {
+                Err(Undone::NotDone(Failure::Unfinished)) => {
+                    self.take_out(&client).await?;
+                    continue;
+                }
+                done => done?,
+            };
             let Some(folded) = folded else { return Ok(()) };
             pruned.entries = pruned.entries.saturating_add(folded.entries);
             pruned.ids = pruned.ids.saturating_add(folded.ids);
@@ -93,8 +119,12 @@ impl SqliteStore {
 }
 
 impl SqliteLedger<'_> {
-    /// Folds some whole quarters of a client; none where there is nothing left.
+    /// Folds some whole quarters of a client; none where there is nothing left. About as many entries as are taken out
+    /// at once, but a quarter is never divided.
     fn fold(&mut self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
+        if self.standing(client)?.deleted.is_some() {
+            return Err(Failure::Unfinished);
+        }
         let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(None) };
         let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
         let cut = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {

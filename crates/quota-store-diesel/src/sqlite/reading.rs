@@ -1,35 +1,41 @@
 //! Usage, entries and clients, read back.
 
 use diesel::RunQueryDsl;
-use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Refusal, Terms, Window};
+use quota_core::{ClientId, Credits, DayUsage, Labels, Refusal, Terms, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage};
 
 use crate::failure::Failure;
-use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterRow, QuarterSql};
+use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterRow, QuarterSql, Standing};
 use crate::sqlite::ledger::SqliteLedger;
 use crate::statement::Bind;
 
-fn check_range(range: Window, folded_until: Instant) -> Result<(), Refusal> {
+fn check_range(range: Window, Standing { folded_until, .. }: Standing) -> Result<(), Refusal> {
     Terms { folded_until, ..Terms::ENTRIES }.check_range(range)
 }
 
 impl SqliteLedger<'_> {
     pub(super) fn total(&mut self, client: &ClientId, range: Window) -> Result<Result<Credits, Refusal>, Failure> {
-        let (folded_until, _) = self.remembered(client)?;
-        if let Err(refusal) = check_range(range, folded_until) {
+        let standing = self.standing(client)?;
+        if let Err(refusal) = check_range(range, standing) {
             return Ok(Err(refusal));
         }
-        let (micros, _) = self.sum(client, range, folded_until)?;
+        let (micros, _) = self.sum(client, range, standing)?;
         Ok(Ok(rows::credits(micros)?))
     }
 
-    /// Up to where a client's entries are folded, and which labels its sums know. Does not read the account,
-    /// so usage can be read back where that is damaged.
-    fn remembered(&mut self, client: &ClientId) -> Result<(Instant, Labels), Failure> {
-        let Some((_, folded_until, labels)) = self.account_row(client)? else {
-            return Ok((Instant::MIN, Labels::default()));
+    /// Which rows of a client count.
+    pub(super) fn standing(&mut self, client: &ClientId) -> Result<Standing, Failure> {
+        Ok(self.remembered(client)?.0)
+    }
+
+    /// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back
+    /// where that is damaged.
+    fn remembered(&mut self, client: &ClientId) -> Result<(Standing, Labels), Failure> {
+        let Some((_, folded_until, labels, from, to)) = self.account_row(client)? else {
+            return Ok(Default::default());
         };
-        Ok((rows::instant(folded_until)?, Labels::from_document(&labels).map_err(Broken::from)?))
+        let standing = Standing::read(folded_until, from, to)?;
+        Ok((standing, Labels::from_document(&labels).map_err(Broken::from)?))
     }
 
     pub(super) fn daily(
@@ -37,11 +43,11 @@ impl SqliteLedger<'_> {
         client: &ClientId,
         query: &DailyQuery,
     ) -> Result<Result<Vec<DayUsage>, Refusal>, Failure> {
-        let (folded_until, labels) = self.remembered(client)?;
-        if let Err(refusal) = check_range(query.range, folded_until) {
+        let (standing, labels) = self.remembered(client)?;
+        if let Err(refusal) = check_range(query.range, standing) {
             return Ok(Err(refusal));
         }
-        let mut days = DaysReading::new(query, folded_until, labels);
+        let mut days = DaysReading::new(query, standing.folded_until, labels);
         let (from, to) = DaysReading::quarters(query.range);
         let binds = [client.as_str().into(), from.into(), to.into()];
         let quarters: Vec<QuarterRow> = self.texts.quarters.with::<QuarterSql>(&binds).load(self.connection)?;
@@ -49,6 +55,9 @@ impl SqliteLedger<'_> {
             days.add_quarter(rows::quarter(quarter)?);
         }
         for (from, to) in days.cuts().to_vec() {
+            if standing.cuts((from, to)) {
+                return Err(Failure::Unfinished);
+            }
             let binds = [client.as_str().into(), from.into(), to.into()];
             let entries: Vec<EntryRow> = self.texts.entries_in.with::<EntrySql>(&binds).load(self.connection)?;
             for row in &entries {
@@ -69,6 +78,9 @@ impl SqliteLedger<'_> {
         // One more tells whether there is another page.
         let rows = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let to = range.end().millis();
+        if self.standing(client)?.cuts((after.at, to)) {
+            return Err(Failure::Unfinished);
+        }
         let binds = [client.as_str().into(), after.at.into(), after.id.as_str().into(), to.into(), rows.into()];
         let mut page: Vec<PageRow> = self.texts.page.with::<PageSql>(&binds).load(self.connection)?;
         let more = page.len() > limit;

@@ -114,6 +114,7 @@ mod tests {
     use crate::batch;
     use crate::ledger::Ledger;
     use crate::prefix::TablePrefix;
+    use crate::rows::Standing;
     use crate::sqlite::builder::SqliteBuilder;
     use crate::sqlite::location::Location;
     use crate::sqlite::opening::open_writer;
@@ -153,7 +154,7 @@ mod tests {
                 answer.unwrap();
             }
             let need = Need::Count(Window::ALL);
-            session.read(|ledger| ledger.fact(&client, Instant::MIN, &need)).unwrap();
+            session.read(|ledger| ledger.fact(&client, Standing::default(), &need)).unwrap();
         }
         let prepared = prepared.lock().unwrap();
         let mut distinct = prepared.clone();

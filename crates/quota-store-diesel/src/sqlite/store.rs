@@ -10,8 +10,8 @@ use diesel::sql_types::Nullable;
 use diesel::{OptionalExtension, RunQueryDsl};
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Terms, Window};
 use quota_service::{
-    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, PlainCharge, PlanStore,
-    Pruned, Request, StoreError, StoredPlan, UsageStore,
+    Answers, Batch, ClientRequests, ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery,
+    PlainCharge, PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::batch;
@@ -20,7 +20,7 @@ use crate::open_error::OpenError;
 use crate::rows::{Broken, PlanSql};
 use crate::sqlite::builder::SqliteBuilder;
 use crate::sqlite::fault::Fault;
-use crate::sqlite::ledger::SqliteLedger;
+use crate::sqlite::ledger::{ENTRIES_AT_ONCE, SqliteLedger};
 use crate::sqlite::location::Location;
 use crate::sqlite::opening::{open_reader, open_writer};
 use crate::sqlite::session::Session;
@@ -67,6 +67,22 @@ impl SqliteStore {
         Ok(Self { builder: builder.clone(), location, texts, writer, readers })
     }
 
+    /// Reads what rows of a client say; once more where rows that a large deletion has left were in the way.
+    async fn read_of<T: Send + 'static>(
+        &self,
+        client: &ClientId,
+        work: impl Fn(&mut SqliteLedger<'_>, &ClientId) -> Result<T, Failure> + Clone + Send + 'static,
+    ) -> Result<T, StoreError> {
+        loop {
+            let (work, reading) = (work.clone(), client.clone());
+            let read = self.readers.read(move |session| session.read(|ledger| work(ledger, &reading)));
+            match read.await.map_err(not_read)? {
+                Err(Failure::Unfinished) => self.take_out(client).await?,
+                done => return Ok(done?),
+            }
+        }
+    }
+
     /// Reads on one of the connections that read.
     async fn read<T: Send + 'static>(
         &self,
@@ -110,13 +126,12 @@ impl UsageStore for SqliteStore {
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
-        let client = client.clone();
-        Ok(self.read(move |ledger| ledger.total(&client, range)).await??)
+        Ok(self.read_of(client, move |ledger, client| ledger.total(client, range)).await??)
     }
 
     async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
-        let (client, query) = (client.clone(), *query);
-        Ok(self.read(move |ledger| ledger.daily(&client, &query)).await??)
+        let query = *query;
+        Ok(self.read_of(client, move |ledger, client| ledger.daily(client, &query)).await??)
     }
 
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
@@ -125,8 +140,8 @@ impl UsageStore for SqliteStore {
             Some(cursor) => EntriesCursor::read(cursor, range)?,
             None => EntriesCursor::before(range),
         };
-        let (client, limit) = (client.clone(), query.limit.max(1));
-        self.read(move |ledger| ledger.page(&client, &after, range, limit)).await
+        let limit = query.limit.max(1);
+        self.read_of(client, move |ledger, client| ledger.page(client, &after, range, limit)).await
     }
 
     async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
@@ -136,6 +151,10 @@ impl UsageStore for SqliteStore {
 
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
         self.fold_before(before).await
+    }
+
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        self.take_out(client).await
     }
 
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
@@ -183,16 +202,46 @@ fn apply(session: &mut Session, terms: Terms, requests: Vec<Request>) -> Vec<Res
     };
     let apart = matches!(&undone, Undone::NotDone(Failure::Database(error)) if Fault::of(error).may_be_one_clients())
         || matches!(&undone, Undone::NotDone(Failure::Broken(_)));
-    if !apart || batch.clients().len() == 1 {
+    let unfinished = matches!(&undone, Undone::NotDone(Failure::Unfinished));
+    if !unfinished && (!apart || batch.clients().len() == 1) {
         batch::fail(batch.clients(), &undone, &mut answers);
         return answers.finish();
     }
     for client in batch.clients() {
-        if let Err(undone) = session.write(|ledger| batch::run([client], terms, ledger, &mut answers)) {
+        if let Err(undone) = apply_apart(session, terms, client, &mut answers) {
             batch::fail([client], &undone, &mut answers);
         }
     }
     answers.finish()
+}
+
+/// Runs one client's requests, when what a large deletion has left is taken out where it is in their way.
+fn apply_apart(
+    session: &mut Session,
+    terms: Terms,
+    client: ClientRequests<'_>,
+    answers: &mut Answers,
+) -> Result<(), Undone> {
+    let mut at_once = ENTRIES_AT_ONCE;
+    loop {
+        let done = session.write(|ledger| {
+            ledger.at_once = at_once;
+            batch::run([client], terms, ledger, answers)
+        });
+        match done {
+            Err(Undone::NotDone(Failure::Unfinished)) => {
+                let mut steps = 0;
+                while session.write(|ledger| ledger.take_out_some(client.client()))? {
+                    steps += 1;
+                }
+                if steps == 0 {
+                    // The deletion that is in the way is one of these requests.
+                    at_once = i64::MAX;
+                }
+            }
+            done => return done,
+        }
+    }
 }
 
 fn not_read(gone: Gone) -> StoreError {

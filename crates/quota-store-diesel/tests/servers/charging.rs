@@ -1,6 +1,8 @@
 //! What is written, and what is read of it.
 
-use quota_core::{Answer, Instant, Operation, Window};
+use std::ops::Range;
+
+use quota_core::{Answer, Instant, Operation, OperationId, PastEntry, Window};
 use quota_service::{ClientsQuery, EntriesQuery, StoreError, UsageStore};
 
 use crate::database::Database;
@@ -109,7 +111,7 @@ pub(crate) async fn quarters_are_the_sums_of_entries<D: Database>(database: &D) 
         let requests = (0..40).map(|number| {
             let name = format!("c{}", number % 7);
             let operation = match (round + number) % 8 {
-                0 => Operation::Void { id: quota_core::OperationId::new(format!("i{}", number / 2)).unwrap() },
+                0 => Operation::Void { id: OperationId::new(format!("i{}", number / 2)).unwrap() },
                 _ => charge_as(&format!("i{round}-{number}"), "0.25"),
             };
             let mut request = request(&name, operation, "100000");
@@ -142,4 +144,29 @@ pub(crate) async fn the_servers_time_is_now<D: Database>(database: &D) {
     let ours = quota_service::Clock::now(&quota_service::SystemClock);
     assert!((theirs.millis() - ours.millis()).abs() < 5_000, "{theirs} {ours}");
     store.health().await.unwrap();
+}
+
+pub(crate) async fn rows_of_a_large_deletion_are_taken_out_by_a_pruning<D: Database>(database: &D) {
+    let entries = |ids: Range<u32>| {
+        let entry = |number| PastEntry {
+            id: OperationId::new(format!("id {number}")).unwrap(),
+            at: noon(),
+            credits: credits("1"),
+            label: None,
+        };
+        Operation::Backfill { entries: ids.map(entry).collect(), not_after: Instant::MAX }
+    };
+    one(&database.store().await, request("a", entries(0..5_000), "10000")).await.unwrap();
+    let everything = Operation::Delete { range: Window::ALL };
+    let deleted = one(&database.store().await, request("a", everything, "10000")).await;
+    assert!(matches!(deleted, Ok(Answer::Deleted(5_000))), "{deleted:?}");
+    let store = database.store().await;
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 5_000, "they wait");
+    assert_eq!(used(&one(&store, request("b", charge("4"), "10")).await), "4");
+    store.prune(Instant::MIN).await.unwrap();
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 1);
+    assert_eq!(database.number("SELECT SUM(deleted_to - deleted_from) FROM {p}accounts").await, 0);
+    // In the millisecond of those that are gone.
+    one(&store, request("a", entries(0..3_000), "10000")).await.unwrap();
+    assert_eq!(used(&one(&store, request("a", Operation::Status, "10000")).await), "3000");
 }

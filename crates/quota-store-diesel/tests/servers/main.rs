@@ -46,6 +46,7 @@ on_both! {
         tables_that_are_not_ours_are_refused_and_left_alone
         a_table_that_is_gone_is_told
         a_newer_schema_is_refused
+        tables_of_the_first_version_are_upgraded_with_what_is_in_them
         start_ups_at_the_same_time_migrate_once
         a_wrong_password_is_refused_and_never_shown
         a_server_that_is_not_there_is_told
@@ -59,6 +60,7 @@ on_both! {
         a_fault_of_one_client_is_not_the_others
         an_unknown_client_leaves_no_row
         quarters_are_the_sums_of_entries
+        rows_of_a_large_deletion_are_taken_out_by_a_pruning
         the_servers_time_is_now
     }
     contending {

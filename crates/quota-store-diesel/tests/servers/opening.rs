@@ -7,7 +7,7 @@ use quota_core::Operation;
 use quota_store_diesel::{ConnectError, MysqlStore, PostgresStore, TablePrefix};
 
 use crate::database::Database;
-use crate::requests::{charge, one, request, used};
+use crate::requests::{allowed, charge, one, request, used};
 
 /// An error as anybody may log it.
 fn shown(error: &ConnectError) -> String {
@@ -48,14 +48,34 @@ pub(crate) async fn a_newer_schema_is_refused<D: Database>(database: &D) {
     drop(database.store().await);
     database.execute("INSERT INTO {p}schema (version, applied_at) VALUES (99, 0)").await;
     let error = database.connect(database.url()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::UpgradeNeeded { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, ConnectError::UpgradeNeeded { found: 99, known: 2, .. }), "{error:?}");
+}
+
+pub(crate) async fn tables_of_the_first_version_are_upgraded_with_what_is_in_them<D: Database>(database: &D) {
+    assert!(allowed(&one(&database.store().await, request("a", charge("3"), "10")).await));
+    database
+        .execute(
+            "ALTER TABLE {p}accounts DROP COLUMN deleted_from; ALTER TABLE {p}accounts DROP COLUMN deleted_to; \
+             DELETE FROM {p}schema WHERE version > 1",
+        )
+        .await;
+    let store = database.store().await;
+    assert_eq!(used(&one(&store, request("a", charge("4"), "10")).await), "7");
+    assert_eq!(database.number("SELECT MAX(version) FROM {p}schema").await, 2);
+    // One that was stopped between the columns and the note of their version.
+    database.execute("DELETE FROM {p}schema WHERE version > 1").await;
+    let Ok(store) = database.connect(database.url()).await else {
+        assert_ne!(D::SERVER, quota_servers::Server::Mysql, "PostgreSQL's tables change whole or not at all");
+        return;
+    };
+    assert_eq!(used(&one(&store, request("a", charge("1"), "10")).await), "8");
 }
 
 pub(crate) async fn start_ups_at_the_same_time_migrate_once<D: Database>(database: &D) {
     for opened in join_all((0..8).map(|_| database.connect(database.url()))).await {
         opened.unwrap();
     }
-    assert_eq!(database.number("SELECT COUNT(*) FROM {p}schema").await, 1);
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}schema").await, 2);
 }
 
 pub(crate) async fn a_wrong_password_is_refused_and_never_shown<D: Database>(database: &D) {

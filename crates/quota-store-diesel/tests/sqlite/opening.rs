@@ -85,7 +85,21 @@ fn a_newer_schema_is_refused() {
     drop(file.store());
     file.execute("INSERT INTO quota_schema (version, applied_at) VALUES (99, 0)");
     let error = file.builder().open().unwrap_err();
-    assert!(matches!(error, OpenError::UpgradeNeeded { found: 99, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::UpgradeNeeded { found: 99, known: 2, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn tables_of_the_first_version_are_upgraded_with_what_is_in_them() {
+    let file = File::new();
+    let now = at("2024-03-01T12:00:00Z");
+    one(&file.store(), request("a", charge("3"), now, &unlimited())).await.unwrap();
+    file.execute(
+        "ALTER TABLE quota_accounts DROP COLUMN deleted_from; ALTER TABLE quota_accounts DROP COLUMN deleted_to; \
+         DELETE FROM quota_schema WHERE version > 1",
+    );
+    let store = file.store();
+    assert_eq!(used(&one(&store, request("a", charge("4"), now, &unlimited())).await), "7");
+    assert_eq!(file.number("SELECT MAX(version) FROM quota_schema"), 2);
 }
 
 #[test]
@@ -182,7 +196,7 @@ async fn the_applications_own_tables_and_other_prefixes_are_left_alone() {
     assert_eq!(file.number("SELECT COUNT(*) FROM users"), 1);
     assert_eq!(file.number("SELECT user_version FROM pragma_user_version"), 7);
     assert_eq!(file.number("SELECT COUNT(*) FROM __diesel_schema_migrations"), 0);
-    assert_eq!(file.number("SELECT COUNT(*) FROM one_schema"), 1);
+    assert_eq!(file.number("SELECT COUNT(*) FROM one_schema"), 2);
 }
 
 #[test]
@@ -202,7 +216,7 @@ fn start_ups_at_the_same_time_migrate_once() {
         for opener in openers {
             opener.join().unwrap().unwrap();
         }
-        assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 1);
+        assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 2);
     }
 }
 

@@ -78,3 +78,23 @@ async fn a_deleted_id_is_free_again_and_counters_follow() {
     assert!(matches!(again, Answer::Backfilled(answer) if answer.added == 1));
     assert_eq!(used(&one(&store, request("x", Operation::Status, now, &unlimited())).await), "6");
 }
+
+#[tokio::test]
+async fn rows_of_a_large_deletion_outlive_their_process_and_are_taken_out_by_a_pruning() {
+    let file = File::new();
+    let (first, now) = (at("2024-03-01T00:00:00Z"), at("2024-03-01T12:00:00Z"));
+    let entries = (0..5_000).map(|number| past(&format!("id {number}"), first, "1", None)).collect();
+    let later = vec![past("later", at("2024-03-01T00:00:00.001Z"), "1", None)];
+    for entries in [entries, later] {
+        one(&file.store(), request("a", backfill(entries), now, &unlimited())).await.unwrap();
+    }
+    let deleted = one(&file.store(), request("a", Operation::Delete { range: Window::ALL }, now, &unlimited())).await;
+    assert!(matches!(deleted, Ok(Answer::Deleted(5_001))), "{deleted:?}");
+    let store = file.store();
+    assert_eq!(used(&one(&store, request("a", charge("4"), now, &unlimited())).await), "4");
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 5_002, "they wait");
+    store.prune(Instant::MIN).await.unwrap();
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 1);
+    assert_eq!(file.number("SELECT deleted_to - deleted_from FROM quota_accounts"), 0);
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), "4");
+}

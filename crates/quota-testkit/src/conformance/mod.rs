@@ -8,6 +8,7 @@ pub mod charging;
 pub mod clients;
 pub mod concurrency;
 pub mod days;
+pub mod deletion;
 pub mod faults;
 pub mod holds;
 pub mod ids;
