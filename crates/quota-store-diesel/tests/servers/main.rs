@@ -34,6 +34,8 @@ mod contending;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod requests;
@@ -69,6 +71,10 @@ on_both! {
         an_account_that_is_held_delays_nobody_else
         an_account_that_stays_held_ends_in_nothing_done
         a_batch_that_is_dropped_lets_its_accounts_go
+    }
+    failing {
+        a_full_disk_does_nothing_by_halves
+        a_server_that_only_reads_is_refused
     }
     restarting {
         a_server_that_was_killed_has_what_was_answered

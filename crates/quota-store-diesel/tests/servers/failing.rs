@@ -1,0 +1,103 @@
+//! Servers that cannot write.
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use quota_core::{Answer, Instant, Operation, OperationId, PastEntry, Window};
+use quota_servers::{Node, Server};
+use quota_service::UsageStore;
+use quota_store_diesel::ConnectError;
+
+use crate::database::{Database, private};
+use crate::requests::{allowed, charge, client, credits, is_not_done, noon, one, request};
+
+/// As many entries in a backfill.
+const ENTRIES: usize = 5_000;
+
+/// What a file of the server may be at most: more than a segment of PostgreSQL's log, so that only tables meet it.
+const SMALL: &str = "33554432";
+
+/// Lets no file of a process, and of those that it starts from now on, become greater: what a server sees of a full disk.
+fn limit_files(node: &Node, bytes: &str) {
+    let pid = node.pid().unwrap().to_string();
+    let process = std::fs::metadata(format!("/proc/{pid}")).unwrap();
+    // By the server's own user, who may do it without a capability.
+    let done = Command::new("prlimit")
+        .uid(process.uid())
+        .gid(process.gid())
+        .args(["--pid", &pid, &format!("--fsize={bytes}:")])
+        .status()
+        .unwrap();
+    assert!(done.success(), "{done}");
+}
+
+/// Entries that take some room.
+fn backfill(round: usize) -> Operation {
+    let entry = |number| {
+        let id = OperationId::new(format!("{round:0>120} {number:0>120}")).unwrap();
+        PastEntry { id, at: noon(), credits: credits("1"), label: None }
+    };
+    Operation::Backfill { entries: (0..ENTRIES).map(entry).collect(), not_after: Instant::MAX }
+}
+
+pub(crate) async fn a_full_disk_does_nothing_by_halves<D: Database>(_shared: &D) {
+    let Some((mut server, database)) = private::<D>() else { return };
+    drop(database.store().await);
+    limit_files(&server.nodes()[0], SMALL);
+    let store = database.store().await;
+    let mut rounds = 0;
+    let refused = loop {
+        match one(&store, request("a", backfill(rounds), "1000000000")).await {
+            Ok(Answer::Backfilled(done)) if rounds < 50 => assert_eq!(done.added, ENTRIES as u64),
+            other => break other,
+        }
+        rounds += 1;
+    };
+    assert!(refused.is_err(), "after {rounds} rounds: {refused:?}");
+    if D::SERVER == Server::Postgres {
+        assert!(is_not_done(&refused), "after {rounds} rounds: {refused:?}");
+        limit_files(&server.nodes()[0], "unlimited");
+    } else {
+        // MariaDB ends where it meets the limit; what it did is as after a kill.
+        tokio::task::block_in_place(|| server.restart()).unwrap();
+    }
+    let store = database.store().await;
+    let whole = database.number("SELECT COUNT(*) FROM {p}entries").await;
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), whole.to_string());
+    let kept = if whole == (rounds * ENTRIES) as i64 { 0 } else { ENTRIES as u64 };
+    let again = one(&store, request("a", backfill(rounds), "1000000000")).await;
+    let Ok(Answer::Backfilled(again)) = again else { panic!("{again:?}") };
+    assert_eq!((again.added, again.skipped), (ENTRIES as u64 - kept, kept), "after {rounds} rounds");
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, ((rounds + 1) * ENTRIES) as i64);
+}
+
+pub(crate) async fn a_server_that_only_reads_is_refused<D: Database>(_shared: &D) {
+    let Some((mut server, database)) = private::<D>() else { return };
+    let store = database.store().await;
+    assert!(allowed(&one(&store, request("a", charge("1"), "10")).await));
+    if D::SERVER == Server::Mysql {
+        database.execute("SET GLOBAL read_only = 1").await;
+    } else {
+        let signal: PathBuf = data_folder(&server.nodes()[0]).join("standby.signal");
+        server.kill();
+        OpenOptions::new().create(true).truncate(true).write(true).open(&signal).unwrap();
+        std::fs::set_permissions(&signal, Permissions::from_mode(0o666)).unwrap();
+        tokio::task::block_in_place(|| server.restart()).unwrap();
+        let charged = one(&store, request("a", charge("1"), "10")).await;
+        assert!(is_not_done(&charged), "{charged:?}");
+        assert!(store.health().await.is_err());
+    }
+    let error = database.connect(database.url()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::ReadOnly { .. }), "{error:?}");
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"), "it can be read");
+}
+
+/// The folder that PostgreSQL keeps its data in.
+fn data_folder(node: &Node) -> PathBuf {
+    let folders = std::fs::read_dir(node.folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut candidates = folders.chain([node.folder().to_owned()]);
+    candidates.find(|folder| folder.join("PG_VERSION").exists()).unwrap()
+}
