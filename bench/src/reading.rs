@@ -6,7 +6,9 @@ use anyhow::bail;
 use quota_core::{ClientId, Credits, GroupBy, OperationId, PastEntry, QUARTER_MILLIS, Tz, Window};
 use quota_service::{DailyQuery, QuotaService, UsageStore};
 
+use crate::effort::Effort;
 use crate::number::percentile;
+use crate::row::{Goal, Row};
 
 /// Quarters of an hour in a year.
 pub(crate) const YEAR: i64 = 35_040;
@@ -75,4 +77,21 @@ impl<S: UsageStore> Readers<S> {
 
 fn first() -> anyhow::Result<quota_core::Instant> {
     Ok("2023-01-01T00:00:00Z".parse()?)
+}
+
+/// How the times of few, many and a year compare, the last with a bare scan.
+pub(crate) fn rows(
+    row: impl Fn(&str, f64) -> Row,
+    effort: &Effort,
+    [few, many, year]: [f64; 3],
+    scan: Duration,
+) -> Vec<Row> {
+    let scan = scan.as_secs_f64() * 1e6;
+    let name = format!("days of {} entries in 8,000 quarters", effort.many_entries);
+    vec![
+        row(&name, many).against("of 10,000 entries", few, many / few).goal(Goal::AtMost(1.5)),
+        row("days of a year, 35,040 quarters", year)
+            .against("one scan by index of as many rows", scan, year / scan)
+            .goal(Goal::AtMost(3.0)),
+    ]
 }

@@ -19,7 +19,7 @@ use crate::callers::Callers;
 use crate::effort::Effort;
 use crate::number::{median, median_ratio, percentile};
 use crate::ours::{DAY_AND_MONTH, ENOUGH, plan};
-use crate::reading::{Readers, YEAR};
+use crate::reading::{self, Readers, YEAR};
 use crate::row::{Goal, Measured, Row};
 use crate::servers::engine::Engine;
 
@@ -101,14 +101,8 @@ impl Contest {
         })?;
         let [few, many, year] = runtime.block_on(readers.times(Duration::from_millis(effort.slice_millis)))?;
         runtime.block_on(readers.shutdown());
-        let scan = scan.as_secs_f64() * 1e6;
-        let name = format!("days of {} entries in 8,000 quarters", effort.many_entries);
-        Ok(vec![
-            self.row(&name, many, "us").against("of 10,000 entries", few, many / few).goal(Goal::AtMost(1.5)),
-            self.row("days of a year, 35,040 quarters", year, "us")
-                .against("one scan by index of as many rows", scan, year / scan)
-                .goal(Goal::AtMost(3.0)),
-        ])
+        let row = |name: &str, micros| self.row(name, micros, "us");
+        Ok(reading::rows(row, effort, [few, many, year], scan))
     }
 
     fn url(&self) -> String {

@@ -2,9 +2,15 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use diesel::connection::SimpleConnection;
+use diesel::sql_types::{BigInt, Text};
+use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, QueryableByName, RunQueryDsl};
 use quota_core::{Plan, Unit};
+use quota_service::QuotaService;
 use quota_store_diesel::SqliteStore;
 use tokio::runtime::{Builder, Runtime};
 
@@ -12,6 +18,7 @@ use crate::callers::Callers;
 use crate::effort::Effort;
 use crate::number::{median, median_ratio};
 use crate::ours::{DAY_AND_MONTH, ENOUGH, plan};
+use crate::reading::{self, Readers, YEAR};
 use crate::row::{Goal, Measured, Row, SQLITE};
 
 const GROUP: &str = "SQLite, 64 callers";
@@ -51,7 +58,56 @@ pub(crate) fn rows(effort: &Effort) -> anyhow::Result<Vec<Row>> {
         let row = of(row(case.name, speeds), speeds, "1,000 clients", batches);
         rows.push(if case.has_ids { row.goal(Goal::AtLeast(0.8)) } else { row });
     }
+    rows.extend(reading(effort, &runtime, folder.path())?);
     Ok(rows)
+}
+
+/// Days read back.
+fn reading(effort: &Effort, runtime: &Runtime, folder: &Path) -> anyhow::Result<Vec<Row>> {
+    let scan = scan(&folder.join("scanned.db"))?;
+    let readers = runtime.block_on(async {
+        let store = SqliteStore::open(folder.join("reading.db"))?;
+        let service = QuotaService::builder(store).with_deadline(Duration::from_secs(60)).build();
+        Readers::new(service, 10_000, effort.many_entries).await
+    })?;
+    let times = runtime.block_on(readers.times(Duration::from_millis(effort.slice_millis)))?;
+    runtime.block_on(readers.shutdown());
+    let row = |name: &str, value| Row::new("SQLite, one reader", name, SQLITE, Measured { value, unit: "us" });
+    Ok(reading::rows(row, effort, times, scan))
+}
+
+/// How long one scan by index of a year's rows takes.
+fn scan(path: &Path) -> anyhow::Result<Duration> {
+    let mut connection = SqliteConnection::establish(&path.display().to_string())?;
+    connection.batch_execute(&format!(
+        "CREATE TABLE scanned (client INTEGER, at INTEGER, label TEXT, credits INTEGER, entries INTEGER,
+             PRIMARY KEY (client, at, label)) WITHOUT ROWID;
+         WITH RECURSIVE numbers (at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM numbers WHERE at < {YEAR})
+         INSERT INTO scanned SELECT client, at, '', 1, 1 FROM numbers, (SELECT 1 AS client UNION SELECT 2 UNION SELECT 3)"
+    ))?;
+    let mut waits = Vec::new();
+    for _ in 0..20 {
+        let asked = Instant::now();
+        let scan = "SELECT at, label, credits, entries FROM scanned WHERE client = 2 AND at >= 0 ORDER BY at";
+        let found: Vec<Scanned> = diesel::sql_query(scan).load(&mut connection)?;
+        waits.push(asked.elapsed());
+        anyhow::ensure!(i64::try_from(found.len())? == YEAR, "the scan found {} rows", found.len());
+    }
+    waits.sort_unstable();
+    waits.get(waits.len() / 2).copied().context("nothing was scanned")
+}
+
+#[derive(QueryableByName)]
+#[expect(dead_code, reason = "what is read counts")]
+struct Scanned {
+    #[diesel(sql_type = BigInt)]
+    at: i64,
+    #[diesel(sql_type = Text)]
+    label: String,
+    #[diesel(sql_type = BigInt)]
+    credits: i64,
+    #[diesel(sql_type = BigInt)]
+    entries: i64,
 }
 
 fn cases(runtime: &Runtime, folder: &Path) -> anyhow::Result<Vec<Callers<SqliteStore>>> {

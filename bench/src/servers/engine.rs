@@ -13,7 +13,8 @@ pub(super) trait Engine {
     /// Steps a second on any of so many rows.
     fn commits(&self, rows: usize, slice: Duration) -> anyhow::Result<f64>;
 
-    /// How long one scan by index of so many rows takes, all of them sent to the caller; none where a server has no such
+    /// How long one scan by index of so many rows of an instant, a text and two numbers takes, all of them sent to the
+    /// caller; none where a server has no such
     /// thing.
     fn scan(&self, rows: i64) -> anyhow::Result<Option<Duration>>;
 

@@ -79,7 +79,8 @@ impl Engine for Mongodb {
             let index = mongodb::IndexModel::builder().keys(doc! { "client": 1, "at": 1 }).build();
             scanned.create_index(index).await?;
             for client in 1..=3 {
-                let rows = (1..=rows).map(|at| doc! { "client": client, "at": at, "credits": 1_i64 });
+                let rows = (1..=rows)
+                    .map(|at| doc! { "client": client, "at": at, "label": "", "credits": 1_i64, "entries": 1_i64 });
                 scanned.insert_many(rows).await?;
             }
             let mut waits = Vec::new();

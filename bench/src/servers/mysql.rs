@@ -84,17 +84,18 @@ impl Engine for Mysql {
         self.runtime.block_on(async {
             let mut connection = Conn::new(self.options.clone()).await?;
             connection.query_drop("DROP TABLE IF EXISTS bare_scan").await?;
-            let table = "CREATE TABLE bare_scan (client INT, at BIGINT, credits BIGINT, PRIMARY KEY (client, at))";
+            let table = "CREATE TABLE bare_scan (client INT, at BIGINT, label VARBINARY(255), credits BIGINT, \
+                 entries BIGINT, PRIMARY KEY (client, at, label))";
             connection.query_drop(table).await?;
             connection.query_drop("START TRANSACTION").await?;
             let all = (1..=3).flat_map(|client| (1..=rows).map(move |at| (client, at)));
-            connection.exec_batch("INSERT INTO bare_scan VALUES (?, ?, 1)", all).await?;
+            connection.exec_batch("INSERT INTO bare_scan VALUES (?, ?, '', 1, 1)", all).await?;
             connection.query_drop("COMMIT").await?;
             let mut waits = Vec::new();
             for _ in 0..20 {
                 let asked = Instant::now();
-                let scan = "SELECT at, credits FROM bare_scan WHERE client = ? AND at >= 0 ORDER BY at";
-                let found: Vec<(i64, i64)> = connection.exec(scan, (2,)).await?;
+                let scan = "SELECT at, label, credits, entries FROM bare_scan WHERE client = ? AND at >= 0 ORDER BY at";
+                let found: Vec<(i64, Vec<u8>, i64, i64)> = connection.exec(scan, (2,)).await?;
                 waits.push(asked.elapsed());
                 anyhow::ensure!(i64::try_from(found.len())? == rows, "the scan found {} rows", found.len());
             }

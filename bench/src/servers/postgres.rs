@@ -69,12 +69,15 @@ impl Engine for Postgres {
             let client = self.client().await?;
             let made = format!(
                 "DROP TABLE IF EXISTS bare_scan;
-                 CREATE TABLE bare_scan (client INTEGER, at BIGINT, credits BIGINT, PRIMARY KEY (client, at));
-                 INSERT INTO bare_scan SELECT client, at, 1 FROM generate_series(1, 3) client, generate_series(1, {rows}) at;
+                 CREATE TABLE bare_scan (client INTEGER, at BIGINT, label TEXT, credits BIGINT, entries BIGINT,
+                     PRIMARY KEY (client, at, label));
+                 INSERT INTO bare_scan SELECT client, at, '', 1, 1
+                     FROM generate_series(1, 3) client, generate_series(1, {rows}) at;
                  ANALYZE bare_scan"
             );
             client.batch_execute(&made).await?;
-            let scan = client.prepare("SELECT at, credits FROM bare_scan WHERE client = 2 AND at >= 0 ORDER BY at").await?;
+            let scan = "SELECT at, label, credits, entries FROM bare_scan WHERE client = 2 AND at >= 0 ORDER BY at";
+            let scan = client.prepare(scan).await?;
             let mut waits = Vec::new();
             for _ in 0..20 {
                 let asked = Instant::now();
