@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use quota_core::{Operation, Window};
+use quota_servers::Server;
 use quota_service::UsageStore;
 
-use crate::database::Database;
+use crate::database::{Database, private};
 use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, request, used};
 
 /// Holds a client's account until the connection goes.
@@ -75,6 +76,39 @@ pub(crate) async fn an_account_that_is_held_delays_nobody_else<D: Database>(data
         assert!(allowed(&answer));
     }
     assert_eq!(other.total(&client("a"), Window::ALL).await.unwrap(), credits("2"));
+}
+
+/// Somebody else holds a quarter that a charge is about to write, and then wants the account that the charge holds.
+pub(crate) async fn a_deadlock_is_tried_again<D: Database>(_shared: &D) {
+    let Some((_server, database)) = private::<D>() else { return };
+    let store = Arc::new(database.store().await);
+    one(&*store, request("a", charge("1"), "10")).await.unwrap();
+    let mut other = database.connection().await;
+    if D::SERVER == Server::Postgres {
+        // Whoever has waited so long looks for a deadlock and ends it by giving up: the charge, not the other.
+        database.execute("ALTER SYSTEM SET deadlock_timeout = '200ms'").await;
+        database.execute("SELECT pg_reload_conf()").await;
+        database.execute_on(&mut other, "SET deadlock_timeout = '1min'").await;
+    }
+    // MySQL gives up whoever has written less.
+    let plans = (0..500).map(|number| format!("('p{number}', 1, '')")).collect::<Vec<_>>().join(",");
+    let hold = format!(
+        "BEGIN; INSERT INTO {{p}}plans (client, version, quotas) VALUES {plans}; \
+         UPDATE {{p}}quarters SET credits = credits + 0, entries = entries + 1 WHERE client = 'a'"
+    );
+    database.execute_on(&mut other, &database.fill(&hold)).await;
+    let charging = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { one(&*store, request("a", charge("1"), "10")).await }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!charging.is_finished());
+    let want = database.fill("SELECT 1 FROM {p}accounts WHERE client = 'a' FOR UPDATE");
+    database.execute_on(&mut other, &want).await;
+    assert!(!charging.is_finished(), "it waits for the account again");
+    database.execute_on(&mut other, "ROLLBACK").await;
+    assert!(allowed(&charging.await.unwrap()));
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("2"));
 }
 
 pub(crate) async fn an_account_that_stays_held_ends_in_nothing_done<D: Database>(database: &D) {

@@ -69,6 +69,7 @@ on_both! {
         two_stores_on_one_client_admit_the_limit_exactly
         two_stores_that_make_the_same_clients_agree
         an_account_that_is_held_delays_nobody_else
+        a_deadlock_is_tried_again
         an_account_that_stays_held_ends_in_nothing_done
         a_batch_that_is_dropped_lets_its_accounts_go
     }
