@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mongodb::bson::{DateTime, Document, doc};
-use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span, Window};
+use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span};
 use quota_service::StoreError;
 
 use crate::fields::{corrupt, credits, documents, instant, label, number, optional_document, optional_text, text};
@@ -40,7 +40,8 @@ pub(crate) struct QuarterDelta {
 pub(crate) enum Removed {
     /// The entry with this id at this instant. Its quarter is told by a delta.
     Entry { at: i64, id: OperationId },
-    /// Entries of these instants, and the sums of these whole quarters. Quarters that are cut are told by deltas.
+    /// Entries of these instants, none where a pending deletion has them, and the sums of these whole quarters. Quarters
+    /// that are cut are told by deltas.
     Range { entries: Span, quarters: Span },
 }
 
@@ -81,8 +82,7 @@ impl Outbox {
     }
 
     /// Takes a range out; `cut` is what quarters at its ends lose.
-    pub(crate) fn take_range(&mut self, range: Window, quarters: Span, cut: Vec<QuarterDelta>) {
-        let entries = (range.start().millis(), range.end().millis());
+    pub(crate) fn take_range(&mut self, entries: Span, quarters: Span, cut: Vec<QuarterDelta>) {
         self.removed = Some(Removed::Range { entries, quarters });
         self.quarters.extend(cut);
     }
@@ -209,7 +209,7 @@ mod tests {
         let mut taken = Outbox::new(8);
         taken.take(&entry, id, &labels);
         let mut range = Outbox::new(9);
-        range.take_range(Window::new(at, Instant::MAX).unwrap(), (1_800_000, 2_700_000), taken.quarters.clone());
+        range.take_range((at.millis(), Instant::MAX.millis()), (1_800_000, 2_700_000), taken.quarters.clone());
         for outbox in [added, taken, range] {
             assert_eq!(Outbox::read(&outbox.to_document()).unwrap(), outbox);
         }

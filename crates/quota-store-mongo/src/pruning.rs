@@ -9,11 +9,9 @@ use uuid::Uuid;
 use crate::claim::{Claim, Claimed};
 use crate::fields::number;
 use crate::keys::keys_of;
+use crate::pending_deletion::ENTRIES_AT_ONCE;
 use crate::store::MongoStore;
 use crate::tables::CallError;
-
-/// About as many entries are folded in one step; a quarter of one client is never divided.
-const ENTRIES_AT_ONCE: u64 = 2_000;
 
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: usize = 500;
@@ -28,7 +26,7 @@ struct Old {
 impl MongoStore {
     /// Client by client, in steps of a bounded size that each are a commit on the account's version. Whoever else prunes
     /// at the same time finds nothing left; an end in between leaves entries that are folded and still there, which is as
-    /// good, and the next pruning finds them.
+    /// good, and the next pruning finds them. Pending deletions are finished first.
     pub(crate) async fn prune_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
         let mut pruned = Pruned::default();
@@ -36,6 +34,7 @@ impl MongoStore {
         loop {
             let clients = self.list_clients(&query).await?;
             for client in &clients {
+                self.tables.finish_deletion(client).await?;
                 while let Some(folded) = self.fold(client, before).await? {
                     pruned.entries = pruned.entries.saturating_add(folded.entries);
                     pruned.ids = pruned.ids.saturating_add(folded.ids);
@@ -68,6 +67,14 @@ impl MongoStore {
             let stored = self.beside(client).await?;
             if stored.version.is_empty() {
                 return Ok(None);
+            }
+            if stored.pending.is_some() {
+                // Else what is dead would count as folded. It was made since this client was found.
+                if claimed.take().is_some() {
+                    claim.release(&self.tables, client).await;
+                }
+                self.tables.finish_deletion(client).await?;
+                continue;
             }
             let old = self.oldest(client, first, before).await?;
             let filter = stored.filter(client.as_str(), claimed.map(|()| &claim));
