@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use mongodb::bson::{Document, doc};
-use quota_core::{Answer, GroupBy, Operation, Tz, Window};
-use quota_service::{DailyQuery, EntriesQuery, Request, UsageStore};
+use quota_core::{Answer, GroupBy, Operation, OperationId, Tz, Window};
+use quota_service::{DailyQuery, EntriesQuery, Request, StoreError, UsageStore};
 use quota_store_mongo::MongoStore;
 
 use crate::collections::{Collections, run};
@@ -333,5 +333,23 @@ fn a_large_deletion_that_a_dead_process_left_is_done() {
         collections.outbox("a").await;
         collections.put_back("a", before).await;
         assert_seen(collections, &ids(0..10)).await;
+    });
+}
+
+#[test]
+fn a_damaged_account_stops_no_pruning_of_others() {
+    run(async |collections| {
+        let store = collections.store().await;
+        for name in ["a", "b", "c"] {
+            let id = OperationId::new("i").unwrap();
+            assert!(allowed(&one_at(&store, name, charge_as(id.as_str(), "1"), 0).await));
+        }
+        collections.set("a", doc! { "d": { "s": 1_i64, "f": "b\t0", "l": "b\t9" } }).await;
+        collections.set("b", doc! { "s": "no number" }).await;
+        let pruned = store.prune(after_noon(DAY)).await;
+        assert!(matches!(pruned, Err(StoreError::Corrupt { .. })), "{pruned:?}");
+        for (name, is_folded) in [("a", false), ("b", false), ("c", true)] {
+            assert_eq!(collections.ledger_is_folded(name).await, is_folded, "{name}");
+        }
     });
 }
