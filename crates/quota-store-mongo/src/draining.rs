@@ -39,7 +39,7 @@ impl Tables {
     async fn remove(&self, client: &ClientId, removed: &Removed, outbox: &Outbox) -> Result<(), CallError> {
         let live = doc! { "$exists": false };
         let before = doc! { "$lt": outbox.seq };
-        let forget = forget(outbox.gone);
+        let forget = forget();
         match removed {
             Removed::Entry { at, id } => {
                 let key = keys_of(client, (*at, at.saturating_add(1)));
@@ -53,7 +53,8 @@ impl Tables {
                 }
                 let key = doc! { "$gte": quarters.0, "$lt": quarters.1 };
                 let sums = doc! { "c": client.as_str(), "q": key, "s": before };
-                let empty = doc! { "$set": { "m": 0_i64, "n": 0_i64, "s": outbox.seq, "gone": outbox.gone } };
+                let zero = doc! { "m": 0_i64, "n": 0_i64, "s": outbox.seq };
+                let empty = doc! { "$set": zero, "$currentDate": { "gone": true } };
                 self.update(&self.quarters, vec![doc! { "q": sums, "u": empty, "multi": true }]).await?;
             }
         }

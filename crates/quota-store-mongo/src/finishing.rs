@@ -1,6 +1,6 @@
 //! Large deletions brought to their end.
 
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Document, doc};
 use quota_core::{ClientId, Span};
 use quota_service::StoreError;
 
@@ -50,7 +50,7 @@ impl Tables {
         };
         let mut some = pending.dead(keys);
         some.insert("gone", doc! { "$exists": false });
-        let statement = doc! { "q": some, "u": forget(DateTime::now()), "multi": true };
+        let statement = doc! { "q": some, "u": forget(), "multi": true };
         self.update(&self.entries, vec![statement]).await.map_err(CallError::of_read)?;
         let is_moved = self.change_pending(client, pending, change).await?;
         Ok(next.filter(|_| is_moved).map(|next| pending.moved_to(next)))
@@ -88,7 +88,7 @@ impl Tables {
 }
 
 /// How an entry is taken out: what it was is forgotten, and its key stays for a week, so that nobody who is late with the
-/// outbox that made it adds it again.
-pub(crate) fn forget(gone: DateTime) -> Document {
-    doc! { "$set": { "gone": gone }, "$unset": { "i": "", "m": "", "l": "" } }
+/// outbox that made it adds it again. The week is the server's, which sweeps it up.
+pub(crate) fn forget() -> Document {
+    doc! { "$currentDate": { "gone": true }, "$unset": { "i": "", "m": "", "l": "" } }
 }

@@ -21,8 +21,6 @@ pub(crate) struct Outbox {
     pub(crate) quarters: Vec<QuarterDelta>,
     /// What is taken out first.
     pub(crate) removed: Option<Removed>,
-    /// When what is taken out was taken out, by this process's clock: it is swept up a week later.
-    pub(crate) gone: DateTime,
 }
 
 /// What is added to the sum of a quarter and label.
@@ -47,8 +45,7 @@ pub(crate) enum Removed {
 
 impl Outbox {
     pub(crate) fn new(seq: i64) -> Self {
-        let gone = DateTime::now();
-        Self { seq, entries: Vec::new(), quarters: Vec::new(), removed: None, gone }
+        Self { seq, entries: Vec::new(), quarters: Vec::new(), removed: None }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -91,7 +88,7 @@ impl Outbox {
         let delta = |delta: &QuarterDelta| doc! { "q": delta.quarter, "l": &delta.label, "m": delta.micros, "n": delta.entries };
         let quarters: Vec<Document> = self.quarters.iter().map(delta).collect();
         let entries: Vec<Document> = self.entries.iter().map(waiting_document).collect();
-        let mut document = doc! { "s": self.seq, "e": entries, "q": quarters, "d": self.gone };
+        let mut document = doc! { "s": self.seq, "e": entries, "q": quarters };
         match &self.removed {
             None => {}
             Some(Removed::Entry { at, id }) => {
@@ -125,9 +122,8 @@ impl Outbox {
             }),
             (None, None) => None,
         };
-        let gone = *document.get_datetime("d").map_err(|error| corrupt("a time", error))?;
         let entries = documents(document, "e")?.iter().map(read_waiting).collect::<Result<_, _>>()?;
-        Ok(Self { seq: number(document, "s")?, entries, quarters, removed, gone })
+        Ok(Self { seq: number(document, "s")?, entries, quarters, removed })
     }
 }
 

@@ -103,7 +103,9 @@ impl Stored {
         // What is blank is kept for a fortnight: its number must not be given again while what was deleted is swept up. And
         // while it alone says what is dead, it is not swept up at all.
         let is_over = is_blank && self.pending.is_none();
-        put("gone", is_over.then(|| Bson::DateTime(mongodb::bson::DateTime::now())));
+        if !is_over {
+            put("gone", None);
+        }
         match plan {
             None => {}
             Some(PlanWrite::Remove) => put("p", None),
@@ -115,6 +117,10 @@ impl Stored {
                 put("p", Some(Bson::Document(doc! { "v": version, "q": quotas })));
             }
         }
-        Ok(doc! { "$set": set, "$unset": unset })
+        let mut update = doc! { "$set": set, "$unset": unset };
+        if is_over {
+            update.insert("$currentDate", doc! { "gone": true });
+        }
+        Ok(update)
     }
 }

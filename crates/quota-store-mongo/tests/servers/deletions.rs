@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use futures_util::future::join;
-use mongodb::bson::{Document, doc};
-use quota_core::{Answer, GroupBy, Operation, OperationId, Tz, Window};
+use mongodb::bson::{DateTime, Document, doc};
+use quota_core::{Answer, GroupBy, Operation, OperationId, PlanVersion, Tz, Window};
 use quota_service::{DailyQuery, EntriesQuery, Request, StoreError, UsageStore};
 use quota_store_mongo::MongoStore;
 
 use crate::collections::{Collections, run};
 use crate::requests::{
-    Answered, DAY, after_noon, allowed, backfill, charge_as, client, credits, delete, noon, one, one_at, request, used,
-    void,
+    Answered, DAY, after_noon, allowed, backfill, charge_as, client, credits, delete, noon, one, one_at, per_year,
+    request, used, void,
 };
 
 /// As many as are taken out in three steps.
@@ -333,6 +333,33 @@ fn a_large_deletion_that_a_dead_process_left_is_done() {
         collections.outbox("a").await;
         collections.put_back("a", before).await;
         assert_seen(collections, &ids(0..10)).await;
+    });
+}
+
+#[test]
+fn what_is_taken_out_is_dated() {
+    run(async |collections| {
+        let store = filled(collections).await;
+        deleted(&store, between(0, 10), 10).await;
+        deleted(&store, Window::ALL, MANY - 10).await;
+        store.finish_deletion(&client("a")).await.unwrap();
+        // A client that has nothing any more.
+        let set = Operation::SetPlan { plan: per_year("1"), version: 7.try_into().map(PlanVersion::new).unwrap() };
+        one_at(&store, "b", set, 0).await.unwrap();
+        let removed = Request { client: client("b"), ..asked(Operation::RemovePlan) };
+        assert!(matches!(one(&store, removed).await, Ok(Answer::PlanRemoved)));
+        let now = DateTime::now().timestamp_millis();
+        for (name, of) in
+            [("entries", doc! { "c": "a" }), ("quarters", doc! { "c": "a" }), ("accounts", doc! { "_id": "b" })]
+        {
+            let found = collections.all(name, of).await;
+            assert!(!found.is_empty());
+            for document in found {
+                // By the clock of the server, which runs on this machine.
+                let age = now - document.get_datetime("gone").unwrap().timestamp_millis();
+                assert!((-1_000..DAY).contains(&age), "{document}");
+            }
+        }
     });
 }
 
