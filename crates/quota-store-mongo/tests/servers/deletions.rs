@@ -1,5 +1,6 @@
 //! Deletions of more entries than are taken out at once: whole when they are answered, finished by whoever comes.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::join;
@@ -226,19 +227,25 @@ fn entries_of_one_instant_are_taken_out_in_steps() {
     });
 }
 
+/// Goes on until something is taken out, and stops there.
+async fn one_step(collections: &Collections, mut finishing: Pin<&mut impl Future<Output = Result<(), StoreError>>>) {
+    let begun = pending(collections).await.unwrap();
+    // A poll ends at the latest where a command waits for its answer.
+    while pending(collections).await.unwrap() == begun {
+        assert!(futures_util::poll!(finishing.as_mut()).is_pending());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[test]
 fn a_pruning_finishes_what_a_dropped_process_began() {
     run(async |collections| {
         let store = filled(collections).await;
         deleted(&store, between(10, MANY), MANY - 10).await;
-        let (begun, name) = (pending(collections).await.unwrap(), client("a"));
         {
+            let name = client("a");
             let mut finishing = std::pin::pin!(store.finish_deletion(&name));
-            // A poll ends at the latest where a command waits for its answer.
-            while pending(collections).await.unwrap() == begun {
-                assert!(futures_util::poll!(finishing.as_mut()).is_pending());
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            one_step(collections, finishing.as_mut()).await;
         }
         assert_seen(collections, &ids(0..10)).await;
         let pruned = collections.store().await.prune(noon()).await.unwrap();
@@ -302,6 +309,24 @@ fn a_late_finisher_takes_nothing_newer() {
         let mut seen = ids(0..30);
         seen.push("z".to_owned());
         assert_seen(collections, &seen).await;
+    });
+}
+
+#[test]
+fn a_finisher_that_slept_leaves_the_next_deletion_whole() {
+    run(async |collections| {
+        let (store, other, name) = (filled(collections).await, collections.store().await, client("a"));
+        deleted(&store, Window::ALL, MANY).await;
+        let mut finishing = std::pin::pin!(other.finish_deletion(&name));
+        one_step(collections, finishing.as_mut()).await;
+        store.finish_deletion(&name).await.unwrap();
+        add(&store, 0..MANY).await;
+        deleted(&store, between(0, MANY - 1), MANY - 1).await;
+        finishing.await.unwrap();
+        assert_seen(collections, &ids(MANY - 1..MANY)).await;
+        store.finish_deletion(&name).await.unwrap();
+        assert_eq!((pending(collections).await, standing(collections).await), (None, 1));
+        assert_seen(collections, &ids(MANY - 1..MANY)).await;
     });
 }
 
