@@ -2,13 +2,14 @@
 
 use mongodb::bson::{Document, doc};
 use parking_lot::Mutex;
-use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Writes};
+use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Window, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, KeptAccounts, Patience, Step, StoreError};
 use uuid::Uuid;
 
 use crate::claim::{Claim, Claimed};
 use crate::ledger::Ledger;
 use crate::outbox::{Outbox, first_seq};
+use crate::pending_deletion::PendingDeletion;
 use crate::settings::Settings;
 use crate::stored::Stored;
 use crate::tables::{CallError, Tables};
@@ -194,11 +195,17 @@ impl Attempt<'_> {
     }
 
     fn ledger(&self) -> Ledger<'_> {
-        Ledger { tables: self.run.tables, client: self.run.client, folded_until: self.stored.folded_until }
+        let Stored { folded_until, pending, .. } = &self.stored;
+        Ledger {
+            tables: self.run.tables,
+            client: self.run.client,
+            folded_until: *folded_until,
+            pending: pending.as_ref(),
+        }
     }
 
     /// Writes, or confirms the version where there is nothing to write.
-    async fn commit(&mut self, turn: &ClientTurn<'_>, writes: Writes) -> Result<Commit, StoreError> {
+    async fn commit(&mut self, turn: &ClientTurn<'_>, mut writes: Writes) -> Result<Commit, StoreError> {
         if writes.is_empty() {
             let confirmed = if self.is_fresh { Ok(Commit::Done) } else { self.confirm().await };
             if let Some(claim) = self.claim.take() {
@@ -214,7 +221,7 @@ impl Attempt<'_> {
             return self.confirm().await;
         }
         let mut next = Stored { version: Uuid::new_v4().simple().to_string(), ..self.stored.clone() };
-        next.outbox = self.outbox(&mut next, &writes).await?;
+        next.outbox = self.outbox(&mut next, &mut writes).await?;
         let update = next.update(&turn.account().to_document(), writes.plan.as_ref(), is_blank)?;
         let filter = self.stored.filter(self.run.client.as_str(), self.claim);
         let put =
@@ -253,24 +260,42 @@ impl Attempt<'_> {
     }
 
     /// What the ledger is to get.
-    async fn outbox(&self, next: &mut Stored, writes: &Writes) -> Result<Option<Outbox>, StoreError> {
-        let seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
-        let mut outbox = Outbox::new(seq);
-        match &writes.removal {
-            None => outbox.add(writes.entries.clone(), &mut next.labels),
+    async fn outbox(&self, next: &mut Stored, writes: &mut Writes) -> Result<Option<Outbox>, StoreError> {
+        next.seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
+        let mut outbox = Outbox::new(next.seq);
+        match writes.removal.take() {
+            None => outbox.add(std::mem::take(&mut writes.entries), &mut next.labels),
             Some(Removal::Entry(entry)) => {
                 if let Some(id) = entry.id.clone() {
-                    outbox.take(entry, id, &next.labels);
+                    outbox.take(&entry, id, &next.labels);
                 }
             }
-            Some(Removal::Range(range)) => {
-                let Cut { quarters, edges } = Cut::new(*range, next.folded_until);
-                let cut = self.ledger().cut_from_quarters(&edges, &next.labels).await?;
-                outbox.take_range(*range, quarters, cut);
+            Some(Removal::Range(range)) => self.take_range(range, next, &mut outbox).await?,
+        }
+        Ok((!outbox.is_empty()).then_some(outbox))
+    }
+
+    /// A deletion of many entries takes their sums out, and leaves the entries dead: to take them out takes longer than
+    /// others may wait for this commit.
+    async fn take_range(&self, range: Window, next: &mut Stored, outbox: &mut Outbox) -> Result<(), StoreError> {
+        let (tables, client) = (self.run.tables, self.run.client);
+        let span = (range.start().millis(), range.end().millis());
+        let last = tables.last_of_many(client, span).await?;
+        // An account has room for one. And a deletion of few takes out no more than it has counted.
+        if next.pending.as_ref().is_some_and(|pending| last.is_some() || pending.overlaps(span)) {
+            tables.finish_deletion(client).await?;
+            next.pending = None;
+        }
+        let Cut { quarters, edges } = Cut::new(range, next.folded_until);
+        let cut = self.ledger().cut_from_quarters(&edges, &next.labels).await?;
+        match last {
+            None => outbox.take_range(span, quarters, cut),
+            Some(last) => {
+                next.pending = Some(PendingDeletion::new(next.seq, span.0, last));
+                outbox.take_range((span.0, span.0), quarters, cut);
             }
         }
-        next.seq = seq;
-        Ok((!outbox.is_empty()).then_some(outbox))
+        Ok(())
     }
 }
 

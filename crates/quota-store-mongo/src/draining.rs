@@ -3,6 +3,7 @@
 use mongodb::bson::{Document, doc};
 use quota_core::ClientId;
 
+use crate::finishing::forget;
 use crate::keys::{id_key, keys_of};
 use crate::outbox::{Outbox, QuarterDelta, Removed, entry_document};
 use crate::tables::{CallError, Tables};
@@ -38,8 +39,7 @@ impl Tables {
     async fn remove(&self, client: &ClientId, removed: &Removed, outbox: &Outbox) -> Result<(), CallError> {
         let live = doc! { "$exists": false };
         let before = doc! { "$lt": outbox.seq };
-        // What it was is forgotten; its key stays, so that nobody who is late adds it again.
-        let forget = doc! { "$set": { "gone": outbox.gone }, "$unset": { "i": "", "m": "", "l": "" } };
+        let forget = forget();
         match removed {
             Removed::Entry { at, id } => {
                 let key = keys_of(client, (*at, at.saturating_add(1)));
@@ -47,11 +47,14 @@ impl Tables {
                 self.update(&self.entries, vec![doc! { "q": one, "u": forget, "multi": true }]).await?;
             }
             Removed::Range { entries, quarters } => {
-                let some = doc! { "_id": keys_of(client, *entries), "s": before.clone(), "gone": live };
+                if entries.0 < entries.1 {
+                    let some = doc! { "_id": keys_of(client, *entries), "s": before.clone(), "gone": live };
+                    self.update(&self.entries, vec![doc! { "q": some, "u": forget, "multi": true }]).await?;
+                }
                 let key = doc! { "$gte": quarters.0, "$lt": quarters.1 };
                 let sums = doc! { "c": client.as_str(), "q": key, "s": before };
-                let empty = doc! { "$set": { "m": 0_i64, "n": 0_i64, "s": outbox.seq, "gone": outbox.gone } };
-                self.update(&self.entries, vec![doc! { "q": some, "u": forget, "multi": true }]).await?;
+                let zero = doc! { "m": 0_i64, "n": 0_i64, "s": outbox.seq };
+                let empty = doc! { "$set": zero, "$currentDate": { "gone": true } };
                 self.update(&self.quarters, vec![doc! { "q": sums, "u": empty, "multi": true }]).await?;
             }
         }

@@ -21,7 +21,27 @@ pub(crate) fn entry_key(client: &ClientId, at: i64, seq: i64, number: usize) -> 
 
 /// The keys of a client's entries of some instants.
 pub(crate) fn keys_of(client: &ClientId, (from, to): Span) -> Document {
-    doc! { "$gte": format!("{client}{END}{from:013}"), "$lt": format!("{client}{END}{to:013}") }
+    doc! { "$gte": key_with(client, &digits_of(from)), "$lt": key_with(client, &digits_of(to)) }
+}
+
+/// The digits with which the keys of a client's entries at an instant begin.
+pub(crate) fn digits_of(at: i64) -> String {
+    format!("{at:013}")
+}
+
+/// The digits in an entry's key: all that follows the client.
+pub(crate) fn digits_in(key: &str) -> Option<&str> {
+    key.rsplit_once(END).map(|(_, digits)| digits).filter(|digits| is_digits(digits))
+}
+
+/// Whether a key can begin with these digits: all that such a key is, is an entry of its client.
+pub(crate) fn is_digits(text: &str) -> bool {
+    (INSTANT..=INSTANT + PLACE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The key of a client's entry, or the beginning of some, by its digits.
+pub(crate) fn key_with(client: &ClientId, digits: &str) -> String {
+    format!("{client}{END}{digits}")
 }
 
 /// By what an entry with an id is found: one text, since a server may not use an index of two fields for some ids of one
@@ -37,8 +57,7 @@ pub(crate) fn id_of(key: &str) -> Option<&str> {
 
 /// What tells an entry from others of its client and instant.
 pub(crate) fn place_of(key: &str) -> Option<&str> {
-    let (_, digits) = key.rsplit_once(END)?;
-    digits.get(INSTANT..)
+    digits_in(key)?.get(INSTANT..)
 }
 
 /// The key of a client's entry at an instant, by its place.

@@ -8,9 +8,10 @@ use mongodb::bson::{Bson, Document, doc};
 use quota_core::{ClientId, Cut, Entry, Fact, Instant, Labels, Need, OperationId, Span, Window};
 use quota_service::StoreError;
 
-use crate::fields::{count, credits, number};
+use crate::fields::{count, credits, label, number, optional_text};
 use crate::keys::{id_key, keys_of};
 use crate::outbox::{QuarterDelta, read_entry};
+use crate::pending_deletion::PendingDeletion;
 use crate::tables::{CallError, Tables};
 
 /// Credits and entries.
@@ -34,6 +35,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) client: &'a ClientId,
     pub(crate) folded_until: Instant,
+    /// What of it is dead.
+    pub(crate) pending: Option<&'a PendingDeletion>,
 }
 
 impl Ledger<'_> {
@@ -63,8 +66,8 @@ impl Ledger<'_> {
         let keys: Vec<String> = ids.iter().map(|id| id_key(self.client, id)).collect();
         // What is folded and stands there again was brought back by somebody late.
         let kept = doc! { "$gte": self.folded_until.millis() };
-        let live = doc! { "$exists": false };
-        let filter = doc! { "i": { "$in": keys }, "c": self.client.as_str(), "t": kept, "gone": live };
+        let mut filter = doc! { "i": { "$in": keys }, "c": self.client.as_str(), "t": kept };
+        filter.extend(self.live());
         let found = self.tables.find(&self.tables.entries, filter, None).await?;
         found.iter().map(read_entry).collect()
     }
@@ -101,9 +104,14 @@ impl Ledger<'_> {
         let mut deltas = Vec::new();
         for span in edges.iter().filter(|(from, to)| from < to) {
             let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
-            for entry in self.entries_of(*span).await? {
-                let counted = labels.counted(entry.label.as_ref()).to_owned();
-                sums.entry(counted).or_default().add(Sum { micros: entry.credits.micros(), entries: 1 });
+            // By the server: a quarter may hold any number of entries.
+            let add = doc! { "_id": "$l", "m": { "$sum": "$m" }, "n": { "$sum": 1_i64 } };
+            for group in self.group(&self.tables.entries, self.entries_in(*span), add).await? {
+                let label = label(optional_text(&group, "_id")?.unwrap_or_default())?;
+                let counted = labels.counted(label.as_ref()).to_owned();
+                sums.entry(counted)
+                    .or_default()
+                    .add(Sum { micros: number(&group, "m")?, entries: number(&group, "n")? });
             }
             let delta = |(label, sum): (String, Sum)| QuarterDelta {
                 quarter: Cut::floor(span.0),
@@ -127,7 +135,19 @@ impl Ledger<'_> {
     }
 
     fn entries_in(&self, span: Span) -> Document {
-        doc! { "_id": keys_of(self.client, span), "gone": { "$exists": false } }
+        let mut filter = doc! { "_id": keys_of(self.client, span) };
+        filter.extend(self.live());
+        filter
+    }
+
+    /// Which entries may be seen.
+    pub(crate) fn live(&self) -> Document {
+        let mut filter = doc! { "gone": { "$exists": false } };
+        if let Some(pending) = self.pending {
+            // Looked over, not skipped: others may have been written between them. No more than there was before.
+            filter.insert("$nor", [pending.dead(pending.keys(self.client))]);
+        }
+        filter
     }
 
     async fn group(

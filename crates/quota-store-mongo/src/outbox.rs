@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mongodb::bson::{DateTime, Document, doc};
-use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span, Window};
+use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span};
 use quota_service::StoreError;
 
 use crate::fields::{corrupt, credits, documents, instant, label, number, optional_document, optional_text, text};
@@ -21,8 +21,6 @@ pub(crate) struct Outbox {
     pub(crate) quarters: Vec<QuarterDelta>,
     /// What is taken out first.
     pub(crate) removed: Option<Removed>,
-    /// When what is taken out was taken out, by this process's clock: it is swept up a week later.
-    pub(crate) gone: DateTime,
 }
 
 /// What is added to the sum of a quarter and label.
@@ -40,14 +38,14 @@ pub(crate) struct QuarterDelta {
 pub(crate) enum Removed {
     /// The entry with this id at this instant. Its quarter is told by a delta.
     Entry { at: i64, id: OperationId },
-    /// Entries of these instants, and the sums of these whole quarters. Quarters that are cut are told by deltas.
+    /// Entries of these instants, none where a pending deletion has them, and the sums of these whole quarters. Quarters
+    /// that are cut are told by deltas.
     Range { entries: Span, quarters: Span },
 }
 
 impl Outbox {
     pub(crate) fn new(seq: i64) -> Self {
-        let gone = DateTime::now();
-        Self { seq, entries: Vec::new(), quarters: Vec::new(), removed: None, gone }
+        Self { seq, entries: Vec::new(), quarters: Vec::new(), removed: None }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -81,8 +79,7 @@ impl Outbox {
     }
 
     /// Takes a range out; `cut` is what quarters at its ends lose.
-    pub(crate) fn take_range(&mut self, range: Window, quarters: Span, cut: Vec<QuarterDelta>) {
-        let entries = (range.start().millis(), range.end().millis());
+    pub(crate) fn take_range(&mut self, entries: Span, quarters: Span, cut: Vec<QuarterDelta>) {
         self.removed = Some(Removed::Range { entries, quarters });
         self.quarters.extend(cut);
     }
@@ -91,7 +88,7 @@ impl Outbox {
         let delta = |delta: &QuarterDelta| doc! { "q": delta.quarter, "l": &delta.label, "m": delta.micros, "n": delta.entries };
         let quarters: Vec<Document> = self.quarters.iter().map(delta).collect();
         let entries: Vec<Document> = self.entries.iter().map(waiting_document).collect();
-        let mut document = doc! { "s": self.seq, "e": entries, "q": quarters, "d": self.gone };
+        let mut document = doc! { "s": self.seq, "e": entries, "q": quarters };
         match &self.removed {
             None => {}
             Some(Removed::Entry { at, id }) => {
@@ -125,9 +122,8 @@ impl Outbox {
             }),
             (None, None) => None,
         };
-        let gone = *document.get_datetime("d").map_err(|error| corrupt("a time", error))?;
         let entries = documents(document, "e")?.iter().map(read_waiting).collect::<Result<_, _>>()?;
-        Ok(Self { seq: number(document, "s")?, entries, quarters, removed, gone })
+        Ok(Self { seq: number(document, "s")?, entries, quarters, removed })
     }
 }
 
@@ -209,7 +205,7 @@ mod tests {
         let mut taken = Outbox::new(8);
         taken.take(&entry, id, &labels);
         let mut range = Outbox::new(9);
-        range.take_range(Window::new(at, Instant::MAX).unwrap(), (1_800_000, 2_700_000), taken.quarters.clone());
+        range.take_range((at.millis(), Instant::MAX.millis()), (1_800_000, 2_700_000), taken.quarters.clone());
         for outbox in [added, taken, range] {
             assert_eq!(Outbox::read(&outbox.to_document()).unwrap(), outbox);
         }

@@ -1,22 +1,28 @@
 //! Old entries folded into their quarters' sums.
 
+use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
-use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
+use quota_service::{Patience, Pruned, StoreError};
 use uuid::Uuid;
 
 use crate::claim::{Claim, Claimed};
-use crate::fields::number;
+use crate::fields::{corrupt, number, text};
 use crate::keys::keys_of;
+use crate::pending_deletion::ENTRIES_AT_ONCE;
 use crate::store::MongoStore;
 use crate::tables::CallError;
 
-/// About as many entries are folded in one step; a quarter of one client is never divided.
-const ENTRIES_AT_ONCE: u64 = 2_000;
-
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: usize = 500;
+
+/// A client as it is found by a pruning.
+struct Found {
+    /// Not read as a client's yet.
+    name: String,
+    has_pending: bool,
+}
 
 /// Entries that are folded at once.
 struct Old {
@@ -28,28 +34,61 @@ struct Old {
 impl MongoStore {
     /// Client by client, in steps of a bounded size that each are a commit on the account's version. Whoever else prunes
     /// at the same time finds nothing left; an end in between leaves entries that are folded and still there, which is as
-    /// good, and the next pruning finds them.
+    /// good, and the next pruning finds them. Pending deletions are finished first.
+    ///
+    /// # Errors
+    /// What is stored for a client and cannot be read stops nobody else's pruning: it is logged, and the first such error
+    /// is told when all clients have been looked through. Where the server does not answer, the pruning ends there.
     pub(crate) async fn prune_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
         let mut pruned = Pruned::default();
-        let mut query = ClientsQuery { limit: CLIENTS_AT_ONCE, ..ClientsQuery::default() };
+        let mut damaged = None;
+        let mut after = String::new();
         loop {
-            let clients = self.list_clients(&query).await?;
+            let clients = self.clients_after(&after).await?;
             for client in &clients {
-                while let Some(folded) = self.fold(client, before).await? {
-                    pruned.entries = pruned.entries.saturating_add(folded.entries);
-                    pruned.ids = pruned.ids.saturating_add(folded.ids);
-                }
-                if let Some(retention) = self.settings.retention {
-                    let horizon = quarter_of(before.saturating_sub(retention)).millis();
-                    self.delete(&self.tables.quarters, doc! { "c": client.as_str(), "q": { "$lt": horizon } }).await?;
+                match self.prune_client(client, before, &mut pruned).await {
+                    Ok(()) => {}
+                    Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => {
+                        tracing::warn!(client = client.name, %error, "usage is not pruned");
+                        damaged.get_or_insert(error);
+                    }
+                    Err(error) => return Err(error),
                 }
             }
-            query.after = clients.last().cloned();
-            if clients.len() < CLIENTS_AT_ONCE {
-                return Ok(pruned);
+            match clients.into_iter().nth(CLIENTS_AT_ONCE.saturating_sub(1)) {
+                Some(last) => after = last.name,
+                None => return damaged.map_or(Ok(pruned), Err),
             }
         }
+    }
+
+    async fn clients_after(&self, after: &str) -> Result<Vec<Found>, StoreError> {
+        let limit = i64::try_from(CLIENTS_AT_ONCE).unwrap_or(i64::MAX);
+        let find = self.tables.accounts.find(doc! { "_id": { "$gt": after }, "gone": { "$exists": false } });
+        let find = find.projection(doc! { "_id": 1, "d": 1 }).sort(doc! { "_id": 1 }).limit(limit);
+        let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
+        let found = |document: &Document| {
+            let name = text(document, "_id")?.to_owned();
+            Ok(Found { name, has_pending: document.contains_key("d") })
+        };
+        read.await.map_err(CallError::of_read)?.iter().map(found).collect()
+    }
+
+    async fn prune_client(&self, found: &Found, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
+        let client = ClientId::new(&found.name).map_err(|_| corrupt("a client's name", &found.name))?;
+        if found.has_pending {
+            self.tables.finish_deletion(&client).await?;
+        }
+        while let Some(folded) = self.fold(&client, before).await? {
+            pruned.entries = pruned.entries.saturating_add(folded.entries);
+            pruned.ids = pruned.ids.saturating_add(folded.ids);
+        }
+        if let Some(retention) = self.settings.retention {
+            let horizon = quarter_of(before.saturating_sub(retention)).millis();
+            self.delete(&self.tables.quarters, doc! { "c": client.as_str(), "q": { "$lt": horizon } }).await?;
+        }
+        Ok(())
     }
 
     /// Folds some whole quarters of a client; none where nothing is left.
@@ -68,6 +107,14 @@ impl MongoStore {
             let stored = self.beside(client).await?;
             if stored.version.is_empty() {
                 return Ok(None);
+            }
+            if stored.pending.is_some() {
+                // Else what is dead would count as folded. It was made since this client was found.
+                if claimed.take().is_some() {
+                    claim.release(&self.tables, client).await;
+                }
+                self.tables.finish_deletion(client).await?;
+                continue;
             }
             let old = self.oldest(client, first, before).await?;
             let filter = stored.filter(client.as_str(), claimed.map(|()| &claim));

@@ -97,6 +97,13 @@ impl UsageStore for MongoStore {
         self.prune_before(before).await
     }
 
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        self.tables.finish_deletion(client).await?;
+        // What this process keeps still says what is dead.
+        drop(self.kept.take(client));
+        Ok(())
+    }
+
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
         server::time(&self.tables).await.map(Some)
     }

@@ -7,6 +7,7 @@ use quota_service::StoreError;
 use crate::claim::Claim;
 use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
 use crate::outbox::Outbox;
+use crate::pending_deletion::PendingDeletion;
 
 /// One client's account at a version.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Stored {
     pub(crate) seq: i64,
     /// What the last commit left for the ledger, unless this process knows that it stands there.
     pub(crate) outbox: Option<Outbox>,
+    /// The deletion whose entries still stand in the ledger; some may be taken out since this was read, or all.
+    pub(crate) pending: Option<PendingDeletion>,
 }
 
 impl AsRef<Account> for Stored {
@@ -39,6 +42,7 @@ impl Stored {
             folded_until: Instant::MIN,
             seq: 0,
             outbox: None,
+            pending: None,
         }
     }
 
@@ -62,6 +66,7 @@ impl Stored {
             folded_until: optional_number(document, "f")?.map_or(Ok(Instant::MIN), instant)?,
             seq: number(document, "s")?,
             outbox: optional_document(document, "o")?.map(Outbox::read).transpose()?,
+            pending: optional_document(document, "d")?.map(PendingDeletion::read).transpose()?,
             ..Self::absent()
         })
     }
@@ -91,8 +96,16 @@ impl Stored {
         let labels = self.labels.to_document();
         put("l", (!labels.is_empty()).then_some(Bson::String(labels)));
         put("o", self.outbox.as_ref().map(|outbox| Bson::Document(outbox.to_document())));
-        // What is blank is kept for a fortnight: its number must not be given again while what was deleted is swept up.
-        put("gone", is_blank.then(|| Bson::DateTime(mongodb::bson::DateTime::now())));
+        // What others have taken out since is not to be said again: only a commit that deletes says it.
+        if let Some(pending) = self.pending.as_ref().filter(|pending| pending.is_of(self.seq)) {
+            put("d", Some(Bson::Document(pending.to_document())));
+        }
+        // What is blank is kept for a fortnight: its number must not be given again while what was deleted is swept up. And
+        // while it alone says what is dead, it is not swept up at all.
+        let is_over = is_blank && self.pending.is_none();
+        if !is_over {
+            put("gone", None);
+        }
         match plan {
             None => {}
             Some(PlanWrite::Remove) => put("p", None),
@@ -104,6 +117,10 @@ impl Stored {
                 put("p", Some(Bson::Document(doc! { "v": version, "q": quotas })));
             }
         }
-        Ok(doc! { "$set": set, "$unset": unset })
+        let mut update = doc! { "$set": set, "$unset": unset };
+        if is_over {
+            update.insert("$currentDate", doc! { "gone": true });
+        }
+        Ok(update)
     }
 }

@@ -74,9 +74,9 @@ impl MongoStore {
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
         let range = query.range;
-        let folded_until = self.beside(client).await?.folded_until;
+        let stored = self.beside(client).await?;
         // What is folded and stands there again was brought back by somebody late.
-        let from = range.start().max(folded_until).millis();
+        let from = range.start().max(stored.folded_until).millis();
         let mut key = keys_of(client, (from, range.end().millis()));
         if let Some(cursor) = &query.after {
             let cursor = EntriesCursor::read(cursor, range)?;
@@ -84,8 +84,9 @@ impl MongoStore {
         }
         let limit = query.limit.max(1);
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let find = self.tables.entries.find(doc! { "_id": key, "gone": { "$exists": false } });
-        let find = find.sort(doc! { "_id": 1 }).limit(wanted);
+        let mut filter = doc! { "_id": key };
+        filter.extend(self.ledger(client, &stored).live());
+        let find = self.tables.entries.find(filter).sort(doc! { "_id": 1 }).limit(wanted);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
         let mut found = read.await.map_err(CallError::of_read)?;
         let more = found.len() > limit;
@@ -117,13 +118,14 @@ impl MongoStore {
         read.await.map_err(CallError::of_read)?.iter().map(client).collect()
     }
 
-    fn ledger<'a>(&'a self, client: &'a ClientId, stored: &Stored) -> Ledger<'a> {
-        Ledger { tables: &self.tables, client, folded_until: stored.folded_until }
+    fn ledger<'a>(&'a self, client: &'a ClientId, stored: &'a Stored) -> Ledger<'a> {
+        let pending = stored.pending.as_ref();
+        Ledger { tables: &self.tables, client, folded_until: stored.folded_until, pending }
     }
 
     /// What stands beside a client's account, with what its last commit left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
-        let fields = doc! { "v": 1, "l": 1, "f": 1, "s": 1, "o": 1 };
+        let fields = doc! { "v": 1, "l": 1, "f": 1, "s": 1, "o": 1, "d": 1 };
         let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields)).await?;
         let mut stored = Stored::read_beside(document.as_ref())?;
         if let Some(outbox) = stored.outbox.take() {

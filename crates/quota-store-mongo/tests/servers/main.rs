@@ -7,6 +7,8 @@ mod claims;
 #[cfg(test)]
 mod collections;
 #[cfg(test)]
+mod deletions;
+#[cfg(test)]
 mod dying;
 #[cfg(test)]
 mod late;

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use quota_core::{
-    Anchor, Answer, ClientId, Credits, Decision, EntryId, Instant, Limit, Operation, OperationId, Period, Plan,
-    PlanCheck, Quota, Tz, Window,
+    Anchor, Answer, ClientId, Credits, Decision, EntryId, Instant, Limit, Operation, OperationId, PastEntry, Period,
+    Plan, PlanCheck, Quota, Tz, Window,
 };
 use quota_service::{PlanStamp, PlanView, Request, StoreError, UsageStore};
+
+/// Milliseconds of a day.
+pub(crate) const DAY: i64 = 86_400_000;
 
 pub(crate) type Answered = Result<Answer, StoreError>;
 
@@ -81,4 +84,15 @@ pub(crate) fn after_noon(millis: i64) -> Instant {
 /// A batch of one, a while after noon.
 pub(crate) async fn one_at(store: &impl UsageStore, name: &str, operation: Operation, millis: i64) -> Answered {
     one(store, Request { at: after_noon(millis), ..request(name, operation, "1000") }).await
+}
+
+/// Past usage, all of it one credit, at these milliseconds after noon; told the day after.
+pub(crate) fn backfill(entries: impl IntoIterator<Item = (String, i64)>) -> Operation {
+    let past = |(id, millis): (String, i64)| PastEntry {
+        id: OperationId::new(id).unwrap(),
+        at: after_noon(millis),
+        credits: Credits::ONE,
+        label: None,
+    };
+    Operation::Backfill { entries: entries.into_iter().map(past).collect(), not_after: after_noon(DAY) }
 }
