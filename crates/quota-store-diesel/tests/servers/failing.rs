@@ -15,7 +15,7 @@ use crate::database::{Database, private};
 use crate::requests::{allowed, charge, client, credits, is_not_done, noon, one, request};
 
 /// As many entries in a backfill.
-const ENTRIES: usize = 5_000;
+const ENTRIES: u32 = 5_000;
 
 /// What a file of the server may be at most: more than a segment of PostgreSQL's log, so that only tables meet it.
 const SMALL: &str = "33554432";
@@ -35,7 +35,7 @@ fn limit_files(node: &Node, bytes: &str) {
 }
 
 /// Entries that take some room.
-fn backfill(round: usize) -> Operation {
+fn backfill(round: u32) -> Operation {
     let entry = |number| {
         let id = OperationId::new(format!("{round:0>120} {number:0>120}")).unwrap();
         PastEntry { id, at: noon(), credits: credits("1"), label: None }
@@ -51,7 +51,7 @@ pub(crate) async fn a_full_disk_does_nothing_by_halves<D: Database>(_shared: &D)
     let mut rounds = 0;
     let refused = loop {
         match one(&store, request("a", backfill(rounds), "1000000000")).await {
-            Ok(Answer::Backfilled(done)) if rounds < 50 => assert_eq!(done.added, ENTRIES as u64),
+            Ok(Answer::Backfilled(done)) if rounds < 50 => assert_eq!(done.added, u64::from(ENTRIES)),
             other => break other,
         }
         rounds += 1;
@@ -67,11 +67,11 @@ pub(crate) async fn a_full_disk_does_nothing_by_halves<D: Database>(_shared: &D)
     let store = database.store().await;
     let whole = database.number("SELECT COUNT(*) FROM {p}entries").await;
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), whole.to_string());
-    let kept = if whole == (rounds * ENTRIES) as i64 { 0 } else { ENTRIES as u64 };
+    let kept = if whole == i64::from(rounds * ENTRIES) { 0 } else { u64::from(ENTRIES) };
     let again = one(&store, request("a", backfill(rounds), "1000000000")).await;
     let Ok(Answer::Backfilled(again)) = again else { panic!("{again:?}") };
-    assert_eq!((again.added, again.skipped), (ENTRIES as u64 - kept, kept), "after {rounds} rounds");
-    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, ((rounds + 1) * ENTRIES) as i64);
+    assert_eq!((again.added, again.skipped), (u64::from(ENTRIES) - kept, kept), "after {rounds} rounds");
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, i64::from((rounds + 1) * ENTRIES));
 }
 
 pub(crate) async fn a_server_that_only_reads_is_refused<D: Database>(_shared: &D) {
