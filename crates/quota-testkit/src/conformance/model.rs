@@ -298,7 +298,7 @@ fn compare<T: PartialEq + std::fmt::Debug>(name: &str, answer: T, expected: T) -
 }
 
 /// After this long no other sequence is begun.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 #[expect(clippy::print_stdout, reason = "what was tried")]
 pub async fn any_sequence_answers_as_a_list_of_entries_would<F: StoreFactory>(harness: &Harness<F>) {
@@ -316,7 +316,7 @@ pub async fn any_sequence_answers_as_a_list_of_entries_would<F: StoreFactory>(ha
         let (name, mut model) = (format!("c{sequence}"), Model { exact, ..Model::default() });
         let mut clients = services.each_ref().map(|service| harness.subject_of(service, &name));
         // Mostly short ones: most mistakes need few steps, but not all.
-        let steps = if random.u8(..4) == 0 { 80 } else { 16 };
+        let steps = if random.u8(..8) == 0 { 80 } else { 12 };
         for number in 0..steps {
             if random.u8(..40) == 0 {
                 // A process begins anew.
