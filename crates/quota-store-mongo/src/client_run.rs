@@ -195,11 +195,12 @@ impl Attempt<'_> {
     }
 
     fn ledger(&self) -> Ledger<'_> {
-        let Stored { folded_until, pending, .. } = &self.stored;
+        let Stored { folded_until, folded_seq, pending, .. } = &self.stored;
         Ledger {
             tables: self.run.tables,
             client: self.run.client,
             folded_until: *folded_until,
+            folded_seq: *folded_seq,
             pending: pending.as_ref(),
         }
     }

@@ -48,12 +48,17 @@ impl Tables {
             Some(next) => (pending.keys_before(client, next), doc! { "$set": { "d.f": next } }),
             None => (pending.keys(client), doc! { "$unset": { "d": "" } }),
         };
-        let mut some = pending.dead(keys);
-        some.insert("gone", doc! { "$exists": false });
-        let statement = doc! { "q": some, "u": forget(), "multi": true };
-        self.update(&self.entries, vec![statement]).await.map_err(CallError::of_read)?;
+        self.take_out(pending.dead(keys)).await?;
         let is_moved = self.change_pending(client, pending, change).await?;
         Ok(next.filter(|_| is_moved).map(|next| pending.moved_to(next)))
+    }
+
+    /// Takes out what of these entries stands, and says how many.
+    pub(crate) async fn take_out(&self, mut entries: Document) -> Result<u64, StoreError> {
+        entries.insert("gone", doc! { "$exists": false });
+        let statement = doc! { "q": entries, "u": forget(), "multi": true };
+        let taken = self.update(&self.entries, vec![statement]).await.map_err(CallError::of_read)?;
+        Ok(u64::try_from(taken).unwrap_or_default())
     }
 
     /// Changes the account of a pending deletion, if it still says so; else somebody else has taken something out. Its

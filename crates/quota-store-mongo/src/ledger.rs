@@ -35,6 +35,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) client: &'a ClientId,
     pub(crate) folded_until: Instant,
+    /// The number of the last commit before that was folded.
+    pub(crate) folded_seq: i64,
     /// What of it is dead.
     pub(crate) pending: Option<&'a PendingDeletion>,
 }
@@ -61,13 +63,19 @@ impl Ledger<'_> {
         }
     }
 
+    /// Which entries are not folded. What is folded and stands there again was brought back by somebody late.
+    pub(crate) fn unfolded(&self) -> Document {
+        let (later, newer) =
+            (doc! { "t": { "$gte": self.folded_until.millis() } }, doc! { "s": { "$gt": self.folded_seq } });
+        doc! { "$or": [later, newer] }
+    }
+
     /// The entries with these ids.
     pub(crate) async fn named(&self, ids: &[OperationId]) -> Result<Vec<Entry>, StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| id_key(self.client, id)).collect();
-        // What is folded and stands there again was brought back by somebody late.
-        let kept = doc! { "$gte": self.folded_until.millis() };
-        let mut filter = doc! { "i": { "$in": keys }, "c": self.client.as_str(), "t": kept };
+        let mut filter = doc! { "i": { "$in": keys }, "c": self.client.as_str() };
         filter.extend(self.live());
+        filter.extend(self.unfolded());
         let found = self.tables.find(&self.tables.entries, filter, None).await?;
         found.iter().map(read_entry).collect()
     }

@@ -119,13 +119,24 @@ impl MongoStore {
             let old = self.oldest(client, first, before).await?;
             let filter = stored.filter(client.as_str(), claimed.map(|()| &claim));
             // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
-            let folded_until = old.folded_until.max(stored.folded_until.millis());
-            let set = doc! { "v": Uuid::new_v4().simple().to_string(), "f": folded_until };
+            let is_further = old.folded_until > stored.folded_until.millis();
+            let mut set = doc! { "v": Uuid::new_v4().simple().to_string() };
+            if is_further {
+                set.extend(doc! { "f": old.folded_until, "fs": stored.seq });
+            }
             // The outbox stands in the ledger. Left here, whoever reads it next would add what is folded once more.
             let fold = doc! { "q": filter, "u": { "$set": set, "$unset": { "o": "", "w": "" } } };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
-                // Not further: a backfill since may have added entries that no range knows to be folded.
-                let deleted = self.delete(&self.tables.entries, old_entries(client, old.folded_until)).await?;
+                // Not further, and nothing newer: what was added since is not folded.
+                let mut folded = old_entries(client, old.folded_until);
+                folded.insert("s", doc! { "$lte": stored.seq });
+                let deleted = if is_further {
+                    self.delete(&self.tables.entries, folded).await?
+                } else {
+                    // Added late to what was folded before. Somebody later still must not bring it back: it would not be told
+                    // from what is added now.
+                    self.tables.take_out(folded).await?
+                };
                 // None where somebody else folds them at the same time.
                 return Ok((deleted > 0).then_some(old.pruned));
             }

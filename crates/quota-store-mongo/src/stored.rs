@@ -18,6 +18,9 @@ pub(crate) struct Stored {
     pub(crate) labels: Labels,
     /// Entries before this are only in the sums.
     pub(crate) folded_until: Instant,
+    /// The number of the last commit before it was folded: what was added before `folded_until` by later ones, such as a hold
+    /// that is settled late, stands on its own.
+    pub(crate) folded_seq: i64,
     /// The number of the last commit; 0 where there was none.
     pub(crate) seq: i64,
     /// What the last commit left for the ledger, unless this process knows that it stands there.
@@ -40,6 +43,7 @@ impl Stored {
             account: Account::new(),
             labels: Labels::default(),
             folded_until: Instant::MIN,
+            folded_seq: 0,
             seq: 0,
             outbox: None,
             pending: None,
@@ -64,6 +68,7 @@ impl Stored {
             version: version.to_owned(),
             labels: Labels::from_document(optional_text(document, "l")?.unwrap_or_default())?,
             folded_until: optional_number(document, "f")?.map_or(Ok(Instant::MIN), instant)?,
+            folded_seq: optional_number(document, "fs")?.unwrap_or_default(),
             seq: number(document, "s")?,
             outbox: optional_document(document, "o")?.map(Outbox::read).transpose()?,
             pending: optional_document(document, "d")?.map(PendingDeletion::read).transpose()?,

@@ -75,9 +75,7 @@ impl MongoStore {
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
         let range = query.range;
         let stored = self.beside(client).await?;
-        // What is folded and stands there again was brought back by somebody late.
-        let from = range.start().max(stored.folded_until).millis();
-        let mut key = keys_of(client, (from, range.end().millis()));
+        let mut key = keys_of(client, (range.start().millis(), range.end().millis()));
         if let Some(cursor) = &query.after {
             let cursor = EntriesCursor::read(cursor, range)?;
             key.insert("$gt", key_at(client, cursor.at, &cursor.id)?);
@@ -85,7 +83,9 @@ impl MongoStore {
         let limit = query.limit.max(1);
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let mut filter = doc! { "_id": key };
-        filter.extend(self.ledger(client, &stored).live());
+        let ledger = self.ledger(client, &stored);
+        filter.extend(ledger.live());
+        filter.extend(ledger.unfolded());
         let find = self.tables.entries.find(filter).sort(doc! { "_id": 1 }).limit(wanted);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
         let mut found = read.await.map_err(CallError::of_read)?;
@@ -120,12 +120,13 @@ impl MongoStore {
 
     fn ledger<'a>(&'a self, client: &'a ClientId, stored: &'a Stored) -> Ledger<'a> {
         let pending = stored.pending.as_ref();
-        Ledger { tables: &self.tables, client, folded_until: stored.folded_until, pending }
+        let Stored { folded_until, folded_seq, .. } = *stored;
+        Ledger { tables: &self.tables, client, folded_until, folded_seq, pending }
     }
 
     /// What stands beside a client's account, with what its last commit left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
-        let fields = doc! { "v": 1, "l": 1, "f": 1, "s": 1, "o": 1, "d": 1 };
+        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "o": 1, "d": 1 };
         let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields)).await?;
         let mut stored = Stored::read_beside(document.as_ref())?;
         if let Some(outbox) = stored.outbox.take() {

@@ -118,6 +118,7 @@ macro_rules! for_each_case {
                 a_new_quota_counts_what_was_pruned
                 a_range_that_cuts_a_pruned_quarter_is_refused
                 what_was_pruned_can_be_deleted
+                a_hold_that_is_settled_into_pruned_time_keeps_its_id
                 pruning_again_takes_nothing_more
                 pruning_while_charging_loses_nothing
             }

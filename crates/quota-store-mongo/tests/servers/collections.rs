@@ -156,9 +156,9 @@ impl Collections {
         assert!(quarters.iter().all(|quarter| number(quarter, "m") >= 0 && number(quarter, "n") >= 0));
     }
 
-    /// Whether no entry of a client is kept.
+    /// Whether no entry of a client is kept, but for the keys of those that nobody may bring back.
     pub(crate) async fn ledger_is_folded(&self, name: &str) -> bool {
-        self.ledger(name).await.entries.is_empty()
+        self.ledger(name).await.entries.iter().all(|entry| entry.contains_key("gone") && !entry.contains_key("m"))
     }
 
     pub(crate) async fn remove(&self) {

@@ -1,5 +1,7 @@
 //! Folding old entries into sums. The store is asked itself: a service spares the entries of the last day.
 
+use std::time::Duration;
+
 use quota_core::Unit;
 use quota_service::{DailyQuery, Refusal, ServiceError, UsageStore};
 
@@ -72,6 +74,31 @@ pub async fn what_was_pruned_can_be_deleted<F: StoreFactory>(harness: &Harness<F
     assert_eq!(client.delete("2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z").await, 3);
     assert_eq!(client.total().await, "0");
     assert_eq!(client.charge("100").await, "allowed");
+}
+
+pub async fn a_hold_that_is_settled_into_pruned_time_keeps_its_id<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[quota(Unit::Month, 1, "100")]).await;
+    harness.clock().set(at("2024-03-13T12:00:00Z"));
+    assert_eq!(client.charge("1").await, "allowed");
+    assert_eq!(client.hold("h", "5", Duration::from_secs(7 * 86_400)).await, "allowed");
+    harness.clock().set(at("2024-03-15T12:00:00Z"));
+    let store = client.service().store();
+    store.prune(at("2024-03-15T00:00:00Z")).await.unwrap();
+    assert_eq!(client.settle("h", "4").await, "allowed");
+    // From another process, which has to look.
+    let other = harness.subject("a").await;
+    assert_eq!(other.settle("h", "4").await, "replayed");
+    assert_eq!(other.charge_as("h", "4").await, "replayed");
+    assert_eq!(other.hold("h", "4", Duration::from_secs(60)).await, "id_conflict");
+    assert_eq!((client.used().await, client.total().await), ("5".to_owned(), "5".to_owned()));
+    if harness.keeps_entries().await {
+        assert_eq!(other.ids().await, ["h"]);
+    }
+    store.prune(at("2024-03-15T00:00:00Z")).await.unwrap();
+    assert_eq!((client.used().await, client.total().await), ("5".to_owned(), "5".to_owned()));
+    assert_eq!(other.charge("95").await, "allowed");
+    assert_eq!(other.charge("0.000001").await, "denied");
 }
 
 pub async fn pruning_again_takes_nothing_more<F: StoreFactory>(harness: &Harness<F>) {

@@ -1,12 +1,14 @@
 //! A server killed and started again under load.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quota_core::{ClientId, Credits, OperationId};
 use quota_service::{AnyStore, Charge, QuotaService, ServiceError};
-use quota_testkit::scale;
+use quota_testkit::{Server, scale};
 
 use crate::ground::{Ground, agreed};
 
@@ -21,6 +23,7 @@ pub(crate) fn killed(ground: &mut Ground) {
     let service = runtime.block_on(ground.service());
     let mut answered: Vec<BTreeSet<String>> = vec![BTreeSet::new(); CLIENTS];
     for run in 0..scale(2, 50) {
+        be_durable(ground);
         let load = Load::start(&runtime, &service, ground, run);
         std::thread::sleep(Duration::from_millis(fastrand::u64(50..400)));
         ground.server.as_mut().unwrap().restart().expect("the server starts again");
@@ -36,6 +39,22 @@ pub(crate) fn killed(ground: &mut Ground) {
                 assert_eq!(&ids, answered, "there and not answered, although it was tried until it was");
             }
         });
+    }
+}
+
+/// Redis flushes each second where it is not told otherwise: what it has answered then waits in its memory while a slow
+/// disk is busy, and a kill takes it.
+fn be_durable(ground: &Ground) {
+    let server = ground.server.as_ref().unwrap();
+    if !matches!(server.server(), Server::Redis | Server::RedisCluster) {
+        return;
+    }
+    for node in server.nodes() {
+        let mut connection = TcpStream::connect(("127.0.0.1", node.port())).unwrap();
+        connection.write_all(b"CONFIG SET appendfsync always\r\n").unwrap();
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"+OK\r\n");
     }
 }
 
