@@ -11,6 +11,7 @@ mod route_cost;
 mod routes;
 mod service;
 mod trial;
+mod usage_routes;
 
 pub use crate::client_by::ClientBy;
 pub use crate::extract::{Charged, ClientQuota, Held, MissingLayer};
@@ -18,6 +19,8 @@ pub use crate::layer::QuotaLayer;
 pub use crate::refused::{QuotaError, Refused};
 pub use crate::route_cost::RouteCost;
 pub use crate::service::{Metered, MeteredFuture};
+pub use crate::usage_routes::UsageRoutes;
 pub use quota_http::{
-    Answers, Malformed, MemberError, NoClient, RateLimitFields, RefusalResponse, credits_from_query, member_from_query,
+    Answers, Malformed, MemberError, NoClient, OperatorToken, RateLimitFields, RefusalResponse, Standing, UsageApi,
+    credits_from_query, member_from_query,
 };

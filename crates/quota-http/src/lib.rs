@@ -9,6 +9,8 @@ mod member;
 mod problem;
 mod refusals;
 mod response;
+#[cfg(feature = "usage-api")]
+mod usage_api;
 
 pub use crate::answers::{Answers, RateLimitFields};
 pub use crate::client::{NoClient, client_from_header, is_preflight};
@@ -17,3 +19,5 @@ pub use crate::headers::{
 };
 pub use crate::member::{Malformed, MemberError, credits_from_query, member_from_query};
 pub use crate::response::RefusalResponse;
+#[cfg(feature = "usage-api")]
+pub use crate::usage_api::{ApiRequest, ApiResponse, OperatorToken, OperatorTokenError, Standing, UsageApi};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::claims::Claims;
 use crate::clock::{Clock, SystemClock};
+use crate::denials::Denials;
 use crate::instruments::Instruments;
 use crate::lanes::{Lanes, Ways};
 use crate::plan_file::PlanFile;
@@ -41,6 +42,7 @@ pub struct QuotaServiceBuilder<S> {
     unknown_ttl: Duration,
     plan_cache_size: usize,
     queue_size: usize,
+    denials: Option<usize>,
 }
 
 impl<S: UsageStore + PlanStore> QuotaService<S> {
@@ -70,6 +72,7 @@ impl<S: UsageStore> QuotaService<S> {
             unknown_ttl: Duration::from_secs(5),
             plan_cache_size: 100_000,
             queue_size: 65_536,
+            denials: None,
         }
     }
 }
@@ -161,6 +164,13 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         self
     }
 
+    /// Remembers the last 20 denials of so many clients, the ones denied last, for [`QuotaService::denials`]: in the
+    /// memory of this process, some 300 bytes each. None by default.
+    pub const fn with_denials(mut self, clients: usize) -> Self {
+        self.denials = Some(clients);
+        self
+    }
+
     /// The service.
     ///
     /// # Panics
@@ -194,6 +204,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
             lanes,
             instruments,
             claims: Claims::default(),
+            denials: self.denials.map(Denials::new),
             shut_down: AtomicBool::new(false),
         };
         QuotaService { inner: Arc::new(inner) }

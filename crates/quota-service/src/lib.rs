@@ -9,6 +9,7 @@ mod client_turn;
 mod clock;
 mod days_reading;
 mod deadline;
+mod denials;
 mod dyn_service;
 mod ender;
 mod entries_cursor;

@@ -15,6 +15,7 @@ use crate::charge::Charge;
 use crate::claims::Claims;
 use crate::clock::Clock;
 use crate::deadline::within;
+use crate::denials::Denials;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldEnder, Holding};
 use crate::instruments::Instruments;
@@ -53,6 +54,8 @@ pub(crate) struct Inner<S> {
     pub(crate) lanes: Option<Lanes>,
     pub(crate) instruments: Instruments,
     pub(crate) claims: Claims,
+    /// Why clients were refused last, if the application asked for it.
+    pub(crate) denials: Option<Denials>,
     pub(crate) shut_down: AtomicBool,
 }
 
@@ -123,6 +126,9 @@ impl<S: UsageStore> QuotaService<S> {
         };
         let answer = inner.open(answer);
         inner.instruments.charged(&answer);
+        if let Ok(decision) = &answer {
+            inner.note(client, decision);
+        }
         Ok(match (answer?, guard) {
             (Decision::Denied(denied), _) => Holding::Denied(denied),
             (Decision::Allowed(_), Some(guard)) => Holding::Held(guard),
@@ -194,6 +200,7 @@ impl<S: UsageStore> Inner<S> {
         let decision = self.store.charge_now(&charge);
         if let Some(decision) = &decision {
             self.instruments.decided(decision);
+            self.note(client, decision);
         }
         decision
     }
@@ -208,6 +215,12 @@ impl<S: UsageStore> Inner<S> {
         self.spend(client, Operation::Record { credits: charge.credits, id, label: charge.label }, at).await
     }
 
+    fn note(&self, client: &ClientId, decision: &Decision) {
+        if let Some(denials) = &self.denials {
+            denials.note(client, decision);
+        }
+    }
+
     /// Decides what is counted as a charge.
     async fn spend(
         &self,
@@ -217,6 +230,9 @@ impl<S: UsageStore> Inner<S> {
     ) -> Result<Decision, ServiceError> {
         let answer = self.decide(client, operation, at).await;
         self.instruments.charged(&answer);
+        if let Ok(decision) = &answer {
+            self.note(client, decision);
+        }
         answer
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{
-    Answer, Backfilled, ClientId, Credits, DayUsage, Instant, Operation, OperationId, PastEntry, Plan, Status, Window,
+    Answer, Backfilled, ClientId, Credits, DayUsage, Denied, Instant, Operation, OperationId, PastEntry, Plan, Status,
+    Window,
 };
 
 use crate::deadline::within;
@@ -52,13 +53,7 @@ impl<S: UsageStore> QuotaService<S> {
                 answer?
             }
             Origin::Registry(registry) => {
-                inner.check_running()?;
-                inner.follow_server().await?;
-                let at = inner.instant(None)?;
-                let view = inner.plans.view_with(Arc::clone(&plan));
-                let request = Request { client: client.clone(), operation: Operation::Status, at, plan: view };
-                let deadline = tokio::time::Instant::now() + inner.deadline;
-                let answer = inner.send(request, None, deadline).await?.answer.map_err(|error| failed(error, None))?;
+                let answer = inner.status_under(client, Arc::clone(&plan)).await?;
                 registry.set(client.clone(), plan);
                 answer
             }
@@ -68,6 +63,30 @@ impl<S: UsageStore> QuotaService<S> {
             Answer::Status(status) => Ok(status),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Where a client's quotas would stand if it had this plan now. Changes nothing.
+    ///
+    /// # Errors
+    /// [`quota_core::Refusal`] where the plan has no window now; otherwise [`ServiceError`].
+    pub async fn preview_plan(&self, client: &ClientId, plan: Plan) -> Result<Status, ServiceError> {
+        match self.inner.status_under(client, Arc::new(plan)).await? {
+            Answer::Status(status) => Ok(status),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Whether plans can be set and removed through this service, and not only at their source.
+    #[must_use]
+    pub fn can_set_plans(&self) -> bool {
+        !matches!(self.inner.plans.origin(), Origin::Source(_))
+    }
+
+    /// The last denials of a client that this process saw, the last one first, at most 20; none where the service does
+    /// not remember them ([`crate::QuotaServiceBuilder::with_denials`]).
+    #[must_use]
+    pub fn denials(&self, client: &ClientId) -> Option<Vec<Denied>> {
+        self.inner.denials.as_ref().map(|denials| denials.of(client))
     }
 
     /// Removes a client's plan. Its entries and holds stay.
@@ -223,6 +242,17 @@ impl<S: UsageStore> QuotaService<S> {
 }
 
 impl<S: UsageStore> Inner<S> {
+    /// A status under a plan that is not the client's, or not yet.
+    async fn status_under(&self, client: &ClientId, plan: Arc<Plan>) -> Result<Answer, ServiceError> {
+        self.check_running()?;
+        self.follow_server().await?;
+        let at = self.instant(None)?;
+        let plan = self.plans.view_with(plan);
+        let request = Request { client: client.clone(), operation: Operation::Status, at, plan };
+        let deadline = tokio::time::Instant::now() + self.deadline;
+        self.send(request, None, deadline).await?.answer.map_err(|error| failed(error, None))
+    }
+
     async fn ask(&self, client: &ClientId, operation: Operation) -> Result<Answer, ServiceError> {
         let id = operation.id().cloned();
         let reply = self.perform(client, operation, None, None).await?;

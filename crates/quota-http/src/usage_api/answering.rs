@@ -1,0 +1,296 @@
+//! The usage API itself.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, StatusCode};
+use quota_core::{ClientId, Instant, Plan, Refusal};
+use quota_service::{QuotaService, ServiceError, SharedService, StoreError, UsageStore};
+
+use crate::answers::Answers;
+use crate::member::{Malformed, MemberError};
+use crate::problem;
+use crate::usage_api::operators::{OperatorToken, Standing};
+use crate::usage_api::query::{Query, plan};
+use crate::usage_api::request::{ApiRequest, ApiResponse, empty, head, json, with_body};
+use crate::usage_api::route::{NoResource, Of, Resource};
+use crate::usage_api::table;
+use crate::usage_api::views::{
+    ClientsView, DeletedView, DenialsView, EntriesView, EntryView, HealthView, PlanView, PreviewView, StatusView,
+    UsageView, day_cells,
+};
+
+/// The description of the API (OpenAPI 3.1). Its paths are below the prefix that the API is mounted under.
+const OPEN_API: &str = include_str!("../../openapi.json");
+
+/// Quotas and usage over HTTP: each caller's own, and for operators everybody's. An adapter mounts it under a prefix; until
+/// then there is none of it.
+///
+/// | request | answers |
+/// | --- | --- |
+/// | `GET /status`, `GET /usage?from=&to=&tz=&by=label` | the caller's own |
+/// | `GET /clients?prefix=&after=&limit=` | clients, at most 200 a page |
+/// | `GET /clients/{id}/status`, `…/usage`, `…/entries`, `…/denials` | a client's |
+/// | `GET`, `PUT`, `DELETE /clients/{id}/plan`, `POST …/plan/preview` | its plan |
+/// | `DELETE /clients/{id}/usage?from=&to=` or `?all=true` | how many entries went |
+/// | `GET /health`, `GET /openapi.json` | whether the store answers; the description of all this |
+///
+/// Everything below `/clients` is for operators: without a token, and without an application that says who is one, nobody
+/// is. Clones share everything.
+#[derive(Clone)]
+pub struct UsageApi(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    service: SharedService,
+    answers: Answers,
+    token: Option<OperatorToken>,
+}
+
+/// An answer, or the one that takes its place.
+type Answered = Result<ApiResponse, ApiResponse>;
+
+/// Whoever may do what operators may, by a name for the log.
+type Operator = Box<str>;
+
+impl UsageApi {
+    /// Over a service, without operators.
+    #[must_use]
+    pub fn new<S: UsageStore>(service: &QuotaService<S>) -> Self {
+        let service: SharedService = Arc::new(service.clone());
+        Self(Arc::new(Inner { service, answers: Answers::default(), token: None }))
+    }
+
+    /// Operators prove themselves by this bearer token.
+    #[must_use]
+    pub fn with_operator_token(mut self, token: OperatorToken) -> Self {
+        Arc::make_mut(&mut self.0).token = Some(token);
+        self
+    }
+
+    /// Refusals look like the application's other ones.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Answers) -> Self {
+        Arc::make_mut(&mut self.0).answers = answers;
+        self
+    }
+
+    /// Answers a request. Never fails: what is wrong is told in the answer, what the answer must not tell in the log.
+    pub async fn answer(&self, request: ApiRequest) -> ApiResponse {
+        let is_head = request.method == Method::HEAD;
+        let answer = self.0.answer(request).await.unwrap_or_else(|refusal| refusal);
+        if is_head { head(answer) } else { answer }
+    }
+}
+
+impl Inner {
+    async fn answer(&self, request: ApiRequest) -> Answered {
+        let resource = match Resource::read(&request.path) {
+            Ok(resource) => resource,
+            Err(NoResource::NotFound) => {
+                return Err(problem::plain(StatusCode::NOT_FOUND, "there is no such resource"));
+            }
+            Err(NoResource::Malformed(error)) => {
+                // Only operators have paths that can be malformed.
+                self.operator(&request)?;
+                return Err(self.answers.malformed(&error));
+            }
+        };
+        let operator = if resource.is_for_operators() { Some(self.operator(&request)?) } else { None };
+        self.check_method(&resource, &request.method)?;
+        match resource {
+            Resource::Of(client, of) => self.of(&request, &client, of, &operator.unwrap_or_default()).await,
+            Resource::Clients => self.clients(&request).await,
+            Resource::Status => self.status(self.caller(&request)?).await,
+            Resource::Usage => self.usage(&request, self.caller(&request)?).await,
+            Resource::OpenApi => {
+                Ok(with_body(StatusCode::OK, "application/json", Bytes::from_static(OPEN_API.as_bytes())))
+            }
+            Resource::Health => self.health().await,
+        }
+    }
+
+    /// What an operator does with one client.
+    async fn of(&self, request: &ApiRequest, client: &ClientId, of: Of, operator: &Operator) -> Answered {
+        match (of, &request.method) {
+            (Of::Status, _) => self.status(client).await,
+            (Of::Usage, &Method::DELETE) => self.delete_usage(request, client, operator).await,
+            (Of::Usage, _) => self.usage(request, client).await,
+            (Of::Plan, &Method::PUT) => self.set_plan(request, client, operator).await,
+            (Of::Plan, &Method::DELETE) => self.remove_plan(client, operator).await,
+            (Of::Plan, _) => self.plan(client).await,
+            (Of::Preview, _) => self.preview(request, client).await,
+            (Of::Entries, _) => self.entries(request, client).await,
+            (Of::Denials, _) => self.denials(client),
+        }
+    }
+
+    fn caller<'a>(&self, request: &'a ApiRequest) -> Result<&'a ClientId, ApiResponse> {
+        request.caller.as_ref().map_err(|error| self.answers.no_client(error))
+    }
+
+    fn operator(&self, request: &ApiRequest) -> Result<Operator, ApiResponse> {
+        let standing = match (&request.standing, &self.token) {
+            (Some(standing), _) => standing.clone(),
+            (None, Some(token)) => token.standing(&request.headers),
+            (None, None) => Standing::Other,
+        };
+        match standing {
+            Standing::Operator(name) => Ok(name),
+            Standing::Other => Err(problem::plain(StatusCode::FORBIDDEN, "this is for operators")),
+            Standing::Unknown => {
+                let mut answer =
+                    problem::plain(StatusCode::UNAUTHORIZED, "this is for operators: their token is needed");
+                answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                Err(answer)
+            }
+        }
+    }
+
+    fn check_method(&self, resource: &Resource, method: &Method) -> Result<(), ApiResponse> {
+        let methods = resource.methods(self.service.can_set_plans());
+        let asked = if method == Method::HEAD { &Method::GET } else { method };
+        if methods.contains(asked) {
+            return Ok(());
+        }
+        let mut names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        if methods.contains(&Method::GET) {
+            names.push("HEAD");
+        }
+        let mut answer = problem::plain(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take that method");
+        if let Ok(names) = HeaderValue::from_str(&names.join(", ")) {
+            answer.headers_mut().insert(ALLOW, names);
+        }
+        Err(answer)
+    }
+
+    async fn status(&self, client: &ClientId) -> Answered {
+        let status = self.service.status(client).await.map_err(|error| self.failed(client, &error))?;
+        Ok(json(StatusCode::OK, &StatusView::new(&status)))
+    }
+
+    async fn usage(&self, request: &ApiRequest, client: &ClientId) -> Answered {
+        let asked = Query(&request.query).days(self.service.now()).map_err(|error| self.answers.malformed(&error))?;
+        let days = self.service.daily_usage(client, asked.query).await.map_err(|error| self.failed(client, &error))?;
+        let usage = UsageView::new(&asked, days);
+        if table::is_wanted(&request.headers) {
+            return Ok(table::answer(["day", "label", "credits", "entries"], usage.days().iter().map(day_cells)));
+        }
+        Ok(json(StatusCode::OK, &usage))
+    }
+
+    async fn clients(&self, request: &ApiRequest) -> Answered {
+        let query = Query(&request.query).clients().map_err(|error| self.answers.malformed(&error))?;
+        let limit = query.limit;
+        let clients = self.service.clients(query).await.map_err(|error| self.unknown_failed(&error))?;
+        Ok(json(StatusCode::OK, &ClientsView::new(clients, limit)))
+    }
+
+    async fn plan(&self, client: &ClientId) -> Answered {
+        let plan = self.service.plan(client).await.map_err(|error| self.failed(client, &error))?;
+        let plan = plan.ok_or_else(|| problem::plain(StatusCode::NOT_FOUND, "the client has no plan"))?;
+        Ok(json(StatusCode::OK, &PlanView::new(&plan)))
+    }
+
+    async fn set_plan(&self, request: &ApiRequest, client: &ClientId, operator: &Operator) -> Answered {
+        let plan = self.plan_in(request)?;
+        let quotas = plan.quotas().iter().map(|quota| format!("{}: {}", quota.period(), quota.limit()));
+        let quotas = quotas.collect::<Vec<_>>().join(", ");
+        let status = self.service.set_plan(client, plan).await.map_err(|error| self.plan_failed(client, &error))?;
+        tracing::info!(%client, operator, quotas, "a plan was set");
+        Ok(json(StatusCode::OK, &StatusView::new(&status)))
+    }
+
+    async fn remove_plan(&self, client: &ClientId, operator: &Operator) -> Answered {
+        self.service.remove_plan(client).await.map_err(|error| self.failed(client, &error))?;
+        tracing::info!(%client, operator, "a plan was removed");
+        Ok(empty(StatusCode::NO_CONTENT))
+    }
+
+    fn plan_in(&self, request: &ApiRequest) -> Result<Plan, ApiResponse> {
+        let body = request.body.as_ref().filter(|body| body.len() <= ApiRequest::MAX_BODY);
+        let too_long =
+            || problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB, and all of it comes");
+        plan(body.ok_or_else(too_long)?).map_err(|error| self.answers.malformed(&error))
+    }
+
+    async fn preview(&self, request: &ApiRequest, client: &ClientId) -> Answered {
+        let plan = self.plan_in(request)?;
+        let status = self.service.preview_plan(client, plan.clone()).await;
+        let status = status.map_err(|error| self.plan_failed(client, &error))?;
+        let view = PreviewView::new(&plan, &status, self.service.now());
+        Ok(json(StatusCode::OK, &view.map_err(|refusal| self.answers.malformed(&of_plan(&refusal)))?))
+    }
+
+    async fn entries(&self, request: &ApiRequest, client: &ClientId) -> Answered {
+        let query = Query(&request.query).entries().map_err(|error| self.answers.malformed(&error))?;
+        let page = self.service.entries(client, query).await.map_err(|error| self.failed(client, &error))?;
+        let view = EntriesView::new(page.entries, page.next);
+        if table::is_wanted(&request.headers) {
+            let rows = view.entries().iter().map(EntryView::cells);
+            return Ok(table::answer(["at", "id", "credits", "label"], rows));
+        }
+        Ok(json(StatusCode::OK, &view))
+    }
+
+    async fn delete_usage(&self, request: &ApiRequest, client: &ClientId, operator: &Operator) -> Answered {
+        let range = Query(&request.query).range_to_delete().map_err(|error| self.answers.malformed(&error))?;
+        let deleted = self.service.delete_usage(client, range).await.map_err(|error| self.failed(client, &error))?;
+        let (from, to): (Instant, Instant) = (range.start(), range.end());
+        tracing::info!(%client, operator, %from, %to, deleted, "usage was deleted");
+        Ok(json(StatusCode::OK, &DeletedView { deleted }))
+    }
+
+    fn denials(&self, client: &ClientId) -> Answered {
+        match self.service.denials(client) {
+            Some(denials) => Ok(json(StatusCode::OK, &DenialsView::new(&denials))),
+            None => Err(problem::plain(StatusCode::NOT_FOUND, "denials are not remembered here")),
+        }
+    }
+
+    async fn health(&self) -> Answered {
+        match self.service.health().await {
+            Ok(()) => Ok(json(StatusCode::OK, &HealthView { status: "ok" })),
+            Err(error) => Err(self.unknown_failed(&error)),
+        }
+    }
+
+    /// A plan that cannot be had is the request's fault.
+    fn plan_failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
+        match error {
+            ServiceError::Refused(refusal) | ServiceError::NotDone { source: StoreError::Refused(refusal) }
+                if matches!(refusal, Refusal::WindowOutOfRange(_) | Refusal::WindowExceedsRetention { .. }) =>
+            {
+                self.answers.malformed(&of_plan(refusal))
+            }
+            error => self.failed(client, error),
+        }
+    }
+
+    fn failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
+        if !matches!(error, ServiceError::Refused(_)) {
+            let error: &dyn Error = error;
+            tracing::error!(%client, error, "the usage API could not answer");
+        }
+        self.answers.failed(error)
+    }
+
+    fn unknown_failed(&self, error: &ServiceError) -> ApiResponse {
+        let cause: &dyn Error = error;
+        tracing::error!(error = cause, "the usage API could not answer");
+        self.answers.failed(error)
+    }
+}
+
+fn of_plan(refusal: &Refusal) -> Malformed {
+    Malformed::new("quotas", MemberError::Other(refusal.to_string().into()))
+}
+
+impl fmt::Debug for UsageApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageApi").field("token", &self.0.token).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! The usage API: reading quotas and usage, and what operators do.
+
+mod answering;
+mod operators;
+mod query;
+mod request;
+mod route;
+mod table;
+mod views;
+
+pub use crate::usage_api::answering::UsageApi;
+pub use crate::usage_api::operators::{OperatorToken, OperatorTokenError, Standing};
+pub use crate::usage_api::request::{ApiRequest, ApiResponse};
