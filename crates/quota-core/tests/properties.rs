@@ -207,7 +207,8 @@ impl Model {
                 }
             }
         }
-        if !self.fits(now, 0) {
+        // A backfill does not move the account's time: what has not expired by that may be active again.
+        if !self.fits(self.latest.unwrap_or(now), 0) {
             *self = before;
             return Outcome::Refused("overflow");
         }
