@@ -63,8 +63,12 @@ impl Ledger<'_> {
         }
     }
 
-    /// Which entries are not folded. What is folded and stands there again was brought back by somebody late.
-    pub(crate) fn unfolded(&self) -> Document {
+    /// Which entries from an instant on are not folded. What is folded and stands there again was brought back by somebody
+    /// late.
+    pub(crate) fn unfolded(&self, from: Instant) -> Document {
+        if from >= self.folded_until {
+            return Document::new();
+        }
         let (later, newer) =
             (doc! { "t": { "$gte": self.folded_until.millis() } }, doc! { "s": { "$gt": self.folded_seq } });
         doc! { "$or": [later, newer] }
@@ -75,9 +79,15 @@ impl Ledger<'_> {
         let keys: Vec<String> = ids.iter().map(|id| id_key(self.client, id)).collect();
         let mut filter = doc! { "i": { "$in": keys }, "c": self.client.as_str() };
         filter.extend(self.live());
-        filter.extend(self.unfolded());
-        let found = self.tables.find(&self.tables.entries, filter, None).await?;
-        found.iter().map(read_entry).collect()
+        let mut entries = Vec::new();
+        for found in self.tables.find(&self.tables.entries, filter, None).await? {
+            // Looked at here: asked for by the filter, not every server would still find ids by their index.
+            let entry = read_entry(&found)?;
+            if entry.at >= self.folded_until || number(&found, "s")? > self.folded_seq {
+                entries.push(entry);
+            }
+        }
+        Ok(entries)
     }
 
     /// The sum of a range; where it cuts a quarter whose entries are folded, the whole quarter counts.

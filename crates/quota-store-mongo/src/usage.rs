@@ -85,7 +85,7 @@ impl MongoStore {
         let mut filter = doc! { "_id": key };
         let ledger = self.ledger(client, &stored);
         filter.extend(ledger.live());
-        filter.extend(ledger.unfolded());
+        filter.extend(ledger.unfolded(range.start()));
         let find = self.tables.entries.find(filter).sort(doc! { "_id": 1 }).limit(wanted);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
         let mut found = read.await.map_err(CallError::of_read)?;
