@@ -3,9 +3,9 @@
 use quota_core::{ClientId, Labels, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
-use crate::changes::{Changes, NewAccount};
+use crate::changes::{Changes, NewAccount, Removed};
 use crate::failure::{Failure, Undone};
-use crate::ledger::{Ledger, Removed};
+use crate::ledger::Ledger;
 use crate::rows::{Standing, Stored};
 
 /// Runs these clients' requests and writes what they change. On a failure all of it is to be rolled back, and the

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use quota_core::{ClientId, Cut, Entry, Labels, PlanWrite};
+use quota_core::{ClientId, Cut, Entry, Labels, PlanWrite, Removal};
 
-use crate::rows::id_column;
+use crate::rows::{Standing, id_column};
+
+/// About as many entries are folded or taken out in one transaction, so that charges wait for milliseconds and not for
+/// all of them. Folding does not divide a quarter of one client, taking out not a millisecond.
+pub(crate) const ENTRIES_AT_ONCE: i64 = 2_000;
 
 /// What a batch is to write: one account for each client however many operations it had, and one sum for each
 /// quarter and label.
@@ -47,6 +51,15 @@ pub(crate) struct NewAccount {
     pub(crate) client: ClientId,
     pub(crate) document: String,
     pub(crate) labels: String,
+}
+
+/// What is taken out of one client's ledger.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removed<'a> {
+    pub(crate) client: &'a ClientId,
+    pub(crate) removal: &'a Removal,
+    pub(crate) labels: &'a Labels,
+    pub(crate) standing: Standing,
 }
 
 impl Changes {

@@ -1,8 +1,8 @@
 //! What a batch needs of the tables, inside a transaction that keeps every other writer out of its clients.
 
-use quota_core::{ClientId, Fact, Labels, Need, Removal, Span};
+use quota_core::{ClientId, Fact, Need, Span};
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Removed};
 use crate::failure::Failure;
 use crate::rows::{Standing, Stored};
 
@@ -23,13 +23,4 @@ pub(crate) trait Ledger {
 
     /// Writes all of it.
     fn write(&mut self, changes: &Changes) -> Result<(), Failure>;
-}
-
-/// What is taken out of one client's ledger.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Removed<'a> {
-    pub(crate) client: &'a ClientId,
-    pub(crate) removal: &'a Removal,
-    pub(crate) labels: &'a Labels,
-    pub(crate) standing: Standing,
 }

@@ -128,6 +128,7 @@ macro_rules! for_each_case {
                 what_is_added_where_a_large_deletion_was_stays
                 a_large_deletion_can_be_followed_by_another
                 a_batch_may_add_where_it_has_deleted_much
+                an_id_that_a_batch_has_deleted_is_charged_by_it
                 a_pruning_finishes_large_deletions
                 a_large_deletion_is_finished_by_many_while_charges_go_on
             }

@@ -9,10 +9,10 @@ use futures_util::future::{join, join_all};
 use quota_core::{Answer, Need, Terms};
 use quota_service::{Answers, Batch, ClientRequests, Request, StoreError};
 
+use crate::changes::ENTRIES_AT_ONCE;
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
-use crate::server::folding::ENTRIES_AT_ONCE;
 use crate::server::hot::Hot;
 use crate::server::pool::Connections;
 use crate::server::rounds::{self, Client, Named};

@@ -5,16 +5,13 @@ use std::sync::Arc;
 use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
+use crate::changes::ENTRIES_AT_ONCE;
 use crate::failure::{Failure, Undone};
 use crate::rows::{self, Standing};
 use crate::server::batch::Applying;
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
 use crate::server::reading::{Old, What, read};
-
-/// About as many entries are folded or taken out in one transaction, so that charges wait for milliseconds and not for
-/// all of them. Folding does not divide a quarter of one client, taking out not a millisecond.
-pub(crate) const ENTRIES_AT_ONCE: i64 = 2_000;
 
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: i64 = 500;

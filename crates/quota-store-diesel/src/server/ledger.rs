@@ -3,8 +3,8 @@
 use diesel::result::Error;
 use quota_core::{ClientId, Cut, Fact, Need, Removal, Span, Window};
 
+use crate::changes::Removed;
 use crate::failure::Failure;
-use crate::ledger::Removed;
 use crate::rows::{self, Standing, id_column};
 use crate::server::engine::Link;
 use crate::statement::Bind;

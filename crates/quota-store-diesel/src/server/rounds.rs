@@ -5,9 +5,8 @@ use std::collections::HashMap;
 use quota_core::{ClientId, Entry, Fact, Labels, Need, OperationId, Removal, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
-use crate::changes::NewAccount;
+use crate::changes::{NewAccount, Removed};
 use crate::failure::{Failure, Undone};
-use crate::ledger::Removed;
 use crate::rows::{self, Broken, Standing, Stored};
 use crate::server::engine::{End, Link, NamedRow};
 use crate::server::ledger;

@@ -5,9 +5,9 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
 use quota_core::{ClientId, Cut, Fact, Need, PlanWrite, Removal, Span, Window};
 
-use crate::changes::Changes;
+use crate::changes::{Changes, ENTRIES_AT_ONCE, Removed};
 use crate::failure::Failure;
-use crate::ledger::{Ledger, Removed};
+use crate::ledger::Ledger;
 use crate::rows::{
     self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Standing, Stored, SumSql, id_column,
 };
@@ -24,9 +24,6 @@ pub(crate) struct SqliteLedger<'a> {
     /// A deletion of more entries than this leaves their rows to be taken out later.
     pub(super) at_once: i64,
 }
-
-/// About as many entries are taken out in one transaction, so that charges wait for milliseconds and not for all of them.
-pub(super) const ENTRIES_AT_ONCE: i64 = 2_000;
 
 impl<'a> SqliteLedger<'a> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, texts: &'a Texts, kept: &'a mut KeptAccounts) -> Self {

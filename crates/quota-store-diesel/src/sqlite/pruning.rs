@@ -4,9 +4,10 @@ use diesel::RunQueryDsl;
 use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
+use crate::changes::ENTRIES_AT_ONCE;
 use crate::failure::{Failure, Undone};
 use crate::rows::{self, FoldSizeSql, FoldableSql};
-use crate::sqlite::ledger::{ENTRIES_AT_ONCE, SqliteLedger};
+use crate::sqlite::ledger::SqliteLedger;
 use crate::sqlite::store::SqliteStore;
 use crate::sqlite::workers::Gone;
 use crate::statement::Sql;

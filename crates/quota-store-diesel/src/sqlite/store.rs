@@ -15,12 +15,13 @@ use quota_service::{
 };
 
 use crate::batch;
+use crate::changes::ENTRIES_AT_ONCE;
 use crate::failure::{Failure, Undone};
 use crate::open_error::OpenError;
 use crate::rows::{Broken, PlanSql};
 use crate::sqlite::builder::SqliteBuilder;
 use crate::sqlite::fault::Fault;
-use crate::sqlite::ledger::{ENTRIES_AT_ONCE, SqliteLedger};
+use crate::sqlite::ledger::SqliteLedger;
 use crate::sqlite::location::Location;
 use crate::sqlite::opening::{open_reader, open_writer};
 use crate::sqlite::session::Session;

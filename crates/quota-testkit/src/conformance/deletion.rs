@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use quota_core::{Answer, Instant, Operation, Plan, Unit, Window};
+use quota_core::{Answer, Decision, Instant, Operation, Plan, Unit, Window};
 use quota_service::UsageStore;
 
 use super::batches::{charge_as, empty_plan, request, view};
@@ -129,6 +129,28 @@ pub async fn a_batch_may_add_where_it_has_deleted_much<F: StoreFactory>(harness:
     assert_eq!((*deleted, added.added, last), (u64::from(ENTRIES + stay), 1, &Answer::Deleted(1)));
     assert!(charged.is_allowed(), "{charged:?}");
     client.service().store().finish_deletion(client.client()).await.unwrap();
+    assert_eq!(client.total().await, "4");
+}
+
+pub async fn an_id_that_a_batch_has_deleted_is_charged_by_it<F: StoreFactory>(harness: &Harness<F>) {
+    let (client, stay) = deleted(harness).await;
+    let again: Vec<_> =
+        (0..ENTRIES).map(|number| past_entry(&format!("again {number}"), nth(number), credits("1"))).collect();
+    for page in again.chunks(Operation::MAX_BACKFILL) {
+        client.service().backfill(client.client(), page.to_vec()).await.unwrap();
+    }
+    // Noon of the day after, so not among the entries that are deleted.
+    let requests = [
+        empty_plan(harness, "a", Operation::Delete { range: Window::ALL }),
+        empty_plan(harness, "a", charge_as("again 7", "4")),
+    ];
+    let answers = harness.store().await.apply(requests.to_vec()).await;
+    let [Ok(Answer::Deleted(deleted)), Ok(Answer::Decision(charged))] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!(*deleted, u64::from(ENTRIES + stay));
+    assert!(matches!(charged, Decision::Allowed(allowed) if !allowed.replayed()), "{charged:?}");
+    assert_eq!(client.charge_as("again 7", "4").await, "replayed");
+    client.service().store().finish_deletion(client.client()).await.unwrap();
+    assert_eq!(client.charge_as("again 7", "4").await, "replayed");
     assert_eq!(client.total().await, "4");
 }
 
