@@ -20,8 +20,13 @@ pub struct Patience {
 /// The first wait is up to this long, the next up to twice.
 const FIRST: Duration = Duration::from_micros(200);
 
-/// No wait is longer.
+/// No wait after a conflict is longer.
 const LONGEST: Duration = Duration::from_millis(10);
+
+/// Who is next in a queue looks again within this time; who is further back more rarely, but within [`LONGEST_IN_QUEUE`].
+const NEXT_IN_QUEUE: Duration = Duration::from_millis(2);
+
+const LONGEST_IN_QUEUE: Duration = Duration::from_millis(20);
 
 impl Patience {
     /// From now on for so long.
@@ -35,17 +40,36 @@ impl Patience {
     /// # Errors
     /// [`StoreError::NotDone`] where the time is over.
     pub async fn lose(&mut self) -> Result<(), StoreError> {
-        if self.until.is_some_and(|until| Instant::now() >= until) {
-            let message = format!("other processes changed the account {} times meanwhile", self.losses);
-            return Err(StoreError::NotDone { message, source: None });
-        }
+        self.check()?;
         self.losses = self.losses.saturating_add(1);
         // The answer brought the account as it is now: the first loser may win at once.
         if self.losses > 1 {
-            let most = FIRST.saturating_mul(1 << self.losses.min(10)).min(LONGEST);
-            let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
-            tokio::time::sleep(Duration::from_micros(fastrand::u64(0..=micros))).await;
+            wait(FIRST.saturating_mul(1 << self.losses.min(10)).min(LONGEST)).await;
         }
         Ok(())
     }
+
+    /// Waits for a turn, where the store keeps a queue and so many are ahead.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] where the time is over.
+    pub async fn queue(&mut self, ahead: u32) -> Result<(), StoreError> {
+        self.check()?;
+        wait(NEXT_IN_QUEUE.saturating_mul(ahead).min(LONGEST_IN_QUEUE)).await;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            let message = format!("other processes were at the account; it had changed {} times meanwhile", self.losses);
+            return Err(StoreError::NotDone { message, source: None });
+        }
+        Ok(())
+    }
+}
+
+/// Waits for a random time, at most so long.
+async fn wait(most: Duration) {
+    let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX);
+    tokio::time::sleep(Duration::from_micros(fastrand::u64(0..=micros))).await;
 }

@@ -5,74 +5,138 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use quota_core::ClientId;
-use quota_service::StoreError;
+use quota_service::{Patience, StoreError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::tables::{CallError, Tables};
 
-/// A turn at an account. Whoever lost a commit to another claims the account before it tries again, and while the claim
-/// stands no one else commits.
+/// A place in the queue at an account. Whoever lost a commit to another joins the queue before it tries again; while there
+/// is one, only its first commits, and leaves it with the commit.
 ///
-/// It is for fairness alone: else the process that won, which knows the account already, would win again and again. What is
-/// right is decided by the version, so a claim that is taken over does no harm.
+/// It is for fairness alone: else the process that won, which knows the account already, would win again and again, and of
+/// those that wait whoever happens to ask at the right moment. What is right is decided by the version, so a place that is
+/// taken away does no harm.
 #[derive(Debug)]
 pub(crate) struct Claim {
     token: String,
-    /// Whose claim stood, and since when this process has seen it stand: no clock has to be right.
-    other: Option<(String, Instant)>,
+    /// Whether it may stand in the queue.
+    is_queued: bool,
+    /// Who is first, and since when this process has seen it there: no clock has to be right.
+    first: Option<(String, Instant)>,
 }
 
 /// What came of a claim.
-#[derive(Debug)]
-pub(crate) enum Claimed {
-    /// The account as it is.
+enum Claimed {
+    /// The account as it is: it is this claim's turn.
     Account(Document),
     /// There is no account to be claimed.
     Absent,
-    /// Another's claim stands.
-    Waits,
+    /// So many are before it.
+    Waits(u32),
 }
 
-/// How long another's claim is respected: longer than a commit takes, and its process may have ended.
+/// How long the first of a queue is waited for: longer than a commit takes, and its process may have ended.
 const RESPECTED: Duration = Duration::from_millis(500);
 
 impl Claim {
     pub(crate) fn new() -> Self {
-        Self { token: Uuid::new_v4().simple().to_string(), other: None }
+        Self { token: Uuid::new_v4().simple().to_string(), is_queued: false, first: None }
     }
 
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    /// Claims the account and reads it, in one step.
-    pub(crate) async fn take(&mut self, tables: &Tables, client: &ClientId) -> Result<Claimed, StoreError> {
-        let free = match &self.other {
-            Some((token, since)) if *token == self.token || since.elapsed() >= RESPECTED => {
-                doc! { "_id": client.as_str(), "w": token }
-            }
-            _ => doc! { "_id": client.as_str(), "w": { "$exists": false } },
-        };
-        let claim = tables.accounts.find_one_and_update(free, doc! { "$set": { "w": &self.token } });
-        let claimed = tables.timely(claim.return_document(ReturnDocument::After)).await.map_err(CallError::of_read)?;
-        if let Some(account) = claimed {
-            return Ok(Claimed::Account(account));
+    /// Waits for the turn after a conflict, and reads the account; none where there is no account any more.
+    pub(crate) async fn turn(
+        &mut self,
+        tables: &Tables,
+        client: &ClientId,
+        patience: &mut Patience,
+    ) -> Result<Option<Document>, StoreError> {
+        let turn = self.wait(tables, client, patience).await;
+        if turn.is_err() {
+            self.leave(tables, client).await;
         }
-        let found = tables.get(&tables.accounts, client.as_str(), Some(doc! { "w": 1 })).await?;
-        let Some(found) = found else { return Ok(Claimed::Absent) };
-        let stands = found.get("w").and_then(Bson::as_str);
-        if self.other.as_ref().map(|(token, _)| token.as_str()) != stands {
-            self.other = stands.map(|token| (token.to_owned(), Instant::now()));
-        }
-        Ok(Claimed::Waits)
+        turn
     }
 
-    /// Gives it up. Where that fails, others wait for as long as they respect it.
-    pub(crate) async fn release(&self, tables: &Tables, client: &ClientId) {
-        let mine = doc! { "q": { "_id": client.as_str(), "w": &self.token }, "u": { "$unset": { "w": "" } } };
-        if let Err(error) = tables.update(&tables.accounts, vec![mine]).await {
-            tracing::debug!(?error, "a claim to an account was not given up");
+    async fn wait(
+        &mut self,
+        tables: &Tables,
+        client: &ClientId,
+        patience: &mut Patience,
+    ) -> Result<Option<Document>, StoreError> {
+        patience.lose().await?;
+        loop {
+            match self.take(tables, client).await? {
+                Claimed::Account(account) => return Ok(Some(account)),
+                Claimed::Absent => return Ok(None),
+                Claimed::Waits(ahead) => patience.queue(ahead).await?,
+            }
         }
     }
+
+    /// Asks for the turn, and reads the account in the same step.
+    async fn take(&mut self, tables: &Tables, client: &ClientId) -> Result<Claimed, StoreError> {
+        let mut found = if self.is_queued { tables.get(&tables.accounts, client.as_str(), None).await? } else { None };
+        if found.as_ref().is_none_or(|account| !queue(account).any(|token| token == self.token)) {
+            found = self.join(tables, client).await?;
+        }
+        let Some(account) = found else { return Ok(Claimed::Absent) };
+        let ahead = queue(&account).take_while(|token| *token != self.token).count();
+        if ahead == 0 {
+            return Ok(Claimed::Account(account));
+        }
+        if let Some(first) = queue(&account).next() {
+            self.look_after(first, tables, client).await?;
+        }
+        Ok(Claimed::Waits(u32::try_from(ahead).unwrap_or(u32::MAX)))
+    }
+
+    async fn join(&mut self, tables: &Tables, client: &ClientId) -> Result<Option<Document>, StoreError> {
+        // Before it is sent: the answer may be lost.
+        self.is_queued = true;
+        let absent = doc! { "_id": client.as_str(), "q": { "$ne": &self.token } };
+        let join = tables.accounts.find_one_and_update(absent, doc! { "$push": { "q": &self.token } });
+        let joined = tables.timely(join.return_document(ReturnDocument::After)).await.map_err(CallError::of_read)?;
+        match joined {
+            // It stood there after all, or there is no account.
+            None => tables.get(&tables.accounts, client.as_str(), None).await,
+            joined => Ok(joined),
+        }
+    }
+
+    /// Takes the first of the queue out if it has been there for too long.
+    async fn look_after(&mut self, first: &str, tables: &Tables, client: &ClientId) -> Result<(), StoreError> {
+        match &self.first {
+            Some((token, since)) if token == first => {
+                if since.elapsed() >= RESPECTED {
+                    take_out(first, tables, client).await.map_err(CallError::of_read)?;
+                }
+            }
+            _ => self.first = Some((first.to_owned(), Instant::now())),
+        }
+        Ok(())
+    }
+
+    /// Leaves the queue. Where that fails, others wait for as long as they respect it.
+    pub(crate) async fn leave(&self, tables: &Tables, client: &ClientId) {
+        if self.is_queued
+            && let Err(error) = take_out(&self.token, tables, client).await
+        {
+            tracing::debug!(?error, "a place in the queue at an account was not given up");
+        }
+    }
+}
+
+/// Who waits for a turn at an account, in order.
+fn queue(account: &Document) -> impl Iterator<Item = &str> {
+    account.get("q").and_then(Bson::as_array).into_iter().flatten().filter_map(Bson::as_str)
+}
+
+async fn take_out(token: &str, tables: &Tables, client: &ClientId) -> Result<(), CallError> {
+    let pull = doc! { "q": { "_id": client.as_str(), "q": token }, "u": { "$pull": { "q": token } } };
+    tables.update(&tables.accounts, vec![pull]).await.map(drop)
 }

@@ -6,7 +6,7 @@ use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Window, Writes
 use quota_service::{Answers, ClientRequests, ClientTurn, KeptAccounts, Patience, Step, StoreError};
 use uuid::Uuid;
 
-use crate::claim::{Claim, Claimed};
+use crate::claim::Claim;
 use crate::ledger::Ledger;
 use crate::outbox::{Outbox, first_seq};
 use crate::pending_deletion::PendingDeletion;
@@ -64,6 +64,7 @@ impl ClientRun<'_> {
                     begun = self.claim(&mut claim, &mut patience).await;
                 }
                 Ended::Failed(written, error) => {
+                    claim.leave(self.tables, self.client).await;
                     return answers.lock().fail(requests.after(written), || error.again());
                 }
             }
@@ -102,13 +103,9 @@ impl ClientRun<'_> {
 
     /// Waits for a turn at the account, and reads it.
     async fn claim<'c>(&self, claim: &'c mut Claim, patience: &mut Patience) -> Result<Begun<'c>, StoreError> {
-        loop {
-            patience.lose().await?;
-            match claim.take(self.tables, self.client).await? {
-                Claimed::Account(document) => return self.begin(Some(&document), Some(claim)).await,
-                Claimed::Absent => return self.begin(None, None).await,
-                Claimed::Waits => {}
-            }
+        match claim.turn(self.tables, self.client, patience).await? {
+            Some(document) => self.begin(Some(&document), Some(claim)).await,
+            None => self.begin(None, None).await,
         }
     }
 
@@ -210,7 +207,7 @@ impl Attempt<'_> {
         if writes.is_empty() {
             let confirmed = if self.is_fresh { Ok(Commit::Done) } else { self.confirm().await };
             if let Some(claim) = self.claim.take() {
-                claim.release(self.run.tables, self.run.client).await;
+                claim.leave(self.run.tables, self.run.client).await;
             }
             return confirmed;
         }
@@ -223,7 +220,11 @@ impl Attempt<'_> {
         }
         let mut next = Stored { version: Uuid::new_v4().simple().to_string(), ..self.stored.clone() };
         next.outbox = self.outbox(&mut next, &mut writes).await?;
-        let update = next.update(&turn.account().to_document(), writes.plan.as_ref(), is_blank)?;
+        let mut update = next.update(&turn.account().to_document(), writes.plan.as_ref(), is_blank)?;
+        if self.claim.is_some() {
+            // Its turn is over.
+            update.insert("$pop", doc! { "q": -1 });
+        }
         let filter = self.stored.filter(self.run.client.as_str(), self.claim);
         let put =
             Put { tables: self.run.tables, client: self.run.client, old: &self.stored.version, new: &next.version };

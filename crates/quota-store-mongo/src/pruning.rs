@@ -7,7 +7,7 @@ use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Patience, Pruned, StoreError};
 use uuid::Uuid;
 
-use crate::claim::{Claim, Claimed};
+use crate::claim::Claim;
 use crate::fields::{corrupt, number, text};
 use crate::keys::keys_of;
 use crate::pending_deletion::ENTRIES_AT_ONCE;
@@ -95,13 +95,11 @@ impl MongoStore {
     async fn fold(&self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, StoreError> {
         let mut patience = Patience::new(self.settings.patience);
         let mut claim = Claim::new();
-        let mut claimed = None;
+        let mut is_first = false;
         loop {
             // First, since most clients have nothing old. What only stands in an outbox yet is for the next pruning.
             let Some(first) = self.nth_entry(client, before.millis(), 0).await? else {
-                if claimed.is_some() {
-                    claim.release(&self.tables, client).await;
-                }
+                claim.leave(&self.tables, client).await;
                 return Ok(None);
             };
             let stored = self.beside(client).await?;
@@ -110,14 +108,13 @@ impl MongoStore {
             }
             if stored.pending.is_some() {
                 // Else what is dead would count as folded. It was made since this client was found.
-                if claimed.take().is_some() {
-                    claim.release(&self.tables, client).await;
-                }
+                claim.leave(&self.tables, client).await;
+                is_first = false;
                 self.tables.finish_deletion(client).await?;
                 continue;
             }
             let old = self.oldest(client, first, before).await?;
-            let filter = stored.filter(client.as_str(), claimed.map(|()| &claim));
+            let filter = stored.filter(client.as_str(), is_first.then_some(&claim));
             // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
             let is_further = old.folded_until > stored.folded_until.millis();
             let mut set = doc! { "v": Uuid::new_v4().simple().to_string() };
@@ -125,7 +122,12 @@ impl MongoStore {
                 set.extend(doc! { "f": old.folded_until, "fs": stored.seq });
             }
             // The outbox stands in the ledger. Left here, whoever reads it next would add what is folded once more.
-            let fold = doc! { "q": filter, "u": { "$set": set, "$unset": { "o": "", "w": "" } } };
+            let mut fold = doc! { "$set": set, "$unset": { "o": "" } };
+            if is_first {
+                // Its turn is over.
+                fold.insert("$pop", doc! { "q": -1 });
+            }
+            let fold = doc! { "q": filter, "u": fold };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
                 // Not further, and nothing newer: what was added since is not folded.
                 let mut folded = old_entries(client, old.folded_until);
@@ -140,14 +142,7 @@ impl MongoStore {
                 // None where somebody else folds them at the same time.
                 return Ok((deleted > 0).then_some(old.pruned));
             }
-            claimed = loop {
-                patience.lose().await?;
-                match claim.take(&self.tables, client).await? {
-                    Claimed::Account(_) => break Some(()),
-                    Claimed::Absent => return Ok(None),
-                    Claimed::Waits => {}
-                }
-            };
+            is_first = claim.turn(&self.tables, client, &mut patience).await?.is_some();
         }
     }
 

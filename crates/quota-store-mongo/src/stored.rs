@@ -76,12 +76,12 @@ impl Stored {
         })
     }
 
-    /// Which document a commit on this version changes, by whoever has claimed it.
+    /// Which document a commit on this version changes: by the first of its queue, or where there is none.
     pub(crate) fn filter(&self, client: &str, claim: Option<&Claim>) -> Document {
         let missing = || Bson::Document(doc! { "$exists": false });
         let version = if self.version.is_empty() { missing() } else { Bson::String(self.version.clone()) };
         let claimed = claim.map_or_else(missing, |claim| Bson::String(claim.token().to_owned()));
-        doc! { "_id": client, "v": version, "w": claimed }
+        doc! { "_id": client, "v": version, "q.0": claimed }
     }
 
     /// How a commit changes it.
@@ -92,8 +92,7 @@ impl Stored {
         is_blank: bool,
     ) -> Result<Document, StoreError> {
         let mut set = doc! { "v": &self.version, "a": account, "s": self.seq };
-        // Its turn is over.
-        let mut unset = doc! { "w": "" };
+        let mut unset = Document::new();
         let mut put = |field: &str, value: Option<Bson>| match value {
             Some(value) => drop(set.insert(field, value)),
             None => drop(unset.insert(field, "")),
@@ -122,7 +121,10 @@ impl Stored {
                 put("p", Some(Bson::Document(doc! { "v": version, "q": quotas })));
             }
         }
-        let mut update = doc! { "$set": set, "$unset": unset };
+        let mut update = doc! { "$set": set };
+        if !unset.is_empty() {
+            update.insert("$unset", unset);
+        }
         if is_over {
             update.insert("$currentDate", doc! { "gone": true });
         }

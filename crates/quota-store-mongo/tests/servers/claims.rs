@@ -1,6 +1,7 @@
 //! Several processes that want one account.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
@@ -8,11 +9,21 @@ use mongodb::bson::doc;
 use quota_core::{Answer, Operation, PastEntry, Window};
 use quota_service::{StoreError, UsageStore};
 
-use crate::collections::run;
+use crate::collections::{Collections, run};
 use crate::requests::{after_noon, allowed, charge, charge_as, client, credits, noon, one, one_at, request, used};
 
 /// What a claim may cost on a busy machine: far less than the ten seconds after which a charge is given up.
 const SOON: Duration = Duration::from_secs(6);
+
+/// Another process, of which nothing more is heard.
+const AT_WORK: &str = "another";
+
+/// Who waits for a turn at `a`.
+async fn waiting(collections: &Collections) -> Vec<String> {
+    let account = collections.account("a").await;
+    let queue = account.get_array("q").map_or(&[][..], Vec::as_slice);
+    queue.iter().map(|token| token.as_str().unwrap().to_owned()).collect()
+}
 
 #[test]
 fn a_claim_that_a_dead_process_left_delays_a_charge_and_refuses_none() {
@@ -20,11 +31,11 @@ fn a_claim_that_a_dead_process_left_delays_a_charge_and_refuses_none() {
         let keeps = collections.store().await;
         assert!(allowed(&one(&keeps, request("a", charge("1"), "10")).await));
         for store in [keeps, collections.store().await] {
-            collections.set("a", doc! { "w": "of a dead process" }).await;
+            collections.set("a", doc! { "q": [AT_WORK] }).await;
             let began = Instant::now();
             assert!(allowed(&one(&store, request("a", charge("1"), "10")).await));
             assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-            assert_eq!(collections.account("a").await.get("w"), None, "it was taken over and given up");
+            assert_eq!(waiting(collections).await, Vec::<String>::new(), "it was taken out, and so was who took it out");
         }
         assert_eq!(collections.store().await.total(&client("a"), Window::ALL).await.unwrap(), credits("3"));
     });
@@ -35,10 +46,45 @@ fn a_claim_that_a_dead_process_left_does_not_stop_a_pruning() {
     run(async |collections| {
         let store = collections.store().await;
         assert!(allowed(&one(&store, request("a", charge("1"), "10")).await));
-        collections.set("a", doc! { "w": "of a dead process" }).await;
+        collections.set("a", doc! { "q": [AT_WORK] }).await;
         assert_eq!(store.prune(after_noon(86_400_000)).await.unwrap().entries, 1);
-        assert_eq!(collections.account("a").await.get("w"), None);
+        assert_eq!(waiting(collections).await, Vec::<String>::new());
         collections.assert_sums("a", 1, 1).await;
+    });
+}
+
+#[test]
+fn who_waits_for_an_account_has_its_turn_in_order() {
+    run(async |collections| {
+        let stores = [collections.store().await, collections.store().await, collections.store().await];
+        assert!(allowed(&one(&stores[0], request("a", charge("1"), "10")).await));
+        collections.set("a", doc! { "q": [AT_WORK] }).await;
+        let finished = AtomicUsize::new(0);
+        let joined = async |count: usize| {
+            while waiting(collections).await.iter().filter(|token| *token != AT_WORK).count()
+                + finished.load(Ordering::SeqCst)
+                < count
+            {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        // The last one knows the account already and needs not read it: all the same it comes last.
+        let asking = ["first", "second", "third"].into_iter().zip(stores.iter().rev()).enumerate();
+        let asking = join_all(asking.map(async |(place, (id, store))| {
+            joined(place).await;
+            assert!(allowed(&one(store, request("a", charge_as(id, "1"), "10")).await));
+            finished.fetch_add(1, Ordering::SeqCst);
+        }));
+        let release = async {
+            joined(3).await;
+            collections.change("a", doc! { "$pull": { "q": AT_WORK } }).await;
+        };
+        join(asking, release).await;
+        let mut entries = collections.all("entries", doc! { "i": { "$exists": true } }).await;
+        entries.sort_by_key(|entry| entry.get_i64("s").unwrap());
+        let ids: Vec<_> = entries.iter().map(|entry| entry.get_str("i").unwrap()).collect();
+        assert_eq!(ids, ["a\tfirst", "a\tsecond", "a\tthird"]);
+        assert_eq!(waiting(collections).await, Vec::<String>::new());
     });
 }
 

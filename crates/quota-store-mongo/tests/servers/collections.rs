@@ -94,8 +94,11 @@ impl Collections {
     }
 
     pub(crate) async fn set(&self, name: &str, fields: Document) {
-        let account = doc! { "_id": name };
-        let updated = self.collection("accounts").update_one(account, doc! { "$set": fields }).await.unwrap();
+        self.change(name, doc! { "$set": fields }).await;
+    }
+
+    pub(crate) async fn change(&self, name: &str, change: Document) {
+        let updated = self.collection("accounts").update_one(doc! { "_id": name }, change).await.unwrap();
         assert_eq!(updated.matched_count, 1);
     }
 
