@@ -1,21 +1,15 @@
 //! The layer's settings.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::MatchedPath;
-use http::{Request, StatusCode, Uri};
 use quota_core::Label;
-use quota_http::{Answers, is_preflight};
+use quota_http::{Answers, IdempotencyKeys, Metering};
 use quota_service::{QuotaService, SharedService, UsageStore};
 use tower_layer::Layer;
 
-use crate::client_by::ClientBy;
-use crate::route_cost::RouteCost;
-use crate::routes::{Route, Routes};
+use crate::framework::Axum;
 use crate::service::Metered;
+use crate::{ClientBy, RouteCost};
 
 /// Charges a route's cost before the route's handler runs, and writes the quota headers on the way out.
 ///
@@ -70,38 +64,8 @@ use crate::service::Metered;
 ///
 /// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is
 /// taken back if the request is cancelled before it goes on.
-#[derive(Clone)]
-pub struct QuotaLayer {
-    base: Arc<Base>,
-    cost: RouteCost,
-}
-
-/// What all clones of a layer share.
-#[derive(Clone)]
-pub(crate) struct Base {
-    pub(crate) service: SharedService,
-    pub(crate) client: ClientBy,
-    pub(crate) answers: Answers,
-    costs: HashMap<Box<str>, RouteCost>,
-    every_request: Option<Label>,
-    shared: Arc<Shared>,
-}
-
-/// What clones of a layer share however they were changed: by this they know each other.
-#[derive(Debug, Default)]
-struct Shared {
-    routes: Routes,
-    /// Whether it was logged that a request passed free for want of a pattern.
-    told: AtomicBool,
-}
-
-/// What a layer does with a request.
-pub(crate) enum Passage<'a> {
-    Metered(Arc<Route>, &'a RouteCost),
-    Free,
-    /// Free because no pattern is known, which is right if nothing answers it.
-    Unmatched,
-}
+#[derive(Clone, Debug)]
+pub struct QuotaLayer(Metering<Axum>);
 
 impl QuotaLayer {
     /// Charges one credit for each request of the client that `client` finds.
@@ -113,44 +77,39 @@ impl QuotaLayer {
     /// The same over a service whose store is not named.
     #[must_use]
     pub fn from_shared(service: SharedService, client: ClientBy) -> Self {
-        let base = Base {
-            service,
-            client,
-            answers: Answers::default(),
-            costs: HashMap::new(),
-            every_request: None,
-            shared: Arc::default(),
-        };
-        Self { base: Arc::new(base), cost: RouteCost::default() }
+        Self(Metering::new(service, client))
     }
 
     /// Shows quotas in this way.
     #[must_use]
-    pub fn with_answers(mut self, answers: Answers) -> Self {
-        Arc::make_mut(&mut self.base).answers = answers;
-        self
+    pub fn with_answers(self, answers: Answers) -> Self {
+        Self(self.0.with_answers(answers))
+    }
+
+    /// Charges a request that carries such a key once, however often it is sent. Off by default.
+    #[must_use]
+    pub fn with_idempotency_keys(self, keys: IdempotencyKeys) -> Self {
+        Self(self.0.with_idempotency_keys(keys))
     }
 
     /// Charges this for the route of this pattern, as axum's `MatchedPath` shows it (nested prefixes included),
     /// whatever [`QuotaLayer::cost`] says.
     #[must_use]
-    pub fn with_route(mut self, pattern: impl Into<Box<str>>, cost: impl Into<RouteCost>) -> Self {
-        Arc::make_mut(&mut self.base).costs.insert(pattern.into(), cost.into());
-        self
+    pub fn with_route(self, pattern: impl Into<Box<str>>, cost: impl Into<RouteCost>) -> Self {
+        Self(self.0.with_route(pattern, cost))
     }
 
     /// Meters every request, whether a router matched it or not, under this label: for tower services that are no
     /// axum router. Without it, a request that no router has matched passes free.
     #[must_use]
-    pub fn with_every_request(mut self, label: Label) -> Self {
-        Arc::make_mut(&mut self.base).every_request = Some(label);
-        self
+    pub fn with_every_request(self, label: Label) -> Self {
+        Self(self.0.with_every_request(label))
     }
 
     /// The same layer with another cost: whole credits, an amount, or a [`RouteCost`].
     #[must_use]
     pub fn cost(&self, cost: impl Into<RouteCost>) -> Self {
-        Self { base: Arc::clone(&self.base), cost: cost.into() }
+        Self(self.0.cost(cost))
     }
 
     /// The same layer without a charge before: the handler charges all of it.
@@ -159,52 +118,8 @@ impl QuotaLayer {
         self.cost(RouteCost::by_handler())
     }
 
-    pub(crate) const fn base(&self) -> &Arc<Base> {
-        &self.base
-    }
-
-    /// The route and the cost of a request; or why it passes free.
-    pub(crate) fn metered<B>(&self, request: &Request<B>) -> Passage<'_> {
-        if is_preflight(request.method(), request.headers()) {
-            return Passage::Free;
-        }
-        let matched = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-        let Some(pattern) = matched.or_else(|| self.base.every_request.as_ref().map(Label::as_str)) else {
-            return Passage::Unmatched;
-        };
-        let cost = self.base.costs.get(pattern).unwrap_or(&self.cost);
-        if cost.is_exempt() {
-            return Passage::Free;
-        }
-        Passage::Metered(self.base.shared.routes.route(pattern), cost)
-    }
-}
-
-impl Base {
-    /// Whether these are clones of one layer, changed or not.
-    pub(crate) fn is_kin(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
-    }
-
-    /// Whether it is still to be logged if a request without a pattern is answered.
-    pub(crate) fn is_watching(&self) -> bool {
-        !self.shared.told.load(Ordering::Relaxed)
-    }
-
-    /// Logs, once for all clones, that a request without a pattern was answered after all.
-    pub(crate) fn watch(&self, uri: &Uri, status: StatusCode) {
-        let unanswered = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
-        if unanswered || self.shared.told.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        tracing::error!(
-            path = uri.path(),
-            status = status.as_u16(),
-            "a request passed free, because axum showed the quota layer no MatchedPath, and something answered it: \
-             the layer lies around a Router::nest_service, around the whole router or around what is no router. \
-             Move it inwards (route_layer of the inner router) or meter all by QuotaLayer::with_every_request. \
-             Nothing is wrong if a fallback answered or a layer further in has charged. This is logged once"
-        );
+    pub(crate) const fn metering(&self) -> &Metering<Axum> {
+        &self.0
     }
 }
 
@@ -213,15 +128,5 @@ impl<S> Layer<S> for QuotaLayer {
 
     fn layer(&self, inner: S) -> Metered<S> {
         Metered::new(self.clone(), inner)
-    }
-}
-
-impl fmt::Debug for QuotaLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuotaLayer")
-            .field("client", &self.base.client)
-            .field("cost", &self.cost)
-            .field("costs", &self.base.costs)
-            .finish_non_exhaustive()
     }
 }

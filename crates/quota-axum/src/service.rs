@@ -3,18 +3,23 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Uri};
+use http::{Request, Response, Uri};
 use pin_project_lite::pin_project;
-use quota_http::RefusalResponse;
+use quota_http::{Admission, Admitted, Passage, RefusalResponse, RequestQuota, Watch};
 use tower_service::Service;
 
-use crate::admission::{Admission, Admitted, Asked};
-use crate::context::Context;
-use crate::layer::{Base, Passage, QuotaLayer};
+use crate::carried;
+use crate::framework::Axum;
+use crate::layer::QuotaLayer;
+
+/// What to do where the layer saw no route.
+const HINT: &str = "axum showed the quota layer no MatchedPath: it lies around a Router::nest_service, around the whole \
+    router or around what is no router. Move it inwards (route_layer of the inner router) or meter all by \
+    QuotaLayer::with_every_request. Nothing is wrong if a fallback answered or a layer further in has charged. This is \
+    logged once";
 
 /// A service whose requests are charged: what [`QuotaLayer`] makes of another.
 #[derive(Clone)]
@@ -26,6 +31,14 @@ pub struct Metered<S> {
 impl<S> Metered<S> {
     pub(crate) const fn new(layer: QuotaLayer, inner: S) -> Self {
         Self { layer, inner }
+    }
+}
+
+impl<S: Clone> Metered<S> {
+    /// The service that was made ready; a clone takes its place.
+    fn take_inner(&mut self) -> S {
+        let clone = self.inner.clone();
+        std::mem::replace(&mut self.inner, clone)
     }
 }
 
@@ -46,93 +59,67 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let base = self.layer.base();
-        let (route, cost) = match self.layer.metered(&request) {
-            Passage::Metered(route, cost) => (route, cost),
-            Passage::Unmatched if base.is_watching() => {
-                let then = Then::Watch(Arc::clone(base), request.uri().clone());
-                return MeteredFuture::running(self.inner.call(request), then);
-            }
-            Passage::Unmatched | Passage::Free => {
-                return MeteredFuture::running(self.inner.call(request), Then::Nothing);
-            }
-        };
-        if let Some(outer) = Context::of(request.extensions()).filter(|outer| outer.base.is_kin(base)) {
-            if cost.agrees_with(outer.cost()) {
-                return MeteredFuture::running(self.inner.call(request), Then::Nothing);
-            }
-            let (route, inner, outer) = (route.pattern(), cost, outer.cost());
-            tracing::error!(
-                route,
-                ?inner,
-                ?outer,
-                "a quota layer lies within another one with another cost, which has charged already: \
-                 give the outer one this route's cost by QuotaLayer::with_route, or take one of them away"
-            );
-            return MeteredFuture::refused(base.answers.internal());
-        }
         let (mut parts, body) = request.into_parts();
-        let admission = Admission {
-            base: Arc::clone(base),
-            asked: Asked { handled: route.handles(&parts.method), route, cost: cost.clone() },
-            client: base.client.find(&parts),
-            cost: cost.of(&parts),
+        let admission = match self.layer.metering().passage(&parts, carried::find(&parts.extensions)) {
+            Passage::Metered(admission) => admission,
+            Passage::Refused(refusal) => return MeteredFuture::refused(refusal),
+            Passage::Free(watch) => {
+                let then = watch.map_or(Then::Nothing, |watch| Then::Watch(watch, parts.uri.clone()));
+                return MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), then);
+            }
         };
         match admission.now() {
-            Ok(Ok(context)) => {
-                context.carry(&mut parts.extensions);
-                MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), Then::Write(context))
+            Ok(Ok(admitted)) if admitted.is_concluded() => {
+                carried::put(admitted.quota(), &mut parts.extensions);
+                let then = Then::Write(admitted.quota().clone());
+                MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), then)
+            }
+            Ok(Ok(admitted)) => {
+                let inner = self.take_inner();
+                MeteredFuture::waiting(run(admitted, inner, Request::from_parts(parts, body)))
             }
             Ok(Err(refusal)) => {
-                Context::supersede(&parts.extensions);
+                carried::supersede(&parts.extensions);
                 MeteredFuture::refused(refusal)
             }
             Err(admission) => {
-                // The clone takes the place of the service that was made ready.
-                let clone = self.inner.clone();
-                let inner = std::mem::replace(&mut self.inner, clone);
-                MeteredFuture::waiting(run(admission, inner, Request::from_parts(parts, body)))
+                let inner = self.take_inner();
+                MeteredFuture::waiting(admit(admission, inner, Request::from_parts(parts, body)))
             }
         }
     }
 }
 
-async fn run<S, B, RB>(
-    admission: Box<Admission>,
-    mut inner: S,
-    mut request: Request<B>,
+async fn admit<S, B, RB>(
+    admission: Box<Admission<Axum>>,
+    inner: S,
+    request: Request<B>,
 ) -> Result<Response<RB>, S::Error>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     RB: From<Bytes>,
 {
-    let method = request.method().clone();
-    let Admitted { context, on_trial } = match admission.later().await {
-        Ok(admitted) => admitted,
+    match admission.later().await {
+        Ok(admitted) => run(admitted, inner, request).await,
         Err(refusal) => {
-            Context::supersede(request.extensions());
-            return Ok(refusal.into());
-        }
-    };
-    context.carry(request.extensions_mut());
-    let mut response = inner.call(request).await?;
-    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-        if let Some(trial) = on_trial
-            && trial.take_back().await
-        {
-            context.set(None);
-        }
-    } else {
-        context.route().note_handled(&method);
-        if context.cost().is_by_handler()
-            && context.is_open()
-            && let Some(status) = context.read_status().await
-        {
-            context.base.answers.write_status(&status, response.headers_mut());
+            carried::supersede(request.extensions());
+            Ok(refusal.into())
         }
     }
-    context.write(response.headers_mut());
-    Ok(response)
+}
+
+async fn run<S, B, RB>(admitted: Admitted, mut inner: S, mut request: Request<B>) -> Result<Response<RB>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<RB>>,
+    RB: From<Bytes>,
+{
+    carried::put(admitted.quota(), request.extensions_mut());
+    let mut response = inner.call(request).await?;
+    let status = response.status();
+    match admitted.conclude(status, response.headers_mut()).await {
+        Ok(()) => Ok(response),
+        Err(refusal) => Ok(refusal.into()),
+    }
 }
 
 pin_project! {
@@ -159,9 +146,9 @@ pin_project! {
 enum Then {
     Nothing,
     /// Write the headers.
-    Write(Arc<Context>),
+    Write(RequestQuota),
     /// Look whether something answered for which there was no pattern.
-    Watch(Arc<Base>, Uri),
+    Watch(Watch, Uri),
 }
 
 impl<F, RB, E> MeteredFuture<F, RB, E> {
@@ -191,8 +178,8 @@ where
                 let mut response = ready!(inner.poll(cx))?;
                 match then {
                     Then::Nothing => {}
-                    Then::Write(context) => context.write(response.headers_mut()),
-                    Then::Watch(base, uri) => base.watch(uri, response.status()),
+                    Then::Write(quota) => quota.write(response.headers_mut()),
+                    Then::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),
                 }
                 Poll::Ready(Ok(response))
             }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use quota_http::{ApiRequest, Standing, UsageApi};
 
-use crate::client_by::ClientBy;
+use crate::ClientBy;
 
 type Operators = dyn Fn(&Parts) -> Standing + Send + Sync;
 
@@ -40,7 +40,7 @@ pub struct UsageRoutes {
 impl UsageRoutes {
     /// The API, and how a caller is found.
     #[must_use]
-    pub const fn new(api: UsageApi, client: ClientBy) -> Self {
+    pub fn new(api: UsageApi, client: ClientBy) -> Self {
         Self { api, client, operators: None }
     }
 
@@ -53,7 +53,7 @@ impl UsageRoutes {
 
     async fn answer(self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let caller = self.client.find(&parts).get().await;
+        let caller = self.client.of(&parts).await;
         let standing = self.operators.as_ref().map(|operators| operators(&parts));
         let body = to_bytes(body, ApiRequest::MAX_BODY).await.ok();
         let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());

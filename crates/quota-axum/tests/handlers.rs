@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
+mod logged;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,7 +226,7 @@ async fn what_an_extractor_refuses_is_charged() {
 #[tokio::test]
 async fn a_missing_layer_is_a_500_whose_cause_stands_in_the_log_only() {
     let app = Router::new().route("/a/{id}", on_get(|_: ClientQuota| async { "ran" }));
-    let (answer, log) = app::logged(get(&app, "/a/7")).await;
+    let (answer, log) = logged::logged(get(&app, "/a/7")).await;
     assert!(log.contains("has no QuotaLayer") && log.contains("route=\"/a/{id}\""), "{log}");
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(
@@ -281,7 +282,7 @@ async fn a_client_is_found_by_extension_and_by_function() {
         service.clone(),
         ClientBy::async_function(|parts| {
             let named = parts.uri.query().map(str::to_owned);
-            async move {
+            Box::pin(async move {
                 tokio::task::yield_now().await;
                 match named.as_deref() {
                     Some("teapot") => {
@@ -291,7 +292,7 @@ async fn a_client_is_found_by_extension_and_by_function() {
                     Some(name) => Ok(ClientId::new(name)?),
                     None => Err(NoClient::Missing),
                 }
-            }
+            })
         }),
     );
     let ok = || async { "ran" };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
+mod logged;
 
 use app::{get, layer, request, send, service, used};
 use axum::Router;
@@ -188,14 +189,14 @@ async fn a_layer_that_is_shown_no_pattern_says_so_once() {
         let app = put(quota);
         let mut preflight = request(Method::OPTIONS, "/api/a");
         preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
-        let (_, log) = app::logged(async {
+        let (_, log) = logged::logged(async {
             assert_eq!(get(&app, "/api/b").await.status, StatusCode::NOT_FOUND);
             assert_eq!(send(&app, request(Method::POST, "/api/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
             send(&app, preflight).await;
         })
         .await;
         assert_eq!(log, "");
-        let (_, log) = app::logged(async {
+        let (_, log) = logged::logged(async {
             for _ in 0..2 {
                 assert_eq!(get(&app, "/api/a").await.remaining(), None);
             }
@@ -217,11 +218,11 @@ async fn routes_cost_what_they_declare() {
     });
     let later = RouteCost::async_computed(|parts| {
         let long = parts.uri.path().len() > 100;
-        async move {
+        Box::pin(async move {
             tokio::task::yield_now().await;
             assert!(!long);
             "0.25".parse().map_err(|_| Answers::default().internal())
-        }
+        })
     });
     let app = Router::new()
         .route("/one", on_get(ok).route_layer(quota.clone()))
@@ -290,10 +291,10 @@ async fn another_cost_inside_is_refused_and_not_misunderstood() {
     let service = service();
     let quota = layer(&service);
     let app = Router::new().route("/a", on_get(ok).layer(quota.cost(5))).layer(quota);
-    let (answer, log) = app::logged(get(&app, "/a")).await;
+    let (answer, log) = logged::logged(get(&app, "/a")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!answer.body.contains("layer"));
-    assert!(log.contains("QuotaLayer::with_route") && log.contains("route=\"/a\""), "{log}");
+    assert!(log.contains("by with_route") && log.contains("route=\"/a\""), "{log}");
 }
 
 #[tokio::test]

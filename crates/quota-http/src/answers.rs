@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderValue;
 use quota_core::{Decision, Denied, Status};
 
 use crate::headers;
 use crate::problem;
+use crate::quota_headers::HeadersMut;
 use crate::response::RefusalResponse;
 
 /// How quotas show in an application's answers: which headers, which challenge, how long a client may be told to
@@ -96,12 +97,12 @@ impl Answers {
 
     /// Writes the quota headers of a decision, replacing what the application set under the names of the families
     /// that are on. A decision that is unchecked, or without a finite quota, has none: then they are taken out.
-    pub fn write_decision(&self, decision: &Decision, headers: &mut HeaderMap) {
+    pub fn write_decision(&self, decision: &Decision, headers: &mut impl HeadersMut) {
         headers::write_decision(self, decision, headers);
     }
 
     /// Writes the quota headers of a status, as for [`Answers::write_decision`].
-    pub fn write_status(&self, status: &Status, headers: &mut HeaderMap) {
+    pub fn write_status(&self, status: &Status, headers: &mut impl HeadersMut) {
         headers::write_lowest(self, status.quotas(), status.at(), headers);
     }
 

@@ -1,7 +1,6 @@
 //! Who a request is from.
 
-use http::header::ACCESS_CONTROL_REQUEST_METHOD;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderMap, HeaderName};
 use quota_core::{ClientId, IdError};
 use thiserror::Error;
 
@@ -40,16 +39,14 @@ impl From<RefusalResponse> for NoClient {
 /// [`NoClient`] where the header is absent, repeated with different values, empty, longer than
 /// [`ClientId::MAX_BYTES`], not UTF-8, or holds a control character. The same value twice is one client.
 pub fn client_from_header(headers: &HeaderMap, name: &HeaderName) -> Result<ClientId, NoClient> {
-    let mut values = headers.get_all(name).iter();
+    client_from_values(headers.get_all(name).iter().map(http::HeaderValue::as_bytes))
+}
+
+/// The client that the values of a header name.
+pub(crate) fn client_from_values<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<ClientId, NoClient> {
     let first = values.next().ok_or(NoClient::Missing)?;
     if values.any(|value| value != first) {
         return Err(NoClient::Ambiguous);
     }
-    Ok(ClientId::from_utf8(first.as_bytes())?)
-}
-
-/// Whether a request is a CORS preflight, which is never charged: `OPTIONS` with `Access-Control-Request-Method`.
-#[must_use]
-pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
-    method == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+    Ok(ClientId::from_utf8(first)?)
 }

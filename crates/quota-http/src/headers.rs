@@ -1,12 +1,13 @@
 //! The quota headers of an answer.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 use quota_core::{Balance, Decision, Denied, Instant, QuotaStatus, Quotas};
 
 use crate::answers::{Answers, RateLimitFields};
 use crate::digits::{push_credits, push_integer};
 use crate::lasting::{ceil_seconds, lasting, push_parameter, start_item};
+use crate::quota_headers::{HeadersMut, QuotaHeader};
 
 /// The lowest quota's limit, a decimal.
 pub const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -30,7 +31,7 @@ struct State<'a> {
 }
 
 /// Writes what a decision leaves; nothing where it is unchecked or no quota is finite.
-pub(crate) fn write_decision(answers: &Answers, decision: &Decision, headers: &mut HeaderMap) {
+pub(crate) fn write_decision(answers: &Answers, decision: &Decision, headers: &mut impl HeadersMut) {
     match decision {
         Decision::Allowed(allowed) => write_lowest(answers, allowed.quotas(), allowed.at(), headers),
         Decision::Denied(denied) => write_denied(answers, denied, headers),
@@ -39,7 +40,7 @@ pub(crate) fn write_decision(answers: &Answers, decision: &Decision, headers: &m
 }
 
 /// Writes where quotas stand, the lowest one in `X-RateLimit`.
-pub(crate) fn write_lowest(answers: &Answers, quotas: &Quotas, at: Instant, headers: &mut HeaderMap) {
+pub(crate) fn write_lowest(answers: &Answers, quotas: &Quotas, at: Instant, headers: &mut impl HeadersMut) {
     match quotas.lowest() {
         Some(shown) => write(answers, State { shown, quotas, at }, headers),
         None => clear(answers, headers),
@@ -47,7 +48,7 @@ pub(crate) fn write_lowest(answers: &Answers, quotas: &Quotas, at: Instant, head
 }
 
 /// Writes where quotas stand after a denial.
-pub(crate) fn write_denied(answers: &Answers, denied: &Denied, headers: &mut HeaderMap) {
+pub(crate) fn write_denied(answers: &Answers, denied: &Denied, headers: &mut impl HeadersMut) {
     match shown_on_denial(denied) {
         Some(shown) => write(answers, State { shown, quotas: denied.quotas(), at: denied.at() }, headers),
         None => clear(answers, headers),
@@ -64,47 +65,37 @@ fn shown_on_denial(denied: &Denied) -> Option<&QuotaStatus> {
 }
 
 /// Takes out what the application set under these names.
-fn clear(answers: &Answers, headers: &mut HeaderMap) {
+fn clear(answers: &Answers, headers: &mut impl HeadersMut) {
     if answers.x_rate_limit() {
-        for name in [X_RATE_LIMIT_LIMIT, X_RATE_LIMIT_REMAINING, X_RATE_LIMIT_RESET] {
-            headers.remove(name);
+        for header in [QuotaHeader::XRateLimitLimit, QuotaHeader::XRateLimitRemaining, QuotaHeader::XRateLimitReset] {
+            headers.remove(header);
         }
     }
     if answers.rate_limit_fields().is_some() {
-        headers.remove(RATE_LIMIT_POLICY);
-        headers.remove(RATE_LIMIT);
+        headers.remove(QuotaHeader::RateLimitPolicy);
+        headers.remove(QuotaHeader::RateLimit);
     }
 }
 
-fn write(answers: &Answers, state: State<'_>, headers: &mut HeaderMap) {
+fn write(answers: &Answers, state: State<'_>, headers: &mut impl HeadersMut) {
     let Some(lasting) = lasting(state.quotas, state.shown) else { return clear(answers, headers) };
     // One more for `Content-Length`, which comes after and would else make a map of the usual size grow when it is full.
-    if headers.try_reserve(NAMES + 1).is_err() {
+    if !headers.reserve(QuotaHeader::ALL.len() + 1) {
         // The application has set tens of thousands already.
         return;
     }
     let Values { remaining, reset, fields } = Values::of(answers, state);
     if answers.x_rate_limit() {
-        headers.insert(X_RATE_LIMIT_LIMIT, lasting.limit);
-        insert(headers, X_RATE_LIMIT_REMAINING, remaining);
-        insert(headers, X_RATE_LIMIT_RESET, reset);
+        headers.insert(QuotaHeader::XRateLimitLimit, lasting.limit);
+        headers.insert(QuotaHeader::XRateLimitRemaining, remaining);
+        headers.insert(QuotaHeader::XRateLimitReset, reset);
     }
     match answers.rate_limit_fields() {
         Some(RateLimitFields::Draft08To11) => {
-            headers.insert(RATE_LIMIT_POLICY, lasting.policy);
-            insert(headers, RATE_LIMIT, fields);
+            headers.insert(QuotaHeader::RateLimitPolicy, lasting.policy);
+            headers.insert(QuotaHeader::RateLimit, fields);
         }
         None => {}
-    }
-}
-
-/// How many headers are written.
-const NAMES: usize = 5;
-
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: Bytes) {
-    // Digits, points and ASCII names always make a header value.
-    if let Ok(value) = HeaderValue::from_maybe_shared(value) {
-        headers.insert(name, value);
     }
 }
 

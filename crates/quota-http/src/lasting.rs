@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
 use quota_core::{Credits, Period, QuotaStatus, Quotas};
 
 use crate::digits::{push_credits, push_integer, push_period};
@@ -19,9 +19,9 @@ thread_local! {
 #[derive(Clone)]
 pub(crate) struct Lasting {
     /// Of `X-RateLimit-Limit`.
-    pub(crate) limit: HeaderValue,
+    pub(crate) limit: Bytes,
     /// Of `RateLimit-Policy`.
-    pub(crate) policy: HeaderValue,
+    pub(crate) policy: Bytes,
 }
 
 struct Kept {
@@ -60,9 +60,7 @@ fn terms(quotas: &Quotas) -> impl Iterator<Item = Term> {
 fn written(quotas: &Quotas, shown: &QuotaStatus) -> Option<Lasting> {
     let mut limit = Vec::new();
     push_credits(&mut limit, shown.limit().credits()?);
-    // Digits, points and ASCII names always make a header value.
-    let policy = HeaderValue::try_from(policy(quotas)).ok()?;
-    Some(Lasting { limit: HeaderValue::try_from(limit).ok()?, policy })
+    Some(Lasting { limit: limit.into(), policy: policy(quotas).into() })
 }
 
 /// `"day";q=500;w=86400, "month";q=10000;w=2678400`

@@ -6,18 +6,27 @@ mod digits;
 mod headers;
 mod lasting;
 mod member;
+#[cfg(feature = "service")]
+mod metering;
 mod problem;
+mod quota_headers;
 mod refusals;
 mod response;
 #[cfg(feature = "usage-api")]
 mod usage_api;
 
 pub use crate::answers::{Answers, RateLimitFields};
-pub use crate::client::{NoClient, client_from_header, is_preflight};
+pub use crate::client::{NoClient, client_from_header};
 pub use crate::headers::{
     RATE_LIMIT, RATE_LIMIT_POLICY, X_RATE_LIMIT_LIMIT, X_RATE_LIMIT_REMAINING, X_RATE_LIMIT_RESET,
 };
 pub use crate::member::{Malformed, MemberError, credits_from_query, member_from_query};
+#[cfg(feature = "service")]
+pub use crate::metering::{
+    Admission, Admitted, Charged, ClientBy, Framework, Held, IdempotencyKeys, Metering, OnDrop, OnReplay, Passage,
+    QuotaError, RequestQuota, RouteCost, SettledAfter, Watch,
+};
+pub use crate::quota_headers::{HeadersMut, QuotaHeader};
 pub use crate::response::RefusalResponse;
 #[cfg(feature = "usage-api")]
 pub use crate::usage_api::{ApiRequest, ApiResponse, OperatorToken, OperatorTokenError, Standing, UsageApi};

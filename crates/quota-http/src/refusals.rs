@@ -6,7 +6,7 @@ use quota_core::Refusal;
 
 use crate::answers::Answers;
 use crate::client::NoClient;
-use crate::member::Malformed;
+use crate::member::{Malformed, MemberError};
 use crate::problem;
 use crate::response::RefusalResponse;
 
@@ -33,6 +33,25 @@ impl Answers {
     #[must_use]
     pub fn replayed(&self) -> RefusalResponse {
         problem::plain(StatusCode::CONFLICT, "already charged")
+    }
+
+    /// The answer to an idempotency key that belongs to a charge of another cost, or to a hold that was settled: 409.
+    #[must_use]
+    pub fn key_conflict(&self) -> RefusalResponse {
+        problem::plain(StatusCode::CONFLICT, "the idempotency key was used with another cost")
+    }
+
+    /// The answer to an idempotency key of a request that is still at work: 409.
+    #[must_use]
+    pub fn under_way(&self) -> RefusalResponse {
+        problem::plain(StatusCode::CONFLICT, "a request with this idempotency key is under way")
+    }
+
+    /// The answer to an id that begins as those do that idempotency keys make: 400.
+    #[must_use]
+    pub fn reserved_id(&self) -> RefusalResponse {
+        let error = MemberError::Other("ids that begin with \"key:\" are reserved".into());
+        self.malformed(&Malformed::new("id", error))
     }
 
     /// The answer where the store could not, for the moment: 503, `Retry-After: 1`.

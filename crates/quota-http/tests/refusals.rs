@@ -5,9 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use quota_core::{
     ClientId, Credits, Denied, IdError, Instant, Limit, Period, QuotaStatus, Quotas, Refusal, Window, WindowOutOfRange,
 };
-use quota_http::{
-    Answers, Malformed, MemberError, NoClient, RefusalResponse, client_from_header, credits_from_query, is_preflight,
-};
+use quota_http::{Answers, Malformed, MemberError, NoClient, RefusalResponse, client_from_header, credits_from_query};
 
 const HEADER: HeaderName = HeaderName::from_static("x-client-id");
 
@@ -242,13 +240,4 @@ fn a_failure_of_the_service_tells_nothing_of_the_store() {
     is_problem(&unknown, 403, "Forbidden", "no quota is available to this client");
     let read_only = Answers::default().failed(&ServiceError::PlansReadOnly);
     is_problem(&read_only, 500, "Internal Server Error", "the request could not be metered");
-}
-
-#[test]
-fn a_preflight_is_an_options_request_that_asks_for_a_method() {
-    let mut headers = HeaderMap::new();
-    assert!(!is_preflight(&http::Method::OPTIONS, &headers));
-    headers.insert("access-control-request-method", HeaderValue::from_static("GET"));
-    assert!(is_preflight(&http::Method::OPTIONS, &headers));
-    assert!(!is_preflight(&http::Method::GET, &headers));
 }

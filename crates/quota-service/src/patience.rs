@@ -61,7 +61,8 @@ impl Patience {
 
     fn check(&self) -> Result<(), StoreError> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
-            let message = format!("other processes were at the account; it had changed {} times meanwhile", self.losses);
+            let message =
+                format!("other processes were at the account; it had changed {} times meanwhile", self.losses);
             return Err(StoreError::NotDone { message, source: None });
         }
         Ok(())

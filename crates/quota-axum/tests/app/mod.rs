@@ -1,8 +1,6 @@
 //! A client with a day of 10 credits, and a way to ask.
 
-use std::future::Future;
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -15,7 +13,6 @@ use quota_service::{
 };
 use quota_store_memory::MemoryStore;
 use tower::ServiceExt;
-use tracing::instrument::WithSubscriber;
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -83,27 +80,4 @@ pub(crate) async fn send(app: &Router, request: Request<Body>) -> Answer {
 
 pub(crate) async fn get(app: &Router, path: &str) -> Answer {
     send(app, request(Method::GET, path)).await
-}
-
-/// What a future answers, and what it logged.
-pub(crate) async fn logged<T>(future: impl Future<Output = T>) -> (T, String) {
-    let log = Log::default();
-    let to_log = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to_log.clone()).finish();
-    let answer = future.with_subscriber(subscriber).await;
-    let written = log.0.lock().unwrap().clone();
-    (answer, String::from_utf8(written).unwrap())
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

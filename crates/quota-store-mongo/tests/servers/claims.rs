@@ -35,7 +35,11 @@ fn a_claim_that_a_dead_process_left_delays_a_charge_and_refuses_none() {
             let began = Instant::now();
             assert!(allowed(&one(&store, request("a", charge("1"), "10")).await));
             assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-            assert_eq!(waiting(collections).await, Vec::<String>::new(), "it was taken out, and so was who took it out");
+            assert_eq!(
+                waiting(collections).await,
+                Vec::<String>::new(),
+                "it was taken out, and so was who took it out"
+            );
         }
         assert_eq!(collections.store().await.total(&client("a"), Window::ALL).await.unwrap(), credits("3"));
     });

@@ -1,4 +1,4 @@
-//! A charge for what may turn out to be a 405.
+//! A charge for what may turn out not to be charged.
 
 use std::error::Error;
 use std::future::Future;
@@ -9,34 +9,28 @@ use tokio::runtime::Handle;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use crate::layer::Base;
-use crate::routes::Route;
+use crate::metering::meter::Meter;
+use crate::metering::routes::Route;
 
-/// A charge of which it is not known whether a handler answers and not a 405. Dropped before the request went on (the
-/// client has gone), it is taken back: nothing has run for it.
+/// A charge that may be taken back: of which it is not known whether a handler answers and not a 405, or whether it
+/// succeeds. Dropped while it is armed (the client has gone), it is taken back.
 pub(crate) struct Trial {
-    base: Arc<Base>,
+    meter: Arc<Meter>,
     client: ClientId,
     route: Arc<Route>,
     id: OperationId,
     /// Whether a drop takes the charge back.
-    armed: bool,
+    is_armed: bool,
 }
 
 impl Trial {
-    pub(crate) fn new(base: &Arc<Base>, client: &ClientId, route: &Arc<Route>) -> Option<Self> {
-        let id = OperationId::new(Uuid::now_v7().simple().encode_lower(&mut Uuid::encode_buffer())).ok()?;
-        Some(Self { base: Arc::clone(base), client: client.clone(), route: Arc::clone(route), id, armed: true })
-    }
-
-    /// The id of the charge.
-    pub(crate) const fn id(&self) -> &OperationId {
-        &self.id
+    pub(crate) fn new(meter: &Arc<Meter>, client: &ClientId, route: &Arc<Route>, id: OperationId) -> Self {
+        Self { meter: Arc::clone(meter), client: client.clone(), route: Arc::clone(route), id, is_armed: true }
     }
 
     /// Lets the charge stand from here on, unless [`Trial::take_back`] says otherwise.
     pub(crate) const fn disarm(&mut self) {
-        self.armed = false;
+        self.is_armed = false;
     }
 
     /// Takes the charge back and waits for that; whether it was done. It goes on if nobody waits any more.
@@ -49,13 +43,13 @@ impl Trial {
     }
 
     fn void(&self) -> impl Future<Output = bool> + Send + 'static {
-        let (base, client, route, id) =
-            (Arc::clone(&self.base), self.client.clone(), Arc::clone(&self.route), self.id.clone());
+        let (meter, client, route, id) =
+            (Arc::clone(&self.meter), self.client.clone(), Arc::clone(&self.route), self.id.clone());
         let void = async move {
-            let voided = base.service.void(&client, &id).await;
+            let voided = meter.service.void(&client, &id).await;
             if let Err(error) = &voided {
                 let (route, error): (_, &dyn Error) = (route.pattern(), error);
-                tracing::warn!(%client, route, error, "a request that no handler answered stays charged");
+                tracing::warn!(%client, route, error, "a request that was not to be charged stays charged");
             }
             voided.is_ok()
         };
@@ -63,9 +57,14 @@ impl Trial {
     }
 }
 
+/// An id for a charge that has none.
+pub(crate) fn made_id() -> Option<OperationId> {
+    OperationId::new(Uuid::now_v7().simple().encode_lower(&mut Uuid::encode_buffer())).ok()
+}
+
 impl Drop for Trial {
     fn drop(&mut self) {
-        if !self.armed {
+        if !self.is_armed {
             return;
         }
         // Without a runtime there is nobody to do it, and no server either.

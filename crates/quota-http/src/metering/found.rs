@@ -1,19 +1,14 @@
 //! What an application's function finds in a request, at once or later.
 
-use std::future::Future;
-use std::pin::Pin;
+use crate::metering::framework::Framework;
 
 /// A value, or the future of one that takes time. The first costs no allocation.
-pub(crate) enum Found<T> {
+pub(crate) enum Found<F: Framework, T> {
     Now(T),
-    Later(Pin<Box<dyn Future<Output = T> + Send>>),
+    Later(F::Later<T>),
 }
 
-impl<T> Found<T> {
-    pub(crate) fn later(future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self::Later(Box::pin(future))
-    }
-
+impl<F: Framework, T> Found<F, T> {
     pub(crate) async fn get(self) -> T {
         match self {
             Self::Now(value) => value,

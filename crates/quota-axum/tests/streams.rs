@@ -1,0 +1,112 @@
+//! Bodies that are streamed, whose cost is known last.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod app;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use app::{client, get, layer, request, service, used};
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get as on_get;
+use futures_util::StreamExt;
+use futures_util::stream::{iter, pending, repeat};
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
+use quota_axum::{ClientQuota, OnDrop, Refused};
+use quota_service::{Credits, QuotaService, Ttl};
+use quota_store_memory::MemoryStore;
+use tower::ServiceExt;
+
+fn credits(text: &str) -> Credits {
+    text.parse().unwrap()
+}
+
+async fn held(service: &QuotaService<MemoryStore>) -> String {
+    service.status(&client()).await.unwrap().lowest().unwrap().held().to_string()
+}
+
+fn app(service: &QuotaService<MemoryStore>) -> Router {
+    let handler = async |quota: ClientQuota, on_drop: OnDrop, last: &'static str| {
+        let held = quota.hold(credits("8")).await?;
+        let words = iter(["one", "two", "three"]).map(Ok::<_, Infallible>);
+        let words = if last.is_empty() { words.boxed() } else { words.chain(pending()).boxed() };
+        Ok::<_, Refused>(Body::from_stream(held.settle_after(words, |_| credits("0.5"), on_drop)))
+    };
+    Router::new()
+        .route("/ends", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Release, "")))
+        .route("/hangs/release", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Release, "hangs")))
+        .route("/hangs/settle", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Settle, "hangs")))
+        .layer(layer(service).without_charge())
+}
+
+#[tokio::test]
+async fn a_body_that_ends_is_settled_before_its_end_is_seen() {
+    let service = service();
+    let answer = get(&app(&service), "/ends").await;
+    // The headers were sent before: they tell of the hold.
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!((answer.body.as_str(), answer.remaining()), ("onetwothree", Some("2")));
+    assert_eq!(used(&service).await, "1.5");
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_is_released_or_settled_as_was_said() {
+    for (path, paid) in [("/hangs/release", "0"), ("/hangs/settle", "1")] {
+        let service = service();
+        let response = app(&service).oneshot(request(Method::GET, path)).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let mut body = response.into_body();
+        for _ in 0..2 {
+            assert!(body.frame().await.unwrap().unwrap().is_data());
+        }
+        assert_eq!(held(&service).await, "8", "while it is streamed");
+        drop(body);
+        // That goes on by itself.
+        while held(&service).await != "0" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(used(&service).await, paid, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_released() {
+    let service = service();
+    drop(app(&service).oneshot(request(Method::GET, "/ends")).await.unwrap());
+    while held(&service).await != "0" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(used(&service).await, "0");
+}
+
+#[tokio::test]
+async fn a_hold_is_renewed_for_as_long_as_the_body_is_streamed() {
+    let clock = app::clock();
+    let service =
+        QuotaService::builder(MemoryStore::new()).with_registry(app::plans()).with_clock(clock.clone()).build();
+    let ttl = Ttl::new(Duration::from_millis(20)).unwrap();
+    let handler = async move |quota: ClientQuota| {
+        let held = quota.hold_for(credits("8"), ttl).await?;
+        let ticks = repeat(()).then(async |()| {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Ok::<_, Infallible>("tick")
+        });
+        Ok::<_, Refused>(Body::from_stream(held.settle_after(ticks.take(40), |_| credits("0.1"), OnDrop::Release)))
+    };
+    let app = Router::new().route("/a", on_get(handler)).layer(layer(&service).without_charge());
+    let moving = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            clock.advance(Duration::from_millis(1));
+        }
+    };
+    let answer = tokio::select! {
+        answer = get(&app, "/a") => answer,
+        () = moving => unreachable!(),
+    };
+    assert_eq!(answer.body.len(), 40 * 4);
+    assert_eq!(used(&service).await, "4");
+}

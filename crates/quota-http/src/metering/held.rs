@@ -1,0 +1,99 @@
+//! Credits that a handler has set aside.
+
+use futures_core::Stream;
+use quota_core::{Credits, Decision, OperationId, Refusal};
+use quota_service::{HoldGuard, ServiceError, Settled};
+
+use crate::metering::quota_error::{Cause, QuotaError};
+use crate::metering::request_quota::{Charged, RequestQuota};
+use crate::metering::settled_after::{OnDrop, SettledAfter};
+
+/// Credits that a handler has set aside. Dropped (the handler fails, panics, is cancelled; a stream that it was moved into is
+/// not read to its end), they are released.
+#[derive(Debug)]
+#[must_use = "a hold that is dropped is released"]
+pub struct Held {
+    guard: HoldGuard,
+    quota: RequestQuota,
+}
+
+impl Held {
+    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota) -> Self {
+        Self { guard, quota }
+    }
+
+    /// The decision with the state of every quota after the hold was made.
+    pub const fn decision(&self) -> &Decision {
+        self.guard.decision()
+    }
+
+    /// The hold's id, which becomes the entry's.
+    #[must_use]
+    pub const fn id(&self) -> &OperationId {
+        self.guard.id()
+    }
+
+    /// What is set aside.
+    #[must_use]
+    pub const fn credits(&self) -> Credits {
+        self.guard.credits()
+    }
+
+    /// Ends the hold and charges what it did cost, less or more than was held; the headers say what is true then. A hold
+    /// that had expired is recorded all the same: [`Settled::Late`].
+    ///
+    /// # Errors
+    /// [`QuotaError`], never a denial.
+    pub async fn settle(self, cost: Credits) -> Result<Settled, QuotaError> {
+        let settled = self.guard.settle(cost).await.map_err(|error| self.quota.error(Cause::Failed(error)))?;
+        self.quota.note(settled.decision());
+        Ok(settled)
+    }
+
+    /// Ends the hold without a charge, and waits for that, so that the headers say so.
+    ///
+    /// # Errors
+    /// [`QuotaError`], never a denial; 409 where the hold had expired. A hold that was unchecked may never have been
+    /// made: then there is nothing to release, and that is [`Charged::Unchecked`].
+    pub async fn release(self) -> Result<Charged, QuotaError> {
+        let unchecked = matches!(self.guard.decision(), Decision::Unchecked);
+        let released = match self.guard.release().await {
+            Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) if unchecked => {
+                Ok(Decision::Unchecked)
+            }
+            released => released,
+        };
+        self.quota.concluded(released, None)
+    }
+
+    /// A stream that passes this one on, adds up what its items cost, and settles the sum when it has ended: for a body that
+    /// is streamed, whose cost is known last. The hold is renewed for as long as it lasts. Dropped before its end (the
+    /// client has gone), it is as [`OnDrop`] says.
+    ///
+    /// The answer's headers, which were sent before, tell of the hold. What cannot be settled then is logged.
+    ///
+    /// ```
+    /// # use futures_core::Stream;
+    /// # use quota_http::{Held, OnDrop};
+    /// # use quota_core::Credits;
+    /// fn body(held: Held, tokens: impl Stream<Item = String>) -> impl Stream<Item = String> {
+    ///     held.settle_after(tokens, |_| Credits::ONE, OnDrop::Settle) // a credit for each token
+    /// }
+    /// ```
+    pub fn settle_after<S, C>(self, stream: S, cost: C, on_drop: OnDrop) -> SettledAfter<S, C>
+    where
+        S: Stream,
+        C: FnMut(&S::Item) -> Credits,
+    {
+        SettledAfter::new(self, stream, cost, on_drop)
+    }
+
+    pub(crate) const fn quota(&self) -> &RequestQuota {
+        &self.quota
+    }
+
+    /// Hands the hold over to whoever settles it after the answer, such as a task.
+    pub fn into_guard(self) -> HoldGuard {
+        self.guard
+    }
+}

@@ -1,0 +1,73 @@
+//! What all requests of a metered application share.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::StatusCode;
+use quota_core::ClientId;
+use quota_service::{ServiceError, SharedService};
+
+use crate::answers::Answers;
+use crate::metering::idempotency::IdempotencyKeys;
+use crate::metering::routes::Routes;
+
+/// The service and how its decisions are told. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Meter {
+    pub(crate) service: SharedService,
+    pub(crate) answers: Answers,
+    pub(crate) keys: Option<IdempotencyKeys>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What clones share however they were changed: by this they know each other.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) routes: Routes,
+    /// Whether it was logged that a request passed free for want of a pattern.
+    told: AtomicBool,
+}
+
+/// Looks whether something answers a request for which no pattern is known.
+#[derive(Debug)]
+pub struct Watch(Arc<Shared>);
+
+impl Meter {
+    pub(crate) fn new(service: SharedService) -> Self {
+        Self { service, answers: Answers::default(), keys: None, shared: Arc::default() }
+    }
+
+    /// Whether these are clones of one, changed or not.
+    pub(crate) fn is_kin(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Something to look with, unless what it would find was logged already.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        (!self.shared.told.load(Ordering::Relaxed)).then(|| Watch(Arc::clone(&self.shared)))
+    }
+}
+
+impl Watch {
+    /// Logs, once for all clones of a layer, that a request without a pattern was answered after all. `hint` says what
+    /// to do in this framework.
+    pub fn answered(&self, path: &str, status: StatusCode, hint: &str) {
+        let is_unanswered = matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED);
+        if is_unanswered || self.0.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let status = status.as_u16();
+        tracing::error!(path, status, "a request passed free, because no route was seen, and was answered: {hint}");
+    }
+}
+
+/// Logs what the answer must not tell.
+pub(crate) fn log(error: &ServiceError, client: &ClientId) {
+    if let ServiceError::Refused(refusal) = error {
+        tracing::debug!(%client, code = refusal.code(), "refused: {refusal}");
+    } else {
+        let error: &dyn Error = error;
+        tracing::error!(%client, error, "a request could not be metered");
+    }
+}

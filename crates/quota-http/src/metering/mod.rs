@@ -1,0 +1,31 @@
+//! What decides about a request, for every framework.
+
+mod admission;
+mod client_by;
+mod condition;
+mod found;
+mod framework;
+mod held;
+mod idempotency;
+mod meter;
+#[expect(clippy::module_inception, reason = "the type that gives the folder its name")]
+mod metering;
+mod quota_error;
+mod request_quota;
+mod route_cost;
+mod routes;
+mod settled_after;
+mod stake;
+mod trial;
+
+pub use admission::{Admission, Admitted};
+pub use client_by::ClientBy;
+pub use framework::Framework;
+pub use held::Held;
+pub use idempotency::{IdempotencyKeys, OnReplay};
+pub use meter::Watch;
+pub use metering::{Metering, Passage};
+pub use quota_error::QuotaError;
+pub use request_quota::{Charged, RequestQuota};
+pub use route_cost::RouteCost;
+pub use settled_after::{OnDrop, SettledAfter};

@@ -1,0 +1,292 @@
+//! The quotas of the client of a request.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
+use quota_service::{Charge, Holding, ServiceError};
+
+use crate::answers::Answers;
+use crate::metering::admission::{Asked, is_replayed};
+use crate::metering::held::Held;
+use crate::metering::idempotency::{OnReplay, is_reserved};
+use crate::metering::meter::{Meter, log};
+use crate::metering::quota_error::{Cause, QuotaError};
+use crate::metering::route_cost::CostMark;
+use crate::metering::routes::Route;
+use crate::quota_headers::HeadersMut;
+
+/// The quotas of the client of a request, for its handler: charges, holds and reads them. Every decision that is made
+/// here shows in the headers of the answer, the last one if there are several.
+///
+/// What a request's layer, its handler and its answer share: a clone is the same request's.
+#[derive(Clone)]
+pub struct RequestQuota(Arc<Shared>);
+
+struct Shared {
+    meter: Arc<Meter>,
+    client: ClientId,
+    asked: Asked,
+    /// Whether something was charged or held under the request's idempotency key.
+    is_key_used: AtomicBool,
+    shown: Mutex<Shown>,
+    /// Whether a layer further in has metered or refused the request too: then its headers stand.
+    is_superseded: AtomicBool,
+}
+
+/// What the headers tell of.
+#[derive(Clone)]
+enum Shown {
+    Nothing,
+    /// The last decision in this request.
+    Decision(Decision),
+    Status(Status),
+}
+
+/// A charge that a handler asked for and that was not denied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Charged {
+    /// Done; the state of every quota afterwards. [`Allowed::replayed`] where its id was charged before.
+    Allowed(Allowed),
+    /// The store could not answer and the service fails open: nothing is known.
+    Unchecked,
+}
+
+impl RequestQuota {
+    pub(crate) fn new(meter: Arc<Meter>, client: ClientId, asked: Asked, decision: Option<Decision>) -> Self {
+        Self(Arc::new(Shared {
+            meter,
+            client,
+            asked,
+            is_key_used: AtomicBool::new(false),
+            shown: Mutex::new(decision.map_or(Shown::Nothing, Shown::Decision)),
+            is_superseded: AtomicBool::new(false),
+        }))
+    }
+
+    /// Who is charged.
+    #[must_use]
+    pub fn client(&self) -> &ClientId {
+        &self.0.client
+    }
+
+    /// The last decision in this request: the layer's, until the handler makes one. None where the handler charges all
+    /// itself and has not yet.
+    #[must_use]
+    pub fn decision(&self) -> Option<Decision> {
+        match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
+            Shown::Decision(decision) => Some(decision.clone()),
+            Shown::Nothing | Shown::Status(_) => None,
+        }
+    }
+
+    /// The id under which the request's idempotency key is charged, where it carries one: what a handler stores its
+    /// answer by.
+    #[must_use]
+    pub fn idempotency_id(&self) -> Option<&OperationId> {
+        self.0.asked.key.as_ref()
+    }
+
+    /// How this application tells of quotas.
+    #[must_use]
+    pub fn answers(&self) -> &Answers {
+        &self.0.meter.answers
+    }
+
+    /// Charges so many credits more, under the route's label. The first charge without an id is made under the request's
+    /// idempotency key, if it carries one and nothing was charged under it yet.
+    ///
+    /// # Errors
+    /// [`QuotaError`], which `?` makes the answer: denied, charged already under the key, or not to be told. Nothing was
+    /// charged where it was denied.
+    pub async fn charge(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
+        let (charge, key) = self.prepared(charge.into())?;
+        let answer = self.meter().service.charge(self.client(), charge).await;
+        self.concluded(answer, key)
+    }
+
+    /// Records usage that has happened, without a check: it may lead into debt. Otherwise as [`RequestQuota::charge`].
+    ///
+    /// # Errors
+    /// [`QuotaError`], never a denial.
+    pub async fn record(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
+        let (charge, key) = self.prepared(charge.into())?;
+        let answer = self.meter().service.record(self.client(), charge).await;
+        self.concluded(answer, key)
+    }
+
+    /// Sets credits aside until [`Held::settle`]. The hold is renewed for as long as the guard lives.
+    ///
+    /// # Errors
+    /// As for [`RequestQuota::charge`].
+    pub async fn hold(&self, charge: impl Into<Charge> + Send) -> Result<Held, QuotaError> {
+        self.hold_for(charge, Ttl::DEFAULT).await
+    }
+
+    /// The same with another time to live than 5 minutes: how long the credits stay set aside if this process dies.
+    ///
+    /// # Errors
+    /// As for [`RequestQuota::charge`].
+    pub async fn hold_for(&self, charge: impl Into<Charge> + Send, ttl: Ttl) -> Result<Held, QuotaError> {
+        let (charge, key) = self.prepared(charge.into())?;
+        let answer = self.meter().service.hold(self.client(), charge, ttl).await;
+        match answer {
+            Ok(Holding::Held(guard) | Holding::Unchecked(guard)) => {
+                if key.is_some() && is_replayed(guard.decision()) {
+                    // It is another request's, which is under way.
+                    let _ = guard.detach();
+                    return Err(self.error(Cause::UnderWay));
+                }
+                self.note(guard.decision());
+                Ok(Held::new(guard.renewing(), self.clone()))
+            }
+            Ok(Holding::Denied(denied)) => {
+                self.note(&Decision::Denied(Denied::clone(&denied)));
+                Err(self.denied(denied, key))
+            }
+            Err(error) => Err(self.failed(error, key)),
+        }
+    }
+
+    /// Where the client's quotas stand, without a charge.
+    ///
+    /// # Errors
+    /// [`QuotaError`], never a denial.
+    pub async fn status(&self) -> Result<Status, QuotaError> {
+        let status = self.meter().service.status(self.client()).await;
+        status.map_err(|error| self.error(Cause::Failed(error)))
+    }
+
+    /// Writes the headers of the last decision, or of what was read in its place.
+    pub fn write(&self, headers: &mut impl HeadersMut) {
+        if self.0.is_superseded.load(Ordering::Relaxed) {
+            return;
+        }
+        match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
+            Shown::Nothing => {}
+            Shown::Decision(decision) => self.answers().write_decision(decision, headers),
+            Shown::Status(status) => self.answers().write_status(status, headers),
+        }
+    }
+
+    /// Leaves the headers to a layer further in, which runs the request or refuses it.
+    pub fn supersede(&self) {
+        self.0.is_superseded.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.0.meter
+    }
+
+    pub(crate) fn route(&self) -> &Route {
+        &self.0.asked.route
+    }
+
+    pub(crate) fn cost(&self) -> CostMark {
+        self.0.asked.cost
+    }
+
+    /// Notes that a handler answers this route and method.
+    pub(crate) fn note_handled(&self) {
+        self.route().note_handled(&self.0.asked.method);
+    }
+
+    /// Notes a decision that was made in this request.
+    pub(crate) fn note(&self, decision: &Decision) {
+        self.show(Shown::Decision(decision.clone()));
+    }
+
+    /// Forgets what was decided: it was taken back.
+    pub(crate) fn forget(&self) {
+        self.show(Shown::Nothing);
+    }
+
+    /// Reads the status for the headers, where nothing was decided in the request.
+    pub(crate) async fn read_status(&self) {
+        let is_open = matches!(*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner), Shown::Nothing);
+        if !is_open || self.0.is_superseded.load(Ordering::Relaxed) {
+            return;
+        }
+        match self.meter().service.status(self.client()).await {
+            Ok(status) => self.show(Shown::Status(status)),
+            Err(error) => log(&error, self.client()),
+        }
+    }
+
+    fn show(&self, shown: Shown) {
+        *self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// A charge under the route's label and the request's key, unless it says its own; and whether it is under the key.
+    fn prepared(&self, mut charge: Charge) -> Result<(Charge, Option<UnderKey>), QuotaError> {
+        if charge.id().is_some_and(is_reserved) {
+            return Err(self.error(Cause::ReservedId));
+        }
+        if let (Some(label), None) = (self.route().label(), charge.label()) {
+            charge = charge.with_label(Label::clone(label));
+        }
+        let key = match (&self.0.asked.key, charge.id()) {
+            (Some(key), None) if !self.0.is_key_used.swap(true, Ordering::Relaxed) => {
+                charge = charge.with_id(key.clone());
+                Some(UnderKey)
+            }
+            _ => None,
+        };
+        Ok((charge, key))
+    }
+
+    /// Notes what was decided, for the headers.
+    pub(crate) fn concluded(
+        &self,
+        answer: Result<Decision, ServiceError>,
+        key: Option<UnderKey>,
+    ) -> Result<Charged, QuotaError> {
+        let decision = answer.map_err(|error| self.failed(error, key))?;
+        self.note(&decision);
+        match decision {
+            Decision::Denied(denied) => Err(self.denied(denied, key)),
+            Decision::Allowed(allowed) if key.is_some() && allowed.replayed() && self.refuses_replays() => {
+                Err(self.error(Cause::Replayed))
+            }
+            Decision::Allowed(allowed) => Ok(Charged::Allowed(allowed)),
+            Decision::Unchecked => Ok(Charged::Unchecked),
+        }
+    }
+
+    fn refuses_replays(&self) -> bool {
+        self.meter().keys.as_ref().is_none_or(|keys| keys.on_replay() == OnReplay::Refuse)
+    }
+
+    /// A denial, which leaves no trace: the key is free for another charge.
+    fn denied(&self, denied: Denied, key: Option<UnderKey>) -> QuotaError {
+        if key.is_some() {
+            self.0.is_key_used.store(false, Ordering::Relaxed);
+        }
+        self.error(Cause::Denied(denied))
+    }
+
+    fn failed(&self, error: ServiceError, key: Option<UnderKey>) -> QuotaError {
+        match (error, key) {
+            (ServiceError::Refused(Refusal::IdConflict { .. }), Some(_)) => self.error(Cause::KeyConflict),
+            (error, _) => self.error(Cause::Failed(error)),
+        }
+    }
+
+    pub(crate) fn error(&self, cause: Cause) -> QuotaError {
+        QuotaError::new(cause, self.clone())
+    }
+}
+
+/// That a charge was made under the request's idempotency key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnderKey;
+
+impl fmt::Debug for RequestQuota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestQuota")
+            .field("client", &self.0.client)
+            .field("route", &self.route().pattern())
+            .finish_non_exhaustive()
+    }
+}
