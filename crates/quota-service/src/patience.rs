@@ -23,10 +23,11 @@ const FIRST: Duration = Duration::from_micros(200);
 /// No wait after a conflict is longer.
 const LONGEST: Duration = Duration::from_millis(10);
 
-/// Who is next in a queue looks again within this time; who is further back more rarely, but within [`LONGEST_IN_QUEUE`].
+/// Who is next in a queue looks again within this time, or within two answers of a server that is slow; who is further back
+/// more rarely, but within [`LONGEST_IN_QUEUE`].
 const NEXT_IN_QUEUE: Duration = Duration::from_millis(2);
 
-const LONGEST_IN_QUEUE: Duration = Duration::from_millis(20);
+const LONGEST_IN_QUEUE: Duration = Duration::from_millis(500);
 
 impl Patience {
     /// From now on for so long.
@@ -49,13 +50,15 @@ impl Patience {
         Ok(())
     }
 
-    /// Waits for a turn, where the store keeps a queue and so many are ahead.
+    /// Waits for a turn, where the store keeps a queue, so many are ahead, and the server took so long to say so: many that
+    /// ask must not make it slower still.
     ///
     /// # Errors
     /// [`StoreError::NotDone`] where the time is over.
-    pub async fn queue(&mut self, ahead: u32) -> Result<(), StoreError> {
+    pub async fn queue(&mut self, ahead: u32, pace: Duration) -> Result<(), StoreError> {
         self.check()?;
-        wait(NEXT_IN_QUEUE.saturating_mul(ahead).min(LONGEST_IN_QUEUE)).await;
+        let next = NEXT_IN_QUEUE.max(pace.saturating_mul(2));
+        wait(next.saturating_mul(ahead).min(LONGEST_IN_QUEUE)).await;
         Ok(())
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Claim {
     token: String,
     /// Whether it may stand in the queue.
     is_queued: bool,
+    /// How long the server took for the last answer.
+    pace: Duration,
     /// Who is first, and since when this process has seen it there: no clock has to be right.
     first: Option<(String, Instant)>,
 }
@@ -36,12 +38,15 @@ enum Claimed {
     Waits(u32),
 }
 
-/// How long the first of a queue is waited for: longer than a commit takes, and its process may have ended.
+/// How long the first of a queue is waited for, at least: longer than a commit takes, and its process may have ended.
 const RESPECTED: Duration = Duration::from_millis(500);
+
+/// And for how many answers of the server, should it be slow: a commit takes some five.
+const RESPECTED_ANSWERS: u32 = 20;
 
 impl Claim {
     pub(crate) fn new() -> Self {
-        Self { token: Uuid::new_v4().simple().to_string(), is_queued: false, first: None }
+        Self { token: Uuid::new_v4().simple().to_string(), is_queued: false, pace: Duration::ZERO, first: None }
     }
 
     pub(crate) fn token(&self) -> &str {
@@ -70,10 +75,13 @@ impl Claim {
     ) -> Result<Option<Document>, StoreError> {
         patience.lose().await?;
         loop {
-            match self.take(tables, client).await? {
+            let asked = Instant::now();
+            let claimed = self.take(tables, client).await?;
+            self.pace = asked.elapsed();
+            match claimed {
                 Claimed::Account(account) => return Ok(Some(account)),
                 Claimed::Absent => return Ok(None),
-                Claimed::Waits(ahead) => patience.queue(ahead).await?,
+                Claimed::Waits(ahead) => patience.queue(ahead, self.pace).await?,
             }
         }
     }
@@ -112,7 +120,7 @@ impl Claim {
     async fn look_after(&mut self, first: &str, tables: &Tables, client: &ClientId) -> Result<(), StoreError> {
         match &self.first {
             Some((token, since)) if token == first => {
-                if since.elapsed() >= RESPECTED {
+                if since.elapsed() >= RESPECTED.max(self.pace.saturating_mul(RESPECTED_ANSWERS)) {
                     take_out(first, tables, client).await.map_err(CallError::of_read)?;
                 }
             }
