@@ -14,19 +14,17 @@ use quota_http::Framework;
 pub enum Axum {}
 
 impl Framework for Axum {
-    type Request = Parts;
+    type Request<'r> = Parts;
     type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+    const ROUTES_BY_METHOD: bool = false;
 
     fn method(request: &Parts) -> Method {
         request.method.clone()
     }
 
-    fn header<'a>(request: &'a Parts, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    fn header<'a>(request: &'a Self::Request<'_>, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         request.headers.get_all(name).iter().map(HeaderValue::as_bytes)
-    }
-
-    fn path(request: &Parts) -> &str {
-        request.uri.path()
     }
 
     fn pattern(request: &Parts) -> Option<Cow<'_, str>> {

@@ -11,7 +11,7 @@ use crate::client::{NoClient, client_from_values};
 use crate::metering::found::Found;
 use crate::metering::framework::Framework;
 
-type Find<F> = dyn Fn(&<F as Framework>::Request) -> Found<F, Result<ClientId, NoClient>> + Send + Sync;
+type Find<F> = dyn Fn(&<F as Framework>::Request<'_>) -> Found<F, Result<ClientId, NoClient>> + Send + Sync;
 
 /// How a request's client is found.
 pub struct ClientBy<F: Framework>(Source<F>);
@@ -48,7 +48,7 @@ impl<F: Framework> ClientBy<F> {
     /// By a function of the request. [`NoClient::Refused`] answers in the application's own way.
     pub fn function<C>(client: C) -> Self
     where
-        C: Fn(&F::Request) -> Result<ClientId, NoClient> + Send + Sync + 'static,
+        C: Fn(&F::Request<'_>) -> Result<ClientId, NoClient> + Send + Sync + 'static,
     {
         Self(Source::Function(Arc::new(move |request| Found::Now(client(request)))))
     }
@@ -57,7 +57,7 @@ impl<F: Framework> ClientBy<F> {
     /// it waits: `|request| { let key = ...; Box::pin(async move { ... }) }`.
     pub fn async_function<C>(client: C) -> Self
     where
-        C: Fn(&F::Request) -> F::Later<Result<ClientId, NoClient>> + Send + Sync + 'static,
+        C: Fn(&F::Request<'_>) -> F::Later<Result<ClientId, NoClient>> + Send + Sync + 'static,
     {
         Self(Source::Function(Arc::new(move |request| Found::Later(client(request)))))
     }
@@ -66,11 +66,11 @@ impl<F: Framework> ClientBy<F> {
     ///
     /// # Errors
     /// [`NoClient`] where the request is from nobody.
-    pub async fn of(&self, request: &F::Request) -> Result<ClientId, NoClient> {
+    pub async fn of(&self, request: &F::Request<'_>) -> Result<ClientId, NoClient> {
         self.find(request).get().await
     }
 
-    pub(crate) fn find(&self, request: &F::Request) -> Found<F, Result<ClientId, NoClient>> {
+    pub(crate) fn find(&self, request: &F::Request<'_>) -> Found<F, Result<ClientId, NoClient>> {
         match &self.0 {
             Source::Header(name) => Found::Now(client_from_values(F::header(request, name))),
             Source::Function(find) => find(request),

@@ -9,22 +9,22 @@ use http::{HeaderName, Method};
 /// are found in all of them alike.
 pub trait Framework: Sized + 'static {
     /// A request as the application's functions see it.
-    type Request;
+    type Request<'r>;
     /// A boxed future of an application's function; `Send` where the framework's requests may change threads.
     type Later<T>: Future<Output = T>;
 
+    /// Whether a route that matched has a handler for the request's method: else it may turn out to answer 405.
+    const ROUTES_BY_METHOD: bool;
+
     /// The method.
-    fn method(request: &Self::Request) -> Method;
+    fn method(request: &Self::Request<'_>) -> Method;
 
     /// Every value of a header.
-    fn header<'a>(request: &'a Self::Request, name: &HeaderName) -> impl Iterator<Item = &'a [u8]>;
-
-    /// The path, for the log.
-    fn path(request: &Self::Request) -> &str;
+    fn header<'a>(request: &'a Self::Request<'_>, name: &HeaderName) -> impl Iterator<Item = &'a [u8]>;
 
     /// The pattern of the route that matched, prefixes included; none where nothing matched.
-    fn pattern(request: &Self::Request) -> Option<Cow<'_, str>>;
+    fn pattern<'a>(request: &'a Self::Request<'_>) -> Option<Cow<'a, str>>;
 
     /// What the application has left in the request under a type.
-    fn extension<T: Send + Sync + 'static, R>(request: &Self::Request, read: impl FnOnce(Option<&T>) -> R) -> R;
+    fn extension<T: Send + Sync + 'static, R>(request: &Self::Request<'_>, read: impl FnOnce(Option<&T>) -> R) -> R;
 }

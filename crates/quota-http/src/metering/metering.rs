@@ -89,7 +89,7 @@ impl<F: Framework> Metering<F> {
 
     /// What is done with a request, which may have come through the layer of another metering already.
     #[must_use]
-    pub fn passage(&self, request: &F::Request, outer: Option<&RequestQuota>) -> Passage<F> {
+    pub fn passage(&self, request: &F::Request<'_>, outer: Option<&RequestQuota>) -> Passage<F> {
         let method = F::method(request);
         if is_preflight::<F>(&method, request) {
             return Passage::Free(None);
@@ -109,7 +109,7 @@ impl<F: Framework> Metering<F> {
         let keys = meter.keys.as_ref();
         let key = keys.map(|keys| keys.id(F::header(request, keys.name()), &method, pattern)).transpose();
         let route = meter.shared.routes.route(pattern);
-        let is_handled = route.handles(&method);
+        let is_handled = F::ROUTES_BY_METHOD || route.handles(&method);
         Passage::Metered(Admission {
             client: self.base.client.find(request),
             key: key.map(Option::flatten),
@@ -144,7 +144,7 @@ impl<F: Framework> Metering<F> {
 }
 
 /// Whether a request is a CORS preflight, which is never charged: `OPTIONS` with `Access-Control-Request-Method`.
-fn is_preflight<F: Framework>(method: &Method, request: &F::Request) -> bool {
+fn is_preflight<F: Framework>(method: &Method, request: &F::Request<'_>) -> bool {
     *method == Method::OPTIONS && F::header(request, &ACCESS_CONTROL_REQUEST_METHOD).next().is_some()
 }
 

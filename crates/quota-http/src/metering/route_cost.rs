@@ -13,7 +13,7 @@ use crate::response::RefusalResponse;
 
 type Cost = Result<Credits, RefusalResponse>;
 
-type Compute<F> = dyn Fn(&<F as Framework>::Request) -> Found<F, Cost> + Send + Sync;
+type Compute<F> = dyn Fn(&<F as Framework>::Request<'_>) -> Found<F, Cost> + Send + Sync;
 
 /// What a route charges before its handler runs. One credit by default.
 pub struct RouteCost<F: Framework> {
@@ -48,7 +48,7 @@ impl<F: Framework> RouteCost<F> {
     /// Worked out from the request. An error is the answer, and nothing is charged.
     pub fn computed<C>(cost: C) -> Self
     where
-        C: Fn(&F::Request) -> Result<Credits, RefusalResponse> + Send + Sync + 'static,
+        C: Fn(&F::Request<'_>) -> Result<Credits, RefusalResponse> + Send + Sync + 'static,
     {
         Kind::Computed(next_number(), Arc::new(move |request| Found::Now(cost(request)))).into()
     }
@@ -57,7 +57,7 @@ impl<F: Framework> RouteCost<F> {
     /// `|request| { let size = ...; Box::pin(async move { ... }) }`.
     pub fn async_computed<C>(cost: C) -> Self
     where
-        C: Fn(&F::Request) -> F::Later<Result<Credits, RefusalResponse>> + Send + Sync + 'static,
+        C: Fn(&F::Request<'_>) -> F::Later<Result<Credits, RefusalResponse>> + Send + Sync + 'static,
     {
         Kind::Computed(next_number(), Arc::new(move |request| Found::Later(cost(request)))).into()
     }
@@ -111,7 +111,7 @@ impl<F: Framework> RouteCost<F> {
     }
 
     /// The cost of a request; none where the handler charges itself.
-    pub(crate) fn of(&self, request: &F::Request) -> Option<Found<F, Cost>> {
+    pub(crate) fn of(&self, request: &F::Request<'_>) -> Option<Found<F, Cost>> {
         match &self.kind {
             Kind::Fixed(cost) => Some(Found::Now(Ok(*cost))),
             Kind::Computed(_, compute) => Some(compute(request)),

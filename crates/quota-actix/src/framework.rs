@@ -1,0 +1,38 @@
+//! What actix-web's requests say.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::HttpMessage;
+use actix_web::dev::ServiceRequest;
+use http::{HeaderName, Method};
+use quota_http::Framework;
+
+/// actix-web, whose requests stay on one thread.
+#[derive(Clone, Copy, Debug)]
+pub enum Actix {}
+
+impl Framework for Actix {
+    type Request<'r> = ServiceRequest;
+    type Later<T> = Pin<Box<dyn Future<Output = T>>>;
+
+    const ROUTES_BY_METHOD: bool = false;
+
+    fn method(request: &ServiceRequest) -> Method {
+        // Both crates know the same methods, and what is a token to the one is a token to the other.
+        Method::from_bytes(request.method().as_str().as_bytes()).unwrap_or_default()
+    }
+
+    fn header<'a>(request: &'a Self::Request<'_>, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        request.headers().get_all(name.as_str()).map(|value| value.as_bytes())
+    }
+
+    fn pattern(request: &ServiceRequest) -> Option<Cow<'_, str>> {
+        request.match_pattern().map(Cow::Owned)
+    }
+
+    fn extension<T: Send + Sync + 'static, R>(request: &ServiceRequest, read: impl FnOnce(Option<&T>) -> R) -> R {
+        read(request.extensions().get())
+    }
+}

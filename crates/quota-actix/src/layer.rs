@@ -1,0 +1,131 @@
+//! The middleware's settings.
+
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use actix_web::Error;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use quota_core::Label;
+use quota_http::{Answers, IdempotencyKeys, Metering};
+use quota_service::{QuotaService, SharedService, UsageStore};
+
+use crate::framework::Actix;
+use crate::service::Metered;
+use crate::{ClientBy, RouteCost};
+
+/// Charges a route's cost before the route's handler runs, and writes the quota headers on the way out: a middleware for an
+/// `App`, a `scope` or a `resource`.
+///
+/// One is made outside the app's factory, so that all workers share it, and cloned with other costs:
+///
+/// ```
+/// use actix_web::{App, HttpResponse, web};
+/// use quota_actix::{ClientBy, QuotaLayer};
+/// # use quota_service::QuotaService;
+/// # let service = QuotaService::builder(quota_store_memory::MemoryStore::new()).build();
+///
+/// let quota = QuotaLayer::new(service, ClientBy::header("X-Client-Id")?);
+/// let app = App::new()
+///     .service(web::resource("/data").wrap(quota.clone()).route(web::get().to(HttpResponse::Ok)))
+///     .service(web::resource("/report").wrap(quota.cost(5)).route(web::get().to(HttpResponse::Ok)))
+///     .route("/health", web::get().to(HttpResponse::Ok)); // free
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// or it is put around an app that exists, with a table of what does not cost 1:
+///
+/// ```
+/// # use actix_web::App;
+/// # use quota_actix::{ClientBy, QuotaLayer, RouteCost};
+/// # let service = quota_service::QuotaService::builder(quota_store_memory::MemoryStore::new()).build();
+/// let quota = QuotaLayer::new(service, ClientBy::header("X-Client-Id")?)
+///     .with_route("/report", 5)
+///     .with_route("/health", RouteCost::exempt());
+/// let app = App::new().wrap(quota);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// **What is charged**: what a resource's pattern matches. Not CORS preflights, not unmatched paths (a default service
+/// answers them), not 405s. `HEAD` is charged as `GET`, where there is a route for it. A middleware sees a resource's 405
+/// only when it has answered: so the first request for each route and method is charged under an id, and taken back if the
+/// answer is 405. A request without a client, or of a client without credits, learns that before it learns of a 405.
+///
+/// **Layers inside each other**: clones of one layer charge once, the outer one. If the inner one says another cost, the
+/// outer one cannot know and has charged already: such a request is answered with 500 and the log says why. Use
+/// `with_route`. Layers that were made apart (two services, two kinds of client) each charge; the headers are the inner one's.
+///
+/// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is taken
+/// back if the request is cancelled before it goes on.
+#[derive(Clone, Debug)]
+pub struct QuotaLayer(Metering<Actix>);
+
+impl QuotaLayer {
+    /// Charges one credit for each request of the client that `client` finds.
+    #[must_use]
+    pub fn new<S: UsageStore>(service: QuotaService<S>, client: ClientBy) -> Self {
+        Self::from_shared(Arc::new(service), client)
+    }
+
+    /// The same over a service whose store is not named.
+    #[must_use]
+    pub fn from_shared(service: SharedService, client: ClientBy) -> Self {
+        Self(Metering::new(service, client))
+    }
+
+    /// Shows quotas in this way.
+    #[must_use]
+    pub fn with_answers(self, answers: Answers) -> Self {
+        Self(self.0.with_answers(answers))
+    }
+
+    /// Charges a request that carries such a key once, however often it is sent. Off by default.
+    #[must_use]
+    pub fn with_idempotency_keys(self, keys: IdempotencyKeys) -> Self {
+        Self(self.0.with_idempotency_keys(keys))
+    }
+
+    /// Charges this for the resource of this pattern (scopes included), whatever [`QuotaLayer::cost`] says.
+    #[must_use]
+    pub fn with_route(self, pattern: impl Into<Box<str>>, cost: impl Into<RouteCost>) -> Self {
+        Self(self.0.with_route(pattern, cost))
+    }
+
+    /// Meters every request, whether a resource matched it or not, under this label.
+    #[must_use]
+    pub fn with_every_request(self, label: Label) -> Self {
+        Self(self.0.with_every_request(label))
+    }
+
+    /// The same layer with another cost: whole credits, an amount, or a [`RouteCost`].
+    #[must_use]
+    pub fn cost(&self, cost: impl Into<RouteCost>) -> Self {
+        Self(self.0.cost(cost))
+    }
+
+    /// The same layer without a charge before: the handler charges all of it.
+    #[must_use]
+    pub fn without_charge(&self) -> Self {
+        self.cost(RouteCost::by_handler())
+    }
+
+    pub(crate) const fn metering(&self) -> &Metering<Actix> {
+        &self.0
+    }
+}
+
+impl<S, B> Transform<S, ServiceRequest> for QuotaLayer
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Transform = Metered<S>;
+    type InitError = ();
+    type Future = Ready<Result<Metered<S>, ()>>;
+
+    fn new_transform(&self, inner: S) -> Self::Future {
+        ready(Ok(Metered::new(self.clone(), inner)))
+    }
+}

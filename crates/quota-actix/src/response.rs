@@ -1,0 +1,90 @@
+//! Answers in actix-web's own types.
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::{Error, HttpResponse, ResponseError};
+use bytes::Bytes;
+use quota_http::{HeadersMut, QuotaHeader, RefusalResponse, RequestQuota};
+
+/// The headers of an answer.
+pub(crate) struct Headers<'a>(pub(crate) &'a mut HeaderMap);
+
+/// An error on its way out, with the quota headers for its answer.
+#[derive(Debug)]
+pub(crate) struct Told {
+    error: Error,
+    quota: RequestQuota,
+}
+
+impl HeadersMut for Headers<'_> {
+    fn reserve(&mut self, more: usize) -> bool {
+        self.0.reserve(more);
+        true
+    }
+
+    fn insert(&mut self, header: QuotaHeader, value: Bytes) {
+        // Digits, points and ASCII names always make a header value.
+        if let Ok(value) = HeaderValue::from_maybe_shared(value) {
+            self.0.insert(name(header), value);
+        }
+    }
+
+    fn remove(&mut self, header: QuotaHeader) {
+        self.0.remove(name(header));
+    }
+}
+
+fn name(header: QuotaHeader) -> HeaderName {
+    const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+    const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+    const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+    const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+    const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    match header {
+        QuotaHeader::XRateLimitLimit => LIMIT,
+        QuotaHeader::XRateLimitRemaining => REMAINING,
+        QuotaHeader::XRateLimitReset => RESET,
+        QuotaHeader::RateLimitPolicy => POLICY,
+        QuotaHeader::RateLimit => RATE_LIMIT,
+    }
+}
+
+/// A refusal as an answer.
+pub(crate) fn response_of(refusal: RefusalResponse) -> HttpResponse {
+    let (status, headers, body) = refusal.into_parts();
+    // Every status of the one crate is one of the other's.
+    let status = StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::with_body(status, BoxBody::new(body));
+    for (name, value) in &headers {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+impl Told {
+    pub(crate) fn new(error: Error, quota: RequestQuota) -> Error {
+        Self { error, quota }.into()
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for Told {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        self.quota.write(&mut Headers(response.headers_mut()));
+        response
+    }
+}

@@ -1,0 +1,125 @@
+//! The middleware at work.
+
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::Error;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use http::StatusCode;
+use quota_http::{Admission, Admitted, Passage, RefusalResponse};
+
+use crate::carried;
+use crate::framework::Actix;
+use crate::future::{MeteredFuture, Then};
+use crate::layer::QuotaLayer;
+use crate::response::{Headers, Told, response_of};
+
+/// A service whose requests are charged: what [`QuotaLayer`] makes of another.
+pub struct Metered<S> {
+    layer: QuotaLayer,
+    inner: Rc<S>,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(layer: QuotaLayer, inner: S) -> Self {
+        Self { layer, inner: Rc::new(inner) }
+    }
+}
+
+impl<S, B> Service<ServiceRequest> for Metered<S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+    B: MessageBody + 'static,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = Error;
+    type Future = MeteredFuture<S::Future, B>;
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let admission = match self.layer.metering().passage(&request, carried::find(&request).as_ref()) {
+            Passage::Metered(admission) => admission,
+            Passage::Refused(refusal) => return MeteredFuture::refused(refuse(request, refusal)),
+            Passage::Free(_) => return MeteredFuture::running(self.inner.call(request), Then::Nothing),
+        };
+        match admission.now() {
+            Ok(Ok(admitted)) if admitted.is_concluded() => {
+                carried::put(admitted.quota(), &request);
+                let then = Then::Write(admitted.quota().clone());
+                MeteredFuture::running(self.inner.call(request), then)
+            }
+            Ok(Ok(admitted)) => MeteredFuture::waiting(run(admitted, Rc::clone(&self.inner), request)),
+            Ok(Err(refusal)) => {
+                carried::supersede(&request);
+                MeteredFuture::refused(refuse(request, refusal))
+            }
+            Err(admission) => MeteredFuture::waiting(admit(admission, Rc::clone(&self.inner), request)),
+        }
+    }
+}
+
+fn refuse<B>(request: ServiceRequest, refusal: RefusalResponse) -> ServiceResponse<EitherBody<B>> {
+    request.into_response(response_of(refusal)).map_into_right_body()
+}
+
+async fn admit<S, B>(
+    admission: Box<Admission<Actix>>,
+    inner: Rc<S>,
+    request: ServiceRequest,
+) -> Result<ServiceResponse<EitherBody<B>>, Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    match admission.later().await {
+        Ok(admitted) => run(admitted, inner, request).await,
+        Err(refusal) => {
+            carried::supersede(&request);
+            Ok(refuse(request, refusal))
+        }
+    }
+}
+
+async fn run<S, B>(
+    admitted: Admitted,
+    inner: Rc<S>,
+    request: ServiceRequest,
+) -> Result<ServiceResponse<EitherBody<B>>, Error>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+{
+    let quota = admitted.quota().clone();
+    carried::put(&quota, &request);
+    match inner.call(request).await {
+        Ok(mut response) => {
+            let status = status_of(response.status());
+            match admitted.conclude(status, &mut Headers(response.headers_mut())).await {
+                Ok(()) => Ok(response.map_into_left_body()),
+                Err(refusal) => Ok(response.into_response(response_of(refusal)).map_into_right_body()),
+            }
+        }
+        // Of a middleware further in: its answer is made further out.
+        Err(error) => {
+            let status = status_of(error.as_response_error().status_code());
+            match admitted.conclude(status, &mut http::HeaderMap::new()).await {
+                Ok(()) => Err(Told::new(error, quota)),
+                Err(refusal) => Err(crate::refused::Refused::from(refusal).into()),
+            }
+        }
+    }
+}
+
+fn status_of(status: actix_web::http::StatusCode) -> StatusCode {
+    // Every status of the one crate is one of the other's.
+    StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+impl<S> fmt::Debug for Metered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metered").field("layer", &self.layer).finish_non_exhaustive()
+    }
+}

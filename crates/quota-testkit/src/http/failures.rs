@@ -1,0 +1,101 @@
+//! A store that cannot answer, and a limit that is reached.
+
+use http::Method;
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
+use quota_service::{
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, OnStoreError, PlainCharge, Pruned, Request,
+    StoreError, UsageStore,
+};
+
+use crate::http::HttpHarness;
+use crate::http::ground::{Failing, Setting, request};
+
+pub fn a_store_that_fails_closed_is_unavailable_and_tells_nothing<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    assert_eq!(ground.get("/one").status, 200);
+    ground.fail(true);
+    for path in ["/one", "/half", "/compute?credits=1", "/answer?status=200"] {
+        let answer = ground.get(path);
+        assert_eq!(answer.status, 503, "{path}");
+        answer.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
+        assert_eq!(
+            answer.body,
+            concat!(
+                r#"{"type":"https://iana.org/assignments/http-problem-types#temporary-reduced-capacity","#,
+                r#""title":"Request cannot be satisfied due to temporary server capacity constraints","status":503,"#,
+                r#""detail":"the request could not be metered; try again"}"#
+            )
+        );
+    }
+    ground.fail(false);
+    ground.assert_used("1");
+}
+
+pub fn a_store_that_fails_open_runs_without_headers<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
+    ground.fail(true);
+    for path in ["/one", "/compute?credits=1", "/answer?status=200"] {
+        let answer = ground.get(path);
+        assert_eq!(answer.status, 200, "{path}");
+        answer.assert_no_quota();
+    }
+}
+
+pub fn no_more_than_the_limit_runs_over_all_routes<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let ran = (0..64).filter(|number| {
+        let path = if number % 2 == 0 { "/one" } else { "/by-query?n=1" };
+        ground.send(request(Method::GET, path)).status == 200
+    });
+    assert_eq!(ran.count(), 10);
+    ground.assert_used("10");
+}
+
+impl UsageStore for Failing {
+    fn dispatch(&self) -> Dispatch {
+        self.store().dispatch()
+    }
+
+    fn detail(&self) -> Detail {
+        self.store().detail()
+    }
+
+    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
+        self.check().ok().and_then(|()| self.store().charge_now(charge))
+    }
+
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        match self.check() {
+            Ok(()) => self.store().apply(batch).await,
+            Err(error) => batch.iter().map(|_| Err(error.again())).collect(),
+        }
+    }
+
+    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        self.store().total(client, range).await
+    }
+
+    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        self.store().daily(client, query).await
+    }
+
+    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        self.store().entries(client, query).await
+    }
+
+    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        self.store().clients(query).await
+    }
+
+    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.store().prune(before).await
+    }
+
+    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        self.store().server_time().await
+    }
+
+    async fn health(&self) -> Result<(), StoreError> {
+        self.check()
+    }
+}

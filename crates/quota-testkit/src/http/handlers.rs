@@ -1,0 +1,56 @@
+//! What a handler can do.
+
+use crate::http::HttpHarness;
+use crate::http::ground::Setting;
+
+pub fn a_handler_charges_exactly_what_it_says<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let answer = ground.get("/compute?credits=2.5");
+    assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (200, "2.5", Some("7.5")));
+    let denied = ground.get("/compute?credits=8");
+    assert_eq!((denied.status, denied.remaining()), (429, Some("7.5")));
+    denied.assert_headers([("retry-after", Some("43200")), ("ratelimit", Some(r#""day";r=7;t=43200"#))]);
+    ground.assert_used("2.5");
+}
+
+pub fn amounts_that_are_none_are_named_and_nothing_is_charged<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for bad in ["", "?credits=", "?credits=-1", "?credits=NaN", "?credits=1e400", "?credits=0.0000001", "?credits=1&credits=1"]
+    {
+        let answer = ground.get(&format!("/compute{bad}"));
+        assert_eq!(answer.status, 400, "{bad}");
+        assert!(answer.body.contains(r#""detail":"credits: "#), "{}", answer.body);
+        // The headers are on every answer for a metered request.
+        assert_eq!(answer.remaining(), Some("10"), "{bad}");
+    }
+    ground.assert_used("0");
+}
+
+pub fn a_hold_is_settled_and_the_headers_say_so<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let answer = ground.get("/generate?max=8&actual=2.5");
+    assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (200, "late: false", Some("7.5")));
+    assert_eq!(ground.get("/generate?max=8&actual=1").status, 429);
+    // More than was held may lead into debt.
+    assert_eq!(ground.get("/generate?max=1&actual=9").remaining(), Some("0"));
+    ground.assert_used("11.5");
+}
+
+pub fn a_failed_handler_releases_its_hold<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let answer = ground.get("/generate?max=8&actual=2.5&fail=true");
+    assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (500, "failed", Some("10")));
+    ground.assert_used("0");
+}
+
+pub fn several_charges_show_the_last<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    assert_eq!(ground.get("/twice").remaining(), Some("6.5"));
+    ground.assert_used("3.5");
+}
+
+pub fn a_handler_that_charges_nothing_shows_what_remains<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    assert_eq!(ground.get("/idle").remaining(), Some("10"));
+    ground.assert_used("0");
+}

@@ -1,0 +1,80 @@
+//! Requests that are sent again, and requests that are charged only if they succeed.
+
+use http::Method;
+use quota_http::{IdempotencyKeys, OnReplay};
+
+use crate::http::HttpHarness;
+use crate::http::ground::{Setting, request};
+
+fn keyed<H: HttpHarness>() -> Setting<H> {
+    Setting::ten().keys(IdempotencyKeys::default())
+}
+
+pub fn a_key_is_charged_once<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    assert_eq!(ground.get_with_key("/one", "k").status, 200);
+    for key in ["k", "\"k\""] {
+        ground.get_with_key("/one", key).assert_problem(409, "already charged");
+    }
+    // Another key or route is another charge, and so is a request without a key.
+    for (path, key) in [("/one", "l"), ("/half", "k")] {
+        assert_eq!(ground.get_with_key(path, key).status, 200);
+    }
+    assert_eq!(ground.get("/one").status, 200);
+    ground.assert_used("3.5");
+}
+
+pub fn a_key_with_another_cost_is_a_conflict<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    for path in ["/by-query?n=", "/compute?credits="] {
+        assert_eq!(ground.get_with_key(&format!("{path}1"), "k").status, 200);
+        let other = ground.get_with_key(&format!("{path}2"), "k");
+        other.assert_problem(409, "the idempotency key was used with another cost");
+    }
+    ground.assert_used("2");
+}
+
+pub fn what_is_no_key_is_named<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    for key in ["", "a b", "\"open", "\"\"", &"x".repeat(129)] {
+        let answer = ground.get_with_key("/one", key);
+        answer.assert_problem(400, "idempotency-key: a key is 1 to 128 visible ASCII characters");
+        answer.assert_no_quota();
+    }
+    let mut twice = request(Method::GET, "/one");
+    for key in ["a", "b"] {
+        twice.headers_mut().append("idempotency-key", key.parse().unwrap());
+    }
+    ground.send(twice).assert_problem(400, "idempotency-key: it is given more than once");
+    ground.assert_used("0");
+    assert_eq!(ground.get_with_key("/one", &"x".repeat(128)).status, 200);
+}
+
+pub fn a_replay_may_run_again<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().keys(IdempotencyKeys::default().with_on_replay(OnReplay::Run)).serve();
+    for path in ["/five", "/answer?status=200", "/compute?credits=0.5"] {
+        for _ in 0..3 {
+            assert_eq!(ground.get_with_key(path, "k").status, 200, "{path}");
+        }
+    }
+    ground.assert_used("9.5");
+}
+
+pub fn only_success_is_charged<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (status, remaining) in [(404, "10"), (500, "10"), (200, "6"), (503, "6"), (201, "2")] {
+        let answer = ground.get(&format!("/answer?status={status}"));
+        assert_eq!((answer.status, answer.remaining()), (status, Some(remaining)));
+    }
+    // What cannot be paid does not run, even if it would fail.
+    assert_eq!(ground.get("/answer?status=500").status, 429);
+    ground.assert_used("8");
+}
+
+pub fn a_failed_request_may_be_tried_again_under_its_key<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    for (asked, answered) in [(503, 503), (503, 503), (200, 200), (200, 409), (503, 409)] {
+        assert_eq!(ground.get_with_key(&format!("/answer?status={asked}"), "k").status, answered);
+    }
+    ground.assert_used("4");
+}

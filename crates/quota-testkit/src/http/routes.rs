@@ -1,0 +1,78 @@
+//! What is charged.
+
+use http::Method;
+
+use crate::http::HttpHarness;
+use crate::http::ground::{Setting, request};
+
+pub fn a_route_costs_what_it_declares<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (path, remaining) in [("/one", "9"), ("/five", "4"), ("/half", "3.5"), ("/by-query?n=0.25", "3.25")] {
+        // Once where it is not known yet that a handler answers, and once where it is.
+        assert_eq!(ground.get(path).remaining(), Some(remaining), "{path}");
+    }
+    assert_eq!(ground.get("/one").remaining(), Some("2.25"));
+    ground.assert_used("7.75");
+}
+
+pub fn a_malformed_computed_cost_is_refused_and_nothing_is_charged<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/by-query?n=-1").assert_problem(400, "n: an amount of credits is not negative");
+    ground.get("/by-query").assert_problem(400, "n: it is missing");
+    ground.get("/by-query?n=1&n=1").assert_problem(400, "n: it is given more than once");
+    ground.assert_used("0");
+}
+
+pub fn what_is_exempt_is_not_metered<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let mut request = request(Method::GET, "/free");
+    request.headers_mut().remove("x-client-id");
+    let answer = ground.send(request);
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ran"));
+    answer.assert_no_quota();
+    ground.assert_used("0");
+}
+
+pub fn head_is_charged_as_get<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let answer = ground.send(request(Method::HEAD, "/five"));
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    answer.assert_headers([("x-ratelimit-remaining", Some("5")), ("ratelimit", Some(r#""day";r=5;t=43200"#))]);
+    ground.assert_used("5");
+}
+
+pub fn preflights_unmatched_paths_and_methods_without_a_handler_are_free<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let mut preflight = request(Method::OPTIONS, "/one");
+    preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+    let unhandled = [preflight, request(Method::OPTIONS, "/one"), request(Method::PUT, "/five")];
+    for request in unhandled {
+        let answer = ground.send(request);
+        // Which of the two is the framework's own business.
+        assert!(matches!(answer.status, 404 | 405), "{answer:?}");
+        answer.assert_no_quota();
+    }
+    for path in ["/none", "/one/more", "/"] {
+        let answer = ground.get(path);
+        assert_eq!(answer.status, 404, "{path}");
+        answer.assert_no_quota();
+    }
+    ground.assert_used("0");
+}
+
+pub fn a_request_that_an_extractor_refuses_is_charged<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    assert_eq!(ground.get("/number/7").remaining(), Some("9"));
+    let refused = ground.get("/number/seven");
+    assert!((400..500).contains(&refused.status), "{refused:?}");
+    assert_eq!(refused.remaining(), Some("8"));
+    ground.assert_used("2");
+}
+
+pub fn what_the_handler_set_stays<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let answer = ground.send(request(Method::POST, "/created"));
+    assert_eq!((answer.status, answer.body.as_str()), (201, "made"));
+    // But what it set under our names is replaced.
+    answer.assert_headers([("location", Some("/made/1")), ("x-ratelimit-remaining", Some("9"))]);
+}
