@@ -14,8 +14,8 @@ use crate::framework::Actix;
 use crate::service::Metered;
 use crate::{ClientBy, RouteCost};
 
-/// Charges a route's cost before the route's handler runs, and writes the quota headers on the way out: a middleware for an
-/// `App`, a `scope` or a `resource`.
+/// Charges a route's cost before the route's handler runs, and writes the quota headers on the way out: a middleware for a
+/// route, a `resource`, a `scope` or an `App`.
 ///
 /// One is made outside the app's factory, so that all workers share it, and cloned with other costs:
 ///
@@ -27,8 +27,8 @@ use crate::{ClientBy, RouteCost};
 ///
 /// let quota = QuotaLayer::new(service, ClientBy::header("X-Client-Id")?);
 /// let app = App::new()
-///     .service(web::resource("/data").wrap(quota.clone()).route(web::get().to(HttpResponse::Ok)))
-///     .service(web::resource("/report").wrap(quota.cost(5)).route(web::get().to(HttpResponse::Ok)))
+///     .route("/data", web::get().to(HttpResponse::Ok).wrap(quota.clone()))
+///     .route("/report", web::get().to(HttpResponse::Ok).wrap(quota.cost(5)))
 ///     .route("/health", web::get().to(HttpResponse::Ok)); // free
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -47,8 +47,8 @@ use crate::{ClientBy, RouteCost};
 /// ```
 ///
 /// **What is charged**: what a resource's pattern matches. Not CORS preflights, not unmatched paths (a default service
-/// answers them), not 405s. `HEAD` is charged as `GET`, where there is a route for it. A middleware sees a resource's 405
-/// only when it has answered: so the first request for each route and method is charged under an id, and taken back if the
+/// answers them), not 405s. `HEAD` is charged as `GET`, where there is a route for it. Around a route, 405s never come this
+/// way; around a resource, a scope or an app they do, and look like a handler's answer: so the first request for each route and method is charged under an id, and taken back if the
 /// answer is 405. A request without a client, or of a client without credits, learns that before it learns of a 405.
 ///
 /// **Layers inside each other**: clones of one layer charge once, the outer one. If the inner one says another cost, the

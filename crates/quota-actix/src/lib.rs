@@ -34,6 +34,6 @@ pub use crate::service::Metered;
 pub use crate::usage_routes::UsageRoutes;
 pub use quota_http::{
     Answers, Charged, Held, IdempotencyKeys, Malformed, MemberError, NoClient, OnDrop, OnReplay, OperatorToken,
-    QuotaError, RateLimitFields, RefusalResponse, RequestQuota, SettledAfter, Standing, UsageApi,
-    credits_from_query, member_from_query,
+    QuotaError, RateLimitFields, RefusalResponse, RequestQuota, SettledAfter, Standing, UsageApi, credits_from_query,
+    member_from_query,
 };

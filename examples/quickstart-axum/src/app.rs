@@ -3,24 +3,26 @@
 use axum::handler::Handler;
 use axum::routing::get;
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode, Uri};
+use http::Uri;
+use quickstart_shared::{failure, flag_from_query};
 use quota_axum::{
-    Answers, ClientBy, ClientQuota, Malformed, MemberError, QuotaLayer, RateLimitFields, RefusalResponse, Refused,
-    credits_from_query, member_from_query,
+    Answers, ClientBy, ClientQuota, QuotaLayer, RateLimitFields, Refused, UsageApi, UsageRoutes, credits_from_query,
 };
 use quota_service::{QuotaService, UsageStore};
 use serde_json::{Value, json};
 
-/// All routes, metered.
-pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>) -> anyhow::Result<Router> {
+/// All routes: the API's are metered, and the usage API tells of them.
+pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>, usage: UsageApi) -> anyhow::Result<Router> {
     // In earnest, a gateway or the application's own authentication sets this header, and strips it from outside.
-    let quota = QuotaLayer::new(service.clone(), ClientBy::header("X-Client-Id")?)
+    let client = ClientBy::header("X-Client-Id")?;
+    let quota = QuotaLayer::new(service.clone(), client.clone())
         .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11));
     Ok(Router::new()
         .route("/api/fetch-data", get(fetch_data.layer(quota.clone())))
         .route("/api/fetch-expensive-data", get(fetch_data.layer(quota.cost(5))))
         .route("/api/compute", get(compute.layer(quota.without_charge())))
-        .route("/api/generate", get(generate.layer(quota.without_charge()))))
+        .route("/api/generate", get(generate.layer(quota.without_charge())))
+        .nest("/quota", UsageRoutes::new(usage, client).into()))
 }
 
 /// The layer charges what the route costs.
@@ -49,16 +51,4 @@ async fn generate(quota: ClientQuota, uri: Uri) -> Result<Json<Value>, Refused> 
     }
     let settled = held.settle(actual).await?;
     Ok(Json(json!({ "generated": actual.to_string(), "late": settled.is_late() })))
-}
-
-fn flag_from_query(query: Option<&str>, member: &str) -> Result<bool, Malformed> {
-    match member_from_query(query, member)?.as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(Malformed::new(member, MemberError::Other("it is true or false".into()))),
-    }
-}
-
-fn failure() -> RefusalResponse {
-    RefusalResponse::new(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), "the work failed\n".into())
 }

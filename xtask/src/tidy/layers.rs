@@ -83,7 +83,9 @@ impl Layer {
             Self::Adapter => &[Self::Core, Self::Service, Self::Http],
             Self::Testkit => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Servers],
             Self::Cli => &[Self::Core, Self::Service, Self::Store, Self::Stores],
-            Self::Example => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Adapter],
+            Self::Example => {
+                &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Adapter, Self::Example]
+            }
             Self::Tool => &[
                 Self::Core,
                 Self::Service,

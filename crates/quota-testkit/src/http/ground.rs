@@ -88,21 +88,17 @@ impl<H: HttpHarness> Setting<H> {
     pub(super) fn serve(self) -> Ground<H> {
         let fails = Arc::new(AtomicBool::new(false));
         let store = Failing { store: MemoryStore::new(), fails: Arc::clone(&fails) };
-        let plans = [CLIENT, "a/b"].into_iter().fold(PlanRegistry::new(), |plans, client| {
-            plans.with(ClientId::new(client).unwrap(), self.plan.clone())
-        });
+        let plans = [CLIENT, "a/b"]
+            .into_iter()
+            .fold(PlanRegistry::new(), |plans, client| plans.with(ClientId::new(client).unwrap(), self.plan.clone()));
         let service = QuotaService::builder(store)
             .with_registry(plans)
             .with_clock(Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap())))
             .with_on_store_error(self.on_store_error)
             .build();
         let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
-        let harness = H::serve(Program {
-            service: Arc::new(service.clone()),
-            answers: self.answers,
-            keys: self.keys,
-            usage,
-        });
+        let harness =
+            H::serve(Program { service: Arc::new(service.clone()), answers: self.answers, keys: self.keys, usage });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Ground { harness, service, runtime, fails }
     }

@@ -15,7 +15,8 @@ pub fn a_handler_charges_exactly_what_it_says<H: HttpHarness>() {
 
 pub fn amounts_that_are_none_are_named_and_nothing_is_charged<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
-    for bad in ["", "?credits=", "?credits=-1", "?credits=NaN", "?credits=1e400", "?credits=0.0000001", "?credits=1&credits=1"]
+    for bad in
+        ["", "?credits=", "?credits=-1", "?credits=NaN", "?credits=1e400", "?credits=0.0000001", "?credits=1&credits=1"]
     {
         let answer = ground.get(&format!("/compute{bad}"));
         assert_eq!(answer.status, 400, "{bad}");

@@ -3,42 +3,65 @@
 use std::env::{self, VarError};
 
 use anyhow::{Context, bail};
+use quota_http::{OperatorToken, UsageApi};
 use quota_service::{
     Anchor, AnyStore, ClientId, Credits, Limit, Period, Plan, PlanFile, PlanRegistry, Quota, QuotaService, Tz,
 };
 
 /// The settings, each with a default, so that the example runs without any.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     port: u16,
     store: String,
     plans: Option<String>,
+    operator: Option<OperatorToken>,
 }
 
 impl Settings {
-    /// Reads `PORT` (3000), `QUOTA_STORE` (`sqlite:quota.db`) and `QUOTA_PLANS` (a JSON file; by default one client).
-    pub(crate) fn from_env() -> anyhow::Result<Self> {
+    /// Reads `PORT` (3000), `QUOTA_STORE` (`sqlite:quota.db`), `QUOTA_PLANS` (a JSON file; by default one client) and
+    /// `QUOTA_OPERATOR_TOKEN` (by default nobody is an operator).
+    ///
+    /// # Errors
+    /// The variable that cannot be used, and why.
+    pub fn from_env() -> anyhow::Result<Self> {
         let port = match variable("PORT")? {
             Some(port) => port.parse().with_context(|| format!("PORT is no port: {port:?}"))?,
             None => 3000,
         };
         let store = variable("QUOTA_STORE")?.unwrap_or_else(|| "sqlite:quota.db".to_owned());
-        Ok(Self { port, store, plans: variable("QUOTA_PLANS")? })
+        let operator = variable("QUOTA_OPERATOR_TOKEN")?;
+        let operator = operator.map(|token| OperatorToken::new(&token)).transpose().context("QUOTA_OPERATOR_TOKEN")?;
+        Ok(Self { port, store, plans: variable("QUOTA_PLANS")?, operator })
     }
 
-    pub(crate) const fn port(&self) -> u16 {
+    /// Where it listens; 0 takes a free port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
         self.port
     }
 
     /// Opens the store and the plans.
-    pub(crate) async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
+    ///
+    /// # Errors
+    /// The variable that names what cannot be opened, and why.
+    pub async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
         let store = quota_stores::connect(&self.store).await.context("QUOTA_STORE")?;
         let builder = QuotaService::builder(store);
         let builder = match &self.plans {
             Some(path) => builder.with_plan_file(PlanFile::open(path).context("QUOTA_PLANS")?),
             None => builder.with_registry(default_plans()?),
         };
-        Ok(builder.build())
+        Ok(builder.with_denials(1_000).build())
+    }
+
+    /// The usage API over the service.
+    #[must_use]
+    pub fn usage_api(&self, service: &QuotaService<AnyStore>) -> UsageApi {
+        let api = UsageApi::new(service);
+        match &self.operator {
+            Some(token) => api.with_operator_token(token.clone()),
+            None => api,
+        }
     }
 }
 

@@ -32,17 +32,17 @@ impl Answer {
     }
 }
 
-/// The example's binary with nothing of this process's environment.
-pub(crate) fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart-axum"));
+/// The example's program with nothing of this process's environment.
+pub(crate) fn command(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("PORT", "0").current_dir(folder).stdin(Stdio::null());
     command
 }
 
 impl Server {
     /// Starts it in a folder with these variables, and waits until it listens.
-    pub(crate) fn start(folder: &TempDir, variables: &[(&str, &str)]) -> Self {
-        let mut command = command(folder.path());
+    pub(crate) fn start(program: &str, folder: &TempDir, variables: &[(&str, &str)]) -> Self {
+        let mut command = command(program, folder.path());
         command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
@@ -89,6 +89,12 @@ impl Server {
             kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
         });
         (self.process.wait().unwrap(), answered.into_inner())
+    }
+
+    /// GET as an operator with this token.
+    pub(crate) fn get_as_operator(&self, token: &str, path: &str) -> Answer {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        Self::answer(request.header("Authorization", format!("Bearer {token}")).call().unwrap())
     }
 
     pub(crate) fn post(&self, path: &str) -> Answer {

@@ -1,0 +1,38 @@
+//! An API with quotas: one app, one store, four metered routes, and the usage API.
+
+mod app;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use actix_web::{App, HttpServer};
+use anyhow::Context;
+use quickstart_shared::Settings;
+
+use crate::app::Routes;
+
+/// How many seconds requests have to end when the server is told to stop.
+const PATIENCE: u64 = 10;
+
+#[actix_web::main]
+async fn main() -> anyhow::Result<()> {
+    quickstart_shared::log_to_stderr();
+    let settings = Settings::from_env()?;
+    let service = settings.service().await?;
+    let routes = Routes::new(&service, settings.usage_api(&service))?;
+
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
+    let server = HttpServer::new(move || App::new().configure(|app| routes.register(app)))
+        .shutdown_timeout(PATIENCE)
+        .tcp_nodelay(true)
+        .bind(address)
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let address = server.addrs().first().copied().unwrap_or(address);
+    quickstart_shared::print_what_to_try(address)?;
+
+    // It hears ctrl-c and SIGTERM by itself.
+    let served = server.run().await;
+    // What was answered is stored already; what is still held is released, however serving ended.
+    service.shutdown().await;
+    tracing::info!("stopped");
+    served.context("the server failed")
+}

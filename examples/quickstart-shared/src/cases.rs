@@ -1,0 +1,170 @@
+//! What every quickstart does, called over HTTP: cases for its own process.
+
+use std::fs;
+
+use tempfile::{TempDir, tempdir};
+
+use crate::server::{Server, command};
+
+/// Makes a `#[test]` of every case for a program by its path.
+#[macro_export]
+macro_rules! quickstart_tests {
+    ($program:expr) => {
+        $crate::quickstart_tests! { @ $program;
+            without_settings_it_keeps_an_sqlite_file_and_client1_has_a_day_and_a_month
+            every_route_costs_what_the_readme_says
+            who_is_nobody_or_unknown_is_refused_and_other_paths_are_free
+            a_restart_shows_the_same_remaining
+            what_was_answered_before_it_stopped_is_stored
+            many_callers_never_get_more_than_the_limit
+            the_usage_api_tells_callers_their_own_and_operators_all
+            a_wrong_setting_is_named_and_nothing_starts
+        }
+    };
+    (@ $program:expr; $($case:ident)*) => {
+        $(#[test]
+        fn $case() {
+            $crate::cases::$case($program);
+        })*
+    };
+}
+
+/// Plans whose one window outlasts every test.
+fn yearly(folder: &TempDir, limit: &str) -> String {
+    let path = folder.path().join("plans.json");
+    let quota =
+        format!(r#"{{"period":"YEAR","every":20,"limit":"{limit}","anchor":"2020-01-01T00:00:00Z","tz":"UTC"}}"#);
+    fs::write(&path, format!(r#"{{"clients":{{"client1":{{"quotas":[{quota}]}}}}}}"#)).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+pub fn without_settings_it_keeps_an_sqlite_file_and_client1_has_a_day_and_a_month(program: &str) {
+    let folder = tempdir().unwrap();
+    let server = Server::start(program, &folder, &[]);
+    let answer = server.get("/api/fetch-data");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.header("x-ratelimit-limit"), Some("500"));
+    assert_eq!(answer.remaining(), "499");
+    let policy = answer.header("ratelimit-policy").unwrap();
+    assert!(policy.starts_with(r#""day";q=500;w=86400, "month";q=10000;w="#), "{policy}");
+    let limits = answer.header("ratelimit").unwrap();
+    assert!(limits.starts_with(r#""day";r=499;t="#) && limits.contains(r#", "month";r=9999;t="#), "{limits}");
+    assert!(server.stop().success());
+    assert!(folder.path().join("quota.db").exists());
+}
+
+pub fn every_route_costs_what_the_readme_says(program: &str) {
+    let folder = tempdir().unwrap();
+    let plans = yearly(&folder, "100");
+    for store in ["sqlite:quota.db", "memory:"] {
+        let server = Server::start(program, &folder, &[("QUOTA_STORE", store), ("QUOTA_PLANS", &plans)]);
+        for (path, status, remaining) in [
+            ("/api/fetch-data", 200, "99"),
+            ("/api/fetch-expensive-data", 200, "94"),
+            ("/api/compute?credits=2.5", 200, "91.5"),
+            ("/api/compute", 400, "91.5"),
+            ("/api/compute?credits=x", 400, "91.5"),
+            ("/api/compute?credits=-1", 400, "91.5"),
+            ("/api/compute?credits=92", 429, "91.5"),
+            ("/api/generate?max=50&actual=1.5", 200, "90"),
+            ("/api/generate?max=50&actual=60", 200, "30"),
+            ("/api/generate?max=20&actual=10&fail=true", 500, "30"),
+            ("/api/generate?max=31&actual=1", 429, "30"),
+            ("/api/generate?max=20", 400, "30"),
+            ("/api/generate?max=20&actual=1&fail=maybe", 400, "30"),
+            ("/api/fetch-data", 200, "29"),
+        ] {
+            let answer = server.get(path);
+            assert_eq!((answer.status, answer.remaining()), (status, remaining), "{store} {path}: {}", answer.body);
+        }
+        assert!(server.stop().success());
+    }
+}
+
+pub fn who_is_nobody_or_unknown_is_refused_and_other_paths_are_free(program: &str) {
+    let folder = tempdir().unwrap();
+    let server = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
+    let nobody = server.get_as(None, "/api/fetch-data");
+    assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, Some("ApiKey")));
+    assert_eq!(nobody.header("content-type"), Some("application/problem+json"));
+    assert_eq!(server.get_as(Some("stranger"), "/api/fetch-data").status, 403);
+    assert_eq!(server.get("/nowhere").status, 404);
+    let wrong = server.post("/api/fetch-data");
+    assert_eq!((wrong.status, wrong.header("x-ratelimit-limit")), (405, None));
+    assert_eq!(server.get("/api/fetch-data").remaining(), "499");
+}
+
+pub fn a_restart_shows_the_same_remaining(program: &str) {
+    let folder = tempdir().unwrap();
+    let plans = yearly(&folder, "100");
+    let settings = [("QUOTA_STORE", "sqlite:kept.db"), ("QUOTA_PLANS", plans.as_str())];
+    for remaining in ["97.5", "95", "92.5"] {
+        let server = Server::start(program, &folder, &settings);
+        assert_eq!(server.get("/api/compute?credits=2.5").remaining(), remaining);
+        assert!(server.stop().success());
+    }
+}
+
+pub fn what_was_answered_before_it_stopped_is_stored(program: &str) {
+    let folder = tempdir().unwrap();
+    let plans = yearly(&folder, "1000000");
+    let settings = [("QUOTA_PLANS", plans.as_str())];
+    let (status, answered) = Server::start(program, &folder, &settings).stop_under_load("/api/fetch-data", 200);
+    assert!(status.success());
+    let remaining: usize =
+        Server::start(program, &folder, &settings).get("/api/fetch-data").remaining().parse().unwrap();
+    assert_eq!(remaining, 1_000_000 - answered - 1);
+}
+
+pub fn many_callers_never_get_more_than_the_limit(program: &str) {
+    let folder = tempdir().unwrap();
+    let plans = yearly(&folder, "20");
+    let server = Server::start(program, &folder, &[("QUOTA_PLANS", &plans)]);
+    let served: usize = std::thread::scope(|scope| {
+        let callers: Vec<_> =
+            (0..64).map(|_| scope.spawn(|| usize::from(server.get("/api/fetch-data").status == 200))).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    });
+    assert_eq!(served, 20);
+    let denied = server.get("/api/fetch-data");
+    assert_eq!((denied.status, denied.remaining()), (429, "0"));
+    assert!(denied.header("retry-after").unwrap().bytes().all(|byte| byte.is_ascii_digit()));
+    assert!(denied.body.contains(r#""violated-policies":["20-year"]"#), "{}", denied.body);
+}
+
+pub fn the_usage_api_tells_callers_their_own_and_operators_all(program: &str) {
+    let folder = tempdir().unwrap();
+    let open = Server::start(program, &folder, &[("QUOTA_STORE", "memory:"), ("QUOTA_OPERATOR_TOKEN", "s3cret")]);
+    assert_eq!(open.get("/api/fetch-expensive-data").status, 200);
+    let own = open.get("/quota/status");
+    assert!(own.status == 200 && own.body.contains(r#""used":"5""#), "{}", own.body);
+    assert_eq!(open.get("/quota/clients/client1/status").status, 401);
+    let any = open.get_as_operator("s3cret", "/quota/clients/client1/status");
+    assert!(any.status == 200 && any.body.contains(r#""remaining":"495""#), "{}", any.body);
+    assert_eq!(open.get("/quota/openapi.json").status, 200);
+    let closed = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
+    assert_eq!(closed.get_as_operator("s3cret", "/quota/clients").status, 403);
+}
+
+pub fn a_wrong_setting_is_named_and_nothing_starts(program: &str) {
+    let folder = tempdir().unwrap();
+    let broken = folder.path().join("broken.json");
+    let quota = r#"{"period":"DAY","every":0,"limit":"5","anchor":"2022-01-01T00:00:00Z","tz":"UTC"}"#;
+    fs::write(&broken, format!("{{\"clients\":\n{{\"client1\":{{\"quotas\":[\n{quota}]}}}}}}\n")).unwrap();
+    let broken = broken.to_str().unwrap();
+    let absent = folder.path().join("absent.json");
+    for (name, value, told) in [
+        ("PORT", "many", vec!["PORT", "many"]),
+        ("QUOTA_OPERATOR_TOKEN", "", vec!["QUOTA_OPERATOR_TOKEN", "visible ASCII"]),
+        ("QUOTA_STORE", "postgres://localhost", vec!["QUOTA_STORE", "postgres"]),
+        ("QUOTA_STORE", "sqlite:absent/quota.db", vec!["QUOTA_STORE", "absent/quota.db"]),
+        ("QUOTA_PLANS", broken, vec!["QUOTA_PLANS", broken, "line 3"]),
+        ("QUOTA_PLANS", absent.to_str().unwrap(), vec!["QUOTA_PLANS", "absent.json"]),
+    ] {
+        let output = command(program, folder.path()).env("QUOTA_STORE", "memory:").env(name, value).output().unwrap();
+        assert!(!output.status.success());
+        assert!(output.stdout.is_empty());
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(told.iter().all(|part| error.contains(part)), "{name}={value}: {error}");
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(all(unix, feature = "tests"))]
+#[expect(missing_docs, reason = "a case is named for what it promises")]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub mod cases;
+mod query;
+#[cfg(all(unix, feature = "tests"))]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod server;
+mod settings;
+mod words;
+
+pub use crate::query::{failure, flag_from_query};
+pub use crate::settings::Settings;
+pub use crate::words::{log_to_stderr, print_what_to_try};
