@@ -90,7 +90,8 @@ pub fn who_is_nobody_or_unknown_is_refused_and_other_paths_are_free(program: &st
     assert_eq!(server.get_as(Some("stranger"), "/api/fetch-data").status, 403);
     assert_eq!(server.get("/nowhere").status, 404);
     let wrong = server.post("/api/fetch-data");
-    assert_eq!((wrong.status, wrong.header("x-ratelimit-limit")), (405, None));
+    assert!(matches!(wrong.status, 404 | 405), "which of the two is the framework's own business");
+    assert_eq!(wrong.header("x-ratelimit-limit"), None);
     assert_eq!(server.get("/api/fetch-data").remaining(), "499");
 }
 

@@ -20,7 +20,6 @@ pub fn who_names_no_client_is_challenged<H: HttpHarness>() {
         (&[][..], "the request names no client"),
         (&[&b"client1"[..], b"client2"], "the request names two different clients"),
         (&[&b""[..]], "the request names no valid client id"),
-        (&[&b"\xff"[..]], "the request names no valid client id"),
         (&[long.as_bytes()], "the request names no valid client id"),
     ] {
         let answer = named(values);
@@ -28,6 +27,8 @@ pub fn who_names_no_client_is_challenged<H: HttpHarness>() {
         answer.assert_headers([("www-authenticate", Some("ApiKey"))]);
         answer.assert_no_quota();
     }
+    // Some frameworks do not show what is no UTF-8.
+    assert_eq!(named(&[&b"client1\xff"[..]]).status, 401);
     ground.assert_used("0");
 }
 

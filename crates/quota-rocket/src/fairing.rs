@@ -1,0 +1,219 @@
+//! The settings, attached to an application.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue};
+use quota_core::ClientId;
+use quota_http::{Answers, HeadersMut, IdempotencyKeys, Metering, NoClient, QuotaHeader, RefusalResponse};
+use quota_service::{QuotaService, SharedService, UsageStore};
+use rocket::fairing::{self, Fairing, Info, Kind};
+use rocket::request::FromRequest;
+use rocket::{Build, Request, Response};
+
+use crate::framework::Rocket;
+use crate::memo::Memo;
+use crate::refused::put;
+use crate::{ClientBy, RouteCost};
+
+type ByGuard = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Pin<Box<dyn Future<Output = Result<ClientId, NoClient>> + Send + 'a>>
+    + Send
+    + Sync;
+
+/// The service for the guards [`crate::Paid`], and the quota headers on the way out.
+///
+/// ```
+/// use quota_rocket::{ClientBy, Costs, QuotaFairing};
+/// # use quota_service::QuotaService;
+/// # let service = QuotaService::builder(quota_store_memory::MemoryStore::new()).build();
+///
+/// #[rocket::get("/data")]
+/// fn data(_quota: Costs<1>) -> &'static str {
+///     "1 credit"
+/// }
+///
+/// let quota = QuotaFairing::new(service, ClientBy::header("X-Client-Id")?);
+/// let rocket = rocket::build().attach(quota).mount("/", rocket::routes![data]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// **What is charged**: routes whose handler takes such a guard. `HEAD` is charged as `GET`. A fairing cannot refuse, so a
+/// route without the guard is free. An application whose routes have the guard and not the fairing does not start.
+///
+/// **Cancelled requests**: a charge that was sent stands; one still queued is not made.
+#[derive(Clone, Debug)]
+pub struct QuotaFairing(Quotas);
+
+/// What the guards find in the application's state.
+#[derive(Clone)]
+pub(crate) struct Quotas {
+    metering: Metering<Rocket>,
+    by_guard: Option<Arc<ByGuard>>,
+    leaves_to_catchers: bool,
+}
+
+/// The client that the application's own guard has named.
+struct Named(Result<ClientId, NoClient>);
+
+impl QuotaFairing {
+    /// Charges the client that `client` finds.
+    #[must_use]
+    pub fn new<S: UsageStore>(service: QuotaService<S>, client: ClientBy) -> Self {
+        Self::from_shared(Arc::new(service), client)
+    }
+
+    /// The same over a service whose store is not named.
+    #[must_use]
+    pub fn from_shared(service: SharedService, client: ClientBy) -> Self {
+        Self(Quotas { metering: Metering::new(service, client), by_guard: None, leaves_to_catchers: false })
+    }
+
+    /// Charges the client that a request guard of the application's names, such as its authentication. Where the guard
+    /// fails, its status is the answer; where it forwards, the request is from nobody: 401.
+    #[must_use]
+    pub fn by_guard<G, C>(service: SharedService, client: C) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+        C: Fn(&G) -> Result<ClientId, NoClient> + Send + Sync + 'static,
+    {
+        let named = ClientBy::function(|request| match request.local_cache(|| None::<Named>) {
+            Some(Named(named)) => named.clone(),
+            None => Err(NoClient::Missing),
+        });
+        let mut fairing = Self::from_shared(service, named);
+        let client = Arc::new(client);
+        fairing.0.by_guard = Some(Arc::new(move |request| {
+            let client = Arc::clone(&client);
+            Box::pin(async move {
+                match request.guard::<G>().await {
+                    rocket::outcome::Outcome::Success(guard) => client(&guard),
+                    rocket::outcome::Outcome::Forward(_) => Err(NoClient::Missing),
+                    rocket::outcome::Outcome::Error((status, _)) => Err(NoClient::Refused(of_status(status.code))),
+                }
+            })
+        }));
+        fairing
+    }
+
+    /// Shows quotas in this way.
+    #[must_use]
+    pub fn with_answers(mut self, answers: Answers) -> Self {
+        self.0.metering = self.0.metering.with_answers(answers);
+        self
+    }
+
+    /// Charges a request that carries such a key once, however often it is sent. Off by default.
+    #[must_use]
+    pub fn with_idempotency_keys(mut self, keys: IdempotencyKeys) -> Self {
+        self.0.metering = self.0.metering.with_idempotency_keys(keys);
+        self
+    }
+
+    /// Charges this for the route of this pattern (its base included, as `/api/data/<id>`), whatever its guard says.
+    #[must_use]
+    pub fn with_route(mut self, pattern: impl Into<Box<str>>, cost: impl Into<RouteCost>) -> Self {
+        self.0.metering = self.0.metering.with_route(pattern, cost);
+        self
+    }
+
+    /// Leaves the body of a guard's refusal to the application's catchers; its headers are added all the same.
+    #[must_use]
+    pub fn with_catchers(mut self) -> Self {
+        self.0.leaves_to_catchers = true;
+        self
+    }
+}
+
+fn of_status(code: u16) -> RefusalResponse {
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut headers = HeaderMap::new();
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    RefusalResponse::new(status, headers, status.canonical_reason().unwrap_or_default().into())
+}
+
+impl Quotas {
+    pub(crate) const fn metering(&self) -> &Metering<Rocket> {
+        &self.metering
+    }
+
+    /// Asks the application's guard who it is, before anything is decided.
+    pub(crate) async fn find_client(&self, request: &Request<'_>) {
+        if let Some(by_guard) = &self.by_guard {
+            let named = by_guard(request).await;
+            request.local_cache(|| Some(Named(named)));
+        }
+    }
+}
+
+#[rocket::async_trait]
+impl Fairing for QuotaFairing {
+    fn info(&self) -> Info {
+        Info { name: "quotas", kind: Kind::Ignite | Kind::Response }
+    }
+
+    async fn on_ignite(&self, rocket: rocket::Rocket<Build>) -> fairing::Result {
+        if rocket.state::<Quotas>().is_some() {
+            tracing::error!("two QuotaFairings are attached: the guards would not know whose service to ask");
+            return Err(rocket);
+        }
+        Ok(rocket.manage(self.0.clone()))
+    }
+
+    async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
+        let memo = Memo::found(request);
+        if let Memo::Refused(refusal) = memo
+            && response.status().code == refusal.status().as_u16()
+        {
+            let body = self.0.leaves_to_catchers.then(|| std::mem::take(response.body_mut()));
+            put(refusal.clone(), response);
+            if let Some(body) = body {
+                *response.body_mut() = body;
+            }
+        }
+        if let Some(admitted) = memo.take() {
+            let status = StatusCode::from_u16(response.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            if let Err(refusal) = admitted.conclude(status, &mut Headers(response)).await {
+                put(refusal, response);
+            }
+        }
+    }
+}
+
+/// The headers of an answer.
+struct Headers<'a, 'r>(&'a mut Response<'r>);
+
+impl HeadersMut for Headers<'_, '_> {
+    fn reserve(&mut self, _more: usize) -> bool {
+        true
+    }
+
+    fn insert(&mut self, header: QuotaHeader, value: bytes::Bytes) {
+        // Digits, points and ASCII names are always UTF-8.
+        if let Ok(value) = String::from_utf8(value.into()) {
+            self.0.set_raw_header(name(header), value);
+        }
+    }
+
+    fn remove(&mut self, header: QuotaHeader) {
+        self.0.remove_header(name(header));
+    }
+}
+
+const fn name(header: QuotaHeader) -> &'static str {
+    match header {
+        QuotaHeader::XRateLimitLimit => "x-ratelimit-limit",
+        QuotaHeader::XRateLimitRemaining => "x-ratelimit-remaining",
+        QuotaHeader::XRateLimitReset => "x-ratelimit-reset",
+        QuotaHeader::RateLimitPolicy => "ratelimit-policy",
+        QuotaHeader::RateLimit => "ratelimit",
+    }
+}
+
+impl fmt::Debug for Quotas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quotas").field("metering", &self.metering).finish_non_exhaustive()
+    }
+}

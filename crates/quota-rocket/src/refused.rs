@@ -1,0 +1,63 @@
+//! Refusals as answers.
+
+use std::io::Cursor;
+
+use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
+use rocket::http::Status;
+use rocket::response::{self, Responder};
+use rocket::{Request, Response};
+
+/// Any answer in place of a handler's, for handlers that return `Result<_, Refused>`: made by `?` from a
+/// [`QuotaError`], a [`Malformed`] member or a [`RefusalResponse`]. No catcher runs for it.
+#[derive(Clone, Debug)]
+pub struct Refused(RefusalResponse);
+
+impl Refused {
+    /// The answer.
+    #[must_use]
+    pub fn into_inner(self) -> RefusalResponse {
+        self.0
+    }
+}
+
+impl From<RefusalResponse> for Refused {
+    fn from(refusal: RefusalResponse) -> Self {
+        Self(refusal)
+    }
+}
+
+impl From<QuotaError> for Refused {
+    fn from(error: QuotaError) -> Self {
+        error.into_refusal().into()
+    }
+}
+
+impl From<Malformed> for Refused {
+    fn from(error: Malformed) -> Self {
+        Answers::default().malformed(&error).into()
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Refused {
+    fn respond_to(self, _request: &'r Request<'_>) -> response::Result<'static> {
+        let mut response = Response::new();
+        put(self.0, &mut response);
+        Ok(response)
+    }
+}
+
+/// Makes an answer of this one.
+pub(crate) fn put(refusal: RefusalResponse, response: &mut Response<'_>) {
+    let (status, headers, body) = refusal.into_parts();
+    response.set_status(Status::new(status.as_u16()));
+    for name in headers.keys() {
+        response.remove_header(name.as_str());
+    }
+    for (name, value) in &headers {
+        // What quota-http writes is visible ASCII; an application's own value that is none is left out.
+        if let Ok(value) = value.to_str() {
+            response.adjoin_raw_header(name.as_str().to_owned(), value.to_owned());
+        }
+    }
+    response.set_sized_body(body.len(), Cursor::new(body));
+}

@@ -1,0 +1,101 @@
+//! The usage API as routes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use quota_http::{ApiRequest, Framework, Standing, UsageApi};
+use rocket::data::{Data, ToByteUnit};
+use rocket::http::Method;
+use rocket::route::{Handler, Outcome, Route};
+use rocket::{Request, Response};
+
+use crate::ClientBy;
+use crate::framework::Rocket;
+use crate::refused::put;
+
+type Operators = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Standing + Send + Sync;
+
+/// The usage API, to be mounted under a prefix:
+///
+/// ```
+/// use quota_rocket::{ClientBy, UsageRoutes};
+/// use quota_http::UsageApi;
+/// # use quota_service::QuotaService;
+/// # use quota_store_memory::MemoryStore;
+/// # let service = QuotaService::builder(MemoryStore::new()).build();
+///
+/// let usage = UsageRoutes::new(UsageApi::new(&service), ClientBy::header("X-Client-Id")?);
+/// let rocket = rocket::build().mount("/quota", usage);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Cross-origin requests are the application's: attach a CORS fairing where a page elsewhere is to ask.
+#[derive(Clone)]
+pub struct UsageRoutes {
+    api: UsageApi,
+    client: ClientBy,
+    operators: Option<Arc<Operators>>,
+}
+
+impl UsageRoutes {
+    /// The API, and how a caller is found.
+    #[must_use]
+    pub fn new(api: UsageApi, client: ClientBy) -> Self {
+        Self { api, client, operators: None }
+    }
+
+    /// Who is an operator is said by a function of the request, and no token counts.
+    #[must_use]
+    pub fn with_operators(
+        mut self,
+        operators: impl for<'a, 'r> Fn(&'a Request<'r>) -> Standing + Send + Sync + 'static,
+    ) -> Self {
+        self.operators = Some(Arc::new(operators));
+        self
+    }
+}
+
+#[rocket::async_trait]
+impl Handler for UsageRoutes {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        let base = request.route().map(|route| route.uri.base()).unwrap_or_default();
+        let path = request.uri().path().raw().as_str();
+        let path = path.strip_prefix(base.trim_end_matches('/')).unwrap_or(path).to_owned();
+        let query = request.uri().query().map(|query| query.raw().as_str().to_owned()).unwrap_or_default();
+        let caller = self.client.of(request).await;
+        let standing = self.operators.as_ref().map(|operators| operators(request));
+        let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.ok();
+        let body = body.filter(|body| body.is_complete()).map(|body| body.into_inner().into());
+        let (method, headers) = (Rocket::method(request), headers_of(request));
+        let answer = self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await;
+        let mut response = Response::new();
+        put(answer, &mut response);
+        Outcome::Success(response)
+    }
+}
+
+fn headers_of(request: &Request<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for header in request.headers().iter() {
+        let name = HeaderName::from_bytes(header.name().as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(header.value())) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// Every path and method below the prefix: which ones there are is the API's to say.
+impl From<UsageRoutes> for Vec<Route> {
+    fn from(routes: UsageRoutes) -> Self {
+        let methods = [Method::Get, Method::Put, Method::Post, Method::Delete, Method::Patch, Method::Options];
+        methods.into_iter().map(|method| Route::new(method, "/<path..>", routes.clone())).collect()
+    }
+}
+
+impl fmt::Debug for UsageRoutes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UsageRoutes").field("api", &self.api).field("client", &self.client).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,147 @@
+//! What only Rocket has: guards, sentinels and catchers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use quota_core::{Anchor, ClientId, Limit, Period, Plan, Quota, Tz};
+use quota_rocket::{ClientBy, ClientQuota, Costs, NoClient, QuotaFairing, Refused};
+use quota_service::{PlanRegistry, QuotaService};
+use quota_store_memory::MemoryStore;
+use rocket::http::{Header, Status};
+use rocket::local::blocking::Client;
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Build, Request, catch, catchers, get, routes};
+
+fn service() -> QuotaService<MemoryStore> {
+    let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    let year = Quota::new(Period::YEAR, Limit::Finite("10".parse().unwrap()), anchor);
+    let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap());
+    QuotaService::builder(MemoryStore::new()).with_registry(plans).build()
+}
+
+fn fairing() -> QuotaFairing {
+    QuotaFairing::new(service(), ClientBy::header("X-Client-Id").unwrap())
+}
+
+fn quiet() -> rocket::Rocket<Build> {
+    rocket::custom(rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() })
+}
+
+/// Status, what remains, and body.
+fn ask(client: &Client, path: &'static str, id: &'static str) -> (u16, Option<String>, String) {
+    let response = client.get(path).header(Header::new("x-client-id", id)).dispatch();
+    let remaining = response.headers().get_one("x-ratelimit-remaining").map(str::to_owned);
+    (response.status().code, remaining, response.into_string().unwrap_or_default())
+}
+
+#[get("/five")]
+fn five(_quota: Costs<5>) -> &'static str {
+    "ran"
+}
+
+#[get("/two-prices")]
+fn two_prices(_one: Costs<1>, _two: Costs<2>) -> &'static str {
+    "ran"
+}
+
+#[get("/in-hand")]
+fn in_hand(quota: Result<Costs<5>, Refused>) -> String {
+    match quota {
+        Ok(_) => "paid".to_owned(),
+        Err(refused) => format!("for free, though {}", refused.into_inner().status()),
+    }
+}
+
+#[get("/panics")]
+async fn panics(quota: ClientQuota) -> Result<(), Refused> {
+    let _held = quota.hold("5".parse::<quota_core::Credits>().unwrap()).await?;
+    panic!("the handler fails");
+}
+
+#[catch(429)]
+fn too_many() -> &'static str {
+    "caught"
+}
+
+#[test]
+fn an_application_without_the_fairing_does_not_start() {
+    let error = Client::untracked(quiet().mount("/", routes![five])).map(drop).unwrap_err();
+    assert!(matches!(error.kind(), rocket::error::ErrorKind::SentinelAborts(_)), "{error:?}");
+    let twice = quiet().attach(fairing()).attach(QuotaFairing::new(service(), ClientBy::header("X").unwrap()));
+    let error = Client::untracked(twice).map(drop).unwrap_err();
+    assert!(matches!(error.kind(), rocket::error::ErrorKind::FailedFairings(_)), "{error:?}");
+}
+
+#[test]
+fn a_denial_is_a_problem_document_unless_it_is_left_to_catchers() {
+    for (quota, body) in [(fairing(), "quota-exceeded"), (fairing().with_catchers(), "caught")] {
+        let rocket = quiet().attach(quota).mount("/", routes![five]).register("/", catchers![too_many]);
+        let client = Client::untracked(rocket).unwrap();
+        for remaining in ["5", "0"] {
+            assert_eq!(ask(&client, "/five", "client1"), (200, Some(remaining.to_owned()), "ran".to_owned()));
+        }
+        let (status, remaining, answered) = ask(&client, "/five", "client1");
+        assert_eq!((status, remaining.as_deref()), (429, Some("0")));
+        assert!(answered.contains(body), "{answered}");
+    }
+}
+
+#[test]
+fn a_handler_may_take_the_refusal_in_hand() {
+    let client = Client::untracked(quiet().attach(fairing()).mount("/", routes![in_hand])).unwrap();
+    for body in ["paid", "paid", "for free, though 429 Too Many Requests"] {
+        let (status, _, answered) = ask(&client, "/in-hand", "client1");
+        assert_eq!((status, answered.as_str()), (200, body));
+    }
+}
+
+#[test]
+fn guards_of_two_prices_are_refused_and_not_misunderstood() {
+    let client = Client::untracked(quiet().attach(fairing()).mount("/", routes![two_prices])).unwrap();
+    assert_eq!(ask(&client, "/two-prices", "client1").0, 500);
+}
+
+#[test]
+fn a_handler_that_panics_releases_its_hold() {
+    let service = service();
+    let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap());
+    let client = Client::untracked(quiet().attach(quota).mount("/", routes![panics, five])).unwrap();
+    assert_eq!(ask(&client, "/panics", "client1").0, 500);
+    // The release goes on by itself.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let held =
+        || runtime.block_on(service.status(&ClientId::new("client1").unwrap())).unwrap().lowest().unwrap().held();
+    while held() != quota_core::Credits::ZERO {
+        std::thread::yield_now();
+    }
+    assert_eq!(ask(&client, "/five", "client1").1.as_deref(), Some("5"));
+}
+
+/// Who the application's own authentication says it is.
+struct User(String);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for User {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        tokio::task::yield_now().await;
+        match request.headers().get_one("x-client-id") {
+            Some("banned") => Outcome::Error((Status::Gone, ())),
+            Some("nobody") | None => Outcome::Forward(Status::Unauthorized),
+            Some(name) => Outcome::Success(Self(name.to_owned())),
+        }
+    }
+}
+
+#[test]
+fn a_guard_of_the_applications_names_the_client() {
+    let quota =
+        QuotaFairing::by_guard(Arc::new(service()), |user: &User| ClientId::new(&user.0).map_err(NoClient::from));
+    let client = Client::untracked(quiet().attach(quota).mount("/", routes![five])).unwrap();
+    assert_eq!(ask(&client, "/five", "client1").1.as_deref(), Some("5"));
+    for (id, status) in [("nobody", 401), ("banned", 410), ("stranger", 403)] {
+        assert_eq!(ask(&client, "/five", id).0, status, "{id}");
+    }
+}
