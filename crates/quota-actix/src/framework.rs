@@ -6,6 +6,7 @@ use std::pin::Pin;
 
 use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
+use actix_web::http::header::HeaderValue;
 use http::{HeaderName, Method};
 use quota_http::Framework;
 
@@ -25,7 +26,7 @@ impl Framework for Actix {
     }
 
     fn header<'a>(request: &'a Self::Request<'_>, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        request.headers().get_all(name.as_str()).map(|value| value.as_bytes())
+        request.headers().get_all(name.as_str()).map(HeaderValue::as_bytes)
     }
 
     fn pattern(request: &ServiceRequest) -> Option<Cow<'_, str>> {

@@ -70,7 +70,7 @@ where
                     Ok(response.map_into_left_body())
                 }
                 (Ok(response), Then::Nothing) => Ok(response.map_into_left_body()),
-                (Err(error), Then::Write(quota)) => Err(Told::new(error, quota.clone())),
+                (Err(error), Then::Write(quota)) => Err(Told::of(error, quota.clone())),
                 (Err(error), Then::Nothing) => Err(error),
             }),
             // Polled again after it was ready, it stays pending, as a future may.

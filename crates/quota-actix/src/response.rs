@@ -66,7 +66,8 @@ pub(crate) fn response_of(refusal: RefusalResponse) -> HttpResponse {
 }
 
 impl Told {
-    pub(crate) fn new(error: Error, quota: RequestQuota) -> Error {
+    /// The error, whose answer will tell of the quotas.
+    pub(crate) fn of(error: Error, quota: RequestQuota) -> Error {
         Self { error, quota }.into()
     }
 }

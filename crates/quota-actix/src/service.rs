@@ -106,7 +106,7 @@ where
         Err(error) => {
             let status = status_of(error.as_response_error().status_code());
             match admitted.conclude(status, &mut http::HeaderMap::new()).await {
-                Ok(()) => Err(Told::new(error, quota)),
+                Ok(()) => Err(Told::of(error, quota)),
                 Err(refusal) => Err(crate::refused::Refused::from(refusal).into()),
             }
         }

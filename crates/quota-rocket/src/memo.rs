@@ -10,6 +10,7 @@ use crate::RouteCost;
 use crate::fairing::Quotas;
 
 /// What was decided of a request: by its first guard, for all of them, and for the fairing.
+#[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is not moved")]
 pub(crate) enum Memo {
     /// No guard has asked.
     Unasked,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use quota_http::{ApiRequest, Framework, Standing, UsageApi};
-use rocket::data::{Data, ToByteUnit};
+use rocket::data::{Capped, Data, ToByteUnit};
 use rocket::http::Method;
 use rocket::route::{Handler, Outcome, Route};
 use rocket::{Request, Response};
@@ -66,7 +66,7 @@ impl Handler for UsageRoutes {
         let caller = self.client.of(request).await;
         let standing = self.operators.as_ref().map(|operators| operators(request));
         let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.ok();
-        let body = body.filter(|body| body.is_complete()).map(|body| body.into_inner().into());
+        let body = body.filter(Capped::is_complete).map(|body| body.into_inner().into());
         let (method, headers) = (Rocket::method(request), headers_of(request));
         let answer = self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await;
         let mut response = Response::new();
