@@ -6,7 +6,7 @@ mod app;
 mod logged;
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,12 @@ use std::task::Poll;
 
 use app::{get, layer, request, used};
 use axum::Router;
+use axum::body::Body;
 use axum::routing::get as on_get;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use quota_axum::{Charged, ClientQuota, Refused};
+use quota_axum::{Charged, ClientQuota, IdempotencyKeys, OnReplay, Refused, RouteCost};
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, Label, OnStoreError, PlainCharge, Pruned,
@@ -29,7 +30,7 @@ use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 /// A memory store that stops answering when it is told to, and takes its time where it is slow.
 struct Failing {
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
     fails: Arc<AtomicBool>,
     slow: bool,
 }
@@ -103,8 +104,16 @@ fn failing(choice: OnStoreError) -> (QuotaService<Failing>, Arc<AtomicBool>) {
 }
 
 fn failing_or_slow(choice: OnStoreError, slow: bool) -> (QuotaService<Failing>, Arc<AtomicBool>) {
+    failing_or_slow_on(Arc::default(), choice, slow)
+}
+
+fn failing_or_slow_on(
+    store: Arc<MemoryStore>,
+    choice: OnStoreError,
+    slow: bool,
+) -> (QuotaService<Failing>, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(false));
-    let store = Failing { store: MemoryStore::new(), fails: Arc::clone(&fails), slow };
+    let store = Failing { store, fails: Arc::clone(&fails), slow };
     let service = QuotaService::builder(store)
         .with_registry(app::plans())
         .with_clock(app::clock())
@@ -188,7 +197,13 @@ async fn releasing_what_was_never_held_is_no_error_once_the_store_is_back() {
 async fn dropped_after(polls: usize, at_once: bool, method: Method) -> (bool, String) {
     let (service, _) = failing_or_slow(OnStoreError::FailClosed, true);
     let app: Router = Router::new().route("/a", on_get(|| async { "ran" })).layer(layer(&service));
-    let mut answer = Box::pin(app.oneshot(request(method, "/a")));
+    let ended = drop_after(polls, at_once, app.oneshot(request(method, "/a"))).await;
+    (ended, used(&service).await)
+}
+
+/// Polls so many times, drops, and lets everything come to its end; whether it had ended by itself.
+async fn drop_after(polls: usize, at_once: bool, answer: impl Future) -> bool {
+    let mut answer = Box::pin(answer);
     let mut ended = false;
     for poll in 1..=polls {
         ended = poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx).is_ready())).await;
@@ -204,7 +219,61 @@ async fn dropped_after(polls: usize, at_once: bool, method: Method) -> (bool, St
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    (ended, used(&service).await)
+    ended
+}
+
+fn with_key(path: &str) -> Request<Body> {
+    let mut request = request(Method::GET, path);
+    request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn a_replay_whose_client_goes_away_takes_nothing_back() {
+    for (cost, on_replay) in [
+        (RouteCost::from(4), OnReplay::Refuse),
+        (RouteCost::from(4).on_success(), OnReplay::Refuse),
+        (RouteCost::from(4).on_success(), OnReplay::Run),
+    ] {
+        let mut polls = 0;
+        loop {
+            let (service, _) = failing_or_slow(OnStoreError::FailClosed, true);
+            let keys = IdempotencyKeys::default().with_on_replay(on_replay);
+            let quota = layer(&service).cost(cost.clone()).with_idempotency_keys(keys);
+            // Twice the same route, so that the replay meets a layer that knows no handler yet.
+            let app = || Router::new().route("/a", on_get(|| async { "ran" })).layer(quota.clone()).with_state(());
+            assert_eq!(app().oneshot(with_key("/a")).await.unwrap().status(), StatusCode::OK);
+            let ended = drop_after(polls, polls % 2 == 0, app().oneshot(with_key("/a"))).await;
+            assert_eq!(used(&service).await, "4", "{cost:?}, dropped after {polls} polls");
+            if ended {
+                break;
+            }
+            polls += 1;
+        }
+        assert!(polls > 1, "{polls}");
+    }
+}
+
+#[tokio::test]
+async fn a_replay_whose_client_goes_away_leaves_the_hold_of_the_first() {
+    for polls in 0..8 {
+        // Two processes, as far as guards are concerned: each service counts its own.
+        let store = Arc::new(MemoryStore::new());
+        let services = [(), ()].map(|()| failing_or_slow_on(Arc::clone(&store), OnStoreError::FailClosed, true).0);
+        let apps = services.each_ref().map(|service| {
+            let quota = layer(service).cost(RouteCost::from(4).on_success());
+            let quota = quota.with_idempotency_keys(IdempotencyKeys::default());
+            Router::new().route("/a", on_get(std::future::pending::<()>)).layer(quota).with_state(())
+        });
+        let first = tokio::spawn(apps[0].clone().oneshot(with_key("/a")));
+        let held = async || services[0].status(&app::client()).await.unwrap().lowest().unwrap().held();
+        while held().await == Credits::ZERO {
+            tokio::task::yield_now().await;
+        }
+        drop_after(polls, polls % 2 == 0, apps[1].clone().oneshot(with_key("/a"))).await;
+        assert_eq!(held().await.to_string(), "4", "dropped after {polls} polls");
+        first.abort();
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ impl Answers {
         problem::plain(StatusCode::CONFLICT, "already charged")
     }
 
-    /// The answer to an idempotency key that belongs to a charge of another cost, or to a hold that was settled: 409.
+    /// The answer to an idempotency key that belongs to a charge of another cost: 409.
     #[must_use]
     pub fn key_conflict(&self) -> RefusalResponse {
         problem::plain(StatusCode::CONFLICT, "the idempotency key was used with another cost")

@@ -63,6 +63,7 @@ impl Claim {
         let turn = self.wait(tables, client, patience).await;
         if turn.is_err() {
             self.leave(tables, client).await;
+            self.is_queued = false;
         }
         turn
     }

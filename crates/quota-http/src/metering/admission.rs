@@ -13,7 +13,7 @@ use crate::metering::condition::Condition;
 use crate::metering::found::Found;
 use crate::metering::framework::Framework;
 use crate::metering::idempotency::OnReplay;
-use crate::metering::meter::{Meter, log};
+use crate::metering::meter::{Meter, is_replayed, log};
 use crate::metering::request_quota::RequestQuota;
 use crate::metering::route_cost::CostMark;
 use crate::metering::routes::Route;
@@ -121,34 +121,57 @@ impl Request {
     }
 
     async fn charge(self, client: ClientId, cost: Credits) -> Result<Admitted, RefusalResponse> {
-        let id = self.asked.key.clone().or_else(|| if self.is_handled { None } else { made_id() });
-        let mut trial = id.as_ref().map(|id| self.trial(&client, id.clone()));
+        if let Some(key) = self.asked.key.clone() {
+            return self.charge_under_key(client, cost, key).await;
+        }
+        let mut trial = None;
+        if !self.is_handled {
+            trial = made_id().map(|id| self.trial(&client, id));
+        }
+        let id = trial.as_ref().map(|trial| trial.id().clone());
         let answer = self.meter.service.charge(&client, self.priced(cost, id)).await;
         // From here on nothing waits until the request runs or is refused, and then the charge stands or never was.
         if let Some(trial) = &mut trial {
             trial.disarm();
         }
-        let trial = trial.filter(|_| !self.is_handled && !is_replay(&answer));
         self.concluded(client, answer, trial.map(Stake::UnlessUnhandled))
+    }
+
+    /// Cancelled while it waits, the charge stands as it was sent: it may be an earlier request's, which must not be
+    /// taken back.
+    async fn charge_under_key(
+        self,
+        client: ClientId,
+        cost: Credits,
+        key: OperationId,
+    ) -> Result<Admitted, RefusalResponse> {
+        let answer = self.meter.service.charge(&client, self.priced(cost, Some(key.clone()))).await;
+        let mut stake = None;
+        if !self.is_handled && is_new(&answer) {
+            let mut trial = self.trial(&client, key);
+            trial.disarm();
+            stake = Some(Stake::UnlessUnhandled(trial));
+        }
+        self.concluded(client, answer, stake)
     }
 
     /// Holds what is charged only for some answers.
     async fn hold(self, client: ClientId, cost: Credits, condition: Condition) -> Result<Admitted, RefusalResponse> {
         let charge = self.priced(cost, self.asked.key.clone());
-        match self.meter.service.hold(&client, charge, Ttl::DEFAULT).await {
-            Ok(Holding::Held(guard) | Holding::Unchecked(guard)) => {
-                if self.asked.key.is_some() && is_replayed(guard.decision()) {
-                    // It is another request's, which is under way.
-                    let _ = guard.detach();
-                    return Err(self.meter.answers.under_way());
-                }
+        let held = match &self.asked.key {
+            Some(_) => self.meter.hold_under_key(&client, charge, Ttl::DEFAULT).await,
+            None => self.meter.service.hold(&client, charge, Ttl::DEFAULT).await.map(Some),
+        };
+        match held {
+            Ok(Some(Holding::Held(guard) | Holding::Unchecked(guard))) => {
                 let decision = guard.decision().clone();
                 let stake = Stake::OnStatus(condition, Paid::Held(guard.renewing()));
                 self.concluded(client, Ok(decision), Some(stake))
             }
-            Ok(Holding::Denied(denied)) => self.concluded(client, Ok(Decision::Denied(denied)), None),
-            Err(ServiceError::Refused(Refusal::IdConflict { .. })) if self.asked.key.is_some() => {
-                self.charge_again(client, cost, condition).await
+            Ok(Some(Holding::Denied(denied))) => self.concluded(client, Ok(Decision::Denied(denied)), None),
+            Ok(None) => Err(self.meter.answers.under_way()),
+            Err(ServiceError::Refused(Refusal::IdConflict { id })) if self.asked.key.is_some() => {
+                self.charge_again(client, cost, condition, id).await
             }
             Err(error) => self.concluded(client, Err(error), None),
         }
@@ -161,22 +184,10 @@ impl Request {
         client: ClientId,
         cost: Credits,
         condition: Condition,
+        key: OperationId,
     ) -> Result<Admitted, RefusalResponse> {
-        let Some(id) = self.asked.key.clone() else { return Err(self.meter.answers.internal()) };
-        let mut trial = self.trial(&client, id.clone());
-        let answer = self.meter.service.charge(&client, self.priced(cost, Some(id))).await;
-        let paid = match &answer {
-            Ok(decision) if is_replayed(decision) => {
-                trial.disarm();
-                Paid::Before
-            }
-            Ok(Decision::Allowed(_) | Decision::Unchecked) => Paid::Charged(trial),
-            // Nothing was charged, or it is not known: then it stands.
-            Ok(Decision::Denied(_)) | Err(_) => {
-                trial.disarm();
-                Paid::Before
-            }
-        };
+        let answer = self.meter.service.charge(&client, self.priced(cost, Some(key.clone()))).await;
+        let paid = if is_new(&answer) { Paid::Charged(self.trial(&client, key)) } else { Paid::Before };
         self.concluded(client, answer, Some(Stake::OnStatus(condition, paid)))
     }
 
@@ -265,11 +276,7 @@ impl fmt::Debug for Admitted {
     }
 }
 
-fn is_replay(answer: &Result<Decision, ServiceError>) -> bool {
-    answer.as_ref().is_ok_and(is_replayed)
-}
-
-/// Whether a decision was made before, under the same id.
-pub(crate) const fn is_replayed(decision: &Decision) -> bool {
-    matches!(decision, Decision::Allowed(allowed) if allowed.replayed())
+/// Whether a charge was made by this request, as far as is known.
+fn is_new(answer: &Result<Decision, ServiceError>) -> bool {
+    matches!(answer, Ok(decision @ (Decision::Allowed(_) | Decision::Unchecked)) if !is_replayed(decision))
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
-use quota_core::ClientId;
-use quota_service::{ServiceError, SharedService};
+use quota_core::{ClientId, Decision, Ttl};
+use quota_service::{Charge, Holding, ServiceError, SharedService};
+use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use crate::answers::Answers;
 use crate::metering::idempotency::IdempotencyKeys;
@@ -43,6 +45,33 @@ impl Meter {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
+    /// Holds under a request's idempotency key; none where another request holds under it, and is under way.
+    ///
+    /// It goes on by itself where nobody waits any more: a guard that is delivered to nobody releases its hold, and that
+    /// may be the other request's.
+    pub(crate) async fn hold_under_key(
+        &self,
+        client: &ClientId,
+        charge: Charge,
+        ttl: Ttl,
+    ) -> Result<Option<Holding>, ServiceError> {
+        let (service, client) = (Arc::clone(&self.service), client.clone());
+        let hold = async move {
+            Ok(match service.hold(&client, charge, ttl).await? {
+                Holding::Held(guard) if is_replayed(guard.decision()) => {
+                    let _ = guard.detach();
+                    None
+                }
+                holding => Some(holding),
+            })
+        };
+        match Handle::try_current() {
+            // A runtime that ends takes its tasks with it.
+            Ok(runtime) => runtime.spawn(hold.in_current_span()).await.unwrap_or(Err(ServiceError::ShutDown)),
+            Err(_) => hold.await,
+        }
+    }
+
     /// Something to look with, unless what it would find was logged already.
     pub(crate) fn watch(&self) -> Option<Watch> {
         (!self.shared.told.load(Ordering::Relaxed)).then(|| Watch(Arc::clone(&self.shared)))
@@ -60,6 +89,11 @@ impl Watch {
         let status = status.as_u16();
         tracing::error!(path, status, "a request passed free, because no route was seen, and was answered: {hint}");
     }
+}
+
+/// Whether a decision was made before, under the same id.
+pub(crate) const fn is_replayed(decision: &Decision) -> bool {
+    matches!(decision, Decision::Allowed(allowed) if allowed.replayed())
 }
 
 /// Logs what the answer must not tell.

@@ -23,7 +23,7 @@ pub(crate) enum Cause {
     Failed(ServiceError),
     /// The request's idempotency key was charged already.
     Replayed,
-    /// The key belongs to a charge of another cost, or to a hold or what became of it.
+    /// The key belongs to a charge of another cost.
     KeyConflict,
     /// Another request with the key holds its credits.
     UnderWay,

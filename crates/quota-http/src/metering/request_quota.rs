@@ -8,7 +8,7 @@ use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusa
 use quota_service::{Charge, Holding, ServiceError};
 
 use crate::answers::Answers;
-use crate::metering::admission::{Asked, is_replayed};
+use crate::metering::admission::Asked;
 use crate::metering::held::Held;
 use crate::metering::idempotency::{OnReplay, is_reserved};
 use crate::metering::meter::{Meter, log};
@@ -130,21 +130,22 @@ impl RequestQuota {
     /// As for [`RequestQuota::charge`].
     pub async fn hold_for(&self, charge: impl Into<Charge> + Send, ttl: Ttl) -> Result<Held, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
-        let answer = self.meter().service.hold(self.client(), charge, ttl).await;
-        match answer {
-            Ok(Holding::Held(guard) | Holding::Unchecked(guard)) => {
-                if key.is_some() && is_replayed(guard.decision()) {
-                    // It is another request's, which is under way.
-                    let _ = guard.detach();
-                    return Err(self.error(Cause::UnderWay));
-                }
+        let held = match key {
+            Some(_) => self.meter().hold_under_key(self.client(), charge, ttl).await,
+            None => self.meter().service.hold(self.client(), charge, ttl).await.map(Some),
+        };
+        match held {
+            Ok(Some(Holding::Held(guard) | Holding::Unchecked(guard))) => {
                 self.note(guard.decision());
                 Ok(Held::new(guard.renewing(), self.clone()))
             }
-            Ok(Holding::Denied(denied)) => {
+            Ok(Some(Holding::Denied(denied))) => {
                 self.note(&Decision::Denied(Denied::clone(&denied)));
                 Err(self.denied(denied, key))
             }
+            Ok(None) => Err(self.error(Cause::UnderWay)),
+            // Whatever was held under the key was settled since, for what it did cost.
+            Err(ServiceError::Refused(Refusal::IdConflict { .. })) if key.is_some() => Err(self.error(Cause::Replayed)),
             Err(error) => Err(self.failed(error, key)),
         }
     }

@@ -28,6 +28,11 @@ impl Trial {
         Self { meter: Arc::clone(meter), client: client.clone(), route: Arc::clone(route), id, is_armed: true }
     }
 
+    /// The id of the charge.
+    pub(crate) const fn id(&self) -> &OperationId {
+        &self.id
+    }
+
     /// Lets the charge stand from here on, unless [`Trial::take_back`] says otherwise.
     pub(crate) const fn disarm(&mut self) {
         self.is_armed = false;

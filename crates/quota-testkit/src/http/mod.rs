@@ -108,6 +108,7 @@ macro_rules! http_suite {
             retries {
                 a_key_is_charged_once,
                 a_key_with_another_cost_is_a_conflict,
+                a_hold_under_a_key_is_settled_once,
                 what_is_no_key_is_named,
                 a_replay_may_run_again,
                 only_success_is_charged,

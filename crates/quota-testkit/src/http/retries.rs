@@ -34,6 +34,14 @@ pub fn a_key_with_another_cost_is_a_conflict<H: HttpHarness>() {
     ground.assert_used("2");
 }
 
+pub fn a_hold_under_a_key_is_settled_once<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    assert_eq!(ground.get_with_key("/generate?max=8&actual=2.5&fail=true", "k").status, 500);
+    assert_eq!(ground.get_with_key("/generate?max=8&actual=2.5", "k").status, 200);
+    ground.get_with_key("/generate?max=8&actual=2.5", "k").assert_problem(409, "already charged");
+    ground.assert_used("2.5");
+}
+
 pub fn what_is_no_key_is_named<H: HttpHarness>() {
     let ground = keyed::<H>().serve();
     for key in ["", "a b", "\"open", "\"\"", &"x".repeat(129)] {
