@@ -1,18 +1,13 @@
 //! The usage API as a scope.
 
-use std::fmt;
-use std::sync::Arc;
-
 use actix_web::dev::{HttpServiceFactory, ServiceRequest};
 use actix_web::{HttpRequest, HttpResponse, web};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quota_http::{ApiRequest, Framework, Standing, UsageApi};
+use quota_http::{ApiRequest, MountedUsageApi, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
 use crate::framework::Actix;
 use crate::response::response_of;
-
-type Operators = dyn Fn(&ServiceRequest) -> Standing + Send + Sync;
 
 /// The usage API, to be mounted under a prefix:
 ///
@@ -30,25 +25,20 @@ type Operators = dyn Fn(&ServiceRequest) -> Standing + Send + Sync;
 /// ```
 ///
 /// Cross-origin requests are the application's: add a CORS middleware where a page elsewhere is to ask.
-#[derive(Clone)]
-pub struct UsageRoutes {
-    api: UsageApi,
-    client: ClientBy,
-    operators: Option<Arc<Operators>>,
-}
+#[derive(Clone, Debug)]
+pub struct UsageRoutes(MountedUsageApi<Actix>);
 
 impl UsageRoutes {
     /// The API, and how a caller is found.
     #[must_use]
     pub fn new(api: UsageApi, client: ClientBy) -> Self {
-        Self { api, client, operators: None }
+        Self(MountedUsageApi::new(api, client))
     }
 
     /// Who is an operator is said by a function of the request, and no token counts.
     #[must_use]
-    pub fn with_operators(mut self, operators: impl Fn(&ServiceRequest) -> Standing + Send + Sync + 'static) -> Self {
-        self.operators = Some(Arc::new(operators));
-        self
+    pub fn with_operators(self, operators: impl Fn(&ServiceRequest) -> Standing + Send + Sync + 'static) -> Self {
+        Self(self.0.with_operators(operators))
     }
 
     /// The routes under a prefix, for `App::service` or another scope.
@@ -59,15 +49,11 @@ impl UsageRoutes {
     }
 
     async fn answer(self, request: HttpRequest, body: web::Payload) -> HttpResponse {
-        let path = below_prefix(&request);
-        let query = request.query_string().to_owned();
-        let request = ServiceRequest::from_request(request);
-        let caller = self.client.of(&request).await;
-        let standing = self.operators.as_ref().map(|operators| operators(&request));
         let body = body.to_bytes_limited(ApiRequest::MAX_BODY).await.ok().and_then(Result::ok);
-        let (method, headers) = (Actix::method(&request), headers_of(&request));
-        let answer = self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await;
-        response_of(answer)
+        let (path, query) = (below_prefix(&request), request.query_string().to_owned());
+        let request = ServiceRequest::from_request(request);
+        let sent = Sent { path, query, headers: headers_of(&request), body };
+        response_of(self.0.answer(&request, sent).await)
     }
 }
 
@@ -88,10 +74,4 @@ fn headers_of(request: &ServiceRequest) -> HeaderMap {
         headers.append(name, value);
     }
     headers
-}
-
-impl fmt::Debug for UsageRoutes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsageRoutes").field("api", &self.api).field("client", &self.client).finish_non_exhaustive()
-    }
 }

@@ -2,64 +2,60 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::cell::RefCell;
-use std::future::Future;
-use std::pin::Pin;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
 
-use actix_web::body::{MessageBody, to_bytes};
-use actix_web::dev::{Service, ServiceResponse};
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::test::{TestRequest, init_service};
-use actix_web::{App, Error, HttpRequest, HttpResponse, Resource, web};
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use actix_web::web::{self, Bytes, Data};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource};
+use futures_util::{StreamExt, stream};
+use http::HeaderMap;
 use quota_actix::{
-    Answers, ClientBy, ClientQuota, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes, credits_from_query,
-    member_from_query,
+    Answers, ClientBy, ClientQuota, OnDrop, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes,
+    credits_from_query, member_from_query,
 };
-use quota_testkit::http::{HttpHarness, Program};
+use quota_core::Credits;
+use quota_testkit::http::{HttpHarness, Pause, Program, in_time};
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Bytes>, Error>>>>;
-
-/// A request goes in on the thread that serves, which is the test's own.
+/// A server in a thread of its own.
 struct Actix {
-    runtime: actix_web::rt::Runtime,
-    send: RefCell<Box<dyn FnMut(TestRequest) -> Answering>>,
+    server: ServerHandle,
+    address: SocketAddr,
 }
 
 impl HttpHarness for Actix {
+    /// Unless it is told that connections are not half closed, and then in HTTP/1.1 alone.
+    const CANCELS: bool = false;
+
     fn serve(program: Program) -> Self {
-        let runtime = actix_web::rt::Runtime::new().unwrap();
-        let app = runtime.block_on(init_service(app(program)));
-        let send = Box::new(move |request: TestRequest| -> Answering {
-            let answer = app.call(request.to_request());
-            Box::pin(async move { read(answer.await?).await })
+        let (begun, begins) = mpsc::channel();
+        std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async {
+                let server = HttpServer::new(move || app(program.clone())).workers(1).disable_signals();
+                let server = server.bind_auto_h2c((Ipv4Addr::LOCALHOST, 0)).unwrap();
+                let address = server.addrs()[0];
+                let server = server.run();
+                begun.send((server.handle(), address)).unwrap();
+                server.await.unwrap();
+            });
         });
-        Self { runtime, send: RefCell::new(send) }
+        let (server, address) = begins.recv().unwrap();
+        Self { server, address }
     }
 
-    fn send(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let (parts, body) = request.into_parts();
-        let mut request = TestRequest::with_uri(&parts.uri.to_string()).set_payload(body);
-        request = request.method(actix_web::http::Method::from_bytes(parts.method.as_str().as_bytes()).unwrap());
-        for (name, value) in &parts.headers {
-            let value = actix_web::http::header::HeaderValue::from_bytes(value.as_bytes()).unwrap();
-            request = request.append_header((name.as_str(), value));
-        }
-        let answer = self.send.borrow_mut()(request);
-        self.runtime.block_on(answer).unwrap()
+    fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
-async fn read(response: ServiceResponse<impl MessageBody>) -> Result<Response<Bytes>, Error> {
-    let is_head = response.request().method() == actix_web::http::Method::HEAD;
-    let mut answer = Response::builder().status(response.status().as_u16());
-    for (name, value) in response.headers() {
-        answer = answer.header(name.as_str(), value.as_bytes());
+impl Drop for Actix {
+    fn drop(&mut self) {
+        // It is told at once; nobody waits until it has ended.
+        drop(self.server.stop(false));
     }
-    let body = to_bytes(response.into_body()).await.map_err(|_| ()).unwrap();
-    // The server writes no body for it, which is not at work here.
-    Ok(answer.body(if is_head { Bytes::new() } else { body }).unwrap())
 }
 
 fn app(
@@ -80,13 +76,14 @@ fn app(
     }
     let quota = quota
         .with_route("/five", 5)
-        .with_route("/half", RouteCost::from("0.5".parse::<quota_core::Credits>().unwrap()))
+        .with_route("/half", RouteCost::from("0.5".parse::<Credits>().unwrap()))
         .with_route("/by-query", by_query())
         .with_route("/free", RouteCost::exempt())
         .with_route("/answer", RouteCost::from(4).on_success())
         .with_route("/idle", RouteCost::by_handler())
         .with_route("/compute", RouteCost::by_handler())
-        .with_route("/generate", RouteCost::by_handler());
+        .with_route("/generate", RouteCost::by_handler())
+        .with_route("/stream", RouteCost::by_handler());
     let metered = web::scope("")
         .wrap(quota)
         .service(ran("/one"))
@@ -100,8 +97,10 @@ fn app(
         .service(ran("/idle"))
         .service(web::resource("/compute").route(web::get().to(compute)))
         .service(web::resource("/generate").route(web::get().to(generate)))
+        .service(web::resource("/stream").route(web::get().to(streamed)))
         .service(web::resource("/twice").route(web::get().to(twice)));
-    App::new().service(UsageRoutes::new(program.usage, client).at("/quota")).service(metered)
+    let usage = UsageRoutes::new(program.usage, client).at("/quota");
+    App::new().app_data(Data::new(program.pause)).service(usage).service(metered)
 }
 
 fn ran(path: &str) -> Resource {
@@ -121,8 +120,10 @@ async fn created() -> HttpResponse {
         .body("made")
 }
 
-async fn answer(request: HttpRequest) -> Result<HttpResponse, Refused> {
-    let status = member_from_query(request.uri().query(), "status")?.unwrap_or_default();
+async fn answer(pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse, Refused> {
+    let query = request.uri().query();
+    pause.work(query).await;
+    let status = member_from_query(query, "status")?.unwrap_or_default();
     Ok(HttpResponse::build(StatusCode::from_u16(status.parse().unwrap()).unwrap()).body("ran"))
 }
 
@@ -132,21 +133,42 @@ async fn compute(quota: ClientQuota, request: HttpRequest) -> Result<String, Ref
     Ok(credits.to_string())
 }
 
-async fn generate(quota: ClientQuota, request: HttpRequest) -> Result<String, Refused> {
+async fn generate(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) -> Result<String, Refused> {
+    let query = request.uri().query();
+    in_time(query, async {
+        let held = quota.hold(credits_from_query(query, "max")?).await?;
+        if member_from_query(query, "fail")?.is_some() {
+            held.release().await?;
+            let failed = http::StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
+        }
+        pause.work(query).await;
+        let settled = held.settle(credits_from_query(query, "actual")?).await?;
+        Ok(format!("late: {}", settled.is_late()))
+    })
+    .await
+}
+
+async fn streamed(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse, Refused> {
     let query = request.uri().query();
     let held = quota.hold(credits_from_query(query, "max")?).await?;
-    if member_from_query(query, "fail")?.is_some() {
-        held.release().await?;
-        let failed = http::StatusCode::INTERNAL_SERVER_ERROR;
-        return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
-    }
-    let settled = held.settle(credits_from_query(query, "actual")?).await?;
-    Ok(format!("late: {}", settled.is_late()))
+    let chunks = member_from_query(query, "chunks")?.unwrap_or_default().parse().unwrap();
+    let on_drop = member_from_query(query, "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
+    let chunks = stream::iter(0..chunks).then(move |number: u32| {
+        let pause = pause.clone();
+        async move {
+            if number > 0 {
+                pause.over().await;
+            }
+            Ok::<_, Infallible>(Bytes::from_static(b"x"))
+        }
+    });
+    Ok(HttpResponse::Ok().streaming(Box::pin(held.settle_after(chunks, |_| Credits::ONE, on_drop))))
 }
 
 async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {
-    quota.charge("2".parse::<quota_core::Credits>().unwrap()).await?;
-    quota.record("0.5".parse::<quota_core::Credits>().unwrap()).await?;
+    quota.charge("2".parse::<Credits>().unwrap()).await?;
+    quota.record("0.5".parse::<Credits>().unwrap()).await?;
     Ok("ran")
 }
 

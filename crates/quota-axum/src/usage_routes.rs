@@ -1,18 +1,14 @@
 //! The usage API as routes.
 
-use std::fmt;
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use quota_http::{ApiRequest, Standing, UsageApi};
+use quota_http::{ApiRequest, MountedUsageApi, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
-
-type Operators = dyn Fn(&Parts) -> Standing + Send + Sync;
+use crate::framework::Axum;
 
 /// The usage API, to be mounted under a prefix:
 ///
@@ -30,47 +26,33 @@ type Operators = dyn Fn(&Parts) -> Standing + Send + Sync;
 /// ```
 ///
 /// Cross-origin requests are the application's: add a CORS layer where a page elsewhere is to ask.
-#[derive(Clone)]
-pub struct UsageRoutes {
-    api: UsageApi,
-    client: ClientBy,
-    operators: Option<Arc<Operators>>,
-}
+#[derive(Clone, Debug)]
+pub struct UsageRoutes(MountedUsageApi<Axum>);
 
 impl UsageRoutes {
     /// The API, and how a caller is found.
     #[must_use]
     pub fn new(api: UsageApi, client: ClientBy) -> Self {
-        Self { api, client, operators: None }
+        Self(MountedUsageApi::new(api, client))
     }
 
     /// Who is an operator is said by a function of the request, and no token counts.
     #[must_use]
-    pub fn with_operators(mut self, operators: impl Fn(&Parts) -> Standing + Send + Sync + 'static) -> Self {
-        self.operators = Some(Arc::new(operators));
-        self
+    pub fn with_operators(self, operators: impl Fn(&Parts) -> Standing + Send + Sync + 'static) -> Self {
+        Self(self.0.with_operators(operators))
     }
 
     async fn answer(self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let caller = self.client.of(&parts).await;
-        let standing = self.operators.as_ref().map(|operators| operators(&parts));
         let body = to_bytes(body, ApiRequest::MAX_BODY).await.ok();
         let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
-        let Parts { method, headers, .. } = parts;
-        let answer = self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await;
-        http::Response::<Body>::from(answer).into_response()
+        let sent = Sent { path, query, headers: parts.headers.clone(), body };
+        http::Response::<Body>::from(self.0.answer(&parts, sent).await).into_response()
     }
 }
 
 impl<S: Clone + Send + Sync + 'static> From<UsageRoutes> for Router<S> {
     fn from(routes: UsageRoutes) -> Self {
         Self::new().fallback(move |request: Request| routes.clone().answer(request))
-    }
-}
-
-impl fmt::Debug for UsageRoutes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsageRoutes").field("api", &self.api).field("client", &self.client).finish_non_exhaustive()
     }
 }

@@ -2,38 +2,44 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use axum::Router;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+
 use axum::body::Body;
 use axum::extract::Path;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
+use axum::{Extension, Router};
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, StatusCode, Uri};
 use quota_axum::{
-    Answers, ClientBy, ClientQuota, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes, credits_from_query,
-    member_from_query,
+    Answers, ClientBy, ClientQuota, OnDrop, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes,
+    credits_from_query, member_from_query,
 };
-use quota_testkit::http::{HttpHarness, Program};
-use tower::ServiceExt;
+use quota_core::Credits;
+use quota_testkit::http::{HttpHarness, Pause, Program, in_time};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
+/// A server that ends with its runtime.
 struct Axum {
-    runtime: tokio::runtime::Runtime,
-    app: Router,
+    _runtime: Runtime,
+    address: SocketAddr,
 }
 
 impl HttpHarness for Axum {
+    const CANCELS: bool = true;
+
     fn serve(program: Program) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { runtime, app: app(program) }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(async { axum::serve(listener, app(program)).await });
+        Self { _runtime: runtime, address }
     }
 
-    fn send(&self, request: Request<Bytes>) -> Response<Bytes> {
-        self.runtime.block_on(async {
-            let response = self.app.clone().oneshot(request.map(Body::from)).await.unwrap();
-            let (parts, body) = response.into_parts();
-            Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
-        })
+    fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
@@ -45,13 +51,14 @@ fn app(program: Program) -> Router {
     }
     let quota = quota
         .with_route("/five", 5)
-        .with_route("/half", RouteCost::from("0.5".parse::<quota_core::Credits>().unwrap()))
+        .with_route("/half", RouteCost::from("0.5".parse::<Credits>().unwrap()))
         .with_route("/by-query", by_query())
         .with_route("/free", RouteCost::exempt())
         .with_route("/answer", RouteCost::from(4).on_success())
         .with_route("/idle", RouteCost::by_handler())
         .with_route("/compute", RouteCost::by_handler())
-        .with_route("/generate", RouteCost::by_handler());
+        .with_route("/generate", RouteCost::by_handler())
+        .with_route("/stream", RouteCost::by_handler());
     Router::new()
         .route("/one", get(ran))
         .route("/five", get(ran))
@@ -64,8 +71,10 @@ fn app(program: Program) -> Router {
         .route("/idle", get(ran))
         .route("/compute", get(compute))
         .route("/generate", get(generate))
+        .route("/stream", get(streamed))
         .route("/twice", get(twice))
         .layer(quota)
+        .layer(Extension(program.pause))
         .nest("/quota", UsageRoutes::new(program.usage, client).into())
 }
 
@@ -83,7 +92,8 @@ async fn created() -> impl IntoResponse {
     (StatusCode::CREATED, [("location", "/made/1"), ("x-ratelimit-remaining", "own")], "made")
 }
 
-async fn answer(uri: Uri) -> Result<(StatusCode, &'static str), Refused> {
+async fn answer(Extension(pause): Extension<Pause>, uri: Uri) -> Result<(StatusCode, &'static str), Refused> {
+    pause.work(uri.query()).await;
     let status = member_from_query(uri.query(), "status")?.unwrap_or_default();
     Ok((status.parse().unwrap(), "ran"))
 }
@@ -94,19 +104,41 @@ async fn compute(quota: ClientQuota, uri: Uri) -> Result<String, Refused> {
     Ok(credits.to_string())
 }
 
-async fn generate(quota: ClientQuota, uri: Uri) -> Result<String, Refused> {
+async fn generate(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: Uri) -> Result<String, Refused> {
+    let query = uri.query();
+    in_time(query, async {
+        let held = quota.hold(credits_from_query(query, "max")?).await?;
+        if member_from_query(query, "fail")?.is_some() {
+            held.release().await?;
+            let failed = StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
+        }
+        pause.work(query).await;
+        let settled = held.settle(credits_from_query(query, "actual")?).await?;
+        Ok(format!("late: {}", settled.is_late()))
+    })
+    .await
+}
+
+async fn streamed(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: Uri) -> Result<Body, Refused> {
     let held = quota.hold(credits_from_query(uri.query(), "max")?).await?;
-    if member_from_query(uri.query(), "fail")?.is_some() {
-        held.release().await?;
-        return Err(RefusalResponse::new(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), "failed".into()).into());
-    }
-    let settled = held.settle(credits_from_query(uri.query(), "actual")?).await?;
-    Ok(format!("late: {}", settled.is_late()))
+    let chunks = member_from_query(uri.query(), "chunks")?.unwrap_or_default().parse().unwrap();
+    let on_drop = member_from_query(uri.query(), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
+    let chunks = stream::iter(0..chunks).then(move |number: u32| {
+        let pause = pause.clone();
+        async move {
+            if number > 0 {
+                pause.over().await;
+            }
+            Ok::<_, Infallible>("x")
+        }
+    });
+    Ok(Body::from_stream(held.settle_after(chunks, |_| Credits::ONE, on_drop)))
 }
 
 async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {
-    quota.charge("2".parse::<quota_core::Credits>().unwrap()).await?;
-    quota.record("0.5".parse::<quota_core::Credits>().unwrap()).await?;
+    quota.charge("2".parse::<Credits>().unwrap()).await?;
+    quota.record("0.5".parse::<Credits>().unwrap()).await?;
     Ok("ran")
 }
 

@@ -44,15 +44,6 @@ async fn it_is_mounted_under_any_prefix() {
 }
 
 #[tokio::test]
-async fn a_long_body_is_not_read() {
-    let app = || Router::new().nest("/quota", routes().into());
-    let put = || Request::put("/quota/clients/a/plan").header("authorization", "Bearer s3cret");
-    let padded = |bytes: usize| format!("{{\"quotas\":[]{}}}", " ".repeat(bytes - 13));
-    assert_eq!(ask(app(), put(), padded(64 << 10)).await.0, StatusCode::OK);
-    assert_eq!(ask(app(), put(), padded((64 << 10) + 1)).await.0, StatusCode::PAYLOAD_TOO_LARGE);
-}
-
-#[tokio::test]
 async fn the_application_may_say_who_is_an_operator() {
     let routes = routes().with_operators(|parts| match parts.headers.get("x-role").map(http::HeaderValue::as_bytes) {
         Some(b"admin") => Standing::Operator("admin".into()),

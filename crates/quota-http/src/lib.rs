@@ -29,4 +29,6 @@ pub use crate::metering::{
 pub use crate::quota_headers::{HeadersMut, QuotaHeader};
 pub use crate::response::RefusalResponse;
 #[cfg(feature = "usage-api")]
-pub use crate::usage_api::{ApiRequest, ApiResponse, OperatorToken, OperatorTokenError, Standing, UsageApi};
+pub use crate::usage_api::{
+    ApiRequest, ApiResponse, MountedUsageApi, OperatorToken, OperatorTokenError, Sent, Standing, UsageApi,
+};

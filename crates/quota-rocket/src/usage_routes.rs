@@ -1,10 +1,7 @@
 //! The usage API as routes.
 
-use std::fmt;
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quota_http::{ApiRequest, Framework, Standing, UsageApi};
+use quota_http::{ApiRequest, MountedUsageApi, Sent, Standing, UsageApi};
 use rocket::data::{Capped, Data, ToByteUnit};
 use rocket::http::Method;
 use rocket::route::{Handler, Outcome, Route};
@@ -13,8 +10,6 @@ use rocket::{Request, Response};
 use crate::ClientBy;
 use crate::framework::Rocket;
 use crate::refused::put;
-
-type Operators = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Standing + Send + Sync;
 
 /// The usage API, to be mounted under a prefix:
 ///
@@ -31,28 +26,20 @@ type Operators = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Standing + Send + Sync;
 /// ```
 ///
 /// Cross-origin requests are the application's: attach a CORS fairing where a page elsewhere is to ask.
-#[derive(Clone)]
-pub struct UsageRoutes {
-    api: UsageApi,
-    client: ClientBy,
-    operators: Option<Arc<Operators>>,
-}
+#[derive(Clone, Debug)]
+pub struct UsageRoutes(MountedUsageApi<Rocket>);
 
 impl UsageRoutes {
     /// The API, and how a caller is found.
     #[must_use]
     pub fn new(api: UsageApi, client: ClientBy) -> Self {
-        Self { api, client, operators: None }
+        Self(MountedUsageApi::new(api, client))
     }
 
     /// Who is an operator is said by a function of the request, and no token counts.
     #[must_use]
-    pub fn with_operators(
-        mut self,
-        operators: impl for<'a, 'r> Fn(&'a Request<'r>) -> Standing + Send + Sync + 'static,
-    ) -> Self {
-        self.operators = Some(Arc::new(operators));
-        self
+    pub fn with_operators(self, operators: impl Fn(&Request<'_>) -> Standing + Send + Sync + 'static) -> Self {
+        Self(self.0.with_operators(operators))
     }
 }
 
@@ -63,14 +50,11 @@ impl Handler for UsageRoutes {
         let path = request.uri().path().raw().as_str();
         let path = path.strip_prefix(base.trim_end_matches('/')).unwrap_or(path).to_owned();
         let query = request.uri().query().map(|query| query.raw().as_str().to_owned()).unwrap_or_default();
-        let caller = self.client.of(request).await;
-        let standing = self.operators.as_ref().map(|operators| operators(request));
         let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.ok();
         let body = body.filter(Capped::is_complete).map(|body| body.into_inner().into());
-        let (method, headers) = (Rocket::method(request), headers_of(request));
-        let answer = self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await;
+        let sent = Sent { path, query, headers: headers_of(request), body };
         let mut response = Response::new();
-        put(answer, &mut response);
+        put(self.0.answer(request, sent).await, &mut response);
         Outcome::Success(response)
     }
 }
@@ -91,11 +75,5 @@ impl From<UsageRoutes> for Vec<Route> {
     fn from(routes: UsageRoutes) -> Self {
         let methods = [Method::Get, Method::Put, Method::Post, Method::Delete, Method::Patch, Method::Options];
         methods.into_iter().map(|method| Route::new(method, "/<path..>", routes.clone())).collect()
-    }
-}
-
-impl fmt::Debug for UsageRoutes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsageRoutes").field("api", &self.api).field("client", &self.client).finish_non_exhaustive()
     }
 }

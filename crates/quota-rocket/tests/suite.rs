@@ -2,43 +2,49 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::mpsc;
+
+use futures_util::{Stream, StreamExt, stream};
+use http::HeaderMap;
 use quota_core::Credits;
 use quota_rocket::{
-    Answers, ClientBy, ClientQuota, Costs, Paid, Price, QuotaFairing, RefusalResponse, Refused, RouteCost, UsageRoutes,
-    credits_from_query, member_from_query,
+    Answers, ClientBy, ClientQuota, Costs, OnDrop, Paid, Price, QuotaFairing, RefusalResponse, Refused, RouteCost,
+    UsageRoutes, credits_from_query, member_from_query,
 };
-use quota_testkit::http::{HttpHarness, Program};
+use quota_testkit::http::{HttpHarness, Pause, Program, in_time};
+use rocket::config::LogLevel;
+use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
 use rocket::http::{Header, Status};
-use rocket::local::blocking::Client;
 use rocket::response::Responder;
-use rocket::{Build, get, post, routes};
+use rocket::response::stream::TextStream;
+use rocket::{Build, Config, State, get, post, routes};
+use tokio::runtime::Runtime;
 
-struct Rocket(Client);
+/// A server in a runtime of its own, with which it ends.
+struct Rocket {
+    _runtime: Runtime,
+    address: SocketAddr,
+}
 
 impl HttpHarness for Rocket {
+    /// Rocket runs a handler in a task that it does not end.
+    const CANCELS: bool = false;
+
     fn serve(program: Program) -> Self {
-        Self(Client::untracked(app(program)).unwrap())
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let listening = AdHoc::on_liftoff("the port", move |rocket| {
+            Box::pin(async move { begun.send(rocket.config().port).unwrap() })
+        });
+        runtime.spawn(async { app(program).attach(listening).launch().await.map(drop) });
+        let port = begins.recv().unwrap();
+        Self { _runtime: runtime, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)) }
     }
 
-    fn send(&self, request: Request<Bytes>) -> Response<Bytes> {
-        let (parts, body) = request.into_parts();
-        let method = parts.method.as_str().parse().unwrap();
-        let mut request = self.0.req(method, parts.uri.to_string()).body(body);
-        for (name, value) in &parts.headers {
-            // As Rocket does with what is no UTF-8: its server leaves it out.
-            if let Ok(value) = std::str::from_utf8(value.as_bytes()) {
-                request.add_header(Header::new(name.as_str().to_owned(), value.to_owned()));
-            }
-        }
-        let response = request.dispatch();
-        let mut answer = Response::builder().status(response.status().code);
-        for header in response.headers().iter() {
-            answer = answer.header(header.name().as_str(), header.value());
-        }
-        answer.body(response.into_bytes().unwrap_or_default().into()).unwrap()
+    fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
@@ -48,9 +54,11 @@ fn app(program: Program) -> rocket::Rocket<Build> {
     if let Some(keys) = program.keys {
         quota = quota.with_idempotency_keys(keys);
     }
-    let routes = routes![one, five, half, by_query, free, created, number, answer, idle, compute, generate, twice];
-    let quiet = rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() };
-    rocket::custom(quiet).attach(quota).mount("/", routes).mount("/quota", UsageRoutes::new(program.usage, client))
+    let routes =
+        routes![one, five, half, by_query, free, created, number, answer, idle, compute, generate, streamed, twice];
+    let quiet = Config { port: 0, log_level: LogLevel::Off, ..Config::debug_default() };
+    let rocket = rocket::custom(quiet).manage(program.pause).attach(quota).mount("/", routes);
+    rocket.mount("/quota", UsageRoutes::new(program.usage, client))
 }
 
 #[get("/one")]
@@ -128,7 +136,13 @@ impl Price for FourOnSuccess {
 }
 
 #[get("/answer?<status>")]
-fn answer(_quota: Paid<FourOnSuccess>, status: u16) -> (Status, &'static str) {
+async fn answer(
+    _quota: Paid<FourOnSuccess>,
+    pause: &State<Pause>,
+    uri: &Origin<'_>,
+    status: u16,
+) -> (Status, &'static str) {
+    pause.work(query(uri)).await;
     (Status::new(status), "ran")
 }
 
@@ -150,15 +164,41 @@ async fn compute(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused
 }
 
 #[get("/generate")]
-async fn generate(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused> {
+async fn generate(quota: ClientQuota, pause: &State<Pause>, uri: &Origin<'_>) -> Result<String, Refused> {
+    in_time(query(uri), async {
+        let held = quota.hold(credits_from_query(query(uri), "max")?).await?;
+        if member_from_query(query(uri), "fail")?.is_some() {
+            held.release().await?;
+            let failed = http::StatusCode::INTERNAL_SERVER_ERROR;
+            return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
+        }
+        pause.work(query(uri)).await;
+        let settled = held.settle(credits_from_query(query(uri), "actual")?).await?;
+        Ok(format!("late: {}", settled.is_late()))
+    })
+    .await
+}
+
+#[get("/stream?<chunks>")]
+async fn streamed(
+    quota: ClientQuota,
+    pause: &State<Pause>,
+    uri: &Origin<'_>,
+    chunks: u32,
+) -> Result<TextStream<impl Stream<Item = &'static str> + use<>>, Refused> {
     let held = quota.hold(credits_from_query(query(uri), "max")?).await?;
-    if member_from_query(query(uri), "fail")?.is_some() {
-        held.release().await?;
-        let failed = http::StatusCode::INTERNAL_SERVER_ERROR;
-        return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
-    }
-    let settled = held.settle(credits_from_query(query(uri), "actual")?).await?;
-    Ok(format!("late: {}", settled.is_late()))
+    let on_drop = member_from_query(query(uri), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
+    let pause = pause.inner().clone();
+    let chunks = stream::iter(0..chunks).then(move |number| {
+        let pause = pause.clone();
+        async move {
+            if number > 0 {
+                pause.over().await;
+            }
+            "x"
+        }
+    });
+    Ok(TextStream(held.settle_after(chunks, |_| Credits::ONE, on_drop)))
 }
 
 #[get("/twice")]

@@ -7,7 +7,13 @@ mod gated;
 #[expect(clippy::expect_used, reason = "a case fails by panicking")]
 mod harness;
 #[expect(missing_docs, reason = "a case is named for the promise that it holds an adapter to")]
-#[expect(clippy::panic, clippy::unwrap_used, reason = "a case fails by panicking")]
+#[expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a case fails by panicking"
+)]
 pub mod http;
 mod listed;
 mod proxy;

@@ -227,7 +227,7 @@ impl Inner {
 
     async fn entries(&self, request: &ApiRequest, client: &ClientId) -> Answered {
         let query = Query(&request.query).entries().map_err(|error| self.answers.malformed(&error))?;
-        let page = self.service.entries(client, query).await.map_err(|error| self.failed(client, &error))?;
+        let page = self.service.entries(client, query).await.map_err(|error| self.page_failed(client, &error))?;
         let view = EntriesView::new(page.entries, page.next);
         if table::is_wanted(&request.headers) {
             let rows = view.entries().iter().map(EntryView::cells);
@@ -265,6 +265,17 @@ impl Inner {
                 if matches!(refusal, Refusal::WindowOutOfRange(_) | Refusal::WindowExceedsRetention { .. }) =>
             {
                 self.answers.malformed(&of_plan(refusal))
+            }
+            error => self.failed(client, error),
+        }
+    }
+
+    /// So is a cursor that was never given out.
+    fn page_failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
+        match error {
+            ServiceError::Refused(refusal @ Refusal::InvalidCursor)
+            | ServiceError::NotDone { source: StoreError::Refused(refusal @ Refusal::InvalidCursor) } => {
+                self.answers.malformed(&Malformed::new("after", MemberError::Other(refusal.to_string().into())))
             }
             error => self.failed(client, error),
         }

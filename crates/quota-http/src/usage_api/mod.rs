@@ -1,6 +1,7 @@
 //! The usage API: reading quotas and usage, and what operators do.
 
 mod answering;
+mod mounted;
 mod operators;
 mod query;
 mod request;
@@ -9,5 +10,6 @@ mod table;
 mod views;
 
 pub use crate::usage_api::answering::UsageApi;
+pub use crate::usage_api::mounted::{MountedUsageApi, Sent};
 pub use crate::usage_api::operators::{OperatorToken, OperatorTokenError, Standing};
 pub use crate::usage_api::request::{ApiRequest, ApiResponse};

@@ -127,6 +127,10 @@ impl Query<'_> {
 
 /// The plan in a body of JSON: `{"quotas": [...]}`.
 pub(crate) fn plan(body: &[u8]) -> Result<Plan, Malformed> {
+    // What is derived would take an array of its members as well.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(wrong("body", "it is an object of JSON: {\"quotas\": [...]}"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let read: Result<PlanBody, _> = serde_path_to_error::deserialize(&mut json);
     let body = read.map_err(|error| {

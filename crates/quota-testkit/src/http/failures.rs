@@ -51,6 +51,16 @@ pub fn no_more_than_the_limit_runs_over_all_routes<H: HttpHarness>() {
     ground.assert_used("10");
 }
 
+pub fn no_more_than_the_limit_runs_at_the_same_time<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let paths = ["/one", "/by-query?n=1", "/compute?credits=1", "/generate?max=1&actual=1"];
+    let asked: Vec<_> = paths.iter().cycle().take(32).map(|path| ground.begin(request(Method::GET, path))).collect();
+    let mut statuses: Vec<u16> = asked.into_iter().map(|asked| asked.answer().unwrap().status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200; 10].as_slice(), &[429; 22]].concat());
+    ground.assert_used("10");
+}
+
 impl UsageStore for Failing {
     fn dispatch(&self) -> Dispatch {
         self.store().dispatch()

@@ -1,24 +1,38 @@
 //! A served program with a clock, plans and a store that can fail.
 
+use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Version};
+use http_body_util::BodyExt;
 use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Tz};
 use quota_http::{Answers, IdempotencyKeys, OperatorToken, RateLimitFields, UsageApi};
 use quota_service::{ManualClock, OnStoreError, PlanRegistry, QuotaService, StoreError};
 use quota_store_memory::MemoryStore;
+use tokio::runtime::Runtime;
 
+use crate::http::answer::Answer;
+use crate::http::connection::Connection;
+use crate::http::description::Description;
+use crate::http::pause::Pause;
+use crate::http::under_way::{Streamed, UnderWay};
 use crate::http::{HttpHarness, Program};
 
 /// A program at work.
 pub(super) struct Ground<H> {
     harness: H,
     service: QuotaService<Failing>,
-    runtime: tokio::runtime::Runtime,
+    clock: Arc<ManualClock>,
+    pause: Pause,
+    runtime: Runtime,
     fails: Arc<AtomicBool>,
+    description: OnceCell<Description>,
 }
 
 /// What a program is made of, before it is served.
@@ -30,16 +44,11 @@ pub(super) struct Setting<H> {
     harness: PhantomData<H>,
 }
 
-/// An answer, read.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    headers: http::HeaderMap,
-    pub(super) body: String,
-}
-
-/// The client with a plan.
+/// The client with a plan. So has `a/b`.
 pub(super) const CLIENT: &str = "client1";
+
+/// How long something may take that a server does by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A memory store that stops answering when it is told to.
 pub(super) struct Failing {
@@ -87,28 +96,64 @@ impl<H: HttpHarness> Setting<H> {
 
     pub(super) fn serve(self) -> Ground<H> {
         let fails = Arc::new(AtomicBool::new(false));
-        let store = Failing { store: MemoryStore::new(), fails: Arc::clone(&fails) };
+        let store = Failing { store: MemoryStore::with_entries(), fails: Arc::clone(&fails) };
         let plans = [CLIENT, "a/b"]
             .into_iter()
             .fold(PlanRegistry::new(), |plans, client| plans.with(ClientId::new(client).unwrap(), self.plan.clone()));
+        let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
+        let pause = Pause::new();
         let service = QuotaService::builder(store)
             .with_registry(plans)
-            .with_clock(Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap())))
+            .with_clock(Arc::clone(&clock))
             .with_on_store_error(self.on_store_error)
+            .with_denials(20)
             .build();
         let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
-        let harness =
-            H::serve(Program { service: Arc::new(service.clone()), answers: self.answers, keys: self.keys, usage });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Ground { harness, service, runtime, fails }
+        let program = Program {
+            service: Arc::new(service.clone()),
+            answers: self.answers,
+            keys: self.keys,
+            usage,
+            pause: pause.clone(),
+        };
+        let harness = H::serve(program);
+        // Whatever is under way goes on while the test does something else.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Ground { harness, service, clock, pause, runtime, fails, description: OnceCell::new() }
     }
 }
 
 impl<H: HttpHarness> Ground<H> {
+    /// Sends it over a connection of its own, and waits for everything that comes back.
+    #[track_caller]
     pub(super) fn send(&self, request: Request<Bytes>) -> Answer {
-        let (parts, body) = self.harness.send(request).into_parts();
-        let body = String::from_utf8(body.to_vec()).unwrap();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        self.try_send(request).expect("an answer")
+    }
+
+    /// The same; none where the server cuts the connection.
+    pub(super) fn try_send(&self, request: Request<Bytes>) -> Option<Answer> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let answer = self.runtime.block_on(answer(self.harness.address(), H::VERSION, request))?;
+        if let Some(path) = uri.path().strip_prefix("/quota") {
+            self.description().check(method.as_str(), path, &answer);
+        }
+        Some(answer)
+    }
+
+    /// Sends it, and does not wait.
+    pub(super) fn begin(&self, request: Request<Bytes>) -> UnderWay<'_> {
+        UnderWay::new(&self.runtime, answer(self.harness.address(), H::VERSION, request))
+    }
+
+    /// Sends it, and waits until its answer begins.
+    pub(super) fn stream(&self, path: &str) -> Streamed<'_> {
+        let begun = async {
+            let mut connection = Connection::open(self.harness.address(), H::VERSION).await;
+            let response = connection.send(request(Method::GET, path)).await.unwrap();
+            (connection, response)
+        };
+        let (connection, response) = self.runtime.block_on(begun);
+        Streamed::new(&self.runtime, connection, response)
     }
 
     pub(super) fn get(&self, path: &str) -> Answer {
@@ -117,17 +162,35 @@ impl<H: HttpHarness> Ground<H> {
 
     /// With an idempotency key.
     pub(super) fn get_with_key(&self, path: &str, key: &str) -> Answer {
-        let mut request = request(Method::GET, path);
-        request.headers_mut().insert("idempotency-key", key.parse().unwrap());
-        self.send(request)
+        self.send(with_key(path, key))
+    }
+
+    /// An operator's request, to the usage API.
+    pub(super) fn operate(&self, method: Method, path: &str, body: &str) -> Answer {
+        self.send(operators(method, path, body))
+    }
+
+    /// What is held, and what was used of the client's first quota.
+    pub(super) fn held_and_used(&self) -> (String, String) {
+        let status = self.runtime.block_on(self.service.status(&ClientId::new(CLIENT).unwrap())).unwrap();
+        let quota = status.quotas().iter().next().unwrap();
+        (quota.held().to_string(), quota.used().to_string())
     }
 
     /// What the client has used; nothing is held.
     #[track_caller]
     pub(super) fn assert_used(&self, credits: &str) {
-        let status = self.runtime.block_on(self.service.status(&ClientId::new(CLIENT).unwrap())).unwrap();
-        let quota = status.quotas().iter().next().unwrap();
-        assert_eq!((quota.held().to_string(), quota.used().to_string()), ("0".to_owned(), credits.to_owned()));
+        assert_eq!(self.held_and_used(), ("0".to_owned(), credits.to_owned()));
+    }
+
+    /// Waits until so much is held. What a server does where a client goes away, it does by itself.
+    #[track_caller]
+    pub(super) fn wait_for_held(&self, credits: &str) {
+        let began = Instant::now();
+        while self.held_and_used().0 != credits {
+            assert!(began.elapsed() < PATIENCE, "{:?} are held and used", self.held_and_used());
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Usage that was recorded elsewhere.
@@ -142,6 +205,34 @@ impl<H: HttpHarness> Ground<H> {
     pub(super) fn fail(&self, fails: bool) {
         self.fails.store(fails, Ordering::SeqCst);
     }
+
+    /// The service's time.
+    pub(super) fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    /// Where handlers wait.
+    pub(super) const fn pause(&self) -> &Pause {
+        &self.pause
+    }
+
+    /// The usage API's own, as it serves it.
+    fn description(&self) -> &Description {
+        self.description.get_or_init(|| {
+            let request = request(Method::GET, "/quota/openapi.json");
+            let answer = self.runtime.block_on(answer(self.harness.address(), H::VERSION, request));
+            Description::new(answer.unwrap().json())
+        })
+    }
+}
+
+/// Everything that comes back; none where the server cuts the connection.
+async fn answer(address: SocketAddr, version: Version, request: Request<Bytes>) -> Option<Answer> {
+    let mut connection = Connection::open(address, version).await;
+    let (parts, body) = connection.send(request).await.ok()?.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
 /// A request of the client.
@@ -149,48 +240,18 @@ pub(super) fn request(method: Method, path: &str) -> Request<Bytes> {
     Request::builder().method(method).uri(path).header("x-client-id", CLIENT).body(Bytes::new()).unwrap()
 }
 
-impl Answer {
-    /// The header's only value, if it is there.
-    #[track_caller]
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        let values: Vec<_> = self.headers.get_all(name).iter().collect();
-        assert!(values.len() < 2, "{name}: {values:?}");
-        values.first().map(|value| value.to_str().unwrap())
-    }
-
-    /// These headers say this, and where nothing is given they are not there.
-    #[track_caller]
-    pub(super) fn assert_headers<const N: usize>(&self, expected: [(&str, Option<&str>); N]) {
-        for (name, value) in expected {
-            assert_eq!(self.header(name), value, "{name} of {self:?}");
-        }
-    }
-
-    /// No header tells of quotas.
-    #[track_caller]
-    pub(super) fn assert_no_quota(&self) {
-        for name in QUOTA_HEADERS {
-            assert_eq!(self.header(name), None, "{name} of {self:?}");
-        }
-    }
-
-    /// A problem document that is no more than its status and this detail.
-    #[track_caller]
-    pub(super) fn assert_problem(&self, status: u16, detail: &str) {
-        let title = StatusCode::from_u16(status).unwrap().canonical_reason().unwrap();
-        let detail = detail.replace('"', "\\\"");
-        let body = format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":"{detail}"}}"#);
-        assert_eq!((self.status, self.body.as_str()), (status, body.as_str()));
-        self.assert_headers([("content-type", Some("application/problem+json")), ("cache-control", Some("no-store"))]);
-    }
-
-    pub(super) fn remaining(&self) -> Option<&str> {
-        self.header("x-ratelimit-remaining")
-    }
+/// A request of the client with an idempotency key.
+pub(super) fn with_key(path: &str, key: &str) -> Request<Bytes> {
+    let mut request = request(Method::GET, path);
+    request.headers_mut().insert("idempotency-key", key.parse().unwrap());
+    request
 }
 
-const QUOTA_HEADERS: [&str; 5] =
-    ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "ratelimit-policy", "ratelimit"];
+/// A request of an operator, to the usage API.
+pub(super) fn operators(method: Method, path: &str, body: &str) -> Request<Bytes> {
+    let request = Request::builder().method(method).uri(format!("/quota{path}"));
+    request.header(AUTHORIZATION, "Bearer s3cret").body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
+}
 
 impl Failing {
     pub(super) const fn store(&self) -> &MemoryStore {

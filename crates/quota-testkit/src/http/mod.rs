@@ -3,23 +3,37 @@
 //! An adapter serves one program in its framework's idiom ([`HttpHarness`]); [`crate::http_suite!`] makes a `#[test]` of every
 //! case. Since each states its answers to the byte, adapters that pass it answer alike.
 
+mod answer;
 pub mod answers;
+pub mod bad_input;
 pub mod clients;
+mod connection;
+mod description;
+pub mod endings;
 pub mod failures;
 mod ground;
 pub mod handlers;
+mod http2;
+pub mod operators;
+mod pause;
 pub mod retries;
 pub mod routes;
+pub mod streams;
+mod under_way;
 pub mod usage;
 
 use std::fmt;
+use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{Request, Response};
+use http::Version;
 use quota_http::{Answers, IdempotencyKeys, UsageApi};
 use quota_service::SharedService;
 
-/// A framework that serves the suite's program. It keeps its own runtime, whatever that is.
+pub use crate::http::http2::Http2;
+pub use crate::http::pause::{Pause, in_time};
+
+/// A framework that serves the suite's program, on a free port of the loopback interface and in threads and a runtime of its
+/// own, until it is dropped. It speaks HTTP/1.1, and HTTP/2 without TLS.
 ///
 /// The program, metered for the client of the header `X-Client-Id`, each route for `GET` alone where nothing else is said:
 ///
@@ -30,20 +44,27 @@ use quota_service::SharedService;
 /// | `/free` | exempt | 200, `ran` |
 /// | `POST /created` | 1 | 201, `Location: /made/1`, `X-RateLimit-Remaining: own`, `made` |
 /// | `/number/{number}` | 1 | 200, `ran`; the framework's own refusal where this is no `u32` |
-/// | `/answer?status=` | 4, on success | that status, `ran` |
+/// | `/answer?status=&work=` | 4, on success | does its [`Pause::work`], then that status, `ran` |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
 /// | `/compute?credits=` | by the handler: charges that | 200, the credits |
-/// | `/generate?max=&actual=&fail=` | by the handler: holds `max`; where `fail` is `true`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
+/// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; where there is a `fail`, releases and answers 500, `failed`; else does its [`Pause::work`] and settles `actual` | 200, `late: false` |
+/// | `/stream?max=&chunks=&on_drop=` | by the handler: holds `max`, settles 1 for each chunk after the last; where there is an `on_drop`, by `OnDrop::Settle` | 200, so many times `x`, those after the first when the [`Pause::over`] |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
 /// | `/quota` and below | the usage API, for the same client | |
 ///
 /// A handler's refusal is answered by the adapter's `Refused`.
 pub trait HttpHarness {
+    /// In which version the suite asks: [`Http2`] changes it.
+    const VERSION: Version = Version::HTTP_11;
+
+    /// Whether a handler is dropped where its client goes away before the answer has begun; else it runs to its end.
+    const CANCELS: bool;
+
     /// Starts the program.
     fn serve(program: Program) -> Self;
 
-    /// Sends one request, and waits for the whole answer.
-    fn send(&self, request: Request<Bytes>) -> Response<Bytes>;
+    /// Where it listens.
+    fn address(&self) -> SocketAddr;
 }
 
 /// What the suite says of the program.
@@ -58,6 +79,8 @@ pub struct Program {
     pub keys: Option<IdempotencyKeys>,
     /// What is mounted at `/quota`.
     pub usage: UsageApi,
+    /// Where handlers wait.
+    pub pause: Pause,
 }
 
 impl fmt::Debug for Program {
@@ -66,7 +89,7 @@ impl fmt::Debug for Program {
     }
 }
 
-/// Makes a `#[test]` of every case, for a type that is an [`HttpHarness`].
+/// Makes a `#[test]` of every case in both versions of HTTP, for a type that is an [`HttpHarness`].
 #[macro_export]
 macro_rules! http_suite {
     ($harness:ty) => {
@@ -105,6 +128,21 @@ macro_rules! http_suite {
                 several_charges_show_the_last,
                 a_handler_that_charges_nothing_shows_what_remains,
             }
+            endings {
+                a_handler_that_panics_releases_its_hold,
+                a_handler_that_panics_is_not_charged_on_success,
+                a_handler_that_is_given_up_releases_its_hold,
+                a_client_that_goes_away_leaves_no_hold,
+                a_client_that_goes_away_leaves_no_hold_on_success,
+                a_charge_before_stands_whoever_goes_away,
+                a_hold_that_is_outlived_is_charged_all_the_same,
+            }
+            streams {
+                a_stream_that_ends_is_settled_before_its_end_is_seen,
+                a_stream_that_cannot_be_paid_does_not_begin,
+                a_stream_whose_client_goes_away_is_released,
+                a_stream_whose_client_goes_away_may_be_paid_so_far,
+            }
             retries {
                 a_key_is_charged_once,
                 a_key_with_another_cost_is_a_conflict,
@@ -113,25 +151,51 @@ macro_rules! http_suite {
                 a_replay_may_run_again,
                 only_success_is_charged,
                 a_failed_request_may_be_tried_again_under_its_key,
+                a_key_under_way_is_a_conflict_and_is_left_alone,
             }
             failures {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,
                 a_store_that_fails_open_runs_without_headers,
                 no_more_than_the_limit_runs_over_all_routes,
+                no_more_than_the_limit_runs_at_the_same_time,
             }
             usage {
                 a_caller_reads_its_own_quotas_and_no_other,
+                usage_is_told_by_day_and_label,
+                usage_is_told_as_a_table,
+                every_resource_says_what_it_takes,
+                a_store_that_fails_is_a_503_that_tells_nothing,
+            }
+            operators {
                 an_operator_reads_any_client_by_its_encoded_id,
+                clients_and_entries_come_in_pages,
+                a_plan_is_previewed_set_and_removed,
+                usage_is_deleted_between_bounds_or_all_of_it,
+                denials_are_told_the_last_one_first,
+                nobody_else_is_an_operator,
+            }
+            bad_input {
+                what_a_query_says_wrongly_is_named,
+                what_a_body_says_wrongly_is_named,
+                a_body_that_is_too_long_is_not_read,
+                ids_that_are_none_are_named,
             }
         }
     };
     (@ $harness:ty; $($module:ident { $($case:ident,)* })*) => {
-        $(mod $module {
+        $crate::http_suite! { @@ http1, $harness; $($module { $($case,)* })* }
+        $crate::http_suite! { @@ http2, $crate::http::Http2<$harness>; $($module { $($case,)* })* }
+    };
+    (@@ $version:ident, $harness:ty; $($module:ident { $($case:ident,)* })*) => {
+        mod $version {
             use super::*;
-            $(#[test]
-            fn $case() {
-                $crate::http::$module::$case::<$harness>();
+            $(mod $module {
+                use super::*;
+                $(#[test]
+                fn $case() {
+                    $crate::http::$module::$case::<$harness>();
+                })*
             })*
-        })*
+        }
     };
 }

@@ -4,7 +4,7 @@ use http::Method;
 use quota_http::{IdempotencyKeys, OnReplay};
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, request};
+use crate::http::ground::{Setting, request, with_key};
 
 fn keyed<H: HttpHarness>() -> Setting<H> {
     Setting::ten().keys(IdempotencyKeys::default())
@@ -85,4 +85,18 @@ pub fn a_failed_request_may_be_tried_again_under_its_key<H: HttpHarness>() {
         assert_eq!(ground.get_with_key(&format!("/answer?status={asked}"), "k").status, answered);
     }
     ground.assert_used("4");
+}
+
+pub fn a_key_under_way_is_a_conflict_and_is_left_alone<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    for path in ["/answer?status=200&work=wait", "/generate?max=4&actual=4&work=wait"] {
+        let first = ground.begin(with_key(path, path));
+        ground.wait_for_held("4");
+        ground.get_with_key(path, path).assert_problem(409, "a request with this idempotency key is under way");
+        ground.wait_for_held("4");
+        ground.pause().end();
+        assert_eq!(first.answer().unwrap().status, 200, "{path}");
+        ground.pause().begin();
+    }
+    ground.assert_used("8");
 }

@@ -1,36 +1,103 @@
-//! The usage API, mounted.
+//! The usage API, as callers see it. Every answer is held against the API's own description.
 
 use http::Method;
+use http::header::ACCEPT;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, request};
+use crate::http::ground::{Setting, operators, request};
 
 pub fn a_caller_reads_its_own_quotas_and_no_other<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     ground.get("/five");
     let own = ground.get("/quota/status");
-    assert_eq!(own.status, 200);
-    assert!(own.body.contains(r#""used":"5""#) && own.body.contains(r#""remaining":"5""#), "{}", own.body);
-    own.assert_headers([("cache-control", Some("no-store")), ("content-type", Some("application/json"))]);
-    own.assert_no_quota();
-    let other = ground.get("/quota/clients/client1/status");
-    assert_eq!(other.status, 401);
-    other.assert_headers([("www-authenticate", Some("Bearer"))]);
-    assert_eq!(ground.get("/quota/none").status, 404);
+    own.assert_headers([("content-type", Some("application/json"))]);
+    let body = concat!(
+        r#"{"at":"2024-03-01T12:00:00.000Z","quotas":[{"name":"day","limit":"10","used":"5","held":"0","remaining":"5","#,
+        r#""starts_at":"2024-03-01T00:00:00.000Z","resets_at":"2024-03-02T00:00:00.000Z"}],"lowest":"day"}"#
+    );
+    assert_eq!((own.status, own.body.as_str()), (200, body));
+    let mut other = request(Method::GET, "/quota/status");
+    other.headers_mut().insert("x-client-id", "a/b".parse().unwrap());
+    assert_eq!(ground.send(other).json()["quotas"][0]["used"], "0");
+    let mut nobody = request(Method::GET, "/quota/status");
+    nobody.headers_mut().remove("x-client-id");
+    ground.send(nobody).assert_problem(401, "the request names no client");
+    let mut stranger = request(Method::GET, "/quota/status");
+    stranger.headers_mut().insert("x-client-id", "stranger".parse().unwrap());
+    ground.send(stranger).assert_problem(403, "no quota is available to this client");
+    for path in ["/clients", "/clients/client1/status", "/clients/a%2Fb/usage", "/clients/client1/plan"] {
+        let refused = ground.get(&format!("/quota{path}"));
+        refused.assert_problem(401, "this is for operators: their token is needed");
+        refused.assert_headers([("www-authenticate", Some("Bearer"))]);
+    }
     ground.assert_used("5");
 }
 
-pub fn an_operator_reads_any_client_by_its_encoded_id<H: HttpHarness>() {
+pub fn usage_is_told_by_day_and_label<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
-    for (path, status) in [
-        ("/quota/clients/a%2Fb/status", 200),
-        ("/quota/clients/client1/usage?from=2024-03-01&to=2024-03-02", 200),
-        ("/quota/clients/a/b/status", 404),
-        ("/quota/clients/..%2Fclient1/status", 403),
-        ("/quota/clients/%ff/status", 400),
+    ground.get("/five");
+    ground.get("/half");
+    ground.record("2");
+    let body = concat!(
+        r#"{"from":"2024-02-01","to":"2024-03-02","tz":"UTC","#,
+        r#""days":[{"day":"2024-03-01","credits":"7.5","entries":3}],"total":"7.5"}"#
+    );
+    assert_eq!(ground.get("/quota/usage").body, body);
+    // The labels are the patterns of the routes; what was recorded elsewhere has none.
+    let by_label = ground.get("/quota/usage?by=label&tz=Asia/Tokyo&from=2024-03-01").json();
+    let days: Vec<_> = by_label["days"].as_array().unwrap().iter().collect();
+    let told: Vec<_> = days.iter().map(|day| (day["label"].as_str(), day["credits"].as_str().unwrap())).collect();
+    assert_eq!(told, [(None, "2"), (Some("/five"), "5"), (Some("/half"), "0.5")]);
+    assert_eq!((&by_label["to"], &by_label["total"]), (&"2024-03-02".into(), &"7.5".into()));
+    assert_eq!(ground.get("/quota/usage?from=2024-03-02&to=2024-03-02").json()["days"].as_array().unwrap().len(), 0);
+}
+
+pub fn usage_is_told_as_a_table<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    let mut table = request(Method::GET, "/quota/usage?by=label");
+    table.headers_mut().insert(ACCEPT, "text/csv".parse().unwrap());
+    let answer = ground.send(table);
+    answer.assert_headers([("content-type", Some("text/csv; charset=utf-8; header=present"))]);
+    assert_eq!(answer.body, "day,label,credits,entries\r\n2024-03-01,/five,5,1\r\n");
+    let mut entries = operators(Method::GET, "/clients/client1/entries", "");
+    entries.headers_mut().insert(ACCEPT, "text/csv".parse().unwrap());
+    let answer = ground.send(entries);
+    assert!(answer.body.starts_with("at,id,credits,label\r\n2024-03-01T12:00:00.000Z,"), "{}", answer.body);
+    assert!(answer.body.ends_with(",5,/five\r\n"), "{}", answer.body);
+}
+
+pub fn every_resource_says_what_it_takes<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    assert_eq!(ground.get("/quota/health").body, r#"{"status":"ok"}"#);
+    assert_eq!(ground.get("/quota/openapi.json").json()["openapi"], "3.1.0");
+    for path in ["/quota/none", "/quota/status/", "/quota/clients/client1"] {
+        ground.get(path).assert_problem(404, "there is no such resource");
+    }
+    for (method, path, takes) in [
+        (Method::POST, "/status", "GET, HEAD"),
+        (Method::PATCH, "/clients", "GET, HEAD"),
+        (Method::POST, "/clients/client1/plan", "GET, PUT, DELETE, HEAD"),
+        (Method::GET, "/clients/client1/plan/preview", "POST"),
+        (Method::PUT, "/clients/client1/usage", "GET, DELETE, HEAD"),
     ] {
-        let mut request = request(Method::GET, path);
-        request.headers_mut().insert("authorization", "Bearer s3cret".parse().unwrap());
-        assert_eq!(ground.send(request).status, status, "{path}");
+        let answer = ground.operate(method, path, "");
+        answer.assert_problem(405, "this resource does not take that method");
+        answer.assert_headers([("allow", Some(takes))]);
+    }
+    let head = ground.send(request(Method::HEAD, "/quota/status"));
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    head.assert_headers([("content-type", Some("application/json"))]);
+}
+
+pub fn a_store_that_fails_is_a_503_that_tells_nothing<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/one");
+    ground.fail(true);
+    for path in ["/quota/status", "/quota/health"] {
+        let answer = ground.get(path);
+        assert_eq!(answer.status, 503, "{path}");
+        answer.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
+        assert!(!answer.body.contains("redis") && !answer.body.contains("10.0.0.7"), "{}", answer.body);
     }
 }

@@ -1,0 +1,70 @@
+//! The usage API among a framework's routes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::metering::{ClientBy, Framework};
+use crate::usage_api::answering::UsageApi;
+use crate::usage_api::operators::Standing;
+use crate::usage_api::request::{ApiRequest, ApiResponse};
+
+type Operators<F> = dyn Fn(&<F as Framework>::Request<'_>) -> Standing + Send + Sync;
+
+/// The usage API, and how a framework's requests say who asks: what an adapter mounts.
+pub struct MountedUsageApi<F: Framework> {
+    api: UsageApi,
+    client: ClientBy<F>,
+    operators: Option<Arc<Operators<F>>>,
+}
+
+/// What of a request frameworks read in different ways.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// As in [`ApiRequest::path`].
+    pub path: String,
+    /// As in [`ApiRequest::query`].
+    pub query: String,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// As in [`ApiRequest::body`].
+    pub body: Option<Bytes>,
+}
+
+impl<F: Framework> MountedUsageApi<F> {
+    /// The API, and how a caller is found.
+    #[must_use]
+    pub fn new(api: UsageApi, client: ClientBy<F>) -> Self {
+        Self { api, client, operators: None }
+    }
+
+    /// Who is an operator is said by a function of the request, and no token counts.
+    #[must_use]
+    pub fn with_operators(mut self, operators: impl Fn(&F::Request<'_>) -> Standing + Send + Sync + 'static) -> Self {
+        self.operators = Some(Arc::new(operators));
+        self
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: &F::Request<'_>, sent: Sent) -> ApiResponse {
+        let Sent { path, query, headers, body } = sent;
+        let caller = self.client.of(request).await;
+        let standing = self.operators.as_ref().map(|operators| operators(request));
+        let method = F::method(request);
+        self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await
+    }
+}
+
+impl<F: Framework> Clone for MountedUsageApi<F> {
+    fn clone(&self) -> Self {
+        Self { api: self.api.clone(), client: self.client.clone(), operators: self.operators.clone() }
+    }
+}
+
+impl<F: Framework> fmt::Debug for MountedUsageApi<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MountedUsageApi").field("api", &self.api).field("client", &self.client).finish_non_exhaustive()
+    }
+}

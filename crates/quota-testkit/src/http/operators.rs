@@ -1,0 +1,129 @@
+//! The usage API, as operators see it. Every answer is held against the API's own description.
+
+use http::{HeaderValue, Method};
+use serde_json::{Value, json};
+
+use crate::http::HttpHarness;
+use crate::http::ground::{Setting, operators, request};
+
+pub fn an_operator_reads_any_client_by_its_encoded_id<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (path, status) in [
+        ("/clients/a%2Fb/status", 200),
+        ("/clients/a%2fb/status", 200),
+        ("/clients/client1/usage?from=2024-03-01&to=2024-03-02", 200),
+        ("/clients/a/b/status", 404),
+        ("/clients/..%2Fclient1/status", 403),
+        ("/clients/client1%252F/status", 403),
+    ] {
+        assert_eq!(ground.operate(Method::GET, path, "").status, status, "{path}");
+    }
+}
+
+pub fn clients_and_entries_come_in_pages<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    ground.get("/half");
+    let mut other = request(Method::GET, "/one");
+    other.headers_mut().insert("x-client-id", "a/b".parse().unwrap());
+    ground.send(other);
+    let get = |path: &str| ground.operate(Method::GET, path, "");
+    assert_eq!(get("/clients?limit=1").body, r#"{"clients":["a/b"],"next":"a/b"}"#);
+    assert_eq!(get("/clients?limit=1&after=a%2Fb").json()["clients"], json!(["client1"]));
+    assert_eq!(get("/clients?prefix=cl").body, r#"{"clients":["client1"],"next":null}"#);
+    let first = get("/clients/client1/entries?limit=1").json();
+    assert_eq!((&first["entries"][0]["label"], &first["entries"][0]["credits"]), (&json!("/five"), &json!("5")));
+    let next: String = form_urlencoded::byte_serialize(first["next"].as_str().unwrap().as_bytes()).collect();
+    let second = get(&format!("/clients/client1/entries?after={next}")).json();
+    assert_eq!((&second["entries"][0]["credits"], &second["next"]), (&json!("0.5"), &Value::Null));
+}
+
+fn per_day(limit: &str) -> Value {
+    json!({ "period": "DAY", "every": 1, "limit": limit, "anchor": "2024-01-01T06:00:00Z", "tz": "UTC" })
+}
+
+pub fn a_plan_is_previewed_set_and_removed<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    let plan = json!({ "quotas": [per_day("2")] }).to_string();
+    let preview = ground.operate(Method::POST, "/clients/client1/plan/preview", &plan).json();
+    let renewals = preview["quotas"][0]["renewals"].as_array().unwrap();
+    assert_eq!((renewals.len(), &renewals[0]), (12, &json!("2024-03-02T06:00:00.000Z")));
+    assert_eq!(preview["status"]["quotas"][0]["remaining"], "-3");
+    assert_eq!(ground.get("/quota/status").json()["quotas"][0]["remaining"], "5", "it changed nothing");
+    let set = ground.operate(Method::PUT, "/clients/client1/plan", &plan);
+    assert_eq!((set.status, &set.json()["quotas"][0]["remaining"]), (200, &json!("-3")));
+    let read = ground.operate(Method::GET, "/clients/client1/plan", "");
+    assert_eq!(read.json()["quotas"][0]["limit"], "2");
+    assert_eq!(ground.get("/one").status, 429);
+    let removed = ground.operate(Method::DELETE, "/clients/client1/plan", "");
+    assert_eq!((removed.status, removed.body.as_str()), (204, ""));
+    let read = ground.operate(Method::GET, "/clients/client1/plan", "");
+    read.assert_problem(404, "the client has no plan");
+    ground.get("/one").assert_problem(403, "no quota is available to this client");
+}
+
+pub fn usage_is_deleted_between_bounds_or_all_of_it<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    ground.get("/half");
+    let delete = |query: &str| ground.operate(Method::DELETE, &format!("/clients/client1/usage{query}"), "");
+    for (query, member) in [
+        ("", "from"),
+        ("?from=2024-03-01T00:00:00Z", "to"),
+        ("?to=2024-03-01T00:00:00Z", "from"),
+        ("?all=1", "all"),
+        ("?all=true&from=2024-03-01T00:00:00Z&to=2024-03-02T00:00:00Z", "all"),
+        ("?from=2024-03-01&to=2024-03-02", "from"),
+        ("?from=2024-03-02T00:00:00Z&to=2024-03-01T00:00:00Z", "to"),
+    ] {
+        delete(query).assert_malformed(member);
+    }
+    let after = delete("?from=2024-03-01T12:00:00.001Z&to=2024-03-02T00:00:00Z");
+    assert_eq!(after.body, r#"{"deleted":0}"#);
+    ground.assert_used("5.5");
+    assert_eq!(delete("?all=true").body, r#"{"deleted":2}"#);
+    ground.assert_used("0");
+}
+
+pub fn denials_are_told_the_last_one_first<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for cost in ["11", "12.5"] {
+        assert_eq!(ground.get(&format!("/compute?credits={cost}")).status, 429);
+    }
+    let denials = ground.operate(Method::GET, "/clients/client1/denials", "").json();
+    let denials = denials["denials"].as_array().unwrap();
+    assert_eq!(denials.iter().map(|denial| &denial["required"]).collect::<Vec<_>>(), ["12.5", "11"]);
+    assert_eq!((&denials[0]["binding"], &denials[0]["violated"]), (&json!("day"), &json!(["day"])));
+    assert_eq!(ground.operate(Method::GET, "/clients/a%2Fb/denials", "").body, r#"{"denials":[]}"#);
+}
+
+pub fn nobody_else_is_an_operator<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let long = format!("Bearer {}", "s".repeat(10_000));
+    let wrong: [&[u8]; 8] = [
+        b"Bearer wrong",
+        b"Bearer s3cre",
+        b"Bearer s3cret2",
+        b"Bearer ",
+        b"s3cret",
+        b"Basic s3cret",
+        b"Bearer s\xc3\xa9cret",
+        long.as_bytes(),
+    ];
+    for value in wrong {
+        let mut request = operators(Method::DELETE, "/clients/client1/usage?all=true", "");
+        request.headers_mut().insert("authorization", HeaderValue::from_bytes(value).unwrap());
+        let refused = ground.send(request);
+        refused.assert_problem(401, "this is for operators: their token is needed");
+        refused.assert_headers([("www-authenticate", Some("Bearer"))]);
+    }
+    // Who may not look does not learn whether a path is well formed, or there.
+    for path in ["/quota/clients/%00/status", "/quota/clients/nobody/status"] {
+        assert_eq!(ground.get(path).status, 401, "{path}");
+    }
+    let mut put = request(Method::PUT, "/quota/clients/client1/plan");
+    *put.body_mut() = r#"{"quotas":[]}"#.into();
+    assert_eq!(ground.send(put).status, 401);
+    assert_eq!(ground.get("/quota/status").json()["quotas"][0]["limit"], "10");
+}

@@ -1,0 +1,58 @@
+//! Requests that have not been answered whole.
+
+use std::future::Future;
+
+use http::{HeaderMap, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+use crate::http::answer::Answer;
+use crate::http::connection::Connection;
+
+/// A request whose answer nobody waits for yet. Dropped, its client goes away.
+pub(super) struct UnderWay<'r> {
+    runtime: &'r Runtime,
+    answer: JoinHandle<Option<Answer>>,
+}
+
+/// An answer whose body is read bit by bit. Dropped, its client goes away.
+pub(super) struct Streamed<'r> {
+    runtime: &'r Runtime,
+    _connection: Connection,
+    response: Response<Incoming>,
+}
+
+impl<'r> UnderWay<'r> {
+    pub(super) fn new(runtime: &'r Runtime, answer: impl Future<Output = Option<Answer>> + Send + 'static) -> Self {
+        Self { runtime, answer: runtime.spawn(answer) }
+    }
+
+    /// The whole answer; none where the server cuts the connection.
+    pub(super) fn answer(mut self) -> Option<Answer> {
+        self.runtime.block_on(&mut self.answer).unwrap()
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.answer.abort();
+    }
+}
+
+impl<'r> Streamed<'r> {
+    pub(super) const fn new(runtime: &'r Runtime, connection: Connection, response: Response<Incoming>) -> Self {
+        Self { runtime, _connection: connection, response }
+    }
+
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
+    }
+
+    /// What comes next of the body.
+    pub(super) fn chunk(&mut self) -> Vec<u8> {
+        let frame = self.runtime.block_on(self.response.body_mut().frame());
+        frame.unwrap().unwrap().into_data().unwrap().to_vec()
+    }
+}
