@@ -45,11 +45,19 @@ impl Settings {
     /// # Errors
     /// The variable that names what cannot be opened, and why.
     pub async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
+        self.service_with(default_plans()?).await
+    }
+
+    /// The same with other plans where `QUOTA_PLANS` names none.
+    ///
+    /// # Errors
+    /// The variable that names what cannot be opened, and why.
+    pub async fn service_with(&self, plans: PlanRegistry) -> anyhow::Result<QuotaService<AnyStore>> {
         let store = quota_stores::connect(&self.store).await.context("QUOTA_STORE")?;
         let builder = QuotaService::builder(store);
         let builder = match &self.plans {
             Some(path) => builder.with_plan_file(PlanFile::open(path).context("QUOTA_PLANS")?),
-            None => builder.with_registry(default_plans()?),
+            None => builder.with_registry(plans),
         };
         Ok(builder.with_denials(1_000).build())
     }
