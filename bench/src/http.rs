@@ -1,9 +1,11 @@
-//! The quickstart over HTTP, against the same application without quotas.
+//! The quickstarts over HTTP, each against the same application without quotas.
 
-pub(crate) mod bare;
+pub(crate) mod apps;
 mod connection;
+mod framework;
 mod load;
 mod server;
+mod side;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,96 +13,105 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
-use self::load::{Load, Stop, drive};
 use self::server::Server;
+use self::side::Side;
 use crate::effort::Effort;
-use crate::number::{count, median, median_ratio};
+use crate::number::count;
 use crate::ours::{ENOUGH, names};
-use crate::row::{Goal, IN_MEMORY, Measured, Row, SQLITE};
+use crate::row::{Goal, IN_MEMORY, Measured, PURE, Row, SQLITE};
 
-const GROUP: &str = "quickstart over HTTP, 64 keep-alive connections";
+pub(crate) use self::framework::Framework;
+
 const CLIENTS: usize = 1_000;
 /// What the predecessor answered on this kind of machine, requests a second.
 const PREDECESSOR: f64 = 350.0;
 /// A client that is to run out.
 const LIMITED: &str = "limited";
 const LIMIT: u64 = 5_000;
+/// What a quickstart does for a request.
+const OURS: &str = "day and month window, ledger, 5 headers";
 
-/// What one server did in the rounds.
-#[derive(Default)]
-struct Served {
-    requests_a_second: Vec<f64>,
-    micros_each: Vec<f64>,
+/// Who answers the same requests in turns.
+struct Contest {
+    framework: Framework,
+    bare: Side,
+    memory: Side,
+    rival: Option<Side>,
+    /// With one framework only: it is the store that makes the difference.
+    sqlite: Option<Side>,
 }
 
-/// Processor time and requests a second, on memory and on SQLite; and that the limit holds.
-pub(crate) fn rows(effort: &Effort) -> anyhow::Result<Vec<Row>> {
+/// Processor time and requests a second of one framework, and that the limit holds.
+pub(crate) fn rows(framework: Framework, effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir_in(crate::scratch()?)?;
-    let plans = folder.path().join("plans.json");
-    std::fs::write(&plans, plans_file().to_string())?;
-    let database = format!("sqlite:{}", folder.path().join("quota.db").display());
-    let bare = Server::bare()?;
-    let memory = Server::quickstart("memory:", &plans)?;
-    let sqlite = Server::quickstart(&database, &plans)?;
+    let mut contest = Contest::new(framework, folder.path())?;
     let requests: Vec<Vec<u8>> = names(CLIENTS).iter().map(|client| request(client)).collect();
-    let mut served = [Served::default(), Served::default(), Served::default()];
     let slice = Duration::from_millis(effort.slice_millis);
     for round in 0..=effort.rounds {
-        for (server, served) in [&bare, &memory, &sqlite].into_iter().zip(&mut served) {
-            let before = server.processor_micros()?;
-            let load = drive(server.address(), &requests, Stop::After(slice))?;
-            let used = server.processor_micros()?.saturating_sub(before);
-            if load.denied > 0 {
-                bail!("{} requests were denied below the limit", load.denied);
-            }
-            if round > 0 {
-                served.requests_a_second.push(load.requests_a_second());
-                served.micros_each.push(count(usize::try_from(used)?) / count(load.admitted));
+        for side in contest.sides() {
+            side.serve(&requests, slice)?;
+            if round == 0 {
+                side.forget();
             }
         }
     }
-    let mut rows = compared(&served);
-    rows.push(limit_holds(&memory, "memory", IN_MEMORY)?);
-    rows.push(limit_holds(&sqlite, "SQLite", SQLITE)?);
-    Ok(rows)
+    contest.rows()
 }
 
-fn compared([bare, memory, sqlite]: &[Served; 3]) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let processor = |name: &str, durability, served: &Served, goal| {
-        let measured = Measured { value: median(served.micros_each.clone()), unit: "us" };
-        let row = Row::new(GROUP, format!("processor time of a request, {name}"), durability, measured);
-        let ratio = median_ratio(&served.micros_each, &bare.micros_each);
-        let row = row.against("without quotas", median(bare.micros_each.clone()), ratio);
-        if let Some(goal) = goal { row.goal(goal) } else { row }
-    };
-    rows.push(processor("memory", IN_MEMORY, memory, Some(Goal::AtMost(1.10))));
-    rows.push(processor("SQLite", SQLITE, sqlite, None));
-    let speed = |name: &str, durability, served: &Served| {
-        let measured = Measured { value: median(served.requests_a_second.clone()), unit: "/s" };
-        Row::new(GROUP, format!("requests a second, {name}"), durability, measured)
-    };
-    let ratio = median_ratio(&memory.requests_a_second, &bare.requests_a_second);
-    let row = speed("memory", IN_MEMORY, memory);
-    rows.push(row.against("without quotas", median(bare.requests_a_second.clone()), ratio).goal(Goal::AtLeast(0.93)));
-    let row = speed("SQLite", SQLITE, sqlite);
-    let ratio = row.measured.value / PREDECESSOR;
-    rows.push(row.against("of the predecessor", PREDECESSOR, ratio).goal(Goal::AtLeast(30.0)));
-    rows
+impl Contest {
+    /// Starts the servers, with their files in `folder`.
+    fn new(framework: Framework, folder: &Path) -> anyhow::Result<Self> {
+        let plans = folder.join("plans.json");
+        std::fs::write(&plans, plans_file().to_string())?;
+        let quickstart = |store: &str| Server::quickstart(framework.quickstart(), store, &plans);
+        let bare = Side::new("without quotas", "nothing", PURE, Server::app(framework.bare())?);
+        let memory = Side::new("memory", OURS, IN_MEMORY, quickstart("memory:")?);
+        let rival = match framework.rival() {
+            Some(rival) => Some(Side::new(rival.name, rival.work, IN_MEMORY, Server::app(rival.app)?)),
+            None => None,
+        };
+        let sqlite = match framework {
+            Framework::Axum => {
+                let database = format!("sqlite:{}", folder.join("quota.db").display());
+                Some(Side::new("SQLite", OURS, SQLITE, quickstart(&database)?))
+            }
+            Framework::Actix | Framework::Rocket => None,
+        };
+        Ok(Self { framework, bare, memory, rival, sqlite })
+    }
+
+    fn sides(&mut self) -> impl Iterator<Item = &mut Side> {
+        [&mut self.bare, &mut self.memory].into_iter().chain(&mut self.rival).chain(&mut self.sqlite)
+    }
+
+    fn rows(&self) -> anyhow::Result<Vec<Row>> {
+        let Self { framework, bare, memory, rival, sqlite } = self;
+        let group = framework.group();
+        let mut rows = vec![memory.processor_time(group, bare).goal(Goal::AtMost(1.10))];
+        rows.extend(rival.iter().chain(sqlite).map(|side| side.processor_time(group, bare)));
+        rows.push(memory.speed_by(group, bare).goal(Goal::AtLeast(0.93)));
+        rows.extend(rival.iter().map(|side| side.speed_by(group, bare)));
+        rows.extend(sqlite.iter().map(|side| {
+            let row = side.speed(group);
+            let ratio = row.measured.value / PREDECESSOR;
+            row.against("of the predecessor", PREDECESSOR, ratio).goal(Goal::AtLeast(30.0))
+        }));
+        for side in std::iter::once(memory).chain(sqlite) {
+            rows.push(limit_holds(group, side)?);
+        }
+        Ok(rows)
+    }
 }
 
-/// More requests than a client's limit, from all connections at once.
-fn limit_holds(server: &Server, name: &str, durability: &'static str) -> anyhow::Result<Row> {
+fn limit_holds(group: &'static str, side: &Side) -> anyhow::Result<Row> {
     let limit = usize::try_from(LIMIT)?;
-    let Load { admitted, denied, .. } = drive(server.address(), &[request(LIMITED)], Stop::AfterRequests(limit * 2))?;
-    if admitted > limit || admitted + denied != limit * 2 {
-        bail!(
-            "on {name}, {admitted} requests were admitted and {denied} denied of {}, the limit is {limit}",
-            limit * 2
-        );
+    let admitted = side.admitted_of(&request(LIMITED), limit * 2)?;
+    if admitted > limit {
+        bail!("on {}, {admitted} requests were admitted, the limit is {limit}", side.name());
     }
     let measured = Measured { value: count(admitted), unit: "admitted" };
-    let row = Row::new(GROUP, format!("of {} requests of one client, {name}", limit * 2), durability, measured);
+    let name = format!("of {} requests of one client, {}", limit * 2, side.name());
+    let row = Row::new(group, name, side.durability(), measured);
     Ok(row.against("its limit", count(limit), count(admitted) / count(limit)).goal(Goal::AtMost(1.0)))
 }
 

@@ -8,6 +8,7 @@ mod effort;
 mod growth;
 mod http;
 mod idle;
+mod list;
 mod memory;
 mod number;
 mod ours;
@@ -33,8 +34,8 @@ struct Cli {
     /// Fewer and shorter rounds: the same rows, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http, redis, postgres, mysql,
-    /// mongodb.
+    /// Only groups whose name holds this text: windows, memory, growth, idle, list, sqlite, http-axum, http-actix,
+    /// http-rocket, redis, postgres, mysql, mongodb.
     filter: Option<String>,
     /// Be the process whose idle memory is measured.
     #[arg(long, hide = true)]
@@ -42,20 +43,26 @@ struct Cli {
     /// Be one of several processes that charge a client: a URL, the client, milliseconds.
     #[arg(long, hide = true, num_args = 3)]
     child_charge: Option<Vec<String>>,
-    /// Be the application without quotas.
-    #[arg(long, hide = true, value_name = "PORT")]
-    child_bare: Option<u16>,
+    /// Be one of the applications that the quickstarts are compared with.
+    #[arg(long, hide = true, requires = "child_port")]
+    child_app: Option<http::apps::App>,
+    /// Where it listens.
+    #[arg(long, hide = true)]
+    child_port: Option<u16>,
 }
 
 type Group = (&'static str, fn(&Effort) -> anyhow::Result<Vec<Row>>);
 
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 13] = [
     ("windows", windows::rows),
     ("memory", memory::rows),
     ("growth", growth::rows),
     ("idle", |_| idle::rows()),
+    ("list", list::rows),
     ("sqlite", sqlite::rows),
-    ("http", http::rows),
+    ("http-axum", |effort| http::rows(http::Framework::Axum, effort)),
+    ("http-actix", |effort| http::rows(http::Framework::Actix, effort)),
+    ("http-rocket", |effort| http::rows(http::Framework::Rocket, effort)),
     ("redis", servers::redis),
     ("postgres", servers::postgres),
     ("mysql", servers::mysql),
@@ -70,8 +77,8 @@ fn main() -> anyhow::Result<()> {
     if let Some(arguments) = cli.child_charge {
         return servers::child(&arguments);
     }
-    if let Some(port) = cli.child_bare {
-        return http::bare::serve(port);
+    if let Some((app, port)) = cli.child_app.zip(cli.child_port) {
+        return app.serve(port);
     }
     let effort = if cli.quick { Effort::QUICK } else { Effort::FULL };
     let filter = cli.filter.unwrap_or_default();

@@ -17,6 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::callers::Callers;
 use crate::effort::Effort;
+use crate::list;
 use crate::number::{median, median_ratio, percentile};
 use crate::ours::{DAY_AND_MONTH, ENOUGH, plan};
 use crate::reading::{self, Readers, YEAR};
@@ -89,7 +90,14 @@ impl Contest {
         rows.push(self.one_caller(effort, &runtime)?);
         rows.extend(self.processes(effort, &runtime)?);
         rows.extend(self.reading(effort, &runtime)?);
+        rows.extend(self.list(effort, &runtime)?);
         Ok(rows)
+    }
+
+    /// The list of clients, beside all that the other rows have left on the server.
+    fn list(&self, effort: &Effort, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
+        let stores = runtime.block_on(async { anyhow::Ok([self.store().await?, self.store().await?]) })?;
+        list::rows_of(effort, runtime, stores, |what, micros| self.row(what, micros, "us"))
     }
 
     /// Days read back: of few entries and of many over the same quarters, and of a year.

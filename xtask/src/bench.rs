@@ -9,14 +9,16 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds: the same rows, with more noise.
     #[arg(long)]
     quick: bool,
-    /// Only groups whose name holds this text: windows, memory, growth, idle, sqlite, http, redis, postgres, mysql,
-    /// mongodb.
+    /// Only groups whose name holds this text: windows, memory, growth, idle, list, sqlite, http-axum, http-actix,
+    /// http-rocket, redis, postgres, mysql, mongodb.
     filter: Option<String>,
 }
 
 /// `cargo xtask bench`
 pub(crate) fn bench(workspace: &Workspace, options: &Options) -> anyhow::Result<()> {
-    let build = workspace.cargo(["build", "--release", "--package", "quota-bench", "--package", "quickstart-axum"]);
+    let packages = ["quota-bench", "quickstart-axum", "quickstart-actix", "quickstart-rocket"];
+    let mut build = workspace.cargo(["build", "--release"]);
+    build.args(packages.iter().flat_map(|package| ["--package", package]));
     let mut measure = workspace.command(workspace.program("release", "quota-bench"));
     if options.quick {
         measure.arg("--quick");

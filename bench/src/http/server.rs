@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
+use super::apps::App;
 use super::beside;
 use crate::process::processor_micros;
 
@@ -17,18 +18,18 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The application without quotas.
-    pub(super) fn bare() -> anyhow::Result<Self> {
+    /// This program as one of the applications that it can be.
+    pub(super) fn app(app: App) -> anyhow::Result<Self> {
         let port = free_port()?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--child-bare", &port.to_string()]);
+        command.args(["--child-port", &port.to_string(), "--child-app", &app.name()]);
         Self::start(command, port)
     }
 
-    /// The application with quotas.
-    pub(super) fn quickstart(store: &str, plans: &Path) -> anyhow::Result<Self> {
+    /// A quickstart, by the name of its program.
+    pub(super) fn quickstart(program: &str, store: &str, plans: &Path) -> anyhow::Result<Self> {
         let port = free_port()?;
-        let mut command = Command::new(beside("quickstart-axum")?);
+        let mut command = Command::new(beside(program)?);
         command.env("PORT", port.to_string()).env("QUOTA_STORE", store).env("QUOTA_PLANS", plans);
         Self::start(command, port)
     }

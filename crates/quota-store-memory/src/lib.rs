@@ -4,6 +4,7 @@ mod entries;
 mod ids;
 mod ledger;
 mod record;
+mod shard;
 mod store;
 
 pub use crate::store::{MemoryStore, MemoryStoreBuilder};

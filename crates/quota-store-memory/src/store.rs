@@ -1,12 +1,12 @@
 //! The store.
 
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hashbrown::{DefaultHashBuilder, HashTable};
-use parking_lot::Mutex;
+use hashbrown::DefaultHashBuilder;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Days, Decision, Detail, Instant, Refusal, Window, quarter_of};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
@@ -16,6 +16,7 @@ use quota_service::{
 use crate::entries::Place;
 use crate::ledger::Keeping;
 use crate::record::Record;
+use crate::shard::Shard;
 
 /// Accounts, ledgers and plans in this process's memory, gone with it.
 ///
@@ -34,14 +35,6 @@ pub struct MemoryStore {
 pub struct MemoryStoreBuilder {
     shards: usize,
     keeping: Keeping,
-}
-
-/// On cache lines of its own, so that one shard's lock does not slow another's.
-#[repr(align(128))]
-#[derive(Default)]
-struct Shard {
-    /// Boxed: a table is half empty at times.
-    records: Mutex<HashTable<Box<Record>>>,
 }
 
 impl MemoryStore {
@@ -69,39 +62,25 @@ impl MemoryStore {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the number of shards is a power of two, and the mask is less by one")]
-    fn shard(&self, hash: u64) -> &Mutex<HashTable<Box<Record>>> {
+    fn shard(&self, hash: u64) -> &Shard {
         // The table uses the lowest and the highest bits.
         let number = usize::try_from((hash >> 24) & u64::from(u32::MAX)).unwrap_or_default();
-        &self.shards[number & (self.shards.len() - 1)].records
+        &self.shards[number & (self.shards.len() - 1)]
     }
 
     fn read<T>(&self, client: &ClientId, read: impl FnOnce(&Record) -> T) -> Option<T> {
         let hash = self.hash(client);
-        let records = self.shard(hash).lock();
-        records.find(hash, |record| record.client == *client).map(|record| read(record))
+        self.shard(hash).lock().find(hash, client).map(read)
     }
 
     fn apply_one(&self, request: &Request) -> Result<Answer, StoreError> {
         let hash = self.hash(&request.client);
-        let mut records = self.shard(hash).lock();
-        if let Ok(mut found) = records.find_entry(hash, |record| record.client == request.client) {
-            let answer = found.get_mut().apply(request, self.keeping);
-            if found.get().is_blank() {
-                found.remove();
-            }
-            return answer;
-        }
-        let mut record = Box::new(Record::new(request.client.clone()));
-        let answer = record.apply(request, self.keeping);
-        if !record.is_blank() {
-            records.insert_unique(hash, record, |record| self.hash(&record.client));
-        }
-        answer
+        self.shard(hash).lock().apply(hash, request, self.keeping, |client| self.hash(client))
     }
 
     fn prune_shard(&self, shard: &Shard, before: Instant) -> Pruned {
         let mut pruned = Pruned::default();
-        for record in shard.records.lock().iter_mut() {
+        for record in shard.lock().iter_mut() {
             pruned.entries = pruned.entries.saturating_add(record.ledger.fold(before));
             pruned.ids = pruned.ids.saturating_add(record.ledger.forget_ids(before, self.keeping));
             record.ledger.forget_sums(before, self.keeping);
@@ -160,9 +139,7 @@ impl UsageStore for MemoryStore {
 
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         let hash = self.hash(charge.client);
-        let mut records = self.shard(hash).lock();
-        let record = records.find_mut(hash, |record| record.client == *charge.client)?;
-        record.charge_now(charge, self.keeping)
+        self.shard(hash).lock().find_mut(hash, charge.client)?.charge_now(charge, self.keeping)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
@@ -198,20 +175,13 @@ impl UsageStore for MemoryStore {
     }
 
     async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
-        let mut clients = std::collections::BinaryHeap::new();
+        // Each shard stops where the page that the others have filled ends: what a page costs does not grow with the number
+        // of clients, wherever in the list it is.
+        let mut page = BinaryHeap::new();
         for shard in &self.shards {
-            for record in shard.records.lock().iter() {
-                let client = &record.client;
-                if client.as_str().starts_with(&query.prefix) && query.after.as_ref().is_none_or(|after| client > after)
-                {
-                    clients.push(client.clone());
-                    if clients.len() > query.limit.max(1) {
-                        clients.pop();
-                    }
-                }
-            }
+            shard.lock().list(query, query.limit.max(1), &mut page);
         }
-        Ok(clients.into_sorted_vec())
+        Ok(page.into_sorted_vec())
     }
 
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {

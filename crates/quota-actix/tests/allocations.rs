@@ -1,0 +1,87 @@
+//! What the layer allocates for a request of a client that is known.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Identity;
+use actix_web::test::{TestRequest, init_service};
+use actix_web::{App, Error, Resource, Responder, web};
+use quota_actix::{Answers, ClientBy, QuotaLayer, RateLimitFields};
+use quota_service::{Anchor, Credits, Limit, ManualClock, Period, Plan, PlanRegistry, Quota, QuotaService, Tz};
+use quota_store_memory::MemoryStore;
+
+const REQUESTS: u64 = 100;
+
+/// Two quotas that no run exhausts, and a clock that stands still: no window and no quarter of an hour ends meanwhile.
+fn service() -> QuotaService<MemoryStore> {
+    let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    let limit = Limit::Finite(Credits::new(1_000_000).unwrap());
+    let plan = Plan::new([Period::DAY, Period::MONTH].map(|period| Quota::new(period, limit, anchor))).unwrap();
+    let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
+    let plans = PlanRegistry::new().with_default(plan);
+    QuotaService::builder(MemoryStore::new()).with_registry(plans).with_clock(clock).build()
+}
+
+fn quota() -> QuotaLayer {
+    QuotaLayer::new(service(), ClientBy::header("X-Client-Id").unwrap())
+        .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11))
+}
+
+async fn handler() -> impl Responder {
+    "data"
+}
+
+/// Allocations of a request, all in all.
+fn allocations<F, B>(app: App<F>) -> u64
+where
+    F: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
+        + 'static,
+    B: MessageBody,
+{
+    let runtime = actix_web::rt::Runtime::new().unwrap();
+    let app = runtime.block_on(init_service(app));
+    let answer = || {
+        let request = TestRequest::get().uri("/data").insert_header(("x-client-id", "client1")).to_request();
+        let response = runtime.block_on(app.call(request)).unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    };
+    (0..3).for_each(|_| answer());
+    let counted = allocation_counter::measure(|| (0..REQUESTS).for_each(|_| answer()));
+    assert_eq!(counted.count_total % REQUESTS, 0, "every request allocates alike");
+    counted.count_total / REQUESTS
+}
+
+fn routed() -> Resource {
+    web::resource("/data").route(web::get().to(handler))
+}
+
+/// Two are hoped for. It is what the middleware shares with handler and answer, its place in the request's extensions, two
+/// for the values of the headers, one for the route's pattern (actix-web makes a text of it for each request) and one for the
+/// name of the client's header, which is another type's than actix-web's.
+const OURS: u64 = 6;
+
+#[test]
+fn around_a_resource_or_an_app_the_middleware_allocates_at_most_six_times_a_request() {
+    let bare = allocations(App::new().service(routed()));
+    for metered in [
+        allocations(App::new().service(routed().wrap(quota()))),
+        allocations(App::new().service(routed()).wrap(quota())),
+    ] {
+        assert!(metered <= bare + OURS, "{metered}, bare {bare}");
+    }
+}
+
+#[test]
+fn around_a_route_actix_allocates_once_for_any_middleware() {
+    let with_nothing = web::resource("/data").route(web::get().to(handler).wrap(Identity::default()));
+    let with_nothing = allocations(App::new().service(with_nothing));
+    let bare = allocations(App::new().service(routed()));
+    assert!(with_nothing <= bare + 1, "{with_nothing}, bare {bare}");
+    let metered = web::resource("/data").route(web::get().to(handler).wrap(quota()));
+    let metered = allocations(App::new().service(metered));
+    assert!(metered <= with_nothing + OURS, "{metered}, with nothing {with_nothing}");
+}

@@ -1,0 +1,97 @@
+//! What the layer allocates for a request of a client that is known.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use axum::Router;
+use axum::body::Body;
+use axum::handler::Handler;
+use axum::routing::get;
+use http::{Request, StatusCode};
+use quota_axum::{Answers, ClientBy, QuotaLayer, RateLimitFields};
+use quota_service::{Anchor, Credits, Limit, ManualClock, Period, Plan, PlanRegistry, Quota, QuotaService, Tz};
+use quota_store_memory::MemoryStore;
+use tower::ServiceExt;
+use tower::layer::util::Identity;
+
+const REQUESTS: u64 = 100;
+
+/// Two quotas that no run exhausts, and a clock that stands still: no window and no quarter of an hour ends meanwhile.
+fn service() -> QuotaService<MemoryStore> {
+    let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    let limit = Limit::Finite(Credits::new(1_000_000).unwrap());
+    let plan = Plan::new([Period::DAY, Period::MONTH].map(|period| Quota::new(period, limit, anchor))).unwrap();
+    let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
+    let plans = PlanRegistry::new().with_default(plan);
+    QuotaService::builder(MemoryStore::new()).with_registry(plans).with_clock(clock).build()
+}
+
+fn quota() -> QuotaLayer {
+    QuotaLayer::new(service(), ClientBy::header("X-Client-Id").unwrap())
+        .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11))
+}
+
+async fn handler() -> &'static str {
+    "data"
+}
+
+/// Decided in the first poll, without a runtime: nothing else allocates here.
+fn answer(router: &Router) -> StatusCode {
+    let request = Request::get("/data").header("x-client-id", "client1").body(Body::empty()).unwrap();
+    match pin!(router.clone().oneshot(request)).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(response) => response.unwrap().status(),
+        Poll::Pending => panic!("the store waits"),
+    }
+}
+
+/// Allocations of a request, all in all.
+fn allocations(router: &Router) -> u64 {
+    for _ in 0..3 {
+        assert_eq!(answer(router), StatusCode::OK);
+    }
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..REQUESTS {
+            assert_eq!(answer(router), StatusCode::OK);
+        }
+    });
+    assert_eq!(counted.count_total % REQUESTS, 0, "every request allocates alike");
+    counted.count_total / REQUESTS
+}
+
+/// What a layer adds to what the same request allocates without it.
+fn added(with: &Router, without: &Router) -> u64 {
+    allocations(with).saturating_sub(allocations(without))
+}
+
+/// Two are hoped for. Four are the layer's own: what it shares with handler and answer, its place in the request's extensions, and
+/// two for the values of the headers. Two more let the answer's header map grow, which has room for six headers: five of
+/// quotas make it seven. The extensions' map grows too, since axum's default features fill the three places that it
+/// has. And a handler without state is a service of no size, which axum keeps in no memory; with a layer it has one.
+const AROUND_A_HANDLER: u64 = 8;
+
+#[test]
+fn around_a_handler_the_layer_allocates_at_most_eight_times_a_request() {
+    let app = |handler| Router::new().route("/data", handler);
+    let added = added(&app(get(handler.layer(quota()))), &app(get(handler)));
+    assert!(added <= AROUND_A_HANDLER, "{added}");
+}
+
+#[test]
+fn around_a_route_or_a_router_axum_allocates_three_times_for_any_layer_and_ours_no_more_often() {
+    let routed = || Router::new().route("/data", get(handler));
+    for added in [
+        added(&Router::new().route("/data", get(handler).layer(Identity::new())), &routed()),
+        added(&routed().layer(Identity::new()), &routed()),
+    ] {
+        assert!(added <= 3, "{added}");
+    }
+    for added in [
+        added(&Router::new().route("/data", get(handler).layer(quota())), &routed()),
+        added(&routed().layer(quota()), &routed()),
+    ] {
+        assert!(added <= AROUND_A_HANDLER + 3, "{added}");
+    }
+}
