@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::header;
 use http::{HeaderName, Method};
 use quota_http::Framework;
 
@@ -26,7 +26,9 @@ impl Framework for Actix {
     }
 
     fn header<'a>(request: &'a Self::Request<'_>, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        request.headers().get_all(name.as_str()).map(HeaderValue::as_bytes)
+        // Names are lower case in both crates. To look one up by its text would make a name of it first.
+        let named = move |(sent, _): &(&header::HeaderName, _)| sent.as_str() == name.as_str();
+        request.headers().iter().filter(named).map(|(_, value)| value.as_bytes())
     }
 
     fn pattern(request: &ServiceRequest) -> Option<Cow<'_, str>> {

@@ -36,7 +36,7 @@ impl HttpHarness for Actix {
             actix_web::rt::System::new().block_on(async {
                 let server = HttpServer::new(move || app(program.clone())).workers(1).disable_signals();
                 let server = server.bind_auto_h2c((Ipv4Addr::LOCALHOST, 0)).unwrap();
-                let address = server.addrs()[0];
+                let address = *server.addrs().first().unwrap();
                 let server = server.run();
                 begun.send((server.handle(), address)).unwrap();
                 server.await.unwrap();

@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{iter, pending, repeat};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
-use quota_axum::{ClientQuota, OnDrop, Refused};
+use quota_axum::{ClientQuota, IdempotencyKeys, OnDrop, Refused};
 use quota_service::{Credits, QuotaService, Ttl};
 use quota_store_memory::MemoryStore;
 use tower::ServiceExt;
@@ -29,6 +29,10 @@ async fn held(service: &QuotaService<MemoryStore>) -> String {
 }
 
 fn app(service: &QuotaService<MemoryStore>) -> Router {
+    routes().layer(layer(service).without_charge())
+}
+
+fn routes() -> Router {
     let handler = async |quota: ClientQuota, on_drop: OnDrop, last: &'static str| {
         let held = quota.hold(credits("8")).await?;
         let words = iter(["one", "two", "three"]).map(Ok::<_, Infallible>);
@@ -39,7 +43,6 @@ fn app(service: &QuotaService<MemoryStore>) -> Router {
         .route("/ends", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Release, "")))
         .route("/hangs/release", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Release, "hangs")))
         .route("/hangs/settle", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Settle, "hangs")))
-        .layer(layer(service).without_charge())
 }
 
 #[tokio::test]
@@ -63,13 +66,23 @@ async fn a_body_that_is_dropped_is_released_or_settled_as_was_said() {
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_reads_is_released() {
+async fn a_body_that_nobody_reads_is_released_and_its_key_is_free() {
     let service = service();
-    drop(app(&service).oneshot(request(Method::GET, "/ends")).await.unwrap());
-    while held(&service).await != "0" {
-        tokio::task::yield_now().await;
+    let quota = layer(&service).without_charge().with_idempotency_keys(IdempotencyKeys::default());
+    for path in ["/ends", "/hangs/settle"] {
+        for _ in 0..2 {
+            let app = routes().layer(quota.clone());
+            let mut request = request(Method::GET, path);
+            request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+            let response = app.oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            drop(response);
+            while held(&service).await != "0" {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(used(&service).await, "0");
+        }
     }
-    assert_eq!(used(&service).await, "0");
 }
 
 #[tokio::test]

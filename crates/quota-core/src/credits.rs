@@ -111,6 +111,22 @@ impl Credits {
         }
     }
 
+    /// So many times this much, unless it is beyond [`Credits::MAX`]: a price for each, and how many there were.
+    ///
+    /// ```
+    /// use quota_core::Credits;
+    ///
+    /// let each: Credits = "0.0015".parse()?;
+    /// assert_eq!(each.checked_mul(1_000), Some("1.5".parse()?));
+    /// assert_eq!(Credits::MAX.checked_mul(2), None);
+    /// # Ok::<(), quota_core::CreditsError>(())
+    /// ```
+    #[must_use]
+    pub fn checked_mul(self, count: u64) -> Option<Self> {
+        let count = i64::try_from(count).ok()?;
+        self.0.checked_mul(count).map(Self)
+    }
+
     /// The sum, at most [`Credits::MAX`].
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {

@@ -79,8 +79,7 @@ fn clear(answers: &Answers, headers: &mut impl HeadersMut) {
 
 fn write(answers: &Answers, state: State<'_>, headers: &mut impl HeadersMut) {
     let Some(lasting) = lasting(state.quotas, state.shown) else { return clear(answers, headers) };
-    // One more for `Content-Length`, which comes after and would else make a map of the usual size grow when it is full.
-    if !headers.reserve(QuotaHeader::ALL.len() + 1) {
+    if !headers.reserve(to_come(answers)) {
         // The application has set tens of thousands already.
         return;
     }
@@ -97,6 +96,13 @@ fn write(answers: &Answers, state: State<'_>, headers: &mut impl HeadersMut) {
         }
         None => {}
     }
+}
+
+/// How many headers the answer will get: ours, and `Content-Length`, which comes after and would else make a map of the usual
+/// size grow when it is full.
+fn to_come(answers: &Answers) -> usize {
+    let ours = if answers.x_rate_limit() { 3 } else { 0 } + if answers.rate_limit_fields().is_some() { 2 } else { 0 };
+    ours + 1
 }
 
 /// The values that change from answer to answer, in one allocation.

@@ -48,6 +48,18 @@ impl Malformed {
     }
 }
 
+impl From<&str> for MemberError {
+    fn from(words: &str) -> Self {
+        Self::Other(words.into())
+    }
+}
+
+impl From<String> for MemberError {
+    fn from(words: String) -> Self {
+        Self::Other(words.into())
+    }
+}
+
 /// The amount of credits that a query gives under a name.
 ///
 /// ```

@@ -33,15 +33,6 @@ pub trait HeadersMut {
 }
 
 impl QuotaHeader {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::XRateLimitLimit,
-        Self::XRateLimitRemaining,
-        Self::XRateLimitReset,
-        Self::RateLimitPolicy,
-        Self::RateLimit,
-    ];
-
     /// Its name.
     #[must_use]
     pub const fn name(self) -> HeaderName {

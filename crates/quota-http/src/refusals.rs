@@ -50,7 +50,7 @@ impl Answers {
     /// The answer to an id that begins as those do that idempotency keys make: 400.
     #[must_use]
     pub fn reserved_id(&self) -> RefusalResponse {
-        let error = MemberError::Other("ids that begin with \"key:\" are reserved".into());
+        let error = MemberError::from("ids that begin with \"key:\" are reserved");
         self.malformed(&Malformed::new("id", error))
     }
 

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 
+use crate::problem;
+
 /// A complete answer in place of the handler's: a status, headers and a body.
 ///
 /// It converts to an [`http::Response`] over any body that bytes convert to.
@@ -30,6 +32,20 @@ impl RefusalResponse {
     #[must_use]
     pub fn new(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         Self(Box::new(Parts { status, headers, body }))
+    }
+
+    /// A problem document (RFC 9457) of the application's own that is no more than its status and these words for the client:
+    /// type `about:blank`, and `no-store`.
+    ///
+    /// ```
+    /// use quota_http::RefusalResponse;
+    ///
+    /// let too_long = RefusalResponse::problem(http::StatusCode::PAYLOAD_TOO_LARGE, "a prompt has at most 4,096 words");
+    /// assert_eq!(too_long.headers()["content-type"], "application/problem+json");
+    /// ```
+    #[must_use]
+    pub fn problem(status: StatusCode, detail: &str) -> Self {
+        problem::plain(status, detail)
     }
 
     /// The status code.

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use quota_core::{
     ClientId, Credits, Denied, IdError, Instant, Limit, Period, QuotaStatus, Quotas, Refusal, Window, WindowOutOfRange,
 };
-use quota_http::{Answers, Malformed, MemberError, NoClient, RefusalResponse, client_from_header, credits_from_query};
+use quota_http::{Answers, Malformed, NoClient, RefusalResponse, client_from_header, credits_from_query};
 
 const HEADER: HeaderName = HeaderName::from_static("x-client-id");
 
@@ -155,7 +155,7 @@ fn a_malformed_amount_is_named() {
         is_problem(&Answers::default().malformed(&refused(query)), 400, "Bad Request", detail);
     }
     assert_eq!(credits_from_query(Some("a=b&credits=2%2E50"), "credits").unwrap().to_string(), "2.5");
-    let own = Malformed::new("zone", MemberError::Other("it is \"unknown\"".into()));
+    let own = Malformed::new("zone", "it is \"unknown\"");
     is_problem(&Answers::default().malformed(&own), 400, "Bad Request", r#"zone: it is \"unknown\""#);
 }
 

@@ -3,11 +3,9 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use quota_axum::{Malformed, MemberError, RefusalResponse, Refused};
+use http::StatusCode;
+use quota_axum::{Malformed, RefusalResponse, Refused};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::model::Model;
 
@@ -50,14 +48,14 @@ impl CompletionRequest {
             // A place of which nothing is known is told by what it lies in.
             let path = error.path().to_string();
             let path = path.trim_end_matches('?').trim_end_matches('.');
-            malformed(if path.is_empty() { "body" } else { path }, error.inner().to_string())
+            Malformed::new(if path.is_empty() { "body" } else { path }, error.inner().to_string())
         })?;
-        json.end().map_err(|error| malformed("body", error.to_string()))?;
+        json.end().map_err(|error| Malformed::new("body", error.to_string()))?;
         if asked.prompt_tokens() == 0 {
-            return Err(malformed("prompt", "it has no words"));
+            return Err(Malformed::new("prompt", "it has no words"));
         }
         if !(1..=Self::MAX_TOKENS).contains(&asked.max_tokens) {
-            return Err(malformed("max_tokens", format!("it is 1 to {}", Self::MAX_TOKENS)));
+            return Err(Malformed::new("max_tokens", format!("it is 1 to {}", Self::MAX_TOKENS)));
         }
         Ok(asked)
     }
@@ -77,10 +75,6 @@ const fn default_most() -> u32 {
     16
 }
 
-fn malformed(member: impl Into<Box<str>>, error: impl Into<Box<str>>) -> Malformed {
-    Malformed::new(member, MemberError::Other(error.into()))
-}
-
 /// A body that is too large (413) or did not come.
 fn unread(rejection: &BytesRejection) -> RefusalResponse {
     let status = rejection.status();
@@ -88,8 +82,5 @@ fn unread(rejection: &BytesRejection) -> RefusalResponse {
         StatusCode::PAYLOAD_TOO_LARGE => format!("a body has at most {} bytes", CompletionRequest::MAX_BODY),
         _ => "the body did not come whole".to_owned(),
     };
-    let title = status.canonical_reason();
-    let problem = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))]);
-    RefusalResponse::new(status, headers, problem.to_string().into())
+    RefusalResponse::problem(status, &detail)
 }

@@ -24,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let service = settings.service_with(llm_gateway::plans()?).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let asked = quickstart_shared::asked_to_stop().context("signals cannot be heard")?;
     words::print_what_to_try(listener.local_addr()?)?;
 
     let listener = listener.tap_io(|connection| {
@@ -37,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let gateway = Gateway::new(Model::new(PACE), rates, stop.clone());
     let router = gateway.router(&service, settings.usage_api(&service), llm_gateway::keys()?);
     let asked = async move {
-        asked_to_stop().await;
+        asked.await;
         // Streams end and settle by themselves: after the service has shut down, nothing is settled.
         stopper.stop();
     };
@@ -58,39 +59,4 @@ async fn main() -> anyhow::Result<()> {
 async fn patience(mut stop: Stop) {
     stop.asked().await;
     tokio::time::sleep(PATIENCE).await;
-}
-
-/// Ready on ctrl-c, and on SIGTERM where there is such a thing.
-async fn asked_to_stop() {
-    let interrupted = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!("ctrl-c cannot be heard: {error}");
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated() => {}
-    }
-    tracing::info!("stopping");
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            terminate.recv().await;
-        }
-        Err(error) => {
-            tracing::error!("SIGTERM cannot be heard: {error}");
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending::<()>().await;
 }

@@ -23,16 +23,11 @@ impl Rates {
     /// # Errors
     /// [`CreditsError::TooLarge`] where it is beyond all credits.
     pub(crate) fn quote(&self, prompt_tokens: u32, most: u32) -> Result<Quote, CreditsError> {
+        let times = |rate: Credits, tokens: u32| rate.checked_mul(tokens.into()).ok_or(CreditsError::TooLarge);
         let prompt = times(self.prompt, prompt_tokens)?;
         let bound = prompt.checked_add(times(self.completion, most)?).ok_or(CreditsError::TooLarge)?;
         Ok(Quote { prompt_tokens, prompt, token: self.completion, bound })
     }
-}
-
-/// Exact: a product of integers, or none.
-fn times(rate: Credits, tokens: u32) -> Result<Credits, CreditsError> {
-    let micros = rate.micros().checked_mul(i64::from(tokens)).ok_or(CreditsError::TooLarge)?;
-    Credits::from_micros(micros)
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let service = settings.service().await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let asked = quickstart_shared::asked_to_stop().context("signals cannot be heard")?;
     quickstart_shared::print_what_to_try(listener.local_addr()?)?;
 
     let listener = listener.tap_io(|connection| {
@@ -31,7 +32,7 @@ async fn main() -> anyhow::Result<()> {
     });
     let (stopping, stopped) = oneshot::channel();
     let stop = async {
-        asked_to_stop().await;
+        asked.await;
         // Nobody waits for it if the server has ended by itself.
         let _ = stopping.send(());
     };
@@ -55,39 +56,4 @@ async fn patience(stopped: oneshot::Receiver<()>) {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(PATIENCE).await;
-}
-
-/// Ready on ctrl-c, and on SIGTERM where there is such a thing.
-async fn asked_to_stop() {
-    let interrupted = async {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!("ctrl-c cannot be heard: {error}");
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        () = interrupted => {}
-        () = terminated() => {}
-    }
-    tracing::info!("stopping");
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    use tokio::signal::unix::{SignalKind, signal};
-
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            terminate.recv().await;
-        }
-        Err(error) => {
-            tracing::error!("SIGTERM cannot be heard: {error}");
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending::<()>().await;
 }

@@ -9,8 +9,10 @@ mod query;
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod server;
 mod settings;
+mod stop;
 mod words;
 
 pub use crate::query::{failure, flag_from_query};
 pub use crate::settings::Settings;
+pub use crate::stop::asked_to_stop;
 pub use crate::words::{log_to_stderr, print_what_to_try};

@@ -1,7 +1,7 @@
 //! What a request says, and an answer of the example's own.
 
 use http::{HeaderMap, StatusCode};
-use quota_http::{Malformed, MemberError, RefusalResponse, member_from_query};
+use quota_http::{Malformed, RefusalResponse, member_from_query};
 
 /// `true` or `false`; false where it is not given.
 ///
@@ -11,7 +11,7 @@ pub fn flag_from_query(query: Option<&str>, member: &str) -> Result<bool, Malfor
     match member_from_query(query, member)?.as_deref() {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
-        Some(_) => Err(Malformed::new(member, MemberError::Other("it is true or false".into()))),
+        Some(_) => Err(Malformed::new(member, "it is true or false")),
     }
 }
 

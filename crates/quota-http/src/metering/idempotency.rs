@@ -82,7 +82,7 @@ impl IdempotencyKeys {
         if values.any(|other| other != value) {
             return Err(malformed(MemberError::Repeated));
         }
-        let other = || malformed(MemberError::Other("a key is 1 to 128 visible ASCII characters".into()));
+        let other = || malformed("a key is 1 to 128 visible ASCII characters".into());
         let key = key(value).ok_or_else(other)?;
         let text = format!("{PREFIX}{method} {route}:{key}");
         let id = OperationId::new(&text).or_else(|_| OperationId::new(format!("{PREFIX}{}", hashed(&text))));

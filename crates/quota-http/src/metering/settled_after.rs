@@ -21,7 +21,10 @@ pub enum OnDrop {
     /// It is released: who gets only a part pays nothing.
     #[default]
     Release,
-    /// What was streamed is charged.
+    /// What was streamed is charged. Where that is nothing yet, the hold is released.
+    ///
+    /// A service that was shut down settles nothing more: a server that is told to stop has to end its streams before
+    /// `QuotaService::shutdown`, as `examples/llm-gateway` does; those that are cut later were for nothing.
     Settle,
 }
 
@@ -108,6 +111,7 @@ fn told(settled: Result<Settled, QuotaError>, client: &ClientId, sum: Credits) {
 impl Drop for Bill {
     fn drop(&mut self) {
         if self.on_drop == OnDrop::Settle
+            && !self.sum.is_zero()
             && let Ok(runtime) = Handle::try_current()
             && let Some(settling) = self.settle()
         {

@@ -11,7 +11,7 @@ use quota_core::{ClientId, Instant, Plan, Refusal};
 use quota_service::{QuotaService, ServiceError, SharedService, StoreError, UsageStore};
 
 use crate::answers::Answers;
-use crate::member::{Malformed, MemberError};
+use crate::member::Malformed;
 use crate::problem;
 use crate::usage_api::operators::{OperatorToken, Standing};
 use crate::usage_api::query::{Query, plan};
@@ -275,7 +275,7 @@ impl Inner {
         match error {
             ServiceError::Refused(refusal @ Refusal::InvalidCursor)
             | ServiceError::NotDone { source: StoreError::Refused(refusal @ Refusal::InvalidCursor) } => {
-                self.answers.malformed(&Malformed::new("after", MemberError::Other(refusal.to_string().into())))
+                self.answers.malformed(&Malformed::new("after", refusal.to_string()))
             }
             error => self.failed(client, error),
         }
@@ -297,7 +297,7 @@ impl Inner {
 }
 
 fn of_plan(refusal: &Refusal) -> Malformed {
-    Malformed::new("quotas", MemberError::Other(refusal.to_string().into()))
+    Malformed::new("quotas", refusal.to_string())
 }
 
 impl fmt::Debug for UsageApi {

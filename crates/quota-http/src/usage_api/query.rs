@@ -39,7 +39,7 @@ struct PlanBody {
 }
 
 fn wrong(member: &str, error: impl Display) -> Malformed {
-    Malformed::new(member, MemberError::Other(error.to_string().into()))
+    Malformed::new(member, error.to_string())
 }
 
 impl Query<'_> {

@@ -4,7 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 use quota_core::ClientId;
 
-use crate::member::{Malformed, MemberError};
+use crate::member::Malformed;
 
 /// A resource of the usage API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Of {
 
 fn client(segment: &str) -> Result<ClientId, Malformed> {
     let bytes: Vec<u8> = percent_decode_str(segment).collect();
-    ClientId::from_utf8(&bytes).map_err(|error| Malformed::new("id", MemberError::Other(error.to_string().into())))
+    ClientId::from_utf8(&bytes).map_err(|error| Malformed::new("id", error.to_string()))
 }
 
 #[cfg(test)]
