@@ -37,7 +37,9 @@ impl<S: UsageStore> Callers<S> {
         plan: Plan,
     ) -> anyhow::Result<Self> {
         let registry = PlanRegistry::new().with_default(plan);
-        let service = QuotaService::builder(store).with_registry(registry).build();
+        // A slow server is to be measured, not to fail.
+        let service =
+            QuotaService::builder(store).with_registry(registry).with_deadline(Duration::from_secs(60)).build();
         // Clients of their own: stores on one server share it.
         let run = fastrand::u32(..);
         let names: Vec<String> = names(clients).iter().map(|name| format!("{run:08x}-{name}")).collect();

@@ -93,7 +93,8 @@ pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
     let (client, slice) = (ClientId::new(client)?, Duration::from_millis(millis.parse()?));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let service = QuotaService::new(quota_stores::connect(url).await?);
+        let store = quota_stores::connect(url).await?;
+        let service = QuotaService::builder(store).with_deadline(Duration::from_secs(60)).build();
         service.status(&client).await?;
         println!("ready");
         let mut go = String::new();
