@@ -24,6 +24,8 @@ export interface QuotaClientOptions {
 }
 
 interface Call {
+  /** Whose resource, for operators; none is the caller's, or nobody's. */
+  client?: string | undefined;
   path: string;
   method?: string;
   query?: Record<string, string | number | undefined>;
@@ -48,20 +50,20 @@ export class QuotaClient {
   }
 
   async status(client?: string, signal?: AbortSignal): Promise<Status> {
-    const status = await this.json({ path: of(client, "status"), signal }, readStatus);
+    const status = await this.json({ client, path: "status", signal }, readStatus);
     this.clock.tell(millisOf(status.at) ?? Date.now());
     return status;
   }
 
   usage(query: UsageQuery = {}, client?: string, signal?: AbortSignal): Promise<Usage> {
-    return this.json({ path: of(client, "usage"), query, signal }, readUsage);
+    return this.json({ client, path: "usage", query, signal }, readUsage);
   }
 
   /** The usage as a table for spreadsheets (RFC 4180), in which no cell is a formula. */
   async usageTable(query: UsageQuery = {}, client?: string, signal?: AbortSignal): Promise<string> {
-    const response = await this.call({ path: of(client, "usage"), query, accept: "text/csv", signal });
+    const response = await this.call({ client, path: "usage", query, accept: "text/csv", signal });
     if (!isOfType(response, "text/csv")) throw malformed(response);
-    return read(response.text());
+    return read(response.text(), signal);
   }
 
   clients(query: ClientsQuery = {}, signal?: AbortSignal): Promise<Clients> {
@@ -69,33 +71,33 @@ export class QuotaClient {
   }
 
   plan(client: string, signal?: AbortSignal): Promise<Plan> {
-    return this.json({ path: of(client, "plan"), signal }, readPlan);
+    return this.json({ client, path: "plan", signal }, readPlan);
   }
 
   setPlan(client: string, plan: Plan, signal?: AbortSignal): Promise<Status> {
-    return this.json({ path: of(client, "plan"), method: "PUT", body: plan, signal }, readStatus);
+    return this.json({ client, path: "plan", method: "PUT", body: plan, signal }, readStatus);
   }
 
   async removePlan(client: string, signal?: AbortSignal): Promise<void> {
-    await this.call({ path: of(client, "plan"), method: "DELETE", signal });
+    await this.call({ client, path: "plan", method: "DELETE", signal });
   }
 
   /** When the quotas of a plan would renew, and where the client would stand. Changes nothing. */
   previewPlan(client: string, plan: Plan, signal?: AbortSignal): Promise<Preview> {
-    return this.json({ path: of(client, "plan/preview"), method: "POST", body: plan, signal }, readPreview);
+    return this.json({ client, path: "plan/preview", method: "POST", body: plan, signal }, readPreview);
   }
 
   entries(client: string, query: EntriesQuery = {}, signal?: AbortSignal): Promise<Entries> {
-    return this.json({ path: of(client, "entries"), query, signal }, readEntries);
+    return this.json({ client, path: "entries", query, signal }, readEntries);
   }
 
   /** Between two instants, or everything by `{ all: "true" }`. */
   deleteUsage(client: string, query: DeletionQuery, signal?: AbortSignal): Promise<Deleted> {
-    return this.json({ path: of(client, "usage"), method: "DELETE", query, signal }, readDeleted);
+    return this.json({ client, path: "usage", method: "DELETE", query, signal }, readDeleted);
   }
 
   denials(client: string, signal?: AbortSignal): Promise<Denials> {
-    return this.json({ path: of(client, "denials"), signal }, readDenials);
+    return this.json({ client, path: "denials", signal }, readDenials);
   }
 
   health(signal?: AbortSignal): Promise<Health> {
@@ -104,7 +106,7 @@ export class QuotaClient {
 
   private async json<T>(call: Call, reader: Reader<T>): Promise<T> {
     const response = await this.call(call);
-    const text = await read(response.text());
+    const text = await read(response.text(), call.signal);
     try {
       return reader(JSON.parse(text));
     } catch (error) {
@@ -114,7 +116,7 @@ export class QuotaClient {
   }
 
   /** An answer of 2xx; anything else is thrown. */
-  private async call({ path, method = "GET", query = {}, body, accept, signal }: Call): Promise<Response> {
+  private async call({ client, path, method = "GET", query = {}, body, accept, signal }: Call): Promise<Response> {
     const members = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
     const search = new URLSearchParams(members).toString();
     const late = AbortSignal.timeout(this.options.timeout ?? 30_000);
@@ -126,7 +128,7 @@ export class QuotaClient {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     };
     const send = this.options.fetch ?? globalThis.fetch;
-    const response = await read(send(`${this.base}${path}${search && `?${search}`}`, request), signal);
+    const response = await read(send(`${this.base}${of(client, path)}${search && `?${search}`}`, request), signal);
     const told = Date.parse(response.headers.get("Date") ?? "");
     if (!Number.isNaN(told)) this.clock.tellRoughly(told);
     if (!response.ok) throw await refusal(response);

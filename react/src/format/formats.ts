@@ -93,7 +93,7 @@ export class Formats {
     return written.slice(0, 2).join(" ") || this.number({ style: "unit", unit: "second", unitDisplay: "narrow" }).format(0);
   }
 
-  /** A quota's name in words: `15 minutes` for `15-minute`. A name of another form is shown as it is. */
+  /** A quota's name in words: `15 minutes` for `15-minute`, `day` for `day`. A name of another form is shown as it is. */
   period(name: string): string {
     const [, every = "1", unit] = PERIOD.exec(name) ?? [];
     return unit === undefined ? name : this.labels.period(Number(every), unit as PeriodUnit);

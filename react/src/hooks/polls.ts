@@ -21,16 +21,14 @@ export interface PollRequest<T> extends Omit<PollOptions<T>, "now"> {
 /** The answers to a request while the component is there. */
 export function usePoll<T>(quota: QuotaClient, request: PollRequest<T>): PollState<T> & { refresh: () => Promise<void> } {
   const key = JSON.stringify([request.client ?? null, request.every, ...request.words]);
-  // The key says all that the request does.
   const poll = useMemo(() => shared(quota, key, request), [quota, key]);
   const subscribe = useCallback(
     (listener: () => void) => {
-      const known = polls.get(quota) ?? new Map<string, Shared>();
-      polls.set(quota, known.set(key, { poll: poll as Poll<unknown>, client: request.client }));
+      const known = pollsOf(quota).set(key, { poll: poll as Poll<unknown>, client: request.client });
       const unsubscribe = poll.subscribe(listener);
       return () => {
         unsubscribe();
-        if (!poll.isHeard && known.get(key)?.poll === poll) known.delete(key);
+        if (!poll.isHeard) known.delete(key);
       };
     },
     [quota, key, poll, request.client],
@@ -39,9 +37,18 @@ export function usePoll<T>(quota: QuotaClient, request: PollRequest<T>): PollSta
   return { ...state, refresh: poll.refresh };
 }
 
-function shared<T>(quota: QuotaClient, key: string, { load, every }: PollRequest<T>): Poll<T> {
-  const known = polls.get(quota)?.get(key)?.poll as Poll<T> | undefined;
-  return known ?? new Poll({ load, every, now: () => quota.clock.now() });
+function pollsOf(quota: QuotaClient): Map<string, Shared> {
+  const known = polls.get(quota) ?? new Map<string, Shared>();
+  polls.set(quota, known);
+  return known;
+}
+
+/** Components that are shown at once meet here before any of them listens. */
+function shared<T>(quota: QuotaClient, key: string, { load, every, client }: PollRequest<T>): Poll<T> {
+  const known = pollsOf(quota);
+  const poll = (known.get(key)?.poll as Poll<T> | undefined) ?? new Poll({ load, every, now: () => quota.clock.now() });
+  known.set(key, { poll: poll as Poll<unknown>, client });
+  return poll;
 }
 
 /** Asks again for all that is shown of a client: something of it was changed. */

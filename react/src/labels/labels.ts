@@ -22,7 +22,7 @@ export interface Labels {
   malformed: string;
   goesOnByItself: string;
 
-  /** A quota's period in words: `1 day`, `15 minutes`. */
+  /** A quota's period in words: `day`, `15 minutes`. */
   period: (every: number, unit: PeriodUnit) => string;
   noQuotas: string;
   used: (amount: string, limit: string) => string;
@@ -31,16 +31,14 @@ export interface Labels {
   left: (amount: string) => string;
   debt: (amount: string) => string;
   unlimited: string;
-  limit: (amount: string) => string;
   renews: (duration: string, instant: string) => string;
   renewsNow: string;
-  ok: string;
   near: string;
   reached: string;
   inDebt: string;
   showAll: (count: string) => string;
   showFewer: string;
-  badge: (amount: string, period: string) => string;
+  ofPeriod: (period: string) => string;
 
   range: string;
   lastDays: (days: number) => string;
@@ -63,7 +61,6 @@ export interface Labels {
   day: string;
   month: string;
   showTable: string;
-  showChart: string;
   download: string;
   chartOf: (range: string, total: string) => string;
   chosenBar: string;

@@ -41,7 +41,8 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
                 <th scope="row"><bdi>{formats.period(name)}</bdi></th>
                 <td className="quota-number">{now ? leftOf(now, view) : "—"}</td>
                 <td className="quota-number">
-                  {then ? <><LevelTag level={then.level} labels={labels} /> {leftOf(then, view)}</> : "—"}
+                  {then?.level !== "unlimited" && then && <LevelTag level={then.level} labels={labels} />}{" "}
+                  {then ? leftOf(then, view) : "—"}
                 </td>
                 <td><Renewals view={view} name={name} renewals={renewals} /></td>
               </tr>

@@ -42,7 +42,7 @@ export function QuotaFields({ view, draft, number, zones, fault, onChange, onRem
           ))}
         </select>
       </label>
-      <label className="quota-field">
+      <label className="quota-field quota-middle">
         {labels.limitField}
         <input inputMode="decimal" value={draft.limit} disabled={draft.isUnlimited} {...faulty("limit")} onChange={(event) => change({ limit: event.target.value })} />
       </label>
@@ -54,7 +54,7 @@ export function QuotaFields({ view, draft, number, zones, fault, onChange, onRem
         {labels.anchor}
         <input type="datetime-local" step={1} value={draft.anchor} title={labels.anchorHint} {...faulty("anchor")} onChange={(event) => change({ anchor: event.target.value })} />
       </label>
-      <label className="quota-field">
+      <label className="quota-field quota-long">
         {labels.zone}
         <input list={zones} value={draft.tz} {...faulty("tz")} onChange={(event) => change({ tz: event.target.value })} />
       </label>

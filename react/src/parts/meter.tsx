@@ -6,7 +6,7 @@ import type { Labels } from "../labels/labels";
 import { millisOf } from "../time/instant";
 import type { View } from "../view/view";
 
-const SIGNS: Record<Level, string> = { unlimited: "∞", ok: "●", near: "▲", reached: "■", debt: "◆" };
+const SIGNS = { unlimited: "∞", near: "▲", reached: "■", debt: "◆" };
 
 interface MeterProps {
   quota: QuotaState;
@@ -21,7 +21,7 @@ export function Meter({ quota, view }: MeterProps): ReactNode {
     <li className={`quota-meter quota-${standing.level}`}>
       <div className="quota-meter-head">
         <bdi className="quota-name">{formats.period(quota.name)}</bdi>
-        <LevelTag level={standing.level} labels={labels} />
+        {standing.level !== "unlimited" && <LevelTag level={standing.level} labels={labels} />}
         <span className="quota-spread" />
         <strong className="quota-number">{leftOf(standing, view)}</strong>
       </div>
@@ -57,10 +57,11 @@ function Bar({ name, standing, view }: { name: string; standing: Standing; view:
   );
 }
 
-/** How a quota stands by a sign and a word, so that no colour is needed. */
+/** How a quota stands by a sign and a word, so that no colour is needed; nothing where all is well. */
 export function LevelTag({ level, labels }: { level: Level; labels: Labels }): ReactNode {
-  const words: Record<Level, string> = {
-    unlimited: labels.unlimited, ok: labels.ok, near: labels.near, reached: labels.reached, debt: labels.inDebt,
+  if (level === "ok") return null;
+  const words = {
+    unlimited: labels.unlimited, near: labels.near, reached: labels.reached, debt: labels.inDebt,
   };
   return (
     <span className={`quota-tag quota-tag-${level}`}>

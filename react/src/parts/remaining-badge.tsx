@@ -32,9 +32,9 @@ export function RemainingBadge({ client, every, ...props }: RemainingBadgeProps)
   const title = error ? wordsOf(error, labels) : undefined;
   return (
     <span className={`quota quota-badge quota-${standing.level}`} data-stale={error !== undefined} title={title}>
-      {standing.level !== "ok" && <LevelTag level={standing.level} labels={labels} />}
+      <LevelTag level={standing.level} labels={labels} />
       <strong className="quota-number">{leftOf(standing, view)}</strong>
-      <bdi className="quota-faint">{formats.period(lowest.name)}</bdi>
+      <span className="quota-faint">{labels.ofPeriod(formats.period(lowest.name))}</span>
     </span>
   );
 }
