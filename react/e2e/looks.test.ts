@@ -64,7 +64,7 @@ describe.each(["light", "dark"] as const)("%s", (colorScheme) => {
     await page.screenshot({ path: `${SHOTS}/operator-${colorScheme}.png`, fullPage: true });
     expect(await faults(page)).toEqual([]);
     await page.getByRole("button", { name: "Remove plan" }).click();
-    await page.getByLabel("Credits").first().fill("1,5");
+    await page.getByLabel("Credits", { exact: true }).first().fill("1,5");
     expect(await faults(page)).toEqual([]);
   });
 

@@ -19,7 +19,7 @@ export function Table({ view, bars: { bars, unit }, zone, total, label, isHidden
   const { labels, formats } = view;
   const entries = bars.reduce((sum, bar) => sum + bar.entries, 0);
   return (
-    <div className={isHidden ? "quota-hidden" : "quota-table-frame"} tabIndex={isHidden ? undefined : 0} role="region" aria-label={label}>
+    <div className={isHidden ? "quota-hidden" : "quota-table-frame"} tabIndex={isHidden ? undefined : 0} role="group" aria-label={label}>
       <table className="quota-table">
         <caption className="quota-hidden">{label}</caption>
         <thead>

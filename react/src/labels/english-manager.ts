@@ -38,7 +38,6 @@ export const englishManager: ManagerLabels = {
   leftNow: "Left now",
   leftThen: "Left then",
   nextRenewals: "Next renewals",
-  renewalsOf: (quota) => `The next renewals of the ${quota}`,
   everyIsWrong: "A whole number from 1 to 100,000.",
   limitIsWrong: "A number such as 500 or 2.5, with at most six decimals.",
   anchorIsWrong: "A date and a time.",

@@ -39,7 +39,6 @@ export const germanManager: ManagerLabels = {
   leftNow: "Jetzt übrig",
   leftThen: "Dann übrig",
   nextRenewals: "Nächste Erneuerungen",
-  renewalsOf: (quota) => `Die nächsten Erneuerungen: ${quota}`,
   everyIsWrong: "Eine ganze Zahl von 1 bis 100.000.",
   limitIsWrong: "Eine Zahl wie 500 oder 2.5 (mit Punkt) und höchstens sechs Nachkommastellen.",
   anchorIsWrong: "Ein Datum und eine Uhrzeit.",

@@ -117,7 +117,6 @@ export interface ManagerLabels {
   leftNow: string;
   leftThen: string;
   nextRenewals: string;
-  renewalsOf: (quota: string) => string;
   everyIsWrong: string;
   limitIsWrong: string;
   anchorIsWrong: string;

@@ -34,7 +34,7 @@ function Rows({ view, denials }: { view: ManagerView; denials: Denial[] }): Reac
   if (denials.length === 0) return <Notice tone="plain">{labels.noDenials}</Notice>;
   return (
     <>
-      <div className="quota-table-frame" tabIndex={0} role="region" aria-label={labels.denials}>
+      <div className="quota-table-frame" tabIndex={0} role="group" aria-label={labels.denials}>
         <table className="quota-table">
           <thead>
             <tr>

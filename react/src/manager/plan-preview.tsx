@@ -42,9 +42,9 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
                 <td className="quota-number">{now ? leftOf(now, view) : "—"}</td>
                 <td className="quota-number">
                   {then?.level !== "unlimited" && then && <LevelTag level={then.level} labels={labels} />}{" "}
-                  {then ? leftOf(then, view) : "—"}
+                  <span>{then ? leftOf(then, view) : "—"}</span>
                 </td>
-                <td><Renewals view={view} name={name} renewals={renewals} /></td>
+                <td><Renewals view={view} renewals={renewals} /></td>
               </tr>
             );
           })}
@@ -54,12 +54,12 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
   );
 }
 
-function Renewals({ view: { labels, formats }, name, renewals }: { view: ManagerView; name: string; renewals: string[] }): ReactNode {
+function Renewals({ view: { formats }, renewals }: { view: ManagerView; renewals: string[] }): ReactNode {
   const [first, ...others] = renewals;
   if (first === undefined) return "—";
   return (
     <details>
-      <summary aria-label={labels.renewalsOf(formats.period(name))}>{formats.instant(first)}</summary>
+      <summary>{formats.instant(first)}</summary>
       <ol>
         {others.map((renewal) => (
           <li key={renewal}>{formats.instant(renewal)}</li>
