@@ -17,7 +17,7 @@ export default defineConfig({
     target: "es2022",
     minify: false,
     sourcemap: true,
-    lib: { entry: { index: "src/index.ts", client: "src/client/index.ts" }, formats: ["es"] },
+    lib: { entry: { index: "src/index.ts", "client/index": "src/client/index.ts" }, formats: ["es"] },
     rollupOptions: {
       external: ["react", "react/jsx-runtime"],
       output: { preserveModules: true, preserveModulesRoot: "src", entryFileNames: "[name].js" },

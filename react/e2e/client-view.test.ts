@@ -86,6 +86,24 @@ test("the first paint comes within a second", async () => {
   expect(paint).toBeLessThan(1000);
 });
 
+test("where the application knows who asks, nothing is asked", async () => {
+  const client = await newClient({ day: "5" });
+  const told = await open({ extraHTTPHeaders: { "X-Client-Id": client } });
+  const withoutHeader = async (page: typeof told) =>
+    page.route(`${URL_}${PREFIX}`, async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace(/data-client-header="[^"]*"/, 'data-client-header=""');
+      await route.fulfill({ response, body });
+    });
+  await withoutHeader(told);
+  await told.goto(`${URL_}${PREFIX}`);
+  await told.getByText("0 of 5 used").waitFor();
+  const stranger = await open();
+  await withoutHeader(stranger);
+  await stranger.goto(`${URL_}${PREFIX}`);
+  await stranger.getByText("You are not signed in, or no longer.").first().waitFor();
+});
+
 test("without the slash the page is found too", async () => {
   const page = await open();
   await page.goto(`${URL_}${PREFIX.replace(/\/$/, "")}`);

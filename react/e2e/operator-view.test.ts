@@ -50,7 +50,7 @@ test("why a client was refused, and deletion after its id was typed", async () =
   expect(await button.isDisabled()).toBe(true);
   await section.getByLabel(/^To confirm/).fill(client);
   await button.click();
-  await section.getByText("1 entries were deleted.").waitFor();
+  await section.getByText("1 entry was deleted.").waitFor();
   await region(page, "Quotas").getByText("0 of 10 used").waitFor();
 });
 

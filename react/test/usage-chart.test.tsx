@@ -103,7 +103,7 @@ describe("UsageChart", () => {
     const { getByRole } = await shown();
     const bars = getByRole("slider");
     const value = () => bars.getAttribute("aria-valuetext");
-    expect(value()).toBe("Mon, 1 Apr 2024: 0.000001 credits, 1 entries");
+    expect(value()).toBe("Mon, 1 Apr 2024: 0.000001 credits, 1 entry");
     await press(bars, "Home");
     expect(value()).toBe("Sat, 30 Mar 2024: 12 credits, 3 entries");
     await press(bars, "ArrowLeft");

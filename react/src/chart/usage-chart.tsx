@@ -46,10 +46,12 @@ export function UsageChart({ client, every, ...props }: UsageChartProps): ReactN
       <RangePicker view={view} range={range} shown={shown} fault={faultOf(range)} onRange={choose} />
       <ZonePicker view={view} zone={zone} onZone={setZone} />
       <span className="quota-spread" />
-      <button type="button" className="quota-button" aria-pressed={isTable} onClick={() => setIsTable(!isTable)}>
-        {labels.showTable}
-      </button>
-      <Download view={view} client={client} query={query} usage={usage} />
+      <div className="quota-choices">
+        <button type="button" className="quota-button" aria-pressed={isTable} onClick={() => setIsTable(!isTable)}>
+          {labels.showTable}
+        </button>
+        <Download view={view} client={client} query={query} usage={usage} />
+      </div>
     </div>
   );
   return (

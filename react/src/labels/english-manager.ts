@@ -6,7 +6,7 @@ export const englishManager: ManagerLabels = {
   findClientHint: "The beginning of its id",
   noClients: "There are no clients yet.",
   noClientsFor: (prefix) => `No client's id begins with ${prefix}.`,
-  clientsShown: (count) => `${count} clients`,
+  clientsShown: (count) => (count === "1" ? "1 client" : `${count} clients`),
   clientsShownOfMore: (count) => `${count} clients so far; more as you scroll`,
   chooseClient: "Choose a client to see its quotas, usage and plan.",
   openClient: (prefix) => `Open ${prefix}`,
@@ -50,7 +50,7 @@ export const englishManager: ManagerLabels = {
   everythingHint: "All that this client ever used is deleted, and counts no more.",
   typeToConfirm: (client) => `To confirm, type the client's id: ${client}`,
   deleteUsage: "Delete",
-  deleted: (count) => `${count} entries were deleted.`,
+  deleted: (count) => (count === "1" ? "1 entry was deleted." : `${count} entries were deleted.`),
 
   denials: "Last refusals",
   noDenials: "No request of this client was refused lately.",

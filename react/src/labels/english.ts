@@ -63,7 +63,7 @@ export const english: Labels = {
   download: "CSV",
   chartOf: (range, total) => `Usage ${range}: ${total} credits in all`,
   chosenBar: "Day shown; arrow keys move",
-  bar: (when, credits, entries) => `${when}: ${credits} credits, ${entries} entries`,
+  bar: (when, credits, entries) => `${when}: ${credits} credits, ${entries} ${entries === "1" ? "entry" : "entries"}`,
   dayLimit: (amount) => `limit a day ${amount}`,
   dayLimitAbove: (amount) => `limit a day ${amount}, above this scale`,
   hours: (hours) => `${hours} hours`,

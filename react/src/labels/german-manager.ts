@@ -7,7 +7,7 @@ export const germanManager: ManagerLabels = {
   findClientHint: "Der Anfang seiner Kennung",
   noClients: "Es gibt noch keine Kunden.",
   noClientsFor: (prefix) => `Keine Kennung beginnt mit ${prefix}.`,
-  clientsShown: (count) => `${count} Kunden`,
+  clientsShown: (count) => (count === "1" ? "1 Kunde" : `${count} Kunden`),
   clientsShownOfMore: (count) => `bisher ${count} Kunden; mehr beim Blättern`,
   chooseClient: "Wählen Sie einen Kunden, um Kontingente, Verbrauch und Plan zu sehen.",
   openClient: (prefix) => `${prefix} öffnen`,
@@ -51,7 +51,7 @@ export const germanManager: ManagerLabels = {
   everythingHint: "Alles, was dieser Kunde je verbraucht hat, wird gelöscht und zählt nicht mehr.",
   typeToConfirm: (client) => `Zum Bestätigen die Kennung eintippen: ${client}`,
   deleteUsage: "Löschen",
-  deleted: (count) => `${count} Einträge wurden gelöscht.`,
+  deleted: (count) => (count === "1" ? "1 Eintrag wurde gelöscht." : `${count} Einträge wurden gelöscht.`),
 
   denials: "Letzte Ablehnungen",
   noDenials: "Zuletzt wurde keine Anfrage dieses Kunden abgelehnt.",
