@@ -30,6 +30,8 @@ test("a plan is changed after its preview", async () => {
   expect(await preview.locator("summary, li").count()).toBe(12);
   await section.getByRole("button", { name: "Save plan" }).click();
   await region(page, "Quotas").getByText("40.5 of 50 used").waitFor();
+  await section.getByText("The plan was saved.").waitFor();
+  expect(await section.getByLabel("Credits").inputValue()).toBe("50");
 });
 
 test("why a client was refused, and deletion after its id was typed", async () => {

@@ -2,6 +2,7 @@ import { ForecastNote, QuotaProvider, QuotaStatus, RemainingBadge, UsageChart } 
 import { type ReactNode, useMemo, useState } from "react";
 
 import { Ask } from "./ask";
+import { useFocus } from "./focus";
 import { clientHeader, ownQuota } from "./server";
 import type { Words } from "./words";
 
@@ -25,9 +26,10 @@ interface OwnProps {
 
 function Own({ words, client, onLeave }: OwnProps): ReactNode {
   const quota = useMemo(() => ownQuota(client), [client]);
+  const place = useFocus(client !== undefined);
   return (
     <QuotaProvider quota={quota} labels={words.labels}>
-      <div className="page-who">
+      <div className="page-who" ref={place} tabIndex={-1}>
         {client !== undefined && <h2 className="page-client"><bdi>{client}</bdi></h2>}
         <RemainingBadge />
         {onLeave && (

@@ -2,6 +2,7 @@ import { englishManager, germanManager, QuotaError, type QuotaClient, QuotaManag
 import { type ReactNode, useState } from "react";
 
 import { Ask } from "./ask";
+import { useFocus } from "./focus";
 import { operatorQuota } from "./server";
 import type { Words } from "./words";
 
@@ -15,13 +16,20 @@ export default function OperatorView({ words }: { words: Words }): ReactNode {
   const manager = words.labels.language === "de" ? germanManager : englishManager;
   return (
     <>
-      <div className="page-who">
-        <button type="button" className="quota-button" onClick={() => setQuota(undefined)}>
-          {words.forget}
-        </button>
-      </div>
+      <Who words={words} onLeave={() => setQuota(undefined)} />
       <QuotaManager quota={quota} labels={{ ...manager, ...words.labels }} />
     </>
+  );
+}
+
+function Who({ words, onLeave }: { words: Words; onLeave: () => void }): ReactNode {
+  const place = useFocus();
+  return (
+    <div className="page-who" ref={place} tabIndex={-1}>
+      <button type="button" className="quota-button" onClick={onLeave}>
+        {words.forget}
+      </button>
+    </div>
   );
 }
 

@@ -20,6 +20,7 @@ interface PlanEditorProps {
 /** A client's plan. A change is seen before it is made. */
 export function PlanEditor({ view, client }: PlanEditorProps): ReactNode {
   const { quota, labels } = view;
+  const [done, setDone] = useState<Done>();
   const load = (signal: AbortSignal) => quota.plan(client, signal);
   const { data: plan, ...state } = usePoll(quota, { words: ["plan"], client, every: 0, load });
   const hasNone = state.error?.status === 404;
@@ -32,7 +33,10 @@ export function PlanEditor({ view, client }: PlanEditorProps): ReactNode {
       hasData={known !== undefined}
       instead={hasNone && <Notice tone="near">{labels.noPlan}</Notice>}
     >
-      {known && <Editor key={JSON.stringify(known)} view={view} client={client} plan={known} hasNone={hasNone} />}
+      {known && (
+        <Editor key={JSON.stringify(known)} view={view} client={client} plan={known} hasNone={hasNone} onDone={setDone} />
+      )}
+      {done !== undefined && <DoneNotice view={view} done={done} />}
     </Section>
   );
 }
@@ -40,16 +44,17 @@ export function PlanEditor({ view, client }: PlanEditorProps): ReactNode {
 interface EditorProps extends PlanEditorProps {
   plan: Plan;
   hasNone: boolean;
+  /** What came of the last attempt: it is told also when another plan is there. */
+  onDone: (done: Done | undefined) => void;
 }
 
 type Done = "saved" | "removed" | "readOnly" | QuotaError;
 
-function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
+function Editor({ view, client, plan, hasNone, onDone }: EditorProps): ReactNode {
   const { quota, labels } = view;
   const zones = useId();
   const [drafts, setDrafts] = useState(() => draftsOf(plan));
   const [preview, setPreview] = useState<Preview>();
-  const [done, setDone] = useState<Done>();
   const [isAsking, setIsAsking] = useState(false);
   const { status } = useStatus({ quota, client });
   const faults = faultsOf(drafts);
@@ -58,14 +63,14 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
   const change = (changed: Draft[]) => {
     setDrafts(changed);
     setPreview(undefined);
-    setDone(undefined);
+    onDone(undefined);
   };
   const attempt = async (act: () => Promise<Done | undefined>) => {
     try {
-      setDone(await act());
+      onDone(await act());
     } catch (thrown) {
       const error = QuotaError.of(thrown);
-      setDone(error.status === 405 ? "readOnly" : error);
+      onDone(error.status === 405 ? "readOnly" : error);
     }
   };
   const showPreview = () => attempt(async () => void setPreview(await quota.previewPlan(client, planOf(drafts))));
@@ -128,7 +133,6 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
       </div>
       {isAsking && <Removal view={view} onRemove={() => void remove()} onCancel={() => setIsAsking(false)} />}
       {isChanged && !preview && <p className="quota-faint">{labels.previewFirst}</p>}
-      {done !== undefined && <DoneNotice view={view} done={done} />}
       {preview && <PlanPreview view={view} preview={preview} status={status} />}
     </form>
   );
