@@ -16,7 +16,7 @@ export function ownQuota(client?: string): QuotaClient {
 /** Everybody's. */
 export function operatorQuota(token: string): QuotaClient {
   const headers = { Authorization: `Bearer ${token}` };
-  return new QuotaClient({ baseUrl, credentials: "omit", headers: () => headers });
+  return new QuotaClient({ baseUrl, headers: () => headers });
 }
 
 /** A header holds bytes: the id's in UTF-8, each as a character. */

@@ -1,8 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 
 import { type Plan, QuotaManager } from "../src";
 import { FakeServer, json, problem } from "./fake-server";
-import { click, eventually, fill, press, render } from "./render";
+import { click, eventually, fill, pass, press, render } from "./render";
 import { quotaState, status, USAGE } from "./samples";
 
 const PLAN: Plan = {
@@ -62,6 +62,25 @@ describe("finding a client", () => {
     await eventually(() => getByText("3 clients"));
     expect(getAllByRole("option")).toHaveLength(3);
     expect(fake.asked("clients").at(-1)).toBe("GET clients?limit=200&after=b");
+  });
+
+  test("a page that cannot be had is asked for again after a while, and not at once", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    let fails = true;
+    const fake = server().on("GET clients", (request) => {
+      const isFirst = new URL(request.url).searchParams.get("after") === null;
+      if (isFirst) return json({ clients: ["a", "b"], next: "b" });
+      return fails ? problem(503, "no") : json({ clients: ["c"], next: null });
+    });
+    const { getAllByRole, place } = await render(<QuotaManager />, { quota: fake.client() });
+    await pass(1_000);
+    expect(fake.asked("after=b")).toHaveLength(1);
+    expect(getAllByRole("option")).toHaveLength(2);
+    expect(place.textContent).toContain("It is tried again by itself.");
+    fails = false;
+    await pass(10_000);
+    expect(fake.asked("after=b")).toHaveLength(2);
+    expect(getAllByRole("option")).toHaveLength(3);
   });
 
   test("an id that is not in the list can be opened", async () => {

@@ -95,7 +95,7 @@ function Shown({ usage, view, limit, isTable }: ShownProps): ReactNode {
       </dl>
       {entries === 0 && <Notice tone="plain">{labels.noUsage}</Notice>}
       {!isTable && (
-        <Plot view={view} bars={bars} zone={usage.tz} limit={bars.unit === "day" ? limit : undefined} label={label} />
+        <Plot key={`${usage.from} ${usage.to} ${usage.tz}`} view={view} bars={bars} zone={usage.tz} limit={bars.unit === "day" ? limit : undefined} label={label} />
       )}
       <Table view={view} bars={bars} zone={usage.tz} total={total} label={label} isHidden={!isTable} />
     </>

@@ -36,7 +36,7 @@ export function ClientList({ view, client, onClient }: ClientListProps): ReactNo
         {labels.findClient}
         <input type="search" value={prefix} placeholder={labels.findClientHint} onChange={(event) => setPrefix(event.target.value)} />
       </label>
-      {error && <ErrorNotice error={error} labels={labels} onRetry={found.refresh} />}
+      {error && <ErrorNotice error={error} labels={labels} onRetry={found.again} />}
       {clients.length > 0 && <Rows key={prefix} view={view} found={found} client={client} onClient={onClient} />}
       {clients.length === 0 && !error && (isLoading ? <Skeleton text={labels.loading} /> : <NoClients view={view} prefix={prefix} />)}
       {clients.length > 0 && (
