@@ -23,6 +23,8 @@ pub(super) enum Layer {
     /// Every store by its URL.
     Stores,
     Adapter,
+    /// The page that shows quotas and usage.
+    Dashboard,
     Testkit,
     /// The command line.
     Cli,
@@ -63,6 +65,7 @@ impl Layer {
             ("crates", "quota-http") => Some(Self::Http),
             ("crates", "quota-stores") => Some(Self::Stores),
             ("crates", "quota-testkit") => Some(Self::Testkit),
+            ("crates", "quota-dashboard") => Some(Self::Dashboard),
             ("crates", "quota-cli") => Some(Self::Cli),
             ("crates", "quota-servers") => Some(Self::Servers),
             ("crates", "quota-axum" | "quota-actix" | "quota-rocket") => Some(Self::Adapter),
@@ -76,16 +79,23 @@ impl Layer {
     /// The crates of ours that it may name.
     const fn may_use(self) -> &'static [Self] {
         match self {
-            Self::Core | Self::Servers => &[],
+            Self::Core | Self::Dashboard | Self::Servers => &[],
             Self::Service => &[Self::Core],
             Self::Http | Self::Store => &[Self::Core, Self::Service],
             Self::Stores => &[Self::Core, Self::Service, Self::Store],
-            Self::Adapter => &[Self::Core, Self::Service, Self::Http],
+            Self::Adapter => &[Self::Core, Self::Service, Self::Http, Self::Dashboard],
             Self::Testkit => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Servers],
             Self::Cli => &[Self::Core, Self::Service, Self::Store, Self::Stores],
-            Self::Example => {
-                &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Adapter, Self::Example]
-            }
+            Self::Example => &[
+                Self::Core,
+                Self::Service,
+                Self::Http,
+                Self::Dashboard,
+                Self::Store,
+                Self::Stores,
+                Self::Adapter,
+                Self::Example,
+            ],
             Self::Tool => &[
                 Self::Core,
                 Self::Service,
@@ -107,13 +117,17 @@ impl Layer {
             Self::Store | Self::Stores | Self::Cli => &WEB,
             // Which driver a test uses is the test's business.
             Self::Adapter | Self::Servers => &DRIVERS,
+            Self::Dashboard => &FRAMEWORKS,
             Self::Service | Self::Http | Self::Testkit | Self::Example | Self::Tool => &[],
         }
     }
 
     /// Whether it is published for others to depend on.
     pub(super) const fn is_library(self) -> bool {
-        matches!(self, Self::Core | Self::Service | Self::Http | Self::Store | Self::Stores | Self::Adapter)
+        matches!(
+            self,
+            Self::Core | Self::Service | Self::Http | Self::Dashboard | Self::Store | Self::Stores | Self::Adapter
+        )
     }
 }
 
@@ -198,6 +212,7 @@ mod tests {
             member("crates/quota-axum", &["quota-http", "quota-service", "axum"]),
             member("crates/quota-store-redis", &["quota-service", "quota-core", "redis"]),
             member("crates/quota-store-mongo", &["quota-service", "quota-core", "mongodb"]),
+            member("crates/quota-dashboard", &["http"]),
             member("crates/quota-servers", &["rustix", "tempfile"]),
             member("crates/quota-cli", &["quota-core", "quota-service", "quota-stores"]),
             member("crates/quota-testkit", &["quota-service", "quota-store-memory", "quota-servers"]),
@@ -229,6 +244,8 @@ mod tests {
             ("crates/quota-store-mongo", "quota-cli"),
             ("crates/quota-servers", "quota-core"),
             ("crates/quota-servers", "mongodb"),
+            ("crates/quota-dashboard", "axum"),
+            ("crates/quota-dashboard", "quota-http"),
             ("crates/quota-cli", "axum"),
             ("crates/quota-cli", "quota-servers"),
             ("crates/quota-actix", "diesel"),

@@ -1,0 +1,54 @@
+import { ForecastNote, QuotaProvider, QuotaStatus, RemainingBadge, UsageChart } from "@quota/react";
+import { type ReactNode, useMemo, useState } from "react";
+
+import { Ask } from "./ask";
+import { useFocus } from "./focus";
+import { clientHeader, ownQuota } from "./server";
+import type { Words } from "./words";
+
+const LONGEST = 255;
+
+/** What a caller sees of its own quotas and usage. */
+export function ClientView({ words }: { words: Words }): ReactNode {
+  const [client, setClient] = useState<string>();
+  if (clientHeader !== undefined && client === undefined) {
+    return <Ask name={words.client} hint={words.clientHint} act={words.show} onAnswer={(id) => chosen(id, words, setClient)} />;
+  }
+  const leave = () => setClient(undefined);
+  return <Own key={client} words={words} client={client} onLeave={clientHeader === undefined ? undefined : leave} />;
+}
+
+interface OwnProps {
+  words: Words;
+  client: string | undefined;
+  onLeave: (() => void) | undefined;
+}
+
+function Own({ words, client, onLeave }: OwnProps): ReactNode {
+  const quota = useMemo(() => ownQuota(client), [client]);
+  const place = useFocus(client !== undefined);
+  return (
+    <QuotaProvider quota={quota} labels={words.labels}>
+      <div className="page-who" ref={place} tabIndex={-1}>
+        {client !== undefined && <h2 className="page-client"><bdi>{client}</bdi></h2>}
+        <RemainingBadge />
+        {onLeave && (
+          <button type="button" className="quota-button" onClick={onLeave}>
+            {words.another}
+          </button>
+        )}
+      </div>
+      <QuotaStatus />
+      <ForecastNote />
+      <UsageChart />
+    </QuotaProvider>
+  );
+}
+
+/** What is wrong with an id, if anything. */
+function chosen(id: string, words: Words, set: (id: string) => void): string | undefined {
+  const bytes = new TextEncoder().encode(id).length;
+  if (bytes === 0 || bytes > LONGEST || /\p{Cc}/u.test(id)) return words.clientIsWrong;
+  set(id);
+  return undefined;
+}

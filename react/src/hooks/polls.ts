@@ -1,0 +1,58 @@
+import { useCallback, useMemo, useSyncExternalStore } from "react";
+
+import type { QuotaClient } from "../client/quota-client";
+import { Poll, type PollOptions, type PollState } from "./poll";
+
+interface Shared {
+  poll: Poll<unknown>;
+  client: string | undefined;
+}
+
+/** What several components ask alike is asked once. */
+const polls = new WeakMap<QuotaClient, Map<string, Shared>>();
+
+export interface PollRequest<T> extends Omit<PollOptions<T>, "now"> {
+  /** What is asked: two requests with the same words share their answers. */
+  words: readonly unknown[];
+  /** Whose; none is the caller. */
+  client: string | undefined;
+}
+
+/** The answers to a request while the component is there. */
+export function usePoll<T>(quota: QuotaClient, request: PollRequest<T>): PollState<T> & { refresh: () => Promise<void> } {
+  const key = JSON.stringify([request.client ?? null, request.every, ...request.words]);
+  const poll = useMemo(() => shared(quota, key, request), [quota, key]);
+  const subscribe = useCallback(
+    (listener: () => void) => {
+      const known = pollsOf(quota).set(key, { poll: poll as Poll<unknown>, client: request.client });
+      const unsubscribe = poll.subscribe(listener);
+      return () => {
+        unsubscribe();
+        if (!poll.isHeard) known.delete(key);
+      };
+    },
+    [quota, key, poll, request.client],
+  );
+  const state = useSyncExternalStore(subscribe, poll.snapshot, poll.snapshot);
+  return { ...state, refresh: poll.refresh };
+}
+
+function pollsOf(quota: QuotaClient): Map<string, Shared> {
+  const known = polls.get(quota) ?? new Map<string, Shared>();
+  polls.set(quota, known);
+  return known;
+}
+
+/** Components that are shown at once meet here before any of them listens. */
+function shared<T>(quota: QuotaClient, key: string, { load, every, client }: PollRequest<T>): Poll<T> {
+  const known = pollsOf(quota);
+  const poll = (known.get(key)?.poll as Poll<T> | undefined) ?? new Poll({ load, every, now: () => quota.clock.now() });
+  known.set(key, { poll: poll as Poll<unknown>, client });
+  return poll;
+}
+
+/** Asks again for all that is shown of a client: something of it was changed. */
+export async function refreshClient(quota: QuotaClient, client: string | undefined): Promise<void> {
+  const concerned = [...(polls.get(quota)?.values() ?? [])].filter((one) => one.client === client);
+  await Promise.all(concerned.map((one) => one.poll.refresh()));
+}

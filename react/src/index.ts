@@ -1,0 +1,17 @@
+export * from "./client";
+export { UsageChart, type UsageChartProps } from "./chart/usage-chart";
+export { type Forecast, forecastOf } from "./format/forecast";
+export { Formats } from "./format/formats";
+export { type Level, type Standing, standingOf } from "./format/level";
+export { useStatus, type UseStatus, type UseStatusOptions } from "./hooks/use-status";
+export { useUsage, type UseUsage, type UseUsageOptions } from "./hooks/use-usage";
+export { english } from "./labels/english";
+export { englishManager } from "./labels/english-manager";
+export { german } from "./labels/german";
+export { germanManager } from "./labels/german-manager";
+export type { Labels, ManagerLabels, PeriodUnit, SomeLabels, SomeManagerLabels } from "./labels/labels";
+export { QuotaManager, type QuotaManagerProps } from "./manager/quota-manager";
+export { ForecastNote, type ForecastNoteProps } from "./parts/forecast-note";
+export { QuotaStatus, type QuotaStatusProps } from "./parts/quota-status";
+export { RemainingBadge, type RemainingBadgeProps } from "./parts/remaining-badge";
+export { QuotaProvider, type ViewProps } from "./view/view";

@@ -1,0 +1,52 @@
+import type { ReactNode } from "react";
+
+import type { Status } from "../client/wire";
+import { type Forecast, forecastOf } from "../format/forecast";
+import { useStatus } from "../hooks/use-status";
+import { useView, type View, type ViewProps } from "../view/view";
+import { Notice } from "./notice";
+import { Section } from "./section";
+
+export interface ForecastNoteProps extends ViewProps {
+  /** Whose, for operators; by default the caller's. */
+  client?: string | undefined;
+  /** Of which quota, such as `month`; by default the finite one with the longest window. */
+  name?: string | undefined;
+  /** Milliseconds between an answer and the next call; 0 asks once. */
+  every?: number | undefined;
+}
+
+/** How long the credits last at this pace. */
+export function ForecastNote({ client, name, every, ...props }: ForecastNoteProps): ReactNode {
+  const view = useView(props);
+  const { status, ...state } = useStatus({ quota: view.quota, client, every });
+  return (
+    <Section title={view.labels.forecast} view={view} state={state} hasData={status !== undefined}>
+      {status && <Words status={status} name={name} view={view} />}
+    </Section>
+  );
+}
+
+function Words({ status, name, view }: { status: Status; name: string | undefined; view: View }): ReactNode {
+  const forecast = forecastOf(status, name);
+  const isNear = forecast.kind === "until" || forecast.kind === "usedUp";
+  return (
+    <Notice tone={isNear ? "near" : "plain"}>
+      {isNear && <span aria-hidden="true">▲ </span>}
+      {wordsOf(forecast, view)}
+    </Notice>
+  );
+}
+
+function wordsOf(forecast: Forecast, { labels, formats }: View): string {
+  if (forecast.kind === "unlimited") return labels.noForecast;
+  const name = formats.period(forecast.quota.name);
+  const renewal = formats.instant(forecast.quota.resets_at);
+  if (forecast.kind === "until") return labels.lastsUntil(name, formats.instant(forecast.at));
+  return {
+    usedUp: labels.usedUp(name, renewal),
+    unused: labels.nothingUsedYet(name),
+    early: labels.tooEarly(name),
+    beyond: labels.lastsBeyond(name, renewal),
+  }[forecast.kind];
+}

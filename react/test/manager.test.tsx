@@ -1,0 +1,237 @@
+import { describe, expect, test, vi } from "vitest";
+
+import { type Plan, QuotaManager } from "../src";
+import { FakeServer, json, problem } from "./fake-server";
+import { click, eventually, fill, pass, press, render } from "./render";
+import { quotaState, status, USAGE } from "./samples";
+
+const PLAN: Plan = {
+  quotas: [
+    { period: "DAY", every: 1, limit: "500", anchor: "2022-01-01T00:00:00.250Z", tz: "UTC" },
+    { period: "MONTH", every: 1, limit: "unlimited", anchor: "2022-01-31T00:00:00Z", tz: "Europe/Berlin" },
+  ],
+};
+
+function server(): FakeServer {
+  return new FakeServer()
+    .json("GET clients", { clients: ["a", "b", "<b>c</b>"], next: null })
+    .json("GET clients/a/status", status(quotaState()))
+    .json("GET clients/a/usage", USAGE)
+    .json("GET clients/a/plan", PLAN)
+    .json("GET clients/a/denials", { denials: [] })
+    .json("POST clients/a/plan/preview", {
+      quotas: [{ name: "day", renewals: Array.from({ length: 12 }, (_, index) => `2024-03-${String(index + 2).padStart(2, "0")}T00:00:00Z`) }],
+      status: status(quotaState({ limit: "10", remaining: "5" })),
+    });
+}
+
+const shown = (fake = server(), client: string | undefined = "a") => render(<QuotaManager client={client} />, { quota: fake.client() });
+
+describe("finding a client", () => {
+  test("a click or a key opens it, and markup is text", async () => {
+    const { getByRole, place } = await render(<QuotaManager />, { quota: server().client() });
+    expect(place.textContent).toContain("Choose a client");
+    const list = await eventually(() => getByRole("listbox"));
+    await press(list, "ArrowDown");
+    await press(list, "ArrowUp");
+    await press(list, "Enter");
+    expect(getByRole("option", { name: "a" }).getAttribute("aria-selected")).toBe("true");
+    await click(getByRole("option", { name: "<b>c</b>" }));
+    expect(place.querySelector(".quota-client")?.textContent).toBe("<b>c</b>");
+    expect(place.querySelector(".quota-client b")).toBeNull();
+  });
+
+  test("10,000 clients have few rows in the page, and keys reach the last", async () => {
+    const clients = Array.from({ length: 10_000 }, (_, index) => `client-${String(index).padStart(5, "0")}`);
+    const { getByRole, getAllByRole } = await render(<QuotaManager />, {
+      quota: server().json("GET clients", { clients, next: null }).client(),
+    });
+    expect((await eventually(() => getAllByRole("option"))).length).toBeLessThan(60);
+    const began = performance.now();
+    await press(getByRole("listbox"), "End");
+    expect(performance.now() - began).toBeLessThan(200);
+    expect(getAllByRole("option").length).toBeLessThan(60);
+  });
+
+  test("the next page is asked for when the end is near", async () => {
+    const fake = server().on("GET clients", (request) => {
+      const after = new URL(request.url).searchParams.get("after");
+      return json(after === null ? { clients: ["a", "b"], next: "b" } : { clients: ["c"], next: null });
+    });
+    const { getAllByRole, getByText } = await render(<QuotaManager />, { quota: fake.client() });
+    await eventually(() => getByText("3 clients"));
+    expect(getAllByRole("option")).toHaveLength(3);
+    expect(fake.asked("clients").at(-1)).toBe("GET clients?limit=200&after=b");
+  });
+
+  test("a page that cannot be had is asked for again after a while, and not at once", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
+    let fails = true;
+    const fake = server().on("GET clients", (request) => {
+      const isFirst = new URL(request.url).searchParams.get("after") === null;
+      if (isFirst) return json({ clients: ["a", "b"], next: "b" });
+      return fails ? problem(503, "no") : json({ clients: ["c"], next: null });
+    });
+    const { getAllByRole, place } = await render(<QuotaManager />, { quota: fake.client() });
+    await pass(1_000);
+    expect(fake.asked("after=b")).toHaveLength(1);
+    expect(getAllByRole("option")).toHaveLength(2);
+    expect(place.textContent).toContain("It is tried again by itself.");
+    fails = false;
+    await pass(10_000);
+    expect(fake.asked("after=b")).toHaveLength(2);
+    expect(getAllByRole("option")).toHaveLength(3);
+  });
+
+  test("an id that is not in the list can be opened", async () => {
+    const fake = server().json("GET clients", { clients: [], next: null });
+    const { getByRole, getByLabelText } = await render(<QuotaManager />, { quota: fake.client() });
+    await fill(getByLabelText("Find a client"), "a");
+    await click(await eventually(() => getByRole("button", { name: "Open a" })));
+    expect(getByRole("heading", { name: "Plan" })).toBeTruthy();
+  });
+
+  test("each section has its own error", async () => {
+    const fake = server().problem("GET clients/a/denials", 503, "no").problem("GET clients/a/usage", 401, "who?");
+    const { place } = await shown(fake);
+    expect(place.textContent).toContain("You are not signed in");
+    expect(place.textContent).toContain("The server cannot answer at the moment.");
+    expect(place.textContent).toContain("5 of 500 used");
+  });
+});
+
+describe("the plan", () => {
+  test("is saved after its preview, as it was where nothing was touched", async () => {
+    const fake = server().json("PUT clients/a/plan", status(quotaState()));
+    const { getByRole, getAllByLabelText, place } = await shown(fake);
+    const save = () => getByRole("button", { name: "Save plan" }) as HTMLButtonElement;
+    expect(save().disabled).toBe(true);
+    await fill(getAllByLabelText("Credits")[0] as Element, "10");
+    await click(getByRole("button", { name: "Preview" }));
+    const preview = getByRole("region", { name: "What this plan would do" });
+    expect(preview.textContent).toContain("495 left");
+    expect(preview.textContent).toContain("5 left");
+    expect(preview.querySelectorAll("li, summary")).toHaveLength(12);
+    await click(save());
+    const put = fake.requests.find((request) => request.method === "PUT");
+    expect(await put?.json()).toEqual({ quotas: [{ ...PLAN.quotas[0], limit: "10" }, PLAN.quotas[1]] });
+    expect(place.textContent).toContain("The plan was saved.");
+  });
+
+  test("a change after the preview needs another", async () => {
+    const { getByRole, getAllByLabelText } = await shown();
+    await click(getByRole("button", { name: "Preview" }));
+    await fill(getAllByLabelText("Credits")[0] as Element, "11");
+    expect((getByRole("button", { name: "Save plan" }) as HTMLButtonElement).disabled).toBe(true);
+  });
+
+  test("what is wrong is said beside it, and cannot be sent", async () => {
+    const { getByRole, getAllByLabelText, getByText } = await shown();
+    const preview = () => getByRole("button", { name: "Preview" }) as HTMLButtonElement;
+    for (const [field, value, words] of [
+      ["Credits", "1,5", "A number such as 500 or 2.5, with at most six decimals."],
+      ["Credits", "0.0000001", "A number such as 500 or 2.5, with at most six decimals."],
+      ["Every", "0", "A whole number from 1 to 100,000."],
+      ["Period", "MONTH", "Two quotas of one plan have the same period."],
+    ] as const) {
+      const input = getAllByLabelText(field)[0] as HTMLInputElement;
+      const before = input.value;
+      await fill(input, value);
+      expect(getByText(words)).toBeTruthy();
+      expect(preview().disabled).toBe(true);
+      await fill(input, before);
+      expect(preview().disabled).toBe(false);
+    }
+  });
+
+  test("the server's own words are shown", async () => {
+    const fake = server().problem("POST clients/a/plan/preview", 400, "quotas[0].tz: no such zone");
+    const { getByRole, place } = await shown(fake);
+    await click(getByRole("button", { name: "Preview" }));
+    expect(place.textContent).toContain("The server refuses this: quotas[0].tz: no such zone.");
+  });
+
+  test("that is read-only says so", async () => {
+    const fake = server().problem("PUT clients/a/plan", 405, "no");
+    const { getByRole, place } = await shown(fake);
+    await click(getByRole("button", { name: "Preview" }));
+    await click(getByRole("button", { name: "Save plan" }));
+    expect(place.textContent).toContain("Plans are read-only here");
+  });
+
+  test("that is not there can be made", async () => {
+    const fake = server().problem("GET clients/a/plan", 404, "the client has no plan").json("PUT clients/a/plan", status());
+    const { getByRole, getByLabelText, place } = await shown(fake);
+    expect(place.textContent).toContain("This client has no plan");
+    await click(getByRole("button", { name: "Add a quota" }));
+    await fill(getByLabelText("Credits"), "5");
+    await click(getByRole("button", { name: "Preview" }));
+    await click(getByRole("button", { name: "Save plan" }));
+    const put = fake.requests.find((request) => request.method === "PUT");
+    expect(await put?.json()).toMatchObject({ quotas: [{ period: "DAY", every: 1, limit: "5", tz: "UTC" }] });
+  });
+
+  test("is removed after a second question", async () => {
+    const fake = server().on("DELETE clients/a/plan", () => new Response(null, { status: 204 }));
+    const { getByRole, getAllByRole } = await shown(fake);
+    await click(getByRole("button", { name: "Remove plan" }));
+    expect(fake.asked("DELETE")).toHaveLength(0);
+    await click(getAllByRole("button", { name: "Remove plan" })[0] as Element);
+    expect(fake.asked("DELETE")).toEqual(["DELETE clients/a/plan"]);
+  });
+});
+
+describe("deletion", () => {
+  test("takes whole local days, after the id was typed", async () => {
+    const fake = server().json("DELETE clients/a/usage", { deleted: 1234 });
+    const { getByRole, getByLabelText, place } = await shown(fake);
+    const button = () => getByRole("button", { name: "Delete" }) as HTMLButtonElement;
+    await fill(getByLabelText("From"), "2024-03-31");
+    await fill(getByLabelText("To"), "2024-03-31");
+    expect(button().disabled).toBe(true);
+    await fill(getByLabelText(/^To confirm/), "A");
+    expect(button().disabled).toBe(true);
+    await fill(getByLabelText(/^To confirm/), "a");
+    await click(button());
+    expect(fake.asked("DELETE")).toEqual(["DELETE clients/a/usage?from=2024-03-30T23%3A00%3A00Z&to=2024-03-31T22%3A00%3A00Z"]);
+    expect(place.textContent).toContain("1,234 entries were deleted.");
+    expect(button().disabled).toBe(true);
+  });
+
+  test("of everything says so", async () => {
+    const fake = server().json("DELETE clients/a/usage", { deleted: 0 });
+    const { getByRole, getByLabelText, place } = await shown(fake);
+    await click(getByLabelText("Everything"));
+    expect(place.textContent).toContain("All that this client ever used is deleted");
+    await fill(getByLabelText(/^To confirm/), "a");
+    await click(getByRole("button", { name: "Delete" }));
+    expect(fake.asked("DELETE")).toEqual(["DELETE clients/a/usage?all=true"]);
+  });
+
+  test("of days in the wrong order is not asked for", async () => {
+    const { getByRole, getByLabelText } = await shown();
+    await fill(getByLabelText("From"), "2024-03-31");
+    await fill(getByLabelText("To"), "2024-03-30");
+    await fill(getByLabelText(/^To confirm/), "a");
+    expect((getByRole("button", { name: "Delete" }) as HTMLButtonElement).disabled).toBe(true);
+  });
+});
+
+describe("refusals", () => {
+  test("say what was short, and when it is worth trying again", async () => {
+    const denial = {
+      at: "2024-03-01T20:00:00Z", required: "700", violated: ["day", "<i>"], binding: "day", retry_at: null,
+      quotas: [quotaState({ remaining: "3" })],
+    };
+    const denials = [{ ...denial, retry_at: "2024-03-02T00:00:00Z" }, denial];
+    const { place } = await shown(server().json("GET clients/a/denials", { denials }));
+    expect(place.textContent).toContain("day (3 left), <i>");
+    expect(place.textContent).toContain("2 Mar 2024, 01:00 Europe/Berlin");
+    expect(place.textContent).toContain("never at this cost");
+  });
+
+  test("may not be remembered", async () => {
+    const { place } = await shown(server().on("GET clients/a/denials", () => problem(404, "denials are not remembered here")));
+    expect(place.textContent).toContain("This server does not remember refusals.");
+  });
+});
