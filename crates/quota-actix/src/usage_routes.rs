@@ -35,6 +35,13 @@ impl UsageRoutes {
         Self(MountedUsageApi::new(api, client))
     }
 
+    /// Serves the page of quotas and usage, too: at the prefix itself, `/quota/`.
+    #[cfg(feature = "dashboard")]
+    #[must_use]
+    pub fn with_dashboard(self, dashboard: quota_http::Dashboard) -> Self {
+        Self(self.0.with_dashboard(dashboard))
+    }
+
     /// Who is an operator is said by a function of the request, and no token counts.
     #[must_use]
     pub fn with_operators(self, operators: impl Fn(&ServiceRequest) -> Standing + Send + Sync + 'static) -> Self {
@@ -51,8 +58,9 @@ impl UsageRoutes {
     async fn answer(self, request: HttpRequest, body: web::Payload) -> HttpResponse {
         let body = body.to_bytes_limited(ApiRequest::MAX_BODY).await.ok().and_then(Result::ok);
         let (path, query) = (below_prefix(&request), request.query_string().to_owned());
+        let whole_path = request.uri().path().to_owned();
         let request = ServiceRequest::from_request(request);
-        let sent = Sent { path, query, headers: headers_of(&request), body };
+        let sent = Sent { path, whole_path, query, headers: headers_of(&request), body };
         response_of(self.0.answer(&request, sent).await)
     }
 }

@@ -34,3 +34,5 @@ pub use quota_http::{
     QuotaError, RateLimitFields, RefusalResponse, RequestQuota, SettledAfter, Standing, UsageApi, credits_from_query,
     member_from_query,
 };
+#[cfg(feature = "dashboard")]
+pub use quota_http::Dashboard;

@@ -36,6 +36,13 @@ impl UsageRoutes {
         Self(MountedUsageApi::new(api, client))
     }
 
+    /// Serves the page of quotas and usage, too: at the prefix itself, `/quota/`.
+    #[cfg(feature = "dashboard")]
+    #[must_use]
+    pub fn with_dashboard(self, dashboard: quota_http::Dashboard) -> Self {
+        Self(self.0.with_dashboard(dashboard))
+    }
+
     /// Who is an operator is said by a function of the request, and no token counts.
     #[must_use]
     pub fn with_operators(self, operators: impl Fn(&Parts) -> Standing + Send + Sync + 'static) -> Self {
@@ -46,9 +53,18 @@ impl UsageRoutes {
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, ApiRequest::MAX_BODY).await.ok();
         let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
-        let sent = Sent { path, query, headers: parts.headers.clone(), body };
+        let sent = Sent { path, whole_path: whole_path(&parts), query, headers: parts.headers.clone(), body };
         http::Response::<Body>::from(self.0.answer(&parts, sent).await).into_response()
     }
+}
+
+/// The path before `Router::nest` took the prefix off.
+fn whole_path(parts: &Parts) -> String {
+    #[cfg(feature = "dashboard")]
+    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
+        return uri.path().to_owned();
+    }
+    parts.uri.path().to_owned()
 }
 
 impl<S: Clone + Send + Sync + 'static> From<UsageRoutes> for Router<S> {

@@ -32,3 +32,5 @@ pub use crate::response::RefusalResponse;
 pub use crate::usage_api::{
     ApiRequest, ApiResponse, MountedUsageApi, OperatorToken, OperatorTokenError, Sent, Standing, UsageApi,
 };
+#[cfg(feature = "dashboard")]
+pub use quota_dashboard::Dashboard;

@@ -36,6 +36,13 @@ impl UsageRoutes {
         Self(MountedUsageApi::new(api, client))
     }
 
+    /// Serves the page of quotas and usage, too: at the prefix itself, `/quota/`.
+    #[cfg(feature = "dashboard")]
+    #[must_use]
+    pub fn with_dashboard(self, dashboard: quota_http::Dashboard) -> Self {
+        Self(self.0.with_dashboard(dashboard))
+    }
+
     /// Who is an operator is said by a function of the request, and no token counts.
     #[must_use]
     pub fn with_operators(self, operators: impl Fn(&Request<'_>) -> Standing + Send + Sync + 'static) -> Self {
@@ -47,12 +54,12 @@ impl UsageRoutes {
 impl Handler for UsageRoutes {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         let base = request.route().map(|route| route.uri.base()).unwrap_or_default();
-        let path = request.uri().path().raw().as_str();
-        let path = path.strip_prefix(base.trim_end_matches('/')).unwrap_or(path).to_owned();
+        let whole_path = request.uri().path().raw().as_str().to_owned();
+        let path = whole_path.strip_prefix(base.trim_end_matches('/')).unwrap_or(&whole_path).to_owned();
         let query = request.uri().query().map(|query| query.raw().as_str().to_owned()).unwrap_or_default();
         let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.ok();
         let body = body.filter(Capped::is_complete).map(|body| body.into_inner().into());
-        let sent = Sent { path, query, headers: headers_of(request), body };
+        let sent = Sent { path, whole_path, query, headers: headers_of(request), body };
         let mut response = Response::new();
         put(self.0.answer(request, sent).await, &mut response);
         Outcome::Success(response)

@@ -16,7 +16,7 @@ const PATIENCE: u64 = 10;
 #[actix_web::main]
 async fn main() -> anyhow::Result<()> {
     quickstart_shared::log_to_stderr();
-    let settings = Settings::from_env()?;
+    let settings = Settings::from_arguments()?;
     let service = settings.service().await?;
     let routes = Routes::new(&service, settings.usage_api(&service))?;
 

@@ -4,7 +4,7 @@ use axum::handler::Handler;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::Uri;
-use quickstart_shared::{failure, flag_from_query};
+use quickstart_shared::{dashboard, failure, flag_from_query};
 use quota_axum::{
     Answers, ClientBy, ClientQuota, QuotaLayer, RateLimitFields, Refused, UsageApi, UsageRoutes, credits_from_query,
 };
@@ -22,7 +22,7 @@ pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>, usage: UsageApi) 
         .route("/api/fetch-expensive-data", get(fetch_data.layer(quota.cost(5))))
         .route("/api/compute", get(compute.layer(quota.without_charge())))
         .route("/api/generate", get(generate.layer(quota.without_charge())))
-        .nest("/quota", UsageRoutes::new(usage, client).into()))
+        .nest("/quota", UsageRoutes::new(usage, client).with_dashboard(dashboard()).into()))
 }
 
 /// The layer charges what the route costs.

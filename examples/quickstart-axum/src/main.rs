@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     quickstart_shared::log_to_stderr();
-    let settings = Settings::from_env()?;
+    let settings = Settings::from_arguments()?;
     let service = settings.service().await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;

@@ -1,6 +1,6 @@
 //! The routes.
 
-use quickstart_shared::{failure, flag_from_query};
+use quickstart_shared::{dashboard, failure, flag_from_query};
 use quota_rocket::{
     Answers, ClientBy, ClientQuota, Costs, QuotaFairing, RateLimitFields, Refused, UsageApi, UsageRoutes,
     credits_from_query,
@@ -24,7 +24,7 @@ pub(crate) fn mount<S: UsageStore>(
     Ok(rocket
         .attach(quota)
         .mount("/api", routes![fetch_data, fetch_expensive_data, compute, generate])
-        .mount("/quota", UsageRoutes::new(usage, client)))
+        .mount("/quota", UsageRoutes::new(usage, client).with_dashboard(dashboard())))
 }
 
 /// The guard charges what the route costs.

@@ -15,7 +15,7 @@ const PATIENCE: u32 = 10;
 #[rocket::main]
 async fn main() -> anyhow::Result<()> {
     quickstart_shared::log_to_stderr();
-    let settings = Settings::from_env()?;
+    let settings = Settings::from_arguments()?;
     let service = settings.service().await?;
 
     let config = rocket::Config {

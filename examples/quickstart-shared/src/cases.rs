@@ -18,6 +18,8 @@ macro_rules! quickstart_tests {
             what_was_answered_before_it_stopped_is_stored
             many_callers_never_get_more_than_the_limit
             the_usage_api_tells_callers_their_own_and_operators_all
+            the_page_is_served_beside_the_usage_api
+            a_demonstration_shows_something
             a_wrong_setting_is_named_and_nothing_starts
         }
     };
@@ -145,6 +147,38 @@ pub fn the_usage_api_tells_callers_their_own_and_operators_all(program: &str) {
     assert_eq!(open.get("/quota/openapi.json").status, 200);
     let closed = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
     assert_eq!(closed.get_as_operator("s3cret", "/quota/clients").status, 403);
+}
+
+pub fn the_page_is_served_beside_the_usage_api(program: &str) {
+    let folder = tempdir().unwrap();
+    let server = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
+    let page = server.get_as(None, "/quota/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(page.body.contains("data-client-header=\"x-client-id\""), "{}", page.body);
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let (_, script) = page.body.split_once("src=\"./").unwrap();
+    let script = server.get_as(None, &format!("/quota/{}", script.split_once('"').unwrap().0));
+    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    // Without the slash, its files would be looked for elsewhere: the browser is led to it.
+    assert!(server.get_as(None, "/quota").body.contains("data-client-header"));
+    assert_eq!(server.get_as(None, "/quota/assets/nothing.js").status, 404);
+    assert_eq!(server.get("/quota/status").status, 200);
+}
+
+pub fn a_demonstration_shows_something(program: &str) {
+    let folder = tempdir().unwrap();
+    for _ in 0..2 {
+        let server = Server::start_with(program, &folder, &["--demo"], &[]);
+        assert!(server.get("/quota/usage").body.matches("\"day\"").count() > 20);
+        let clients = server.get_as_operator("demo", "/quota/clients");
+        assert_eq!(clients.body, r#"{"clients":["acme","client1","hobby"],"next":null}"#);
+        assert!(server.stop().success());
+    }
+    assert!(folder.path().join("demo.db").exists());
+    let plans = yearly(&folder, "1");
+    let other = command(program, folder.path()).arg("--demo").env("QUOTA_PLANS", plans).output().unwrap();
+    assert!(!other.status.success());
+    assert!(String::from_utf8(other.stderr).unwrap().contains("leave QUOTA_PLANS out"));
 }
 
 pub fn a_wrong_setting_is_named_and_nothing_starts(program: &str) {

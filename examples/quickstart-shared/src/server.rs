@@ -42,8 +42,18 @@ pub(crate) fn command(program: &str, folder: &Path) -> Command {
 impl Server {
     /// Starts it in a folder with these variables, and waits until it listens.
     pub(crate) fn start(program: &str, folder: &TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::start_with(program, folder, &[], variables)
+    }
+
+    /// The same with these arguments.
+    pub(crate) fn start_with(
+        program: &str,
+        folder: &TempDir,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = command(program, folder.path());
-        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(arguments).envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut first = String::new();

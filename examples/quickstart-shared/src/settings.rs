@@ -3,10 +3,24 @@
 use std::env::{self, VarError};
 
 use anyhow::{Context, bail};
-use quota_http::{OperatorToken, UsageApi};
+use clap::Parser;
+use http::HeaderName;
+use quota_http::{Dashboard, OperatorToken, UsageApi};
 use quota_service::{
     Anchor, AnyStore, ClientId, Credits, Limit, Period, Plan, PlanFile, PlanRegistry, Quota, QuotaService, Tz,
 };
+
+use crate::demo;
+
+/// An API with quotas, and a page that shows them. The environment has the settings: PORT, QUOTA_STORE, QUOTA_PLANS,
+/// QUOTA_OPERATOR_TOKEN, RUST_LOG.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Begin with a month of usage by a few clients, in sqlite:demo.db where QUOTA_STORE names no other store. The operator's
+    /// token is `demo` where QUOTA_OPERATOR_TOKEN says no other.
+    #[arg(long)]
+    demo: bool,
+}
 
 /// The settings, each with a default, so that the example runs without any.
 #[derive(Debug)]
@@ -15,9 +29,34 @@ pub struct Settings {
     store: String,
     plans: Option<String>,
     operator: Option<OperatorToken>,
+    is_demo: bool,
 }
 
 impl Settings {
+    /// Reads the command line, which may ask for a demonstration, and then the environment. `--help` and what is none of both
+    /// end the program.
+    ///
+    /// # Errors
+    /// As for [`Settings::from_env`]; also where a demonstration is to have other plans than its own.
+    pub fn from_arguments() -> anyhow::Result<Self> {
+        if Arguments::parse().demo { Self::of_demo() } else { Self::from_env() }
+    }
+
+    fn of_demo() -> anyhow::Result<Self> {
+        let mut settings = Self::from_env()?;
+        if settings.plans.is_some() {
+            bail!("--demo has plans of its own: leave QUOTA_PLANS out");
+        }
+        if variable("QUOTA_STORE")?.is_none() {
+            "sqlite:demo.db".clone_into(&mut settings.store);
+        }
+        if settings.operator.is_none() {
+            settings.operator = Some(OperatorToken::new("demo")?);
+        }
+        settings.is_demo = true;
+        Ok(settings)
+    }
+
     /// Reads `PORT` (3000), `QUOTA_STORE` (`sqlite:quota.db`), `QUOTA_PLANS` (a JSON file; by default one client) and
     /// `QUOTA_OPERATOR_TOKEN` (by default nobody is an operator).
     ///
@@ -31,7 +70,7 @@ impl Settings {
         let store = variable("QUOTA_STORE")?.unwrap_or_else(|| "sqlite:quota.db".to_owned());
         let operator = variable("QUOTA_OPERATOR_TOKEN")?;
         let operator = operator.map(|token| OperatorToken::new(&token)).transpose().context("QUOTA_OPERATOR_TOKEN")?;
-        Ok(Self { port, store, plans: variable("QUOTA_PLANS")?, operator })
+        Ok(Self { port, store, plans: variable("QUOTA_PLANS")?, operator, is_demo: false })
     }
 
     /// Where it listens; 0 takes a free port.
@@ -45,7 +84,12 @@ impl Settings {
     /// # Errors
     /// The variable that names what cannot be opened, and why.
     pub async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
-        self.service_with(default_plans()?).await
+        if !self.is_demo {
+            return self.service_with(default_plans()?).await;
+        }
+        let service = self.service_with(demo::plans()?).await?;
+        demo::fill(&service).await.context("the demonstration could not be filled in")?;
+        Ok(service)
     }
 
     /// The same with other plans where `QUOTA_PLANS` names none.
@@ -71,6 +115,12 @@ impl Settings {
             None => api,
         }
     }
+}
+
+/// The page, which asks for a client's id and sends it in this header.
+#[must_use]
+pub fn dashboard() -> Dashboard {
+    Dashboard::new().with_client_header(&HeaderName::from_static("x-client-id"))
 }
 
 /// `client1` has 500 credits a day and 10,000 a month, counted from 2022-01-01 in UTC.

@@ -30,6 +30,6 @@ pub fn print_what_to_try(address: SocketAddr) -> std::io::Result<()> {
     ] {
         writeln!(out, "  curl -i -H 'X-Client-Id: client1' 'http://{address}{path}'")?;
     }
-    writeln!(out, "\nstop with ctrl-c")?;
+    writeln!(out, "\nsee http://{address}/quota/ in a browser\nstop with ctrl-c")?;
     out.flush()
 }

@@ -81,9 +81,10 @@ impl Layer {
         match self {
             Self::Core | Self::Dashboard | Self::Servers => &[],
             Self::Service => &[Self::Core],
-            Self::Http | Self::Store => &[Self::Core, Self::Service],
+            Self::Http => &[Self::Core, Self::Service, Self::Dashboard],
+            Self::Store => &[Self::Core, Self::Service],
             Self::Stores => &[Self::Core, Self::Service, Self::Store],
-            Self::Adapter => &[Self::Core, Self::Service, Self::Http, Self::Dashboard],
+            Self::Adapter => &[Self::Core, Self::Service, Self::Http],
             Self::Testkit => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Servers],
             Self::Cli => &[Self::Core, Self::Service, Self::Store, Self::Stores],
             Self::Example => &[

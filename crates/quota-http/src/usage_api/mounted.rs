@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::HeaderMap;
+#[cfg(feature = "dashboard")]
+use quota_dashboard::{Dashboard, PageRequest};
 
 use crate::metering::{ClientBy, Framework};
 use crate::usage_api::answering::UsageApi;
@@ -18,6 +20,8 @@ pub struct MountedUsageApi<F: Framework> {
     api: UsageApi,
     client: ClientBy<F>,
     operators: Option<Arc<Operators<F>>>,
+    #[cfg(feature = "dashboard")]
+    dashboard: Option<Dashboard>,
 }
 
 /// What of a request frameworks read in different ways.
@@ -25,6 +29,8 @@ pub struct MountedUsageApi<F: Framework> {
 pub struct Sent {
     /// As in [`ApiRequest::path`].
     pub path: String,
+    /// The path with the prefix, as the client sees it: it says whether the slash at the end is there.
+    pub whole_path: String,
     /// As in [`ApiRequest::query`].
     pub query: String,
     /// All headers.
@@ -37,7 +43,20 @@ impl<F: Framework> MountedUsageApi<F> {
     /// The API, and how a caller is found.
     #[must_use]
     pub fn new(api: UsageApi, client: ClientBy<F>) -> Self {
-        Self { api, client, operators: None }
+        Self {
+            api,
+            client,
+            operators: None,
+            #[cfg(feature = "dashboard")]
+            dashboard: None,
+        }
+    }
+
+    /// Serves the page, too: at the prefix itself, with a slash at its end.
+    #[cfg(feature = "dashboard")]
+    #[must_use]
+    pub fn with_dashboard(self, dashboard: Dashboard) -> Self {
+        Self { dashboard: Some(dashboard), ..self }
     }
 
     /// Who is an operator is said by a function of the request, and no token counts.
@@ -49,17 +68,36 @@ impl<F: Framework> MountedUsageApi<F> {
 
     /// Answers a request.
     pub async fn answer(&self, request: &F::Request<'_>, sent: Sent) -> ApiResponse {
-        let Sent { path, query, headers, body } = sent;
+        #[cfg(feature = "dashboard")]
+        if let Some(page) = self.page(&F::method(request), &sent) {
+            return page;
+        }
+        let Sent { path, query, headers, body, .. } = sent;
         let caller = self.client.of(request).await;
         let standing = self.operators.as_ref().map(|operators| operators(request));
         let method = F::method(request);
         self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await
     }
+
+    /// The page or a file of it, if the request is for one.
+    #[cfg(feature = "dashboard")]
+    fn page(&self, method: &http::Method, sent: &Sent) -> Option<ApiResponse> {
+        let Sent { path, whole_path, headers, .. } = sent;
+        let page = self.dashboard.as_ref()?.answer(PageRequest { method, path, whole_path, headers })?;
+        let (parts, body) = page.into_parts();
+        Some(ApiResponse::new(parts.status, parts.headers, body))
+    }
 }
 
 impl<F: Framework> Clone for MountedUsageApi<F> {
     fn clone(&self) -> Self {
-        Self { api: self.api.clone(), client: self.client.clone(), operators: self.operators.clone() }
+        Self {
+            api: self.api.clone(),
+            client: self.client.clone(),
+            operators: self.operators.clone(),
+            #[cfg(feature = "dashboard")]
+            dashboard: self.dashboard.clone(),
+        }
     }
 }
 

@@ -1,0 +1,125 @@
+//! A month of plausible usage, so that the first look at the page shows something.
+
+use fastrand::Rng;
+use quota_service::{
+    Anchor, ClientId, Credits, Instant, Label, Limit, OperationId, PastEntry, Period, Plan, PlanRegistry, Quota,
+    QuotaService, Tz, UsageStore,
+};
+
+const DAY_MILLIS: i64 = 86_400_000;
+const DAYS: i64 = 35;
+
+/// A client that has been at work for a while.
+struct Customer {
+    id: &'static str,
+    tz: Tz,
+    day: u32,
+    month: u32,
+    /// Requests on a working day, about.
+    requests: u32,
+}
+
+const CUSTOMERS: [Customer; 3] = [
+    Customer { id: "client1", tz: Tz::UTC, day: 500, month: 10_000, requests: 120 },
+    Customer { id: "acme", tz: Tz::Europe__Berlin, day: 900, month: 12_000, requests: 190 },
+    Customer { id: "hobby", tz: Tz::America__New_York, day: 60, month: 400, requests: 12 },
+];
+
+/// What the routes cost, and how often each of them is called.
+const ROUTES: [(&str, u32, u32); 3] =
+    [("/api/fetch-data", 1_000_000, 6), ("/api/fetch-expensive-data", 5_000_000, 2), ("/api/compute", 2_500_000, 1)];
+
+/// `client1` as without a demonstration, a larger client and a small one.
+pub(crate) fn plans() -> anyhow::Result<PlanRegistry> {
+    let mut plans = PlanRegistry::new();
+    for customer in CUSTOMERS {
+        let anchor = Anchor::new("2022-01-01T00:00:00Z".parse()?, customer.tz);
+        let finite = |credits: u32| anyhow::Ok(Limit::Finite(Credits::new(credits.into())?));
+        let day = Quota::new(Period::DAY, finite(customer.day)?, anchor);
+        let month = Quota::new(Period::MONTH, finite(customer.month)?, anchor);
+        plans = plans.with(ClientId::new(customer.id)?, Plan::new([day, month])?);
+    }
+    Ok(plans)
+}
+
+/// Fills in what is not there yet: a day is made of the same entries whenever it is made.
+pub(crate) async fn fill<S: UsageStore>(service: &QuotaService<S>) -> anyhow::Result<()> {
+    let now = service.now();
+    let today = now.millis().div_euclid(DAY_MILLIS);
+    for customer in CUSTOMERS {
+        let client = ClientId::new(customer.id)?;
+        for day in today - DAYS..=today {
+            let entries = customer.entries(day, now)?;
+            if !entries.is_empty() {
+                service.backfill(&client, entries).await?;
+            }
+        }
+        // More than any of them has: denied, and told to operators.
+        service.charge(&client, Credits::new(1_000)?).await?;
+    }
+    Ok(())
+}
+
+impl Customer {
+    /// One day's, as far as it has gone by.
+    fn entries(&self, day: i64, now: Instant) -> anyhow::Result<Vec<PastEntry>> {
+        let seed = self.id.bytes().fold(day.unsigned_abs(), |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let mut random = Rng::with_seed(seed);
+        // 1970-01-01 was a Thursday.
+        let is_weekend = matches!((day + 3).rem_euclid(7), 5 | 6);
+        let usual = if is_weekend { self.requests / 4 } else { self.requests };
+        let mut entries = Vec::new();
+        for number in 0..random.u32(usual / 2..=usual + usual / 4) {
+            // Mostly in the middle of the day.
+            let at = day * DAY_MILLIS + (random.i64(0..DAY_MILLIS) + random.i64(0..DAY_MILLIS)) / 2;
+            let (route, micros) = some_route(&mut random);
+            let at = Instant::from_millis(at)?;
+            if at < now {
+                let id = OperationId::new(format!("demo-{day}-{number}"))?;
+                let credits = Credits::from_micros(micros.into())?;
+                entries.push(PastEntry { id, at, credits, label: Some(Label::new(route)?) });
+            }
+        }
+        Ok(entries)
+    }
+}
+
+fn some_route(random: &mut Rng) -> (&'static str, u32) {
+    let mut left = random.u32(0..ROUTES.iter().map(|(_, _, often)| often).sum());
+    for (route, micros, often) in ROUTES {
+        if left < often {
+            return (route, micros);
+        }
+        left -= often;
+    }
+    ("/api/generate", 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use quota_service::ManualClock;
+    use quota_store_memory::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_demonstration_fills_a_month_once_and_leaves_something() {
+        let clock = std::sync::Arc::new(ManualClock::new("2024-03-15T12:00:00Z".parse().unwrap()));
+        let store = MemoryStore::with_entries();
+        let service = QuotaService::builder(store).with_registry(plans().unwrap()).with_clock(clock).build();
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            fill(&service).await.unwrap();
+            let mut used = Vec::new();
+            for customer in CUSTOMERS {
+                let status = service.status(&ClientId::new(customer.id).unwrap()).await.unwrap();
+                for quota in status.quotas() {
+                    assert!(!quota.used().is_zero() && !quota.remaining().is_debt(), "{}: {status:?}", customer.id);
+                    used.push(quota.used());
+                }
+            }
+            seen.push(used);
+        }
+        assert_eq!(seen[0], seen[1], "what is there is not filled in again");
+    }
+}
