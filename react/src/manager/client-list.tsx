@@ -32,10 +32,24 @@ export function ClientList({ view, client, onClient }: ClientListProps): ReactNo
           <span aria-hidden="true">↻</span>
         </button>
       </header>
-      <label className="quota-field quota-wide">
-        {labels.findClient}
-        <input type="search" value={prefix} placeholder={labels.findClientHint} onChange={(event) => setPrefix(event.target.value)} />
-      </label>
+      <form
+        className="quota-form"
+        role="search"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (prefix !== "") onClient(prefix);
+        }}
+      >
+        <label className="quota-field quota-wide">
+          {labels.findClient}
+          <input type="search" value={prefix} placeholder={labels.findClientHint} onChange={(event) => setPrefix(event.target.value)} />
+        </label>
+        {prefix !== "" && (
+          <button type="submit" className="quota-link quota-clip">
+            {labels.openClient(prefix)}
+          </button>
+        )}
+      </form>
       {error && <ErrorNotice error={error} labels={labels} onRetry={found.again} />}
       {clients.length > 0 && <Rows key={prefix} view={view} found={found} client={client} onClient={onClient} />}
       {clients.length === 0 && !error && (isLoading ? <Skeleton text={labels.loading} /> : <NoClients view={view} prefix={prefix} />)}
@@ -43,11 +57,6 @@ export function ClientList({ view, client, onClient }: ClientListProps): ReactNo
         <p className="quota-faint" role="status">
           {hasMore ? labels.clientsShownOfMore(count) : labels.clientsShown(count)}
         </p>
-      )}
-      {prefix !== "" && !clients.includes(prefix) && !isLoading && (
-        <button type="button" className="quota-link quota-clip" onClick={() => onClient(prefix)}>
-          {labels.openClient(prefix)}
-        </button>
       )}
     </section>
   );
