@@ -3,6 +3,7 @@
 
 mod bench;
 mod lint;
+mod page;
 mod servers;
 mod step;
 mod test;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use quota_servers::{PrivateServer, REQUIRED, Server, ServerError};
 
+pub(crate) use self::install::program as install_program;
 pub(crate) use self::interrupt::Interruptible;
 use crate::workspace::Workspace;
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use quota_servers::Server;
 
+use crate::page;
 use crate::servers::Servers;
 use crate::step::{Step, run_all};
 use crate::workspace::Workspace;
@@ -26,6 +27,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Resul
                 workspace.cargo(["test", "--doc", "--workspace", "--all-features"]),
             ));
             steps.extend(vectors(workspace, profile, scratch.path(), servers));
+            steps.extend(page::steps(workspace));
         }
         run_all("test", steps)
     })

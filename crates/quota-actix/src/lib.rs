@@ -32,10 +32,10 @@ pub use crate::layer::QuotaLayer;
 pub use crate::refused::Refused;
 pub use crate::service::Metered;
 pub use crate::usage_routes::UsageRoutes;
+#[cfg(feature = "dashboard")]
+pub use quota_http::Dashboard;
 pub use quota_http::{
     Answers, Charged, Held, IdempotencyKeys, Malformed, MemberError, NoClient, OnDrop, OnReplay, OperatorToken,
     QuotaError, RateLimitFields, RefusalResponse, RequestQuota, SettledAfter, Standing, UsageApi, credits_from_query,
     member_from_query,
 };
-#[cfg(feature = "dashboard")]
-pub use quota_http::Dashboard;

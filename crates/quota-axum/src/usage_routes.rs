@@ -21,7 +21,7 @@ use crate::framework::Axum;
 /// # let service = QuotaService::builder(MemoryStore::new()).build();
 ///
 /// let usage = UsageRoutes::new(UsageApi::new(&service), ClientBy::header("X-Client-Id")?);
-/// let app: Router = Router::new().nest("/quota", usage.into());
+/// let app: Router = Router::new().merge(usage.at("/quota"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -47,6 +47,15 @@ impl UsageRoutes {
     #[must_use]
     pub fn with_operators(self, operators: impl Fn(&Parts) -> Standing + Send + Sync + 'static) -> Self {
         Self(self.0.with_operators(operators))
+    }
+
+    /// The routes under a prefix, with or without a slash at its end, for `Router::merge`. (`Router::nest` does not see a
+    /// path that ends in a slash there, where the page is.)
+    ///
+    /// # Panics
+    /// Where `Router::nest_service` does: at start-up, if the prefix does not begin with a slash or is no more than one.
+    pub fn at<S: Clone + Send + Sync + 'static>(self, prefix: &str) -> Router<S> {
+        Router::new().nest_service(prefix, Router::<()>::from(self))
     }
 
     async fn answer(self, request: Request) -> Response {

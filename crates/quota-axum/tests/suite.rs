@@ -75,7 +75,7 @@ fn app(program: Program) -> Router {
         .route("/twice", get(twice))
         .layer(quota)
         .layer(Extension(program.pause))
-        .nest("/quota", UsageRoutes::new(program.usage, client).into())
+        .merge(UsageRoutes::new(program.usage, client).at("/quota"))
 }
 
 fn by_query() -> RouteCost {

@@ -27,7 +27,7 @@ async fn ask(app: Router, request: http::request::Builder, body: impl Into<Body>
 #[tokio::test]
 async fn it_is_mounted_under_any_prefix() {
     for prefix in ["/quota", "/deep/down/usage"] {
-        let app = || Router::new().nest(prefix, routes().into());
+        let app = || Router::new().merge(routes().at(prefix));
         let own = Request::get(format!("{prefix}/status")).header("x-client-id", "a/b");
         let (status, body) = ask(app(), own, "").await;
         assert_eq!(status, StatusCode::OK, "{body}");

@@ -51,7 +51,7 @@ impl Gateway {
             .without_charge();
         Router::new()
             .route("/v1/completions", post(complete.layer(quota)))
-            .nest("/quota", UsageRoutes::new(usage.with_answers(answers), client).into())
+            .merge(UsageRoutes::new(usage.with_answers(answers), client).at("/quota"))
             .layer(DefaultBodyLimit::max(CompletionRequest::MAX_BODY))
             // Added after the quotas' layer, so it runs before it.
             .layer(from_fn_with_state(Arc::new(keys), authenticate))

@@ -22,7 +22,7 @@ pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>, usage: UsageApi) 
         .route("/api/fetch-expensive-data", get(fetch_data.layer(quota.cost(5))))
         .route("/api/compute", get(compute.layer(quota.without_charge())))
         .route("/api/generate", get(generate.layer(quota.without_charge())))
-        .nest("/quota", UsageRoutes::new(usage, client).with_dashboard(dashboard()).into()))
+        .merge(UsageRoutes::new(usage, client).with_dashboard(dashboard()).at("/quota")))
 }
 
 /// The layer charges what the route costs.

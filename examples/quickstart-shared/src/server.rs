@@ -46,12 +46,7 @@ impl Server {
     }
 
     /// The same with these arguments.
-    pub(crate) fn start_with(
-        program: &str,
-        folder: &TempDir,
-        arguments: &[&str],
-        variables: &[(&str, &str)],
-    ) -> Self {
+    pub(crate) fn start_with(program: &str, folder: &TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = command(program, folder.path());
         command.args(arguments).envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().unwrap();

@@ -43,6 +43,14 @@ pub(super) fn install(workspace: &Workspace, wanted: &[Server]) -> anyhow::Resul
     if steps.is_empty() { Ok(()) } else { run_all("install servers", steps) }
 }
 
+/// Installs a program that Debian has a package of, unless it is there.
+pub(crate) fn program(workspace: &Workspace, name: &str, package: &'static str) -> anyhow::Result<()> {
+    if has(name) {
+        return Ok(());
+    }
+    run_all(&format!("install {name}"), debian(workspace, &BTreeSet::from([package]))?.into())
+}
+
 fn debian(workspace: &Workspace, packages: &BTreeSet<&'static str>) -> anyhow::Result<[Step<'static>; 2]> {
     let names: Vec<&str> = packages.iter().copied().collect();
     let command = format!("apt-get install --no-install-recommends {}", names.join(" "));

@@ -1,0 +1,145 @@
+//! The React package, and the page in a browser.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use quota_servers::{PrivateServer, Server};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::servers;
+use crate::step::Step;
+use crate::workspace::Workspace;
+
+/// The operator's token of the quickstarts that are looked at.
+const TOKEN: &str = "look-at-the-page";
+
+/// The package's own checks and tests, and then the page that each quickstart serves: on SQLite, and on a PostgreSQL that is
+/// stopped meanwhile.
+pub(crate) fn steps(workspace: &Workspace) -> Vec<Step<'_>> {
+    let step = |name: &str, words: &[&str]| {
+        let mut npm = npm(workspace);
+        npm.args(words);
+        Step::command(format!("react: {name}"), npm)
+    };
+    let look = |framework: &'static str, store: Option<Server>| {
+        let on = store.map_or("SQLite".to_owned(), |store| store.to_string());
+        Step::check(format!("the page of quickstart-{framework} on {on}"), move || look(workspace, framework, store))
+    };
+    vec![
+        step("install", &["ci", "--no-audit", "--no-fund"]),
+        step("types, and whether what is made and committed is what its sources make", &["run", "check"]),
+        step("tests", &["test"]),
+        step("tests on React 18", &["run", "test:react-18"]),
+        step("size", &["run", "size"]),
+        Step::check("a browser", || servers::install_program(workspace, "chromium", "chromium")),
+        look("axum", None),
+        look("actix", Some(Server::Postgres)),
+        look("rocket", None),
+    ]
+}
+
+/// npm in the package's folder.
+fn npm(workspace: &Workspace) -> Command {
+    let mut npm = workspace.command("npm");
+    npm.current_dir(workspace.root().join("react"));
+    npm
+}
+
+/// Runs the browser's tests against a quickstart.
+fn look(workspace: &Workspace, framework: &str, store: Option<Server>) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut server = store.map(PrivateServer::start).transpose().context("the store's server")?;
+    let url = server.as_ref().map_or("sqlite:quota.db".to_owned(), |server| server.url().to_owned());
+    let program = workspace.program("debug", &format!("quickstart-{framework}"));
+    let site = Site::start(&program, folder.path(), &url)?;
+    let mut npm = npm(workspace);
+    npm.args(["run", "e2e"]).env("QUOTA_URL", &site.url).env("QUOTA_OPERATOR_TOKEN", TOKEN);
+    npm.env("QUOTA_SHOTS", workspace.target().join("page").join(framework));
+    let Some(server) = &mut server else { return run(npm) };
+    let switch = Switch { folder: folder.path().to_owned() };
+    npm.env("QUOTA_STORE_STOP", switch.command("stop")).env("QUOTA_STORE_START", switch.command("start"));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let switching = scope.spawn(|| switch.obey(server, &is_over));
+        let looked = run(npm);
+        is_over.store(true, Ordering::SeqCst);
+        looked.and(switching.join().unwrap_or_else(|_| bail!("the thread that stops the server panicked")))
+    })
+}
+
+fn run(mut command: Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("{} does not start", command.get_program().display()))?;
+    if status.success() { Ok(()) } else { bail!("the browser's tests ended with {status}") }
+}
+
+/// Lets the browser's tests stop and start the store's server: they leave a file and wait until it is gone.
+struct Switch {
+    folder: PathBuf,
+}
+
+impl Switch {
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn command(&self, name: &str) -> String {
+        let file = self.file(name);
+        format!("touch '{0}'; while [ -e '{0}' ]; do sleep 0.1; done", file.display())
+    }
+
+    fn obey(&self, server: &mut PrivateServer, is_over: &AtomicBool) -> anyhow::Result<()> {
+        while !is_over.load(Ordering::SeqCst) {
+            if self.file("stop").exists() {
+                server.kill();
+                std::fs::remove_file(self.file("stop"))?;
+            }
+            if self.file("start").exists() {
+                server.restart()?;
+                std::fs::remove_file(self.file("start"))?;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+/// A quickstart that serves the page, ended with this.
+struct Site {
+    process: Child,
+    url: String,
+}
+
+impl Site {
+    fn start(program: &Path, folder: &Path, store: &str) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.env_clear().env("PORT", "0").env("QUOTA_STORE", store).env("QUOTA_OPERATOR_TOKEN", TOKEN);
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.spawn().with_context(|| format!("{} does not start", program.display()))?;
+        let mut output = BufReader::new(process.stdout.take().context("it has no output")?);
+        let mut site = Self { process, url: String::new() };
+        let mut first = String::new();
+        output.read_line(&mut first)?;
+        first
+            .trim()
+            .strip_prefix("listening on ")
+            .context("it does not say where it listens")?
+            .clone_into(&mut site.url);
+        // What follows is read, so that it never waits for a reader.
+        std::thread::spawn(move || output.read_to_end(&mut Vec::new()));
+        Ok(site)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // It has its own patience; whoever is still there then is cut. Nobody is left to tell of an error.
+        if kill_process(Pid::from_child(&self.process), Signal::TERM).is_err() {
+            let _ = self.process.kill();
+        }
+        let _ = self.process.wait();
+    }
+}
