@@ -32,6 +32,8 @@ enum Command {
         /// Only tests whose name holds this text; documentation examples and vectors are left out.
         filter: Option<String>,
     },
+    /// The page that the quickstarts serve, in a browser.
+    Page,
     /// Starts every server that tests need, prints the variables that name them, and waits for Ctrl-C.
     Servers,
     /// Formatting, clippy, documentation, crates without their features, tidy.
@@ -66,6 +68,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Test { filter } => test::test(&workspace, filter.as_deref()),
+        Command::Page => page::page(&workspace),
         Command::Servers => servers::serve(&workspace),
         Command::Lint => lint::lint(&workspace),
         Command::Tidy => tidy::tidy(&workspace),

@@ -10,24 +10,19 @@ use anyhow::{Context, bail};
 use quota_servers::{PrivateServer, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::servers;
-use crate::step::Step;
+use crate::servers::{self, Interruptible};
+use crate::step::{Step, run_all};
 use crate::workspace::Workspace;
 
 /// The operator's token of the quickstarts that are looked at.
 const TOKEN: &str = "look-at-the-page";
 
-/// The package's own checks and tests, and then the page that each quickstart serves: on SQLite, and on a PostgreSQL that is
-/// stopped meanwhile.
-pub(crate) fn steps(workspace: &Workspace) -> Vec<Step<'_>> {
+/// The package's own checks and tests.
+pub(crate) fn steps(workspace: &Workspace) -> Vec<Step<'static>> {
     let step = |name: &str, words: &[&str]| {
         let mut npm = npm(workspace);
         npm.args(words);
         Step::command(format!("react: {name}"), npm)
-    };
-    let look = |framework: &'static str, store: Option<Server>| {
-        let on = store.map_or("SQLite".to_owned(), |store| store.to_string());
-        Step::check(format!("the page of quickstart-{framework} on {on}"), move || look(workspace, framework, store))
     };
     vec![
         step("install", &["ci", "--no-audit", "--no-fund"]),
@@ -35,11 +30,29 @@ pub(crate) fn steps(workspace: &Workspace) -> Vec<Step<'_>> {
         step("tests", &["test"]),
         step("tests on React 18", &["run", "test:react-18"]),
         step("size", &["run", "size"]),
-        Step::check("a browser", || servers::install_program(workspace, "chromium", "chromium")),
-        look("axum", None),
-        look("actix", Some(Server::Postgres)),
-        look("rocket", None),
     ]
+}
+
+/// `cargo xtask page`: the page that each quickstart serves, in a browser; on SQLite, and on a PostgreSQL that is stopped
+/// meanwhile. `npm ci` in `react/` comes first.
+pub(crate) fn page(workspace: &Workspace) -> anyhow::Result<()> {
+    let mut build = workspace.cargo(["build", "--all-features"]);
+    build.args(["axum", "actix", "rocket"].map(|framework| format!("--package=quickstart-{framework}")));
+    let look = |framework: &'static str, store: Option<Server>| {
+        let on = store.map_or("SQLite".to_owned(), |store| store.to_string());
+        Step::check(format!("the page of quickstart-{framework} on {on}"), move || look(workspace, framework, store))
+    };
+    servers::listen()?;
+    run_all(
+        "page",
+        vec![
+            Step::command("build the quickstarts", build),
+            Step::check("a browser", || servers::install_program(workspace, "chromium", "chromium")),
+            look("axum", None),
+            look("actix", Some(Server::Postgres)),
+            look("rocket", None),
+        ],
+    )
 }
 
 /// npm in the package's folder.
@@ -72,7 +85,7 @@ fn look(workspace: &Workspace, framework: &str, store: Option<Server>) -> anyhow
 }
 
 fn run(mut command: Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("{} does not start", command.get_program().display()))?;
+    let status = Interruptible::run(&mut command)?;
     if status.success() { Ok(()) } else { bail!("the browser's tests ended with {status}") }
 }
 
@@ -88,7 +101,8 @@ impl Switch {
 
     fn command(&self, name: &str) -> String {
         let file = self.file(name);
-        format!("touch '{0}'; while [ -e '{0}' ]; do sleep 0.1; done", file.display())
+        // Nobody may be there to take it away.
+        format!("touch '{0}'; for i in $(seq 900); do [ -e '{0}' ] || exit 0; sleep 0.1; done; exit 1", file.display())
     }
 
     fn obey(&self, server: &mut PrivateServer, is_over: &AtomicBool) -> anyhow::Result<()> {
@@ -98,8 +112,10 @@ impl Switch {
                 std::fs::remove_file(self.file("stop"))?;
             }
             if self.file("start").exists() {
-                server.restart()?;
+                let restarted = server.restart();
+                // Whoever waits goes on, whatever became of it.
                 std::fs::remove_file(self.file("start"))?;
+                restarted?;
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use quota_servers::{PrivateServer, REQUIRED, Server, ServerError};
 
 pub(crate) use self::install::program as install_program;
-pub(crate) use self::interrupt::Interruptible;
+pub(crate) use self::interrupt::{Interruptible, listen};
 use crate::workspace::Workspace;
 
 /// Servers that run until this is dropped.
@@ -40,7 +40,7 @@ impl Servers {
 
     /// Installs what they lack, too.
     fn start(workspace: &Workspace, wanted: &[Server]) -> anyhow::Result<Self> {
-        interrupt::listen()?;
+        listen()?;
         let is_given = |server: &Server| std::env::var_os(server.variable()).is_some_and(|url| !url.is_empty());
         let wanted: Vec<Server> = wanted.iter().copied().filter(|server| !is_given(server)).collect();
         install::install(workspace, &wanted)?;

@@ -38,13 +38,15 @@ async fn a_client_that_goes_away_ends_its_handler_which_releases_its_hold() {
     };
     let mut connection = TcpStream::connect(address).unwrap();
     connection.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Client-Id: client1\r\n\r\n").unwrap();
-    while !held("1").await {
-        actix_web::rt::time::sleep(Duration::from_millis(1)).await;
-    }
+    let until_held = async |credits: &str| {
+        while !held(credits).await {
+            actix_web::rt::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    actix_web::rt::time::timeout(patience, until_held("1")).await.unwrap();
     drop(connection);
-    while !held("0").await {
-        actix_web::rt::time::sleep(Duration::from_millis(1)).await;
-    }
+    actix_web::rt::time::timeout(patience, until_held("0")).await.unwrap();
     assert_eq!(service.status(&client).await.unwrap().lowest().unwrap().used(), Credits::ZERO);
     handle.stop(false).await;
 }

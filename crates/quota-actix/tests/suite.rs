@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceResponse};
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource};
 use futures_util::{StreamExt, stream};
@@ -87,7 +87,8 @@ fn app(
     let metered = web::scope("")
         .wrap(quota)
         .service(ran("/one"))
-        .service(ran("/five"))
+        .service(web::resource("/five").route(web::get().to(works)).route(web::head().to(works)))
+        .service(ran("/any").route(web::method(Method::OPTIONS).to(async || "ran")))
         .service(ran("/half"))
         .service(ran("/by-query"))
         .service(ran("/free"))
@@ -111,6 +112,11 @@ fn by_query() -> RouteCost {
     RouteCost::computed(|request| {
         credits_from_query(request.uri().query(), "n").map_err(|error| Answers::default().malformed(&error))
     })
+}
+
+async fn works(pause: Data<Pause>, request: HttpRequest) -> &'static str {
+    pause.work(request.uri().query()).await;
+    "ran"
 }
 
 async fn created() -> HttpResponse {

@@ -17,9 +17,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get as on_get;
 use bytes::Bytes;
+use futures_util::stream::iter;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use quota_axum::{Charged, ClientQuota, IdempotencyKeys, OnReplay, Refused, RouteCost};
+use quota_axum::{Charged, ClientQuota, IdempotencyKeys, OnDrop, OnReplay, Refused, RouteCost};
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, Label, OnStoreError, PlainCharge, Pruned,
@@ -273,6 +274,31 @@ async fn a_replay_whose_client_goes_away_leaves_the_hold_of_the_first() {
         drop_after(polls, polls % 2 == 0, apps[1].clone().oneshot(with_key("/a"))).await;
         assert_eq!(held().await.to_string(), "4", "dropped after {polls} polls");
         first.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_has_ended_is_settled_wherever_its_client_goes_away() {
+    for on_drop in [OnDrop::Release, OnDrop::Settle] {
+        let mut polls = 1;
+        loop {
+            let (service, _) = failing_or_slow(OnStoreError::FailClosed, true);
+            let handler = async move |quota: ClientQuota| {
+                let held = quota.hold(Credits::ONE).await?;
+                let words = iter([Ok::<_, Infallible>("all")]);
+                Ok::<_, Refused>(Body::from_stream(held.settle_after(words, |_| Credits::ONE, on_drop)))
+            };
+            let app = Router::new().route("/a", on_get(handler)).layer(layer(&service).without_charge());
+            let mut body = app.with_state(()).oneshot(request(Method::GET, "/a")).await.unwrap().into_body();
+            assert!(body.frame().await.unwrap().unwrap().is_data());
+            let ended = drop_after(polls, polls % 2 == 0, async move { assert!(body.frame().await.is_none()) }).await;
+            assert_eq!(used(&service).await, "1", "{on_drop:?}, dropped after {polls} polls");
+            if ended {
+                break;
+            }
+            polls += 1;
+        }
+        assert!(polls > 1, "{polls}");
     }
 }
 

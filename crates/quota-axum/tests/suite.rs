@@ -61,7 +61,8 @@ fn app(program: Program) -> Router {
         .with_route("/stream", RouteCost::by_handler());
     Router::new()
         .route("/one", get(ran))
-        .route("/five", get(ran))
+        .route("/five", get(works))
+        .route("/any", get(ran).options(ran))
         .route("/half", get(ran))
         .route("/by-query", get(ran))
         .route("/free", get(ran))
@@ -85,6 +86,11 @@ fn by_query() -> RouteCost {
 }
 
 async fn ran() -> &'static str {
+    "ran"
+}
+
+async fn works(Extension(pause): Extension<Pause>, uri: Uri) -> &'static str {
+    pause.work(uri.query()).await;
     "ran"
 }
 

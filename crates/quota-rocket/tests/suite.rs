@@ -19,7 +19,7 @@ use rocket::http::uri::Origin;
 use rocket::http::{Header, Status};
 use rocket::response::Responder;
 use rocket::response::stream::TextStream;
-use rocket::{Build, Config, State, get, post, routes};
+use rocket::{Build, Config, State, get, options, post, routes};
 use tokio::runtime::Runtime;
 
 /// A server in a runtime of its own, with which it ends.
@@ -31,6 +31,7 @@ struct Rocket {
 impl HttpHarness for Rocket {
     /// Rocket runs a handler in a task that it does not end.
     const CANCELS: bool = false;
+    const PAYS_BY_TYPE: bool = true;
 
     fn serve(program: Program) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -54,8 +55,23 @@ fn app(program: Program) -> rocket::Rocket<Build> {
     if let Some(keys) = program.keys {
         quota = quota.with_idempotency_keys(keys);
     }
-    let routes =
-        routes![one, five, half, by_query, free, created, number, answer, idle, compute, generate, streamed, twice];
+    let routes = routes![
+        any,
+        any_options,
+        one,
+        five,
+        half,
+        by_query,
+        free,
+        created,
+        number,
+        answer,
+        idle,
+        compute,
+        generate,
+        streamed,
+        twice
+    ];
     let quiet = Config { port: 0, log_level: LogLevel::Off, ..Config::debug_default() };
     let rocket = rocket::custom(quiet).manage(program.pause).attach(quota).mount("/", routes);
     rocket.mount("/quota", UsageRoutes::new(program.usage, client))
@@ -67,7 +83,18 @@ fn one(_quota: Costs<1>) -> &'static str {
 }
 
 #[get("/five")]
-fn five(_quota: Costs<5>) -> &'static str {
+async fn five(_quota: Costs<5>, pause: &State<Pause>, uri: &Origin<'_>) -> &'static str {
+    pause.work(query(uri)).await;
+    "ran"
+}
+
+#[get("/any")]
+fn any(_quota: Costs<1>) -> &'static str {
+    "ran"
+}
+
+#[options("/any")]
+fn any_options(_quota: Costs<1>) -> &'static str {
     "ran"
 }
 

@@ -19,7 +19,7 @@ static STATE: Mutex<State> = Mutex::new(State { is_interrupted: false, step: Non
 static CHANGED: Condvar = Condvar::new();
 
 /// From now on a first signal ends the step that runs, and a second one ends this process at once.
-pub(super) fn listen() -> anyhow::Result<()> {
+pub(crate) fn listen() -> anyhow::Result<()> {
     static ONCE: Once = Once::new();
     let mut outcome = Ok(());
     ONCE.call_once(|| outcome = ctrlc::set_handler(interrupt));

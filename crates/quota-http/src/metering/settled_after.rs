@@ -36,9 +36,10 @@ pin_project! {
         stream: S,
         cost: C,
         bill: Bill,
-        settling: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     }
 }
+
+type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is owed so far.
 struct Bill {
@@ -46,12 +47,14 @@ struct Bill {
     held: Option<Held>,
     sum: Credits,
     on_drop: OnDrop,
+    /// Once the stream has ended. Whoever goes away then has had all of it: that goes on by itself.
+    settling: Option<Settling>,
 }
 
 impl<S, C> SettledAfter<S, C> {
     pub(crate) const fn new(held: Held, stream: S, cost: C, on_drop: OnDrop) -> Self {
-        let bill = Bill { held: Some(held), sum: Credits::ZERO, on_drop };
-        Self { stream, cost, bill, settling: None }
+        let bill = Bill { held: Some(held), sum: Credits::ZERO, on_drop, settling: None };
+        Self { stream, cost, bill }
     }
 }
 
@@ -64,19 +67,17 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
-        if this.settling.is_none() {
-            if this.bill.held.is_none() {
-                return Poll::Ready(None);
-            }
+        let bill = this.bill;
+        if bill.held.is_some() {
             if let Some(item) = ready!(this.stream.poll_next(cx)) {
-                this.bill.sum = this.bill.sum.saturating_add((this.cost)(&item));
+                bill.sum = bill.sum.saturating_add((this.cost)(&item));
                 return Poll::Ready(Some(item));
             }
-            *this.settling = this.bill.settle();
+            bill.settling = bill.settle();
         }
-        if let Some(settling) = this.settling {
+        if let Some(settling) = &mut bill.settling {
             ready!(settling.as_mut().poll(cx));
-            *this.settling = None;
+            bill.settling = None;
         }
         Poll::Ready(None)
     }
@@ -87,7 +88,7 @@ where
 }
 
 impl Bill {
-    fn settle(&mut self) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+    fn settle(&mut self) -> Option<Settling> {
         let (held, sum) = (self.held.take()?, self.sum);
         let client = held.quota().client().clone();
         Some(Box::pin(async move { told(held.settle(sum).await, &client, sum) }.in_current_span()))
@@ -110,11 +111,12 @@ fn told(settled: Result<Settled, QuotaError>, client: &ClientId, sum: Credits) {
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        if self.on_drop == OnDrop::Settle
-            && !self.sum.is_zero()
-            && let Ok(runtime) = Handle::try_current()
-            && let Some(settling) = self.settle()
-        {
+        let Ok(runtime) = Handle::try_current() else { return };
+        let mut settling = self.settling.take();
+        if self.on_drop == OnDrop::Settle && !self.sum.is_zero() {
+            settling = settling.or_else(|| self.settle());
+        }
+        if let Some(settling) = settling {
             runtime.spawn(settling);
         }
     }

@@ -82,26 +82,32 @@ impl UsageStore for Failing {
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
+        self.check()?;
         self.store().total(client, range).await
     }
 
     async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
+        self.check()?;
         self.store().daily(client, query).await
     }
 
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        self.check()?;
         self.store().entries(client, query).await
     }
 
     async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+        self.check()?;
         self.store().clients(query).await
     }
 
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        self.check()?;
         self.store().prune(before).await
     }
 
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
+        self.check()?;
         self.store().server_time().await
     }
 

@@ -186,8 +186,16 @@ impl<H: HttpHarness> Ground<H> {
     /// Waits until so much is held. What a server does where a client goes away, it does by itself.
     #[track_caller]
     pub(super) fn wait_for_held(&self, credits: &str) {
+        self.wait_until(|held, _| held == credits);
+    }
+
+    /// Waits until what is held and used is as it should be.
+    #[track_caller]
+    pub(super) fn wait_until(&self, is_so: impl Fn(&str, &str) -> bool) {
         let began = Instant::now();
-        while self.held_and_used().0 != credits {
+        while let (held, used) = self.held_and_used()
+            && !is_so(&held, &used)
+        {
             assert!(began.elapsed() < PATIENCE, "{:?} are held and used", self.held_and_used());
             std::thread::sleep(Duration::from_millis(2));
         }

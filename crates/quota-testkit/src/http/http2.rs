@@ -13,6 +13,7 @@ pub struct Http2<H>(H);
 impl<H: HttpHarness> HttpHarness for Http2<H> {
     const VERSION: Version = Version::HTTP_2;
     const CANCELS: bool = H::CANCELS;
+    const PAYS_BY_TYPE: bool = H::PAYS_BY_TYPE;
 
     fn serve(program: Program) -> Self {
         Self(H::serve(program))

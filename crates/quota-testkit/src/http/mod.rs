@@ -39,7 +39,9 @@ pub use crate::http::pause::{Pause, in_time};
 ///
 /// | route | cost | answer |
 /// | --- | --- | --- |
-/// | `/one`, `/five`, `/half` | 1, 5, 0.5 | 200, `ran` |
+/// | `/one`, `/half` | 1, 0.5 | 200, `ran` |
+/// | `/five?work=` | 5 | does its [`Pause::work`], then 200, `ran` |
+/// | `GET` and `OPTIONS /any` | 1 | 200, `ran` |
 /// | `/by-query?n=` | computed: the query's `n`, by `credits_from_query` | 200, `ran` |
 /// | `/free` | exempt | 200, `ran` |
 /// | `POST /created` | 1 | 201, `Location: /made/1`, `X-RateLimit-Remaining: own`, `made` |
@@ -59,6 +61,10 @@ pub trait HttpHarness {
 
     /// Whether a handler is dropped where its client goes away before the answer has begun; else it runs to its end.
     const CANCELS: bool;
+
+    /// Whether a route that pays can answer preflights, too. Where a handler's type says that it pays, it cannot do so for
+    /// nothing: 500, and the log says why.
+    const PAYS_BY_TYPE: bool = false;
 
     /// Starts the program.
     fn serve(program: Program) -> Self;
@@ -116,6 +122,7 @@ macro_rules! http_suite {
                 a_malformed_computed_cost_is_refused_and_nothing_is_charged,
                 what_is_exempt_is_not_metered,
                 head_is_charged_as_get,
+                a_preflight_is_free_and_other_options_are_not,
                 preflights_unmatched_paths_and_methods_without_a_handler_are_free,
                 a_request_that_an_extractor_refuses_is_charged,
                 what_the_handler_set_stays,

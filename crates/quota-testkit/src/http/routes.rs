@@ -41,6 +41,19 @@ pub fn head_is_charged_as_get<H: HttpHarness>() {
     ground.assert_used("5");
 }
 
+pub fn a_preflight_is_free_and_other_options_are_not<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let mut preflight = request(Method::OPTIONS, "/any");
+    preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+    let answer = ground.send(preflight);
+    assert_eq!(answer.status, if H::PAYS_BY_TYPE { 500 } else { 200 }, "{answer:?}");
+    answer.assert_no_quota();
+    ground.assert_used("0");
+    let answer = ground.send(request(Method::OPTIONS, "/any"));
+    assert_eq!((answer.status, answer.remaining()), (200, Some("9")));
+    ground.assert_used("1");
+}
+
 pub fn preflights_unmatched_paths_and_methods_without_a_handler_are_free<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     let mut preflight = request(Method::OPTIONS, "/one");

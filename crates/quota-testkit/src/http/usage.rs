@@ -94,8 +94,24 @@ pub fn a_store_that_fails_is_a_503_that_tells_nothing<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     ground.get("/one");
     ground.fail(true);
-    for path in ["/quota/status", "/quota/health"] {
-        let answer = ground.get(path);
+    let own = [
+        request(Method::GET, "/quota/status"),
+        request(Method::GET, "/quota/usage"),
+        request(Method::GET, "/quota/health"),
+    ];
+    let plan = r#"{"quotas":[]}"#;
+    let others = [
+        operators(Method::GET, "/clients", ""),
+        operators(Method::GET, "/clients/client1/status", ""),
+        operators(Method::GET, "/clients/client1/usage", ""),
+        operators(Method::DELETE, "/clients/client1/usage?all=true", ""),
+        operators(Method::GET, "/clients/client1/entries", ""),
+        operators(Method::PUT, "/clients/client1/plan", plan),
+        operators(Method::POST, "/clients/client1/plan/preview", plan),
+    ];
+    for request in own.into_iter().chain(others) {
+        let path = format!("{} {}", request.method(), request.uri());
+        let answer = ground.send(request);
         assert_eq!(answer.status, 503, "{path}");
         answer.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
         assert!(!answer.body.contains("redis") && !answer.body.contains("10.0.0.7"), "{}", answer.body);
