@@ -94,7 +94,7 @@ pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let store = quota_stores::connect(url).await?;
-        let service = QuotaService::builder(store).with_deadline(Duration::from_secs(60)).build();
+        let service = QuotaService::builder(store).with_stored_plans().with_deadline(Duration::from_secs(60)).build();
         service.status(&client).await?;
         println!("ready");
         let mut go = String::new();
