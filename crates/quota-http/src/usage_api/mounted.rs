@@ -68,14 +68,14 @@ impl<F: Framework> MountedUsageApi<F> {
 
     /// Answers a request.
     pub async fn answer(&self, request: &F::Request<'_>, sent: Sent) -> ApiResponse {
+        let method = F::method(request);
         #[cfg(feature = "dashboard")]
-        if let Some(page) = self.page(&F::method(request), &sent) {
+        if let Some(page) = self.page(&method, &sent) {
             return page;
         }
         let Sent { path, query, headers, body, .. } = sent;
         let caller = self.client.of(request).await;
         let standing = self.operators.as_ref().map(|operators| operators(request));
-        let method = F::method(request);
         self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await
     }
 
