@@ -16,8 +16,9 @@ use crate::ours::{DAY_AND_MONTH, ENOUGH, ids, names, plan};
 use crate::row::{Goal, IN_MEMORY, Measured, Row, SQLITE};
 
 const GROUP: &str = "the list of clients, 200 a page";
-const MANY: usize = 100_000;
-const FEW: usize = 1_000;
+pub(crate) const MANY: usize = 100_000;
+/// The long list has so many times the clients of the short one.
+const TIMES: usize = 100;
 /// As many as the usage API shows.
 const PAGE: usize = 200;
 /// Pages at the beginning and at the end that are compared.
@@ -45,13 +46,13 @@ pub(crate) fn rows(effort: &Effort) -> anyhow::Result<Vec<Row>> {
         move |what: &str, value| Row::new(GROUP, format!("{what}, {store}"), durability, Measured { value, unit: "us" })
     };
     let stores = [MemoryStore::new(), MemoryStore::new()];
-    let mut rows = rows_of(effort, &runtime, stores, row("memory", IN_MEMORY))?;
+    let mut rows = rows_of(effort, &runtime, stores, MANY, row("memory", IN_MEMORY))?;
     let stores = {
         // Its lanes run on the runtime.
         let _entered = runtime.enter();
         [SqliteStore::open(folder.path().join("many.db"))?, SqliteStore::open(folder.path().join("few.db"))?]
     };
-    rows.extend(rows_of(effort, &runtime, stores, row("SQLite", SQLITE))?);
+    rows.extend(rows_of(effort, &runtime, stores, MANY, row("SQLite", SQLITE))?);
     Ok(rows)
 }
 
@@ -60,11 +61,12 @@ pub(crate) fn rows_of<S: UsageStore>(
     effort: &Effort,
     runtime: &Runtime,
     [many, few]: [S; 2],
+    listed: usize,
     row: impl Fn(&str, f64) -> Row,
 ) -> anyhow::Result<Vec<Row>> {
     let (mut first, mut last, mut short) = (Vec::new(), Vec::new(), Vec::new());
     runtime.block_on(async {
-        let (many, few) = (Listed::new(many, MANY).await?, Listed::new(few, FEW).await?);
+        let (many, few) = (Listed::new(many, listed).await?, Listed::new(few, listed / TIMES).await?);
         for round in 0..=effort.rounds {
             let (long, other) = (many.walk().await?, few.walk().await?);
             if round > 0 {
@@ -82,9 +84,16 @@ pub(crate) fn rows_of<S: UsageStore>(
         row.against(base_name, median(base.to_vec()), median_ratio(micros, base))
     };
     Ok(vec![
-        of("one of the last pages of 100,000 clients", &last, "one of the first", &first).goal(Goal::AtMost(1.5)),
+        of(&format!("one of the last pages of {listed} clients"), &last, "one of the first", &first)
+            .goal(Goal::AtMost(1.5)),
         // Where every page reads all clients, the last are as cheap as the first: that shows here, as a ratio of a hundred.
-        of("one of the first pages of 100,000 clients", &first, "of 1,000 clients", &short).goal(Goal::AtMost(10.0)),
+        of(
+            &format!("one of the first pages of {listed} clients"),
+            &first,
+            &format!("of {} clients", listed / TIMES),
+            &short,
+        )
+        .goal(Goal::AtMost(10.0)),
     ])
 }
 

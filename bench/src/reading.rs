@@ -16,6 +16,9 @@ pub(crate) const YEAR: i64 = 35_040;
 /// Quarters that few and many entries are spread over.
 const SPREAD: i64 = 8_000;
 
+/// Entries filled in at once.
+const BATCH: usize = 1_000;
+
 /// Clients whose usage is read.
 pub(crate) struct Readers<S> {
     service: QuotaService<S>,
@@ -43,7 +46,7 @@ impl<S: UsageStore> Readers<S> {
             let id = OperationId::new(format!("{number}"))?;
             let at = quota_core::Instant::from_millis(millis)?;
             batch.push(PastEntry { id, at, credits: Credits::new(1)?, label: None });
-            if batch.len() == 5_000 || number + 1 == entries {
+            if batch.len() == BATCH || number + 1 == entries {
                 let added = self.service.backfill(client, std::mem::take(&mut batch)).await?;
                 if !added.conflicts.is_empty() {
                     bail!("an id was there already");

@@ -1,5 +1,6 @@
 //! Numbers as ASCII, appended to a buffer without the formatting machinery: headers are written on every answer.
 
+use bytes::BytesMut;
 use quota_core::{Credits, Period};
 
 /// The greatest integer of a structured field: 15 digits (RFC 9651, section 3.3.1).
@@ -9,19 +10,19 @@ const MAX_INTEGER: u64 = 999_999_999_999_999;
 const SCALE: u64 = 1_000_000;
 
 /// Appends an integer of at most 15 digits; a greater one is clamped.
-pub(crate) fn push_integer(buffer: &mut Vec<u8>, value: u64) {
+pub(crate) fn push_integer(buffer: &mut BytesMut, value: u64) {
     push_digits(buffer, value.min(MAX_INTEGER));
 }
 
 /// Appends a decimal without trailing zeros, as `Credits` displays itself.
-pub(crate) fn push_credits(buffer: &mut Vec<u8>, credits: Credits) {
+pub(crate) fn push_credits(buffer: &mut BytesMut, credits: Credits) {
     let micros = credits.micros().unsigned_abs();
     let (whole, mut rest) = (micros / SCALE, micros % SCALE);
     push_digits(buffer, whole);
     if rest == 0 {
         return;
     }
-    buffer.push(b'.');
+    buffer.extend_from_slice(b".");
     let mut place = SCALE / 10;
     while rest > 0 {
         push_digits(buffer, rest / place);
@@ -31,15 +32,15 @@ pub(crate) fn push_credits(buffer: &mut Vec<u8>, credits: Credits) {
 }
 
 /// Appends the name of a quota, as `Period` displays itself.
-pub(crate) fn push_period(buffer: &mut Vec<u8>, period: Period) {
+pub(crate) fn push_period(buffer: &mut BytesMut, period: Period) {
     if period.every() > 1 {
         push_digits(buffer, u64::from(period.every()));
-        buffer.push(b'-');
+        buffer.extend_from_slice(b"-");
     }
     buffer.extend_from_slice(period.unit().lower().as_bytes());
 }
 
-fn push_digits(buffer: &mut Vec<u8>, value: u64) {
+fn push_digits(buffer: &mut BytesMut, value: u64) {
     buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -49,10 +50,10 @@ mod tests {
 
     use super::*;
 
-    fn written(push: impl Fn(&mut Vec<u8>)) -> String {
-        let mut buffer = b"x".to_vec();
+    fn written(push: impl Fn(&mut BytesMut)) -> String {
+        let mut buffer = BytesMut::from("x");
         push(&mut buffer);
-        String::from_utf8(buffer).unwrap().split_off(1)
+        String::from_utf8(buffer.to_vec()).unwrap().split_off(1)
     }
 
     #[test]

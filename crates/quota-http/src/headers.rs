@@ -1,10 +1,11 @@
 //! The quota headers of an answer.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderName;
 use quota_core::{Balance, Decision, Denied, Instant, QuotaStatus, Quotas};
 
 use crate::answers::{Answers, RateLimitFields};
+use crate::block::write_to_block;
 use crate::digits::{push_credits, push_integer};
 use crate::lasting::{ceil_seconds, lasting, push_parameter, start_item};
 use crate::quota_headers::{HeadersMut, QuotaHeader};
@@ -105,7 +106,7 @@ fn to_come(answers: &Answers) -> usize {
     ours + 1
 }
 
-/// The values that change from answer to answer, in one allocation.
+/// The values that change from answer to answer.
 struct Values {
     remaining: Bytes,
     reset: Bytes,
@@ -114,24 +115,22 @@ struct Values {
 
 impl Values {
     fn of(answers: &Answers, state: State<'_>) -> Self {
-        let mut buffer = Vec::with_capacity(64 + 32 * state.quotas.as_slice().len());
-        match answers.rate_limit_fields() {
-            Some(RateLimitFields::Draft08To11) => push_limits(&mut buffer, state),
-            None => {}
-        }
-        let end_of_fields = buffer.len();
-        push_credits(&mut buffer, spendable(state.shown));
-        let end_of_remaining = buffer.len();
-        push_integer(&mut buffer, state.shown.resets_at().ceil_seconds());
-        let mut reset = Bytes::from(buffer);
-        let mut remaining = reset.split_to(end_of_remaining);
-        let fields = remaining.split_to(end_of_fields);
-        Self { remaining, reset, fields }
+        write_to_block(64 + 32 * state.quotas.as_slice().len(), |buffer| {
+            match answers.rate_limit_fields() {
+                Some(RateLimitFields::Draft08To11) => push_limits(buffer, state),
+                None => {}
+            }
+            let fields = buffer.split().freeze();
+            push_credits(buffer, spendable(state.shown));
+            let remaining = buffer.split().freeze();
+            push_integer(buffer, state.shown.resets_at().ceil_seconds());
+            Self { remaining, reset: buffer.split().freeze(), fields }
+        })
     }
 }
 
 /// `"day";r=494;t=3600, "month";r=9994;t=86400`: one item for each finite quota, short to long.
-fn push_limits(buffer: &mut Vec<u8>, state: State<'_>) {
+fn push_limits(buffer: &mut BytesMut, state: State<'_>) {
     for status in state.quotas.iter().filter(|status| status.balance().is_some()) {
         start_item(buffer, status.period());
         push_parameter(buffer, b'r', spendable(status).whole());

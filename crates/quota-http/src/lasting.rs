@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quota_core::{Credits, Period, QuotaStatus, Quotas};
 
 use crate::digits::{push_credits, push_integer, push_period};
@@ -58,14 +58,14 @@ fn terms(quotas: &Quotas) -> impl Iterator<Item = Term> {
 }
 
 fn written(quotas: &Quotas, shown: &QuotaStatus) -> Option<Lasting> {
-    let mut limit = Vec::new();
+    let mut limit = BytesMut::new();
     push_credits(&mut limit, shown.limit().credits()?);
-    Some(Lasting { limit: limit.into(), policy: policy(quotas).into() })
+    Some(Lasting { limit: limit.freeze(), policy: policy(quotas).freeze() })
 }
 
 /// `"day";q=500;w=86400, "month";q=10000;w=2678400`
-fn policy(quotas: &Quotas) -> Vec<u8> {
-    let mut buffer = Vec::new();
+fn policy(quotas: &Quotas) -> BytesMut {
+    let mut buffer = BytesMut::new();
     for (period, limit, length) in terms(quotas) {
         start_item(&mut buffer, period);
         push_parameter(&mut buffer, b'q', limit.whole());
@@ -75,17 +75,17 @@ fn policy(quotas: &Quotas) -> Vec<u8> {
 }
 
 /// Begins an item of a structured list, after those before: `, "day"`.
-pub(crate) fn start_item(buffer: &mut Vec<u8>, period: Period) {
+pub(crate) fn start_item(buffer: &mut BytesMut, period: Period) {
     if !buffer.is_empty() {
         buffer.extend_from_slice(b", ");
     }
-    buffer.push(b'"');
+    buffer.extend_from_slice(b"\"");
     push_period(buffer, period);
-    buffer.push(b'"');
+    buffer.extend_from_slice(b"\"");
 }
 
 /// `;q=500`
-pub(crate) fn push_parameter(buffer: &mut Vec<u8>, key: u8, value: u64) {
+pub(crate) fn push_parameter(buffer: &mut BytesMut, key: u8, value: u64) {
     buffer.extend_from_slice(&[b';', key, b'=']);
     push_integer(buffer, value);
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod answers;
+mod block;
 mod client;
 mod digits;
 mod headers;

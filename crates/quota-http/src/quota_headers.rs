@@ -33,6 +33,15 @@ pub trait HeadersMut {
 }
 
 impl QuotaHeader {
+    /// Every one, in the order in which they are written.
+    pub const ALL: [Self; 5] = [
+        Self::XRateLimitLimit,
+        Self::XRateLimitRemaining,
+        Self::XRateLimitReset,
+        Self::RateLimitPolicy,
+        Self::RateLimit,
+    ];
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> HeaderName {

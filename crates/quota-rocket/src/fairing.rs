@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 use quota_core::ClientId;
-use quota_http::{Answers, HeadersMut, IdempotencyKeys, Metering, NoClient, QuotaHeader, RefusalResponse};
+use quota_http::{Answers, IdempotencyKeys, Metering, NoClient, RefusalResponse};
 use quota_service::{QuotaService, SharedService, UsageStore};
 use rocket::fairing::{self, Fairing, Info, Kind};
 use rocket::request::FromRequest;
@@ -17,6 +17,7 @@ use rocket::{Build, Request, Response};
 use crate::framework::Rocket;
 use crate::memo::Memo;
 use crate::refused::put;
+use crate::told::Told;
 use crate::{ClientBy, RouteCost};
 
 type ByGuard = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Pin<Box<dyn Future<Output = Result<ClientId, NoClient>> + Send + 'a>>
@@ -173,42 +174,14 @@ impl Fairing for QuotaFairing {
                 *response.body_mut() = body;
             }
         }
-        if let Some(admitted) = memo.take() {
+        if let Some((admitted, place)) = memo.take() {
             let status = StatusCode::from_u16(response.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            if let Err(refusal) = admitted.conclude(status, &mut Headers(response)).await {
-                put(refusal, response);
+            let mut told = Told::default();
+            match admitted.conclude(status, &mut told).await {
+                Ok(()) => place.get_or_init(|| told).put(response),
+                Err(refusal) => put(refusal, response),
             }
         }
-    }
-}
-
-/// The headers of an answer.
-struct Headers<'a, 'r>(&'a mut Response<'r>);
-
-impl HeadersMut for Headers<'_, '_> {
-    fn reserve(&mut self, _more: usize) -> bool {
-        true
-    }
-
-    fn insert(&mut self, header: QuotaHeader, value: bytes::Bytes) {
-        // Digits, points and ASCII names are always UTF-8.
-        if let Ok(value) = String::from_utf8(value.into()) {
-            self.0.set_raw_header(name(header), value);
-        }
-    }
-
-    fn remove(&mut self, header: QuotaHeader) {
-        self.0.remove_header(name(header));
-    }
-}
-
-const fn name(header: QuotaHeader) -> &'static str {
-    match header {
-        QuotaHeader::XRateLimitLimit => "x-ratelimit-limit",
-        QuotaHeader::XRateLimitRemaining => "x-ratelimit-remaining",
-        QuotaHeader::XRateLimitReset => "x-ratelimit-reset",
-        QuotaHeader::RateLimitPolicy => "ratelimit-policy",
-        QuotaHeader::RateLimit => "ratelimit",
     }
 }
 

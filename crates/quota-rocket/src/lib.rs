@@ -6,6 +6,7 @@ mod guard;
 mod memo;
 mod price;
 mod refused;
+mod told;
 mod usage_routes;
 
 /// How a request's client is found.

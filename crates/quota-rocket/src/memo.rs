@@ -1,13 +1,14 @@
 //! What was decided of a request, once.
 
 use std::any::TypeId;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use quota_http::{Admitted, Answers, Passage, RefusalResponse, RequestQuota};
 use rocket::Request;
 
 use crate::RouteCost;
 use crate::fairing::Quotas;
+use crate::told::Told;
 
 /// What was decided of a request: by its first guard, for all of them, and for the fairing.
 #[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is not moved")]
@@ -19,6 +20,8 @@ pub(crate) enum Memo {
         quota: RequestQuota,
         price: TypeId,
         open: Mutex<Option<Admitted>>,
+        /// What the answer's headers borrow.
+        told: OnceLock<Told>,
     },
     Refused(RefusalResponse),
 }
@@ -57,15 +60,20 @@ impl Memo {
             Err(admission) => admission.later().await,
         };
         match admitted {
-            Ok(admitted) => Self::Admitted { quota: admitted.quota().clone(), price, open: Mutex::new(Some(admitted)) },
+            Ok(admitted) => {
+                let quota = admitted.quota().clone();
+                Self::Admitted { quota, price, open: Mutex::new(Some(admitted)), told: OnceLock::new() }
+            }
             Err(refusal) => Self::Refused(refusal),
         }
     }
 
-    /// The request that may run, for whoever concludes it.
-    pub(crate) fn take(&self) -> Option<Admitted> {
+    /// The request that may run, for whoever concludes it, and a place for what its answer's headers borrow.
+    pub(crate) fn take(&self) -> Option<(Admitted, &OnceLock<Told>)> {
         match self {
-            Self::Admitted { open, .. } => open.lock().unwrap_or_else(PoisonError::into_inner).take(),
+            Self::Admitted { open, told, .. } => {
+                Some((open.lock().unwrap_or_else(PoisonError::into_inner).take()?, told))
+            }
             Self::Unasked | Self::Refused(_) => None,
         }
     }
