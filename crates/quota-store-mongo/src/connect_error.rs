@@ -39,6 +39,17 @@ pub enum ConnectError {
     /// The server takes no writes.
     #[error("the server is no primary: name the replica set in the URL (?replicaSet=NAME), or the primary itself")]
     ReadOnly,
+    /// Collections were written before the first release of this crate.
+    #[error(
+        "the collections have format {found}, from before the first release, and this version knows {known}: choose \
+         another prefix or database"
+    )]
+    Older {
+        /// The format that is stored.
+        found: i64,
+        /// The format that this version knows.
+        known: i64,
+    },
     /// Collections were written by a newer version of this crate.
     #[error("the collections have format {found} and this version knows {known}: upgrade it")]
     Newer {

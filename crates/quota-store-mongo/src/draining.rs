@@ -4,7 +4,7 @@ use mongodb::bson::{Document, doc};
 use quota_core::ClientId;
 
 use crate::finishing::forget;
-use crate::keys::{id_key, keys_of};
+use crate::keys::{id_key, keys_of, quarter_key};
 use crate::outbox::{Outbox, QuarterDelta, Removed, entry_document};
 use crate::tables::{CallError, Tables};
 
@@ -51,8 +51,7 @@ impl Tables {
                     let some = doc! { "_id": keys_of(client, *entries), "s": before.clone(), "gone": live };
                     self.update(&self.entries, vec![doc! { "q": some, "u": forget, "multi": true }]).await?;
                 }
-                let key = doc! { "$gte": quarters.0, "$lt": quarters.1 };
-                let sums = doc! { "c": client.as_str(), "q": key, "s": before };
+                let sums = doc! { "_id": keys_of(client, *quarters), "s": before };
                 let zero = doc! { "m": 0_i64, "n": 0_i64, "s": outbox.seq };
                 let empty = doc! { "$set": zero, "$currentDate": { "gone": true } };
                 self.update(&self.quarters, vec![doc! { "q": sums, "u": empty, "multi": true }]).await?;
@@ -64,10 +63,12 @@ impl Tables {
 
 fn add_to_quarter(client: &ClientId, delta: &QuarterDelta, seq: i64) -> Document {
     // Where the quarter has counted this commit, the query finds nothing, and to make another one fails on its key.
-    let quarter = doc! { "c": client.as_str(), "q": delta.quarter, "l": &delta.label, "s": { "$lt": seq } };
+    let key = quarter_key(client, delta.quarter, &delta.label);
+    let quarter = doc! { "_id": key, "c": client.as_str(), "s": { "$lt": seq } };
     let add = doc! {
         "$inc": { "m": delta.micros, "n": delta.entries },
         "$set": { "s": seq },
+        "$setOnInsert": { "q": delta.quarter, "l": &delta.label },
         "$unset": { "gone": "" },
     };
     doc! { "q": quarter, "u": add, "upsert": true }

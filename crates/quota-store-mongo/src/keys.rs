@@ -1,4 +1,4 @@
-//! Keys of entries.
+//! Keys of entries and quarters.
 
 use mongodb::bson::{Document, doc};
 use quota_core::{ClientId, OperationId, Refusal, Span};
@@ -19,7 +19,12 @@ pub(crate) fn entry_key(client: &ClientId, at: i64, seq: i64, number: usize) -> 
     format!("{client}{END}{at:013}{seq:019}{number:07}")
 }
 
-/// The keys of a client's entries of some instants.
+/// The key of a quarter's sum, by the same reason a text: one text is found by its index on every server.
+pub(crate) fn quarter_key(client: &ClientId, quarter: i64, label: &str) -> String {
+    format!("{client}{END}{quarter:013}{label}")
+}
+
+/// The keys of a client's entries of some instants, or of quarters that begin at some.
 pub(crate) fn keys_of(client: &ClientId, (from, to): Span) -> Document {
     doc! { "$gte": key_with(client, &digits_of(from)), "$lt": key_with(client, &digits_of(to)) }
 }
@@ -73,6 +78,18 @@ mod tests {
     use quota_core::Instant;
 
     use super::*;
+
+    #[test]
+    fn quarters_are_found_by_when_they_begin_whatever_their_label() {
+        let (client, quarter) = (ClientId::new("c").unwrap(), 900_000);
+        let range = keys_of(&client, (quarter, 2 * quarter));
+        let (from, to) = (range.get_str("$gte").unwrap(), range.get_str("$lt").unwrap());
+        for label in ["", "/a", "\u{10ffff}", "0"] {
+            assert!((from..to).contains(&quarter_key(&client, quarter, label).as_str()));
+            assert!(quarter_key(&client, 2 * quarter, label).as_str() >= to);
+            assert!(quarter_key(&client, 0, label).as_str() < from);
+        }
+    }
 
     #[test]
     fn an_id_is_told_from_its_client() {

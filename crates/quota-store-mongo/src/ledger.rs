@@ -148,8 +148,8 @@ impl Ledger<'_> {
         found.iter().map(read_entry).collect()
     }
 
-    pub(crate) fn quarters_in(&self, (from, to): Span) -> Document {
-        doc! { "c": self.client.as_str(), "q": { "$gte": from, "$lt": to } }
+    pub(crate) fn quarters_in(&self, span: Span) -> Document {
+        doc! { "_id": keys_of(self.client, span) }
     }
 
     fn entries_in(&self, span: Span) -> Document {

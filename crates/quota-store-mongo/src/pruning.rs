@@ -86,7 +86,7 @@ impl MongoStore {
         }
         if let Some(retention) = self.settings.retention {
             let horizon = quarter_of(before.saturating_sub(retention)).millis();
-            self.delete(&self.tables.quarters, doc! { "c": client.as_str(), "q": { "$lt": horizon } }).await?;
+            self.delete(&self.tables.quarters, doc! { "_id": keys_of(&client, (0, horizon)) }).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Whether a server can keep usage, and its indexes.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use mongodb::IndexModel;
@@ -13,7 +14,7 @@ use crate::fields::corrupt;
 use crate::tables::{CallError, Tables};
 
 /// The format of the documents that this version writes and knows.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// How long it is remembered that something was deleted, so that nobody who is late brings it back.
 const GONE_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -53,7 +54,11 @@ pub(crate) async fn check_format(tables: &Tables) -> Result<(), ConnectError> {
         Some(Bson::Int64(found)) => *found,
         _ => return Err(foreign()),
     };
-    if found > FORMAT { Err(ConnectError::Newer { found, known: FORMAT }) } else { Ok(()) }
+    match found.cmp(&FORMAT) {
+        Ordering::Less => Err(ConnectError::Older { found, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(ConnectError::Newer { found, known: FORMAT }),
+    }
 }
 
 /// Makes the indexes that are not there.
@@ -65,12 +70,11 @@ pub(crate) async fn make_indexes(tables: &Tables) -> Result<(), ConnectError> {
         index(doc! { "gone": 1 }, options)
     };
     let ids = IndexOptions::builder().partial_filter_expression(exists("i")).build();
-    let quarter = IndexOptions::builder().unique(true).build();
     // An account's number outlives what was numbered by it.
     for (collection, indexes) in [
         (&tables.accounts, vec![sweep(GONE_FOR.saturating_mul(2))]),
         (&tables.entries, vec![index(doc! { "i": 1 }, ids), sweep(GONE_FOR)]),
-        (&tables.quarters, vec![index(doc! { "c": 1, "q": 1, "l": 1 }, quarter), sweep(GONE_FOR)]),
+        (&tables.quarters, vec![sweep(GONE_FOR)]),
     ] {
         tables.timely(collection.create_indexes(indexes)).await.map_err(reached)?;
     }
