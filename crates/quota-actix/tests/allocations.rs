@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
-
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -11,23 +9,12 @@ use actix_web::middleware::Identity;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, Error, Resource, Responder, web};
 use quota_actix::{Answers, ClientBy, QuotaLayer, RateLimitFields};
-use quota_service::{Anchor, Credits, Limit, ManualClock, Period, Plan, PlanRegistry, Quota, QuotaService, Tz};
-use quota_store_memory::MemoryStore;
+use quota_testkit::http::steady_service;
 
 const REQUESTS: u64 = 100;
 
-/// Two quotas that no run exhausts, and a clock that stands still: no window and no quarter of an hour ends meanwhile.
-fn service() -> QuotaService<MemoryStore> {
-    let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
-    let limit = Limit::Finite(Credits::new(1_000_000).unwrap());
-    let plan = Plan::new([Period::DAY, Period::MONTH].map(|period| Quota::new(period, limit, anchor))).unwrap();
-    let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
-    let plans = PlanRegistry::new().with_default(plan);
-    QuotaService::builder(MemoryStore::new()).with_registry(plans).with_clock(clock).build()
-}
-
 fn quota() -> QuotaLayer {
-    QuotaLayer::new(service(), ClientBy::header("X-Client-Id").unwrap())
+    QuotaLayer::new(steady_service(), ClientBy::header("X-Client-Id").unwrap())
         .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11))
 }
 

@@ -18,6 +18,7 @@ pub mod operators;
 mod pause;
 pub mod retries;
 pub mod routes;
+mod steady;
 pub mod streams;
 mod under_way;
 pub mod usage;
@@ -31,6 +32,7 @@ use quota_service::SharedService;
 
 pub use crate::http::http2::Http2;
 pub use crate::http::pause::{Pause, in_time};
+pub use crate::http::steady::steady_service;
 
 /// A framework that serves the suite's program, on a free port of the loopback interface and in threads and a runtime of its
 /// own, until it is dropped. It speaks HTTP/1.1, and HTTP/2 without TLS.
