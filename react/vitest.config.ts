@@ -19,5 +19,7 @@ export default defineConfig({
     setupFiles: ["test/setup.ts"],
     env: { TZ: "America/New_York" },
     restoreMocks: true,
+    // Not a measure of speed: the machine may be at work on something else.
+    testTimeout: 30_000,
   },
 });

@@ -79,6 +79,23 @@ describe.each(["light", "dark"] as const)("%s", (colorScheme) => {
   });
 });
 
+test("axe finds nothing in German either", async () => {
+  const page = await open({ bypassCSP: true });
+  await openAsClient(page, await client());
+  await page.getByLabel("Language").selectOption("de");
+  await page.getByRole("region", { name: "Kontingente" }).waitFor();
+  await page.getByRole("button", { name: "Tabelle" }).click();
+  expect(await faults(page)).toEqual([]);
+  await page.getByLabel("Sprache").selectOption("en");
+  await openAsOperator(page);
+  await openClient(page, await client());
+  await page.getByRole("slider").waitFor();
+  await page.getByLabel("Language").selectOption("de");
+  await page.getByRole("button", { name: "Vorschau" }).click();
+  await page.getByRole("region", { name: "Was dieser Plan täte" }).waitFor();
+  expect(await faults(page)).toEqual([]);
+});
+
 test.each([320, 400, 768])("nothing is cut off on a screen of %d pixels", async (width) => {
   const page = await open({ viewport: { width, height: 800 }, bypassCSP: true });
   const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);

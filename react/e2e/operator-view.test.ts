@@ -90,22 +90,48 @@ test("10,000 clients stay interactive", { timeout: 300_000 }, async () => {
   const list = page.getByRole("listbox");
   await page.getByRole("option", { name: "many-00000" }).waitFor();
   await list.focus();
-  let longest = 0;
+  const press = await stopwatch(page);
+  const took: Took[] = [];
   // Each End goes to the last client that is known, and brings the next page.
-  while ((await page.getByText(/^10,000 clients$/).count()) === 0) {
-    longest = Math.max(longest, await timed(page, "End"));
-  }
-  for (const key of ["Home", "End", "PageUp", "ArrowUp", "Home", "PageDown"]) longest = Math.max(longest, await timed(page, key));
+  while ((await page.getByText(/^10,000 clients$/).count()) === 0) took.push(await press("End"));
+  for (const key of ["Home", "End", "PageUp", "ArrowUp", "Home", "PageDown"]) took.push(await press(key));
   expect(await page.getByRole("option").count()).toBeLessThan(60);
   await page.keyboard.press("End");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "many-09999" }).waitFor();
-  console.log(`10,000 clients: the longest key took ${Math.round(longest)} ms`);
-  expect(longest).toBeLessThan(200);
+  const longest = (of: (one: Took) => number) => Math.round(Math.max(...took.map(of)));
+  console.log(`10,000 clients: a key took at most ${longest((one) => one.work)} ms of work, ${longest((one) => one.wait)} ms of waiting`);
+  // Of the work alone: how long one waits depends on who else is at work on this machine.
+  expect(longest((one) => one.work)).toBeLessThan(200);
 });
 
+/** What a key costs, in milliseconds. */
+interface Took {
+  /** Processor time of the page's main thread. */
+  work: number;
+  /** Until the page has painted again. */
+  wait: number;
+}
+
+/** Presses keys, and says what each of them costs. */
+async function stopwatch(page: Page): Promise<(key: string) => Promise<Took>> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const worked = async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    const seconds = metrics.find(({ name }) => name === "TaskDuration")?.value;
+    if (seconds === undefined) throw new Error("the browser does not say how long it has worked");
+    return seconds * 1000;
+  };
+  return async (key) => {
+    const before = await worked();
+    const wait = await painted(page, key);
+    return { work: (await worked()) - before, wait };
+  };
+}
+
 /** From a key until the page has painted again. */
-async function timed(page: Page, key: string): Promise<number> {
+async function painted(page: Page, key: string): Promise<number> {
   await page.evaluate(() => {
     const seen = window as unknown as { painted?: Promise<number> };
     seen.painted = new Promise((resolve) =>

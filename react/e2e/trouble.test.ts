@@ -54,13 +54,32 @@ test("a token that is no longer accepted is said in every section, and what was 
   await page.route(`${URL_}${PREFIX}clients/**`, (route) =>
     route.fulfill({ status: 401, contentType: "application/problem+json", body: '{"type":"about:blank","title":"no","status":401,"detail":"no"}' }),
   );
-  await quotas.getByRole("button", { name: "Refresh" }).click();
-  await quotas.getByText("You are not signed in, or no longer.").waitFor();
+  for (const name of ["Quotas", "Forecast", "Usage", "Last refusals", "Plan"]) {
+    const section = page.getByRole("region", { name, exact: true });
+    await section.getByRole("button", { name: `Refresh: ${name}` }).click();
+    await section.getByText("You are not signed in, or no longer.").waitFor();
+  }
   expect(await quotas.getByText("0 of 10 used").count()).toBe(1);
   await page.unroute(`${URL_}${PREFIX}clients/**`);
   await quotas.getByRole("button", { name: "Try again" }).click();
   await quotas.getByText("You are not signed in").waitFor({ state: "detached" });
   await page.getByRole("button", { name: "Forget token" }).click();
+  await page.getByLabel("Operator token").waitFor();
+});
+
+test("the operators' view that cannot be loaded is said, and loaded later", async () => {
+  const client = await newClient({ year: "10" });
+  const page = await open();
+  await openAsClient(page, client);
+  await page.route("**/assets/operator-view*", (route) => route.abort());
+  await page.getByRole("link", { name: "Operators" }).click();
+  await page.getByText("The server cannot be reached.").waitFor();
+  await page.getByRole("link", { name: "Your usage" }).click();
+  await page.getByLabel("Client id").or(page.getByRole("region", { name: "Quotas" })).first().waitFor();
+  await page.getByRole("link", { name: "Operators" }).click();
+  await page.getByText("The server cannot be reached.").waitFor();
+  await page.unroute("**/assets/operator-view*");
+  await page.getByRole("button", { name: "Try again" }).click();
   await page.getByLabel("Operator token").waitFor();
 });
 

@@ -1,21 +1,27 @@
 import { type ReactNode, useId, useState } from "react";
 
+import { useFocus } from "./focus";
+
 interface AskProps {
   name: string;
   hint: string;
   act: string;
   isSecret?: boolean;
+  /** Whether it has come in place of what the keyboard was in. */
+  isBack: boolean;
   /** Takes the answer, or says what is wrong with it. */
   onAnswer: (answer: string) => string | undefined | Promise<string | undefined>;
 }
 
 /** Asks for one thing before the rest of the page is there. */
-export function Ask({ name, hint, act, isSecret = false, onAnswer }: AskProps): ReactNode {
+export function Ask({ name, hint, act, isSecret = false, isBack, onAnswer }: AskProps): ReactNode {
   const id = useId();
   const [answer, setAnswer] = useState("");
   const [fault, setFault] = useState<string>();
   const [isBusy, setIsBusy] = useState(false);
+  const field = useFocus<HTMLInputElement>(isBack);
   const submit = async () => {
+    if (isBusy) return;
     setIsBusy(true);
     setFault(await onAnswer(answer));
     setIsBusy(false);
@@ -31,6 +37,7 @@ export function Ask({ name, hint, act, isSecret = false, onAnswer }: AskProps): 
       <label className="quota-field quota-wide">
         {name}
         <input
+          ref={field}
           type={isSecret ? "password" : "text"}
           value={answer}
           required
@@ -44,7 +51,7 @@ export function Ask({ name, hint, act, isSecret = false, onAnswer }: AskProps): 
       <p id={`${id}hint`} className="quota-faint">{hint}</p>
       <p id={`${id}fault`} className={fault && "quota-fault"} role="alert">{fault}</p>
       <div>
-        <button type="submit" className="quota-button quota-primary" disabled={isBusy}>
+        <button type="submit" className="quota-button quota-primary" aria-disabled={isBusy}>
           {act}
         </button>
       </div>

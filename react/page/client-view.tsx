@@ -11,10 +11,14 @@ const LONGEST = 255;
 /** What a caller sees of its own quotas and usage. */
 export function ClientView({ words }: { words: Words }): ReactNode {
   const [client, setClient] = useState<string>();
+  const [isBack, setIsBack] = useState(false);
   if (clientHeader !== undefined && client === undefined) {
-    return <Ask name={words.client} hint={words.clientHint} act={words.show} onAnswer={(id) => chosen(id, words, setClient)} />;
+    return <Ask name={words.client} hint={words.clientHint} act={words.show} isBack={isBack} onAnswer={(id) => chosen(id, words, setClient)} />;
   }
-  const leave = () => setClient(undefined);
+  const leave = () => {
+    setIsBack(true);
+    setClient(undefined);
+  };
   return <Own key={client} words={words} client={client} onLeave={clientHeader === undefined ? undefined : leave} />;
 }
 

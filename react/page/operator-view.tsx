@@ -1,4 +1,4 @@
-import { englishManager, germanManager, QuotaError, type QuotaClient, QuotaManager } from "@quota/react";
+import { englishManager, germanManager, QuotaError, type QuotaClient, QuotaManager, wordsOf } from "@quota/react";
 import { type ReactNode, useState } from "react";
 
 import { Ask } from "./ask";
@@ -9,14 +9,19 @@ import type { Words } from "./words";
 /** Everybody's quotas and usage, for whoever has the token. */
 export default function OperatorView({ words }: { words: Words }): ReactNode {
   const [quota, setQuota] = useState<QuotaClient>();
+  const [isBack, setIsBack] = useState(false);
   if (quota === undefined) {
     const signIn = (token: string) => signedIn(token, words, setQuota);
-    return <Ask name={words.token} hint={words.tokenHint} act={words.signIn} isSecret onAnswer={signIn} />;
+    return <Ask name={words.token} hint={words.tokenHint} act={words.signIn} isSecret isBack={isBack} onAnswer={signIn} />;
   }
+  const leave = () => {
+    setIsBack(true);
+    setQuota(undefined);
+  };
   const manager = words.labels.language === "de" ? germanManager : englishManager;
   return (
     <>
-      <Who words={words} onLeave={() => setQuota(undefined)} />
+      <Who words={words} onLeave={leave} />
       <QuotaManager quota={quota} labels={{ ...manager, ...words.labels }} />
     </>
   );
@@ -41,7 +46,7 @@ async function signedIn(token: string, words: Words, set: (quota: QuotaClient) =
   } catch (thrown) {
     const error = QuotaError.of(thrown);
     if (error.kind === "unauthorized") return words.tokenIsWrong;
-    return error.kind === "forbidden" ? words.noOperators : words.labels[error.kind === "malformed" ? "malformed" : "unreachable"];
+    return error.kind === "forbidden" ? words.noOperators : wordsOf(error, words.labels);
   }
   set(quota);
   return undefined;

@@ -1,11 +1,11 @@
-import { lazy, type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 
 import { ClientView } from "./client-view";
 import { LANGUAGES, type Language, wordsIn } from "./language";
+import { Operators } from "./operators";
 import type { Words } from "./words";
 
 const OPERATORS = "#operators";
-const OperatorView = lazy(() => import("./operator-view"));
 
 /** A client's view, and at `#operators` that of operators. */
 export function Page({ first }: { first: Words }): ReactNode {
@@ -33,13 +33,7 @@ export function Page({ first }: { first: Words }): ReactNode {
         <Languages words={words} onWords={setWords} />
       </header>
       <main className="quota page-main">
-        {isOperators ? (
-          <Suspense fallback={<p role="status">{words.labels.loading}</p>}>
-            <OperatorView words={words} />
-          </Suspense>
-        ) : (
-          <ClientView words={words} />
-        )}
+        {isOperators ? <Operators words={words} /> : <ClientView words={words} />}
       </main>
     </>
   );

@@ -12,6 +12,7 @@ export { germanManager } from "./labels/german-manager";
 export type { Labels, ManagerLabels, PeriodUnit, SomeLabels, SomeManagerLabels } from "./labels/labels";
 export { QuotaManager, type QuotaManagerProps } from "./manager/quota-manager";
 export { ForecastNote, type ForecastNoteProps } from "./parts/forecast-note";
+export { wordsOf } from "./parts/notice";
 export { QuotaStatus, type QuotaStatusProps } from "./parts/quota-status";
 export { RemainingBadge, type RemainingBadgeProps } from "./parts/remaining-badge";
 export { QuotaProvider, type ViewProps } from "./view/view";

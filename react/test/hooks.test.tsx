@@ -133,6 +133,45 @@ describe("useStatus", () => {
     expect(asked()).toBe(1);
   });
 
+  test("waits also where the server says a month, and does not ask again and again", async () => {
+    const server = new FakeServer().problem("GET status", 429, "later", { "Retry-After": "2592000" });
+    await render(<Shown />, { quota: server.client() });
+    const asked = counter(server);
+    asked();
+    await pass(60_000);
+    expect(asked()).toBe(0);
+  });
+
+  test("asks at once after an error when the page is seen again, but not before the server wants it", async () => {
+    let later: Record<string, string> = {};
+    const server = new FakeServer().on("GET status", () => problem(503, "no", later));
+    await render(<Shown />, { quota: server.client() });
+    await pass(600_000);
+    const asked = counter(server);
+    asked();
+    await setHidden(true);
+    later = { "Retry-After": "100" };
+    await setHidden(false);
+    await pass(1);
+    expect(asked()).toBe(1);
+    await setHidden(true);
+    await setHidden(false);
+    await pass(99_000);
+    expect(asked()).toBe(0);
+    await pass(1_001);
+    expect(asked()).toBe(1);
+  });
+
+  test("goes on by itself after the page of a proxy, whatever its status", async () => {
+    let isUp = false;
+    const server = new FakeServer().on("GET status", () => (isUp ? json(status(quotaState())) : new Response("<h1>404</h1>", { status: 404 })));
+    await render(<Shown />, { quota: server.client() });
+    expect(seen.error?.kind).toBe("malformed");
+    isUp = true;
+    await pass(20_000);
+    expect(seen.error).toBeUndefined();
+  });
+
   test("does not repeat what is wrong in itself", async () => {
     const server = new FakeServer().problem("GET status", 400, "no");
     await render(<Shown />, { quota: server.client() });

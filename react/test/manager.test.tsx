@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 
 import { type Plan, QuotaManager } from "../src";
 import { FakeServer, json, problem } from "./fake-server";
-import { click, eventually, fill, pass, press, render } from "./render";
+import { click, eventually, fill, pass, press, render, setHidden, settled } from "./render";
 import { quotaState, status, USAGE } from "./samples";
 
 const PLAN: Plan = {
@@ -24,6 +24,9 @@ function server(): FakeServer {
       status: status(quotaState({ limit: "10", remaining: "5" })),
     });
 }
+
+/** Whether a button does nothing at the moment; it keeps the keyboard. */
+const isOff = (button: Element) => button.getAttribute("aria-disabled") === "true";
 
 const shown = (fake = server(), client: string | undefined = "a") => render(<QuotaManager client={client} />, { quota: fake.client() });
 
@@ -83,6 +86,37 @@ describe("finding a client", () => {
     expect(getAllByRole("option")).toHaveLength(3);
   });
 
+  test("another prefix does not inherit what failed", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    const fake = server().on("GET clients", (request) => {
+      const query = new URL(request.url).searchParams;
+      if (query.get("prefix") === "x") return json({ clients: ["x1"], next: null });
+      return query.get("after") === null ? json({ clients: ["a", "b"], next: "b" }) : problem(503, "no");
+    });
+    const { getAllByRole, getByLabelText, place } = await render(<QuotaManager />, { quota: fake.client() });
+    await pass(100);
+    expect(place.textContent).toContain("The server cannot answer at the moment.");
+    await fill(getByLabelText("Find a client"), "x");
+    await pass(60_000);
+    expect(getAllByRole("option").map((option) => option.textContent)).toEqual(["x1"]);
+    expect(place.textContent).not.toContain("The server cannot answer at the moment.");
+  });
+
+  test("nothing is asked while the page is hidden, and less often the longer it fails", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    const fake = new FakeServer().problem("GET clients", 503, "no");
+    await render(<QuotaManager />, { quota: fake.client() });
+    const asked = () => fake.requests.splice(0).length;
+    asked();
+    await pass(60_000);
+    expect(asked()).toBeGreaterThan(2);
+    await pass(600_000);
+    expect(asked()).toBeLessThan(5);
+    await setHidden(true);
+    await pass(3_600_000);
+    expect(asked()).toBe(0);
+  });
+
   test("an id that is not in the list can be opened", async () => {
     const fake = server().json("GET clients", { clients: [], next: null });
     const { getByRole, getByLabelText } = await render(<QuotaManager />, { quota: fake.client() });
@@ -91,12 +125,28 @@ describe("finding a client", () => {
     expect(getByRole("heading", { name: "Plan" })).toBeTruthy();
   });
 
-  test("each section has its own error", async () => {
-    const fake = server().problem("GET clients/a/denials", 503, "no").problem("GET clients/a/usage", 401, "who?");
-    const { place } = await shown(fake);
-    expect(place.textContent).toContain("You are not signed in");
-    expect(place.textContent).toContain("The server cannot answer at the moment.");
-    expect(place.textContent).toContain("5 of 500 used");
+  test.each(["status", "usage", "denials", "plan"])("the sections that need the %s say so, and the others go on", async (path) => {
+    const fake = server().problem(`GET clients/a/${path}`, 503, "no");
+    const { getByRole } = await shown(fake);
+    const names = { Quotas: "status", Forecast: "status", Usage: "usage", "Last refusals": "denials", Plan: "plan" };
+    for (const [name, needs] of Object.entries(names)) {
+      const fails = (getByRole("region", { name }).textContent ?? "").includes("The server cannot answer at the moment.");
+      expect(fails, name).toBe(needs === path);
+    }
+  });
+
+  test("a page of a proxy is no fact about a client", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    const restarting = () => new Response("404 page not found", { status: 404, headers: { "Content-Type": "text/plain" } });
+    const fake = server().on("GET clients/a/plan", restarting).on("GET clients/a/denials", restarting);
+    const { getByRole } = await shown(fake);
+    for (const name of ["Plan", "Last refusals"]) {
+      expect(getByRole("region", { name }).textContent).toContain("The server's answer cannot be understood.");
+    }
+    fake.json("GET clients/a/plan", PLAN).json("GET clients/a/denials", { denials: [] });
+    await pass(20_000);
+    expect(getByRole("region", { name: "Plan" }).textContent).toContain("Quota 2");
+    expect(getByRole("region", { name: "Last refusals" }).textContent).toContain("No request of this client was refused lately.");
   });
 });
 
@@ -104,8 +154,8 @@ describe("the plan", () => {
   test("is saved after its preview, as it was where nothing was touched", async () => {
     const fake = server().json("PUT clients/a/plan", status(quotaState()));
     const { getByRole, getAllByLabelText, place } = await shown(fake);
-    const save = () => getByRole("button", { name: "Save plan" }) as HTMLButtonElement;
-    expect(save().disabled).toBe(true);
+    const save = () => getByRole("button", { name: "Save plan" });
+    expect(isOff(save())).toBe(true);
     await fill(getAllByLabelText("Credits")[0] as Element, "10");
     await click(getByRole("button", { name: "Preview" }));
     const preview = getByRole("region", { name: "What this plan would do" });
@@ -122,12 +172,106 @@ describe("the plan", () => {
     const { getByRole, getAllByLabelText } = await shown();
     await click(getByRole("button", { name: "Preview" }));
     await fill(getAllByLabelText("Credits")[0] as Element, "11");
-    expect((getByRole("button", { name: "Save plan" }) as HTMLButtonElement).disabled).toBe(true);
+    expect(isOff(getByRole("button", { name: "Save plan" }))).toBe(true);
+  });
+
+  test("a preview that is late is not of what stands there by then", async () => {
+    let answer: (response: Response) => void = () => undefined;
+    const fake = server().on("POST clients/a/plan/preview", () => new Promise((resolve) => (answer = resolve)));
+    const { getByRole, queryByRole, getAllByLabelText } = await shown(fake);
+    await click(getByRole("button", { name: "Preview" }));
+    await fill(getAllByLabelText("Credits")[0] as Element, "5");
+    answer(json({ quotas: [], status: status(quotaState()) }));
+    await settled();
+    expect(queryByRole("region", { name: "What this plan would do" })).toBeNull();
+    await click(getByRole("button", { name: "Save plan" }));
+    expect(fake.asked("PUT")).toEqual([]);
+    await fill(getAllByLabelText("Credits")[0] as Element, "500.0");
+    expect(getByRole("region", { name: "What this plan would do" })).toBeTruthy();
+  });
+
+  test("is saved once, however often the button is pressed", async () => {
+    let answer: (response: Response) => void = () => undefined;
+    const fake = server().on("PUT clients/a/plan", () => new Promise((resolve) => (answer = resolve)));
+    const { getByRole } = await shown(fake);
+    await click(getByRole("button", { name: "Preview" }));
+    await click(getByRole("button", { name: "Save plan" }));
+    await click(getByRole("button", { name: "Save plan" }));
+    answer(json(status(quotaState())));
+    await settled();
+    expect(fake.asked("PUT")).toHaveLength(1);
+  });
+
+  test("keeps what is typed while it is saved", async () => {
+    const saved = { quotas: [{ ...PLAN.quotas[0], limit: "10" }, PLAN.quotas[1]] };
+    let answer: (response: Response) => void = () => undefined;
+    const fake = server().on("PUT clients/a/plan", () => new Promise((resolve) => (answer = resolve)));
+    const { getByRole, getAllByLabelText, place } = await shown(fake);
+    const limit = () => getAllByLabelText("Credits")[0] as HTMLInputElement;
+    const every = () => getAllByLabelText("Every")[0] as HTMLInputElement;
+    await fill(limit(), "10");
+    await click(getByRole("button", { name: "Preview" }));
+    await click(getByRole("button", { name: "Save plan" }));
+    await fill(every(), "2");
+    fake.json("GET clients/a/plan", saved);
+    answer(json(status(quotaState())));
+    await settled();
+    expect([limit().value, every().value]).toEqual(["10", "2"]);
+    expect(place.textContent).not.toContain("The plan was changed elsewhere.");
+  });
+
+  test("that somebody else has changed is shown, unless that would lose changes", async () => {
+    const fake = server();
+    const { getByRole, queryByText, getAllByLabelText } = await shown(fake);
+    const limit = () => getAllByLabelText("Credits")[0] as HTMLInputElement;
+    const change = async (to: string) => {
+      fake.json("GET clients/a/plan", { quotas: [{ ...PLAN.quotas[0], limit: to }, PLAN.quotas[1]] });
+      await click(getByRole("button", { name: "Refresh: Plan" }));
+    };
+    await change("600");
+    expect(limit().value).toBe("600");
+    await fill(limit(), "7");
+    await change("700");
+    expect(limit().value).toBe("7");
+    expect(queryByText(/The plan was changed elsewhere\./)).toBeTruthy();
+    await click(getByRole("button", { name: "Show the new plan" }));
+    expect(limit().value).toBe("700");
+    expect(queryByText(/The plan was changed elsewhere\./)).toBeNull();
+  });
+
+  test("leaves the keyboard somewhere when what it was on goes", async () => {
+    const fake = server()
+      .json("PUT clients/a/plan", status(quotaState()))
+      .on("DELETE clients/a/plan", () => new Response(null, { status: 204 }));
+    const { getByRole, getAllByLabelText } = await shown(fake);
+    const use = async (element: HTMLElement) => {
+      element.focus();
+      await click(element);
+    };
+    const name = () => document.activeElement?.getAttribute("aria-label") ?? document.activeElement?.textContent;
+    const button = (name: string) => getByRole("button", { name });
+    await use(button("Remove quota 2"));
+    expect(name()).toBe("Add a quota");
+    await use(button("Discard changes"));
+    expect(name()).toBe("Add a quota");
+    await fill(getAllByLabelText("Credits")[0] as Element, "10");
+    await use(button("Preview"));
+    await use(button("Save plan"));
+    expect(name()).toBe("Save plan");
+    await use(button("Remove plan"));
+    const group = getByRole("group", { name: "Remove plan" });
+    expect(document.activeElement).toBe(group);
+    await use(button("Cancel"));
+    expect(name()).toBe("Remove plan");
+    await use(button("Remove plan"));
+    fake.problem("GET clients/a/plan", 404, "the client has no plan");
+    await use(getByRole("group", { name: "Remove plan" }).querySelector("button") as HTMLElement);
+    expect(name()).toBe("Add a quota");
   });
 
   test("what is wrong is said beside it, and cannot be sent", async () => {
     const { getByRole, getAllByLabelText, getByText } = await shown();
-    const preview = () => getByRole("button", { name: "Preview" }) as HTMLButtonElement;
+    const preview = () => getByRole("button", { name: "Preview" });
     for (const [field, value, words] of [
       ["Credits", "1,5", "A number such as 500 or 2.5, with at most six decimals."],
       ["Credits", "0.0000001", "A number such as 500 or 2.5, with at most six decimals."],
@@ -138,9 +282,9 @@ describe("the plan", () => {
       const before = input.value;
       await fill(input, value);
       expect(getByText(words)).toBeTruthy();
-      expect(preview().disabled).toBe(true);
+      expect(isOff(preview())).toBe(true);
       await fill(input, before);
-      expect(preview().disabled).toBe(false);
+      expect(isOff(preview())).toBe(false);
     }
   });
 
@@ -173,10 +317,11 @@ describe("the plan", () => {
 
   test("is removed after a second question", async () => {
     const fake = server().on("DELETE clients/a/plan", () => new Response(null, { status: 204 }));
-    const { getByRole, getAllByRole } = await shown(fake);
+    const { getByRole, place } = await shown(fake);
     await click(getByRole("button", { name: "Remove plan" }));
     expect(fake.asked("DELETE")).toHaveLength(0);
-    await click(getAllByRole("button", { name: "Remove plan" })[0] as Element);
+    await click(getByRole("group", { name: "Remove plan" }).querySelector("button") as Element);
+    expect(place.textContent).toContain("The plan was removed.");
     expect(fake.asked("DELETE")).toEqual(["DELETE clients/a/plan"]);
   });
 });
@@ -185,17 +330,32 @@ describe("deletion", () => {
   test("takes whole local days, after the id was typed", async () => {
     const fake = server().json("DELETE clients/a/usage", { deleted: 1234 });
     const { getByRole, getByLabelText, place } = await shown(fake);
-    const button = () => getByRole("button", { name: "Delete" }) as HTMLButtonElement;
+    const button = () => getByRole("button", { name: "Delete" });
     await fill(getByLabelText("From"), "2024-03-31");
     await fill(getByLabelText("To"), "2024-03-31");
-    expect(button().disabled).toBe(true);
+    expect(isOff(button())).toBe(true);
     await fill(getByLabelText(/^To confirm/), "A");
-    expect(button().disabled).toBe(true);
+    expect(isOff(button())).toBe(true);
     await fill(getByLabelText(/^To confirm/), "a");
     await click(button());
     expect(fake.asked("DELETE")).toEqual(["DELETE clients/a/usage?from=2024-03-30T23%3A00%3A00Z&to=2024-03-31T22%3A00%3A00Z"]);
     expect(place.textContent).toContain("1,234 entries were deleted.");
-    expect(button().disabled).toBe(true);
+    expect(isOff(button())).toBe(true);
+  });
+
+  test("is asked for once, and what it did is told until something is changed", async () => {
+    let answer: (response: Response) => void = () => undefined;
+    const fake = server().on("DELETE clients/a/usage", () => new Promise((resolve) => (answer = resolve)));
+    const { getByRole, getByLabelText, place } = await shown(fake);
+    await fill(getByLabelText(/^To confirm/), "a");
+    await click(getByRole("button", { name: "Delete" }));
+    await click(getByRole("button", { name: "Delete" }));
+    answer(json({ deleted: 7 }));
+    await settled();
+    expect(fake.asked("DELETE")).toHaveLength(1);
+    expect(place.textContent).toContain("7 entries were deleted.");
+    await fill(getByLabelText("From"), "2024-03-30");
+    expect(place.textContent).not.toContain("7 entries were deleted.");
   });
 
   test("of everything says so", async () => {
@@ -213,7 +373,7 @@ describe("deletion", () => {
     await fill(getByLabelText("From"), "2024-03-31");
     await fill(getByLabelText("To"), "2024-03-30");
     await fill(getByLabelText(/^To confirm/), "a");
-    expect((getByRole("button", { name: "Delete" }) as HTMLButtonElement).disabled).toBe(true);
+    expect(isOff(getByRole("button", { name: "Delete" }))).toBe(true);
   });
 });
 

@@ -106,14 +106,17 @@ describe("what goes wrong", () => {
     expect(error.problem?.detail).toBe("try again");
   });
 
-  test("each status has its kind, also without a document", async () => {
-    for (const [code, kind] of [
-      [400, "refused"], [401, "unauthorized"], [403, "forbidden"], [404, "refused"], [405, "refused"], [413, "refused"],
+  test("each status has its kind; what is wrong with a request is said by a document, or it was another's answer", async () => {
+    for (const [code, kind, without] of [
+      [400, "refused", "malformed"], [401, "unauthorized"], [403, "forbidden"], [404, "refused", "malformed"],
+      [405, "refused", "malformed"], [413, "refused", "malformed"], [408, "unavailable"], [425, "unavailable"],
       [429, "unavailable"], [500, "unavailable"], [502, "unavailable"], [503, "unavailable"],
     ] as const) {
-      const server = new FakeServer().on("GET status", () => new Response("<h1>no</h1>", { status: code }));
-      const error = await failure(server.client().status());
-      expect([error.kind, error.problem], String(code)).toEqual([kind, undefined]);
+      const bare = new FakeServer().on("GET status", () => new Response("<h1>no</h1>", { status: code }));
+      const error = await failure(bare.client().status());
+      expect([error.kind, error.problem], String(code)).toEqual([without ?? kind, undefined]);
+      const told = new FakeServer().problem("GET status", code, "no");
+      expect((await failure(told.client().status())).kind, String(code)).toBe(kind);
     }
   });
 

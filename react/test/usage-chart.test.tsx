@@ -1,3 +1,4 @@
+import { act, type ReactNode, useState } from "react";
 import { describe, expect, test, vi } from "vitest";
 
 import { UsageChart } from "../src";
@@ -6,7 +7,7 @@ import { daysOfRange, faultOf } from "../src/chart/range";
 import { scaleOf } from "../src/chart/scale";
 import { Amount } from "../src/client";
 import { FakeServer, problem } from "./fake-server";
-import { click, fill, press, render } from "./render";
+import { click, fill, pass, press, render, settled } from "./render";
 import { quotaState, status, USAGE } from "./samples";
 
 const amount = (text: string) => Amount.parse(text) as Amount;
@@ -51,6 +52,12 @@ describe("bars", () => {
     ] as const) {
       expect(scaleOf(amount(most)).ticks.map(String), most).toEqual(ticks);
     }
+  });
+
+  test("what is used on average is told of a day, also where bars are months", async () => {
+    const usage = { ...USAGE, from: "2024-01-31", to: "2024-06-06", days: [{ day: "2024-03-01", credits: "1270", entries: 1 }], total: "1270" };
+    const { getByText } = await shown(server().json("GET usage", usage));
+    expect(getByText("Average a day").nextElementSibling?.textContent).toBe("10");
   });
 
   test("an average is cut, a small one is not", () => {
@@ -159,4 +166,33 @@ describe("UsageChart", () => {
     const fake = server().json("GET usage", { ...USAGE, days: [], total: "0" });
     expect((await shown(fake)).place.textContent).toContain("Nothing was used in this range.");
   });
+});
+
+test("nothing is asked for again where that is not wanted", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+  const fake = server();
+  await shown(fake);
+  const asked = fake.requests.length;
+  await pass(600_000);
+  expect(fake.requests).toHaveLength(asked);
+});
+
+test("days are cut in the zone that the application says, until another is chosen", async () => {
+  const fake = server();
+  const change: { zone?: (zone: string) => void } = {};
+  function Application(): ReactNode {
+    const [timeZone, setTimeZone] = useState("Europe/Berlin");
+    change.zone = setTimeZone;
+    return <UsageChart every={0} timeZone={timeZone} />;
+  }
+  const { getByLabelText } = await render(<Application />, { quota: fake.client() });
+  const zone = () => new URL(fake.requests.findLast((request) => request.url.includes("/usage"))?.url ?? "").searchParams.get("tz");
+  expect(zone()).toBe("Europe/Berlin");
+  await act(async () => change.zone?.("Asia/Tokyo"));
+  await settled();
+  expect(zone()).toBe("Asia/Tokyo");
+  await fill(getByLabelText("Time zone"), "America/New_York");
+  await act(async () => change.zone?.("Europe/Berlin"));
+  await settled();
+  expect(zone()).toBe("America/New_York");
 });

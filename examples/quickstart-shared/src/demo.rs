@@ -22,7 +22,7 @@ struct Customer {
 const CUSTOMERS: [Customer; 3] = [
     Customer { id: "client1", tz: Tz::UTC, day: 500, month: 10_000, requests: 120 },
     Customer { id: "acme", tz: Tz::Europe__Berlin, day: 900, month: 12_000, requests: 190 },
-    Customer { id: "hobby", tz: Tz::America__New_York, day: 60, month: 400, requests: 12 },
+    Customer { id: "hobby", tz: Tz::America__New_York, day: 60, month: 800, requests: 12 },
 ];
 
 /// What the routes cost, and how often each of them is called.
@@ -99,7 +99,9 @@ fn some_route(random: &mut Rng) -> (&'static str, u32) {
 
 #[cfg(test)]
 mod tests {
-    use quota_service::ManualClock;
+    use std::collections::BTreeMap;
+
+    use quota_service::{DailyQuery, GroupBy, ManualClock, Window};
     use quota_store_memory::MemoryStore;
 
     use super::*;
@@ -127,5 +129,31 @@ mod tests {
             seen.push(used);
         }
         assert_eq!(seen[0], seen[1], "what is there is not filled in again");
+    }
+
+    #[tokio::test]
+    async fn nobody_uses_more_of_a_day_or_a_month_than_its_plan_allows() {
+        let now: Instant = "2026-01-01T00:00:00Z".parse().unwrap();
+        let clock = std::sync::Arc::new(ManualClock::new(now));
+        let service =
+            QuotaService::builder(MemoryStore::new()).with_registry(plans().unwrap()).with_clock(clock).build();
+        let today = now.millis() / DAY_MILLIS;
+        for customer in CUSTOMERS {
+            let client = ClientId::new(customer.id).unwrap();
+            for day in today - 730..today {
+                service.backfill(&client, customer.entries(day, now).unwrap()).await.unwrap();
+            }
+            let query = DailyQuery { range: Window::ALL, zone: customer.tz, by: GroupBy::Day };
+            let mut months: BTreeMap<String, Credits> = BTreeMap::new();
+            for usage in service.daily_usage(&client, query).await.unwrap() {
+                let (day, month) = (usage.day.to_string(), usage.day.to_string()[..7].to_owned());
+                assert!(usage.credits <= Credits::new(customer.day.into()).unwrap(), "{client} on {day}: {usage:?}");
+                let used = months.entry(month).or_default();
+                *used = used.checked_add(usage.credits).unwrap();
+            }
+            for (month, used) in months {
+                assert!(used <= Credits::new(customer.month.into()).unwrap(), "{client} in {month}: {used}");
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ import { useStatus } from "../hooks/use-status";
 import { useUsage } from "../hooks/use-usage";
 import { ErrorNotice, Notice } from "../parts/notice";
 import { Section } from "../parts/section";
-import { dayAt, plusDays } from "../time/day";
+import { dayAt, daysOf, plusDays } from "../time/day";
 import { isKnownZone } from "../time/zone";
 import { useView, type View, type ViewProps } from "../view/view";
 import { averageOf, barsOf, mostOf } from "./bar";
@@ -29,13 +29,14 @@ export function UsageChart({ client, every, ...props }: UsageChartProps): ReactN
   const view = useView(props);
   const { quota, labels, unknownZone } = view;
   const [range, setRange] = useState<Range>({ kind: "last", days: USUAL_DAYS });
-  const [zone, setZone] = useState(unknownZone ?? view.formats.zone);
+  const [chosenZone, setZone] = useState<string>();
+  const zone = chosenZone ?? unknownZone ?? view.formats.zone;
   const [asked, setAsked] = useState<Range>(range);
   const [isTable, setIsTable] = useState(false);
   const days = daysOfRange(asked, dayAt(quota.clock.now(), isKnownZone(zone) ? zone : "UTC"));
   const query = { ...days, tz: zone };
   const { usage, ...state } = useUsage({ quota, client, every, ...query });
-  const limit = useDayLimit(view, client);
+  const limit = useDayLimit(view, client, every);
   const choose = (chosen: Range) => {
     setRange(chosen);
     if (faultOf(chosen) === undefined) setAsked(chosen);
@@ -79,7 +80,7 @@ function Shown({ usage, view, limit, isTable }: ShownProps): ReactNode {
   const entries = bars.bars.reduce((count, bar) => count + bar.entries, 0);
   const facts: [string, string][] = [
     [labels.total, total],
-    [bars.unit === "day" ? labels.perDay : labels.perMonth, formats.amount(averageOf(sum, bars.bars.length))],
+    [labels.perDay, formats.amount(averageOf(sum, daysOf(usage.from, usage.to).length))],
     ...(bars.unit === "day" ? [[labels.mostOnADay, formats.amount(mostOf(bars.bars))] as [string, string]] : []),
     [labels.entries, formats.count(entries)],
   ];
@@ -133,8 +134,8 @@ function Download({ view, client, query, usage }: DownloadProps): ReactNode {
 }
 
 /** The limit of the quota of one day, where there is one. */
-function useDayLimit({ quota }: View, client: string | undefined): Amount | undefined {
-  const { status } = useStatus({ quota, client });
+function useDayLimit({ quota }: View, client: string | undefined, every: number | undefined): Amount | undefined {
+  const { status } = useStatus({ quota, client, every });
   const limit = status?.quotas.find(({ name }) => name === "day")?.limit ?? UNLIMITED;
   return Amount.parse(limit);
 }

@@ -5,9 +5,9 @@ import type { Problem } from "./wire";
  * - `unreachable`: no connection, or no answer in time;
  * - `unauthorized`: nobody is named, or not by the right credentials (401);
  * - `forbidden`: not for this caller, or the client has no plan (403);
- * - `refused`: the request is wrong in itself (the other 4xx);
- * - `unavailable`: the server cannot answer now (429, 5xx);
- * - `malformed`: an answer that the API's description does not allow, such as the page of a proxy;
+ * - `refused`: the request is wrong in itself (the other 4xx, with a problem document);
+ * - `unavailable`: the server cannot answer now (408, 425, 429, 5xx);
+ * - `malformed`: an answer that the API's description does not allow, such as the page of a proxy, whatever its status;
  * - `cancelled`: whoever asked has lost interest.
  */
 export type QuotaErrorKind =
@@ -46,7 +46,7 @@ export class QuotaError extends Error {
 
   static ofStatus(status: number, details: QuotaErrorDetails): QuotaError {
     const message = details.problem?.detail ?? `status ${status}`;
-    return new QuotaError(kindOf(status), message, { ...details, status });
+    return new QuotaError(kindOf(status, details.problem), message, { ...details, status });
   }
 
   /** Any thrown value as one of these. */
@@ -55,9 +55,13 @@ export class QuotaError extends Error {
   }
 }
 
-function kindOf(status: number): QuotaErrorKind {
+/** Of which the client may try again later. */
+const LATER = [408, 425, 429];
+
+function kindOf(status: number, problem: Problem | undefined): QuotaErrorKind {
   if (status === 401) return "unauthorized";
   if (status === 403) return "forbidden";
-  if (status === 429 || status >= 500) return "unavailable";
-  return status >= 400 ? "refused" : "malformed";
+  if (LATER.includes(status) || status >= 500) return "unavailable";
+  // The usage API always says why: another 4xx is somebody else's, such as a proxy's while the application restarts.
+  return status >= 400 && problem !== undefined ? "refused" : "malformed";
 }

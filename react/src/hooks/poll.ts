@@ -18,11 +18,13 @@ export interface PollOptions<T> {
 
 const LONGEST = 5 * 60_000;
 const FIRST_RETRY = 2_000;
+/** Beyond this, a browser's timer does not wait at all. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Asks again and again while somebody listens and the page is seen. After an error it waits twice as long each time, up
  * to five minutes, and at least as long as the server says. A page that is seen again, or a network that is back, ends
- * the wait.
+ * the wait, but for what the server says.
  */
 export class Poll<T> {
   private state: PollState<T> = { data: undefined, error: undefined, isLoading: true, at: undefined };
@@ -31,6 +33,8 @@ export class Poll<T> {
   private running: AbortController | undefined;
   private failures = 0;
   private due = 0;
+  /** Until when the server wants no call. */
+  private notBefore = 0;
 
   constructor(private readonly options: PollOptions<T>) {}
 
@@ -89,26 +93,37 @@ export class Poll<T> {
 
   private readonly onSeen = (): void => {
     if (document.hidden) clearTimeout(this.timer);
-    else if (!this.running) this.plan(Math.max(0, this.due - performance.now()));
+    else if (!this.running) this.goOn();
   };
 
   private readonly onOnline = (): void => {
-    if (this.state.error !== undefined && !document.hidden) void this.refresh();
+    if (this.state.error !== undefined && !document.hidden) this.goOn();
   };
+
+  /** Waits for what is left; after an error only as long as the server wants it. */
+  private goOn(): void {
+    const { error } = this.state;
+    const due = error !== undefined && isWorthRetrying(error) ? this.notBefore : this.due;
+    const left = due - performance.now();
+    if (left <= 0) void this.refresh();
+    else this.plan(left);
+  }
 
   private plan(pause: number): void {
     this.running = undefined;
     this.due = performance.now() + pause;
     clearTimeout(this.timer);
     if (!this.isHeard || document.hidden || pause === Number.POSITIVE_INFINITY) return;
-    this.timer = setTimeout(() => void this.refresh(), pause);
+    this.timer = setTimeout(() => void this.refresh(), Math.min(pause, LONGEST_TIMER));
   }
 
   /** Each page waits a little differently, so that they do not all come back at once. */
   private pause(error: QuotaError): number {
     const doubled = Math.min(LONGEST, Math.max(FIRST_RETRY, this.options.every) * 2 ** this.failures);
     this.failures = Math.min(this.failures + 1, 20);
-    return Math.max(doubled * (0.9 + Math.random() / 5), (error.retryAfter ?? 0) * 1000);
+    const wanted = (error.retryAfter ?? 0) * 1000;
+    this.notBefore = performance.now() + wanted;
+    return Math.max(doubled * (0.9 + Math.random() / 5), wanted);
   }
 
   private change(change: Partial<PollState<T>>): void {

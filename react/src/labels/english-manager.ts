@@ -29,6 +29,8 @@ export const englishManager: ManagerLabels = {
   previewOf: "What this plan would do",
   save: "Save plan",
   saved: "The plan was saved.",
+  planChanged: "The plan was changed elsewhere. Below are your changes still.",
+  takePlan: "Show the new plan",
   discard: "Discard changes",
   removePlan: "Remove plan",
   removePlanConfirm: "Without a plan every request of this client is refused. Remove it?",

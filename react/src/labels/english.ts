@@ -53,7 +53,6 @@ export const english: Labels = {
   otherZones: "All",
   total: "Total",
   perDay: "Average a day",
-  perMonth: "Average a month",
   mostOnADay: "Most on a day",
   entries: "Entries",
   credits: "Credits",

@@ -30,6 +30,8 @@ export const germanManager: ManagerLabels = {
   previewOf: "Was dieser Plan täte",
   save: "Plan speichern",
   saved: "Der Plan wurde gespeichert.",
+  planChanged: "Der Plan wurde anderswo geändert. Unten stehen noch Ihre Änderungen.",
+  takePlan: "Den neuen Plan zeigen",
   discard: "Änderungen verwerfen",
   removePlan: "Plan entfernen",
   removePlanConfirm: "Ohne Plan wird jede Anfrage dieses Kunden abgelehnt. Entfernen?",

@@ -63,7 +63,6 @@ export const german: Labels = {
   otherZones: "Alle",
   total: "Summe",
   perDay: "Im Mittel je Tag",
-  perMonth: "Im Mittel je Monat",
   mostOnADay: "Meiste an einem Tag",
   entries: "Einträge",
   credits: "Credits",

@@ -54,7 +54,6 @@ export interface Labels {
   otherZones: string;
   total: string;
   perDay: string;
-  perMonth: string;
   mostOnADay: string;
   entries: string;
   credits: string;
@@ -108,6 +107,8 @@ export interface ManagerLabels {
   previewOf: string;
   save: string;
   saved: string;
+  planChanged: string;
+  takePlan: string;
   discard: string;
   removePlan: string;
   removePlanConfirm: string;

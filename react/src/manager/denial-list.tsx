@@ -21,9 +21,10 @@ export function DenialList({ view, client }: DenialListProps): ReactNode {
   const { quota, labels } = view;
   const load = (signal: AbortSignal) => quota.denials(client, signal);
   const { data, ...state } = usePoll(quota, { words: ["denials"], client, every: EVERY, load });
-  const notKept = state.error?.status === 404 && <Notice tone="plain">{labels.denialsNotKept}</Notice>;
+  const isNotKept = state.error?.kind === "refused" && state.error.status === 404;
+  const notKept = isNotKept && <Notice tone="plain">{labels.denialsNotKept}</Notice>;
   return (
-    <Section title={labels.denials} view={view} state={state} hasData={data !== undefined} instead={notKept || undefined}>
+    <Section title={labels.denials} view={view} state={state} hasData={data !== undefined} instead={notKept}>
       {data && <Rows view={view} denials={data.denials} />}
     </Section>
   );

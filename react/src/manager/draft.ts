@@ -71,6 +71,17 @@ export function planOf(drafts: Draft[]): Plan {
   return { quotas: drafts.map(quota) };
 }
 
+/** Whether two plans mean the same, however they are written. */
+export function isSame(one: Plan, other: Plan): boolean {
+  return meaningOf(one) === meaningOf(other);
+}
+
+function meaningOf({ quotas }: Plan): string {
+  const meaning = ({ period, every, limit, anchor, tz }: Quota) =>
+    JSON.stringify([period, every, String(Amount.parse(limit) ?? limit), millisOf(anchor) ?? anchor, tz]);
+  return quotas.map(meaning).sort().join();
+}
+
 /** Browsers leave out seconds that are none. */
 function anchorOf(local: string): string | undefined {
   const instant = `${/T\d\d:\d\d$/.test(local) ? `${local}:00` : local}Z`;

@@ -1,4 +1,4 @@
-import { type ReactNode, useId, useState } from "react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 
 import { QuotaError } from "../client/error";
 import type { Plan, Preview } from "../client/wire";
@@ -7,7 +7,7 @@ import { useStatus } from "../hooks/use-status";
 import { ErrorNotice, Notice } from "../parts/notice";
 import { Section } from "../parts/section";
 import { knownZones } from "../time/zone";
-import { anotherDraft, type Draft, draftsOf, faultsOf, planOf } from "./draft";
+import { anotherDraft, type Draft, draftsOf, faultsOf, isSame, planOf } from "./draft";
 import type { ManagerView } from "./manager-view";
 import { PlanPreview } from "./plan-preview";
 import { QuotaFields } from "./quota-fields";
@@ -20,71 +20,99 @@ interface PlanEditorProps {
 /** A client's plan. A change is seen before it is made. */
 export function PlanEditor({ view, client }: PlanEditorProps): ReactNode {
   const { quota, labels } = view;
-  const [done, setDone] = useState<Done>();
-  const load = (signal: AbortSignal) => quota.plan(client, signal);
+  const load = (signal: AbortSignal) => quota.plan(client, signal).catch(noneAt404);
   const { data: plan, ...state } = usePoll(quota, { words: ["plan"], client, every: 0, load });
-  const hasNone = state.error?.status === 404;
-  const known: Plan | undefined = hasNone ? { quotas: [] } : plan;
   return (
-    <Section
-      title={labels.plan}
-      view={view}
-      state={state}
-      hasData={known !== undefined}
-      instead={hasNone && <Notice tone="near">{labels.noPlan}</Notice>}
-    >
-      {known && (
-        <Editor key={JSON.stringify(known)} view={view} client={client} plan={known} hasNone={hasNone} onDone={setDone} />
-      )}
-      {done !== undefined && <DoneNotice view={view} done={done} />}
+    <Section title={labels.plan} view={view} state={state} hasData={plan !== undefined}>
+      {plan === null && <Notice tone="near">{labels.noPlan}</Notice>}
+      {plan !== undefined && <Editor view={view} client={client} plan={plan ?? NONE} hasNone={plan === null} />}
     </Section>
   );
+}
+
+const NONE: Plan = { quotas: [] };
+
+/** That a client has no plan is an answer. */
+function noneAt404(thrown: unknown): null {
+  const error = QuotaError.of(thrown);
+  if (error.kind === "refused" && error.status === 404) return null;
+  throw error;
 }
 
 interface EditorProps extends PlanEditorProps {
   plan: Plan;
   hasNone: boolean;
-  /** What came of the last attempt: it is told also when another plan is there. */
-  onDone: (done: Done | undefined) => void;
 }
 
+/** What came of the last attempt. */
 type Done = "saved" | "removed" | "readOnly" | QuotaError;
 
-function Editor({ view, client, plan, hasNone, onDone }: EditorProps): ReactNode {
+interface Previewed {
+  plan: Plan;
+  preview: Preview;
+}
+
+function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
   const { quota, labels } = view;
   const zones = useId();
-  const [drafts, setDrafts] = useState(() => draftsOf(plan));
-  const [preview, setPreview] = useState<Preview>();
+  const add = useRef<HTMLButtonElement>(null);
+  const isBusy = useRef(false);
+  const [edited, setEdited] = useState<Edited>({ plan, drafts: draftsOf(plan), isOvertaken: false, made: undefined });
+  const [previewed, setPreviewed] = useState<Previewed>();
   const [isAsking, setIsAsking] = useState(false);
+  const [done, setDone] = useState<Done>();
   const { status } = useStatus({ quota, client });
+  if (!isSame(plan, edited.plan)) setEdited(onto(plan, edited));
+
+  const { drafts, isOvertaken } = edited;
   const faults = faultsOf(drafts);
-  const isChanged = JSON.stringify(planOf(drafts)) !== JSON.stringify(plan);
+  const wanted = planOf(drafts);
+  const isChanged = !isSame(wanted, plan);
+  // Of what stands here now: an answer may be late.
+  const preview = previewed && isSame(previewed.plan, wanted) ? previewed.preview : undefined;
 
   const change = (changed: Draft[]) => {
-    setDrafts(changed);
-    setPreview(undefined);
-    onDone(undefined);
+    setEdited({ ...edited, drafts: changed });
+    setDone(undefined);
+  };
+  /** What goes takes the keyboard with it, unless that is led away first. */
+  const leaveTo = (place: HTMLButtonElement | null) => place?.focus();
+  const takePlan = () => {
+    leaveTo(add.current);
+    setEdited({ ...edited, drafts: draftsOf(plan), isOvertaken: false });
+    setDone(undefined);
   };
   const attempt = async (act: () => Promise<Done | undefined>) => {
+    if (isBusy.current) return;
+    isBusy.current = true;
     try {
-      onDone(await act());
+      setDone(await act());
     } catch (thrown) {
       const error = QuotaError.of(thrown);
-      onDone(error.status === 405 ? "readOnly" : error);
+      setDone(error.status === 405 ? "readOnly" : error);
+    } finally {
+      isBusy.current = false;
     }
   };
-  const showPreview = () => attempt(async () => void setPreview(await quota.previewPlan(client, planOf(drafts))));
+  const showPreview = () =>
+    attempt(async () => {
+      setPreviewed({ plan: wanted, preview: await quota.previewPlan(client, wanted) });
+      return undefined;
+    });
   const save = () =>
     attempt(async () => {
-      await quota.setPlan(client, planOf(drafts));
-      setPreview(undefined);
+      await quota.setPlan(client, wanted);
+      setEdited((now) => ({ ...now, isOvertaken: false, made: wanted }));
+      setPreviewed(undefined);
       void refreshClient(quota, client);
       return "saved";
     });
   const remove = () =>
     attempt(async () => {
+      leaveTo(add.current);
       setIsAsking(false);
       await quota.removePlan(client);
+      setEdited((now) => ({ ...now, isOvertaken: false, made: NONE }));
       void refreshClient(quota, client);
       return "removed";
     });
@@ -96,6 +124,7 @@ function Editor({ view, client, plan, hasNone, onDone }: EditorProps): ReactNode
         if (faults.size === 0) void showPreview();
       }}
     >
+      {isOvertaken && isChanged && <Overtaken view={view} onTake={takePlan} />}
       <datalist id={zones}>{knownZones().map((zone) => <option key={zone} value={zone} />)}</datalist>
       {drafts.map((draft, index) => (
         <QuotaFields
@@ -106,35 +135,69 @@ function Editor({ view, client, plan, hasNone, onDone }: EditorProps): ReactNode
           zones={zones}
           fault={faults.get(draft.key)}
           onChange={(changed) => change(drafts.map((one) => (one.key === changed.key ? changed : one)))}
-          onRemove={() => change(drafts.filter((one) => one.key !== draft.key))}
+          onRemove={() => {
+            leaveTo(add.current);
+            change(drafts.filter((one) => one.key !== draft.key));
+          }}
         />
       ))}
       <div className="quota-choices">
-        <button type="button" className="quota-button" onClick={() => change([...drafts, anotherDraft(drafts, quota.clock.now())])}>
+        <button ref={add} type="button" className="quota-button" onClick={() => change([...drafts, anotherDraft(drafts, quota.clock.now())])}>
           {labels.addQuota}
         </button>
         <span className="quota-spread" />
         {isChanged && (
-          <button type="button" className="quota-button" onClick={() => change(draftsOf(plan))}>
+          <button type="button" className="quota-button" onClick={takePlan}>
             {labels.discard}
           </button>
         )}
-        {!hasNone && !isAsking && (
-          <button type="button" className="quota-button" onClick={() => setIsAsking(true)}>
+        {!hasNone && (
+          <button type="button" className="quota-button" aria-expanded={isAsking} onClick={() => setIsAsking(!isAsking)}>
             {labels.removePlan}
           </button>
         )}
-        <button type="submit" className="quota-button" disabled={faults.size > 0}>
+        <button type="submit" className="quota-button" aria-disabled={faults.size > 0}>
           {labels.preview}
         </button>
-        <button type="button" className="quota-button quota-primary" disabled={!preview} onClick={() => void save()}>
+        <button type="button" className="quota-button quota-primary" aria-disabled={!preview} onClick={() => preview && void save()}>
           {labels.save}
         </button>
       </div>
-      {isAsking && <Removal view={view} onRemove={() => void remove()} onCancel={() => setIsAsking(false)} />}
+      {isAsking && !hasNone && <Removal view={view} onRemove={() => void remove()} onCancel={() => setIsAsking(false)} />}
       {isChanged && !preview && <p className="quota-faint">{labels.previewFirst}</p>}
       {preview && <PlanPreview view={view} preview={preview} status={status} />}
+      {done !== undefined && <DoneNotice view={view} done={done} />}
     </form>
+  );
+}
+
+/** What stands in the form. */
+interface Edited {
+  /** The client's plan, as far as the form has taken notice of it. */
+  plan: Plan;
+  drafts: Draft[];
+  /** Whether somebody else has changed the plan since the form was begun. */
+  isOvertaken: boolean;
+  /** The plan that was last made here. */
+  made: Plan | undefined;
+}
+
+/** Another plan is there: it is shown, unless there are changes that would be lost. */
+function onto(plan: Plan, { plan: before, drafts, isOvertaken, made }: Edited): Edited {
+  const wanted = planOf(drafts);
+  if (isSame(wanted, before) && !isSame(wanted, plan)) return { plan, drafts: draftsOf(plan), isOvertaken: false, made };
+  const isOurs = made !== undefined && isSame(plan, made);
+  return { plan, drafts, isOvertaken: isOvertaken || !(isOurs || isSame(plan, wanted)), made };
+}
+
+function Overtaken({ view: { labels }, onTake }: { view: ManagerView; onTake: () => void }): ReactNode {
+  return (
+    <Notice tone="near">
+      {labels.planChanged}{" "}
+      <button type="button" className="quota-link" onClick={onTake}>
+        {labels.takePlan}
+      </button>
+    </Notice>
   );
 }
 
@@ -144,15 +207,26 @@ interface RemovalProps {
   onCancel: () => void;
 }
 
+/** Asks once more; the keyboard goes there, and back to the button that asked. */
 function Removal({ view: { labels }, onRemove, onCancel }: RemovalProps): ReactNode {
+  const group = useRef<HTMLDivElement>(null);
+  const before = useRef<Element>(null);
+  useEffect(() => {
+    before.current ??= document.activeElement;
+    group.current?.focus();
+  }, []);
+  const cancel = () => {
+    if (before.current instanceof HTMLElement) before.current.focus();
+    onCancel();
+  };
   return (
-    <div className="quota-notice quota-notice-near" role="group" aria-label={labels.removePlan}>
+    <div ref={group} className="quota-notice quota-notice-near" role="group" aria-label={labels.removePlan} tabIndex={-1}>
       <p>{labels.removePlanConfirm}</p>
       <div className="quota-choices">
         <button type="button" className="quota-button quota-danger" onClick={onRemove}>
           {labels.removePlan}
         </button>
-        <button type="button" className="quota-button" onClick={onCancel}>
+        <button type="button" className="quota-button" onClick={cancel}>
           {labels.cancel}
         </button>
       </div>

@@ -1,4 +1,4 @@
-import { type ReactNode, useId, useState } from "react";
+import { type ReactNode, useId, useRef, useState } from "react";
 
 import { QuotaError } from "../client/error";
 import { refreshClient } from "../hooks/polls";
@@ -22,10 +22,15 @@ export function UsageDeletion({ view, client }: UsageDeletionProps): ReactNode {
   const [isAll, setIsAll] = useState(false);
   const [typed, setTyped] = useState("");
   const [done, setDone] = useState<number | QuotaError>();
+  const isBusy = useRef(false);
   const isWrong = !isAll && (from === "" || until === "" || until < from);
+  const isReady = typed === client && !isWrong;
   const bounds = isWrong || isAll ? undefined : boundsOf(from, until, formats.zone);
 
   const remove = async () => {
+    // A second click would delete what the first has left: nothing.
+    if (isBusy.current) return;
+    isBusy.current = true;
     try {
       const query = bounds === undefined ? ({ all: "true" } as const) : bounds;
       const { deleted } = await quota.deleteUsage(client, query);
@@ -34,12 +39,18 @@ export function UsageDeletion({ view, client }: UsageDeletionProps): ReactNode {
       void refreshClient(quota, client);
     } catch (thrown) {
       setDone(QuotaError.of(thrown));
+    } finally {
+      isBusy.current = false;
     }
+  };
+  const change = <T,>(set: (value: T) => void) => (value: T) => {
+    set(value);
+    setDone(undefined);
   };
   const day = (label: string, value: string, set: (day: string) => void) => (
     <label className="quota-field">
       {label}
-      <input type="date" value={value} disabled={isAll} aria-invalid={isWrong} onChange={(event) => set(event.target.value)} />
+      <input type="date" value={value} disabled={isAll} aria-invalid={isWrong} onChange={(event) => change(set)(event.target.value)} />
     </label>
   );
   return (
@@ -51,14 +62,14 @@ export function UsageDeletion({ view, client }: UsageDeletionProps): ReactNode {
         className="quota-form"
         onSubmit={(event) => {
           event.preventDefault();
-          if (typed === client && !isWrong) void remove();
+          if (isReady) void remove();
         }}
       >
         <div className="quota-choices">
           {day(labels.from, from, setFrom)}
           {day(labels.until, until, setUntil)}
           <label className="quota-check">
-            <input type="checkbox" checked={isAll} onChange={(event) => setIsAll(event.target.checked)} />
+            <input type="checkbox" checked={isAll} onChange={(event) => change(setIsAll)(event.target.checked)} />
             {labels.deleteEverything}
           </label>
         </div>
@@ -69,10 +80,10 @@ export function UsageDeletion({ view, client }: UsageDeletionProps): ReactNode {
         )}
         <label className="quota-field quota-wide">
           <span className="quota-break">{labels.typeToConfirm(client)}</span>
-          <input value={typed} autoComplete="off" spellCheck={false} onChange={(event) => setTyped(event.target.value)} />
+          <input value={typed} autoComplete="off" spellCheck={false} onChange={(event) => change(setTyped)(event.target.value)} />
         </label>
         <div className="quota-choices">
-          <button type="submit" className="quota-button quota-danger" disabled={typed !== client || isWrong}>
+          <button type="submit" className="quota-button quota-danger" aria-disabled={!isReady}>
             {labels.deleteUsage}
           </button>
         </div>

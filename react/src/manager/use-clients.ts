@@ -1,14 +1,13 @@
-import { useCallback, useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 
-import { QuotaError } from "../client/error";
+import type { QuotaError } from "../client/error";
 import type { QuotaClient } from "../client/quota-client";
-import { isWorthRetrying } from "../hooks/poll";
+import type { Clients } from "../client/wire";
+import { usePoll } from "../hooks/polls";
 
 const PAGE = 200;
 /** So long after the last key is waited before the server is asked. */
 const PAUSE = 150;
-/** So long after an error the same page is asked for again. */
-const RETRY = 10_000;
 
 export interface UseClients {
   clients: string[];
@@ -22,64 +21,39 @@ export interface UseClients {
   refresh: () => void;
 }
 
-interface Known {
-  clients: string[];
-  next: string | null;
-  isLoading: boolean;
-  error: QuotaError | undefined;
-  /** What was asked last, to be asked again. */
-  asked: { before: string[]; after: string | undefined };
+/** A page, and those before it. */
+interface Place {
+  prefix: string;
+  before: string[];
+  after: string | undefined;
+  /** Told apart from the same page asked for before. */
+  turn: number;
 }
-
-const FIRST = { before: [], after: undefined };
-const NOTHING: Known = { clients: [], next: null, isLoading: true, error: undefined, asked: FIRST };
 
 /** The clients whose ids begin so, page by page. */
 export function useClients(quota: QuotaClient, prefix: string): UseClients {
-  const [known, setKnown] = useState(NOTHING);
-  const running = useRef<AbortController | undefined>(undefined);
-
-  const load = useCallback(
-    async (before: string[], after: string | undefined) => {
-      running.current?.abort();
-      const mine = new AbortController();
-      running.current = mine;
-      const asked = { before, after };
-      setKnown((old) => ({ ...old, isLoading: true, asked }));
-      try {
-        const query = { limit: PAGE, ...(prefix && { prefix }), ...(after !== undefined && { after }) };
-        const { clients, next } = await quota.clients(query, mine.signal);
-        if (running.current === mine) {
-          setKnown({ clients: [...before, ...clients], next, isLoading: false, error: undefined, asked });
-        }
-      } catch (thrown) {
-        const error = QuotaError.of(thrown);
-        if (running.current === mine) setKnown((old) => ({ ...old, isLoading: false, error }));
-      } finally {
-        if (running.current === mine) running.current = undefined;
-      }
-    },
-    [quota, prefix],
-  );
-
+  const [place, setPlace] = useState<Place>({ prefix: "", before: [], after: undefined, turn: 0 });
+  const first = (wanted: string) => setPlace(({ turn }) => ({ prefix: wanted, before: [], after: undefined, turn: turn + 1 }));
   useEffect(() => {
-    const timer = setTimeout(() => void load([], undefined), prefix === "" ? 0 : PAUSE);
-    return () => {
-      clearTimeout(timer);
-      running.current?.abort();
-      running.current = undefined;
-    };
-  }, [load, prefix]);
-
-  const { clients, next, isLoading, error, asked } = known;
-  const again = () => void load(asked.before, asked.after);
-  useEffect(() => {
-    if (error === undefined || !isWorthRetrying(error)) return;
-    const timer = setTimeout(again, RETRY);
+    if (prefix === place.prefix) return;
+    const timer = setTimeout(() => first(prefix), PAUSE);
     return () => clearTimeout(timer);
-  }, [error, load]);
+  }, [prefix, place.prefix]);
+
+  const { after, before, turn } = place;
+  const load = (signal: AbortSignal) =>
+    quota.clients({ limit: PAGE, ...(place.prefix && { prefix: place.prefix }), ...(after !== undefined && { after }) }, signal);
+  const words = ["clients", place.prefix, after ?? null, turn];
+  const { data, error, isLoading, refresh } = usePoll<Clients>(quota, { words, client: undefined, every: 0, load });
+  const known = useMemo(() => data && [...before, ...data.clients], [data, before]);
+  const last = useRef<string[]>([]);
+  if (known) last.current = known;
+  // While a list is waited for, the last one stands; where it cannot be had, what there is without it.
+  const clients = known ?? (error ? before : last.current);
   const more = () => {
-    if (next !== null && error === undefined && running.current === undefined) void load(clients, next);
+    if (data?.next) setPlace({ ...place, before: clients, after: data.next });
   };
-  return { clients, hasMore: next !== null, isLoading, error, more, again, refresh: () => void load([], undefined) };
+  return {
+    clients, hasMore: data ? data.next !== null : after !== undefined, isLoading, error, more, again: () => void refresh(), refresh: () => first(prefix),
+  };
 }

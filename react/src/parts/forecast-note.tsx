@@ -31,7 +31,7 @@ function Words({ status, name, view }: { status: Status; name: string | undefine
   const forecast = forecastOf(status, name);
   const isNear = forecast.kind === "until" || forecast.kind === "usedUp";
   return (
-    <Notice tone={isNear ? "near" : "plain"}>
+    <Notice tone={isNear ? "near" : "plain"} isQuiet>
       {isNear && <span aria-hidden="true">▲ </span>}
       {wordsOf(forecast, view)}
     </Notice>

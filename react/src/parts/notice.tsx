@@ -21,13 +21,15 @@ export function wordsOf(error: QuotaError, labels: Labels): string {
 
 interface NoticeProps {
   tone: "error" | "near" | "plain" | "done";
+  /** Whether it is not read out by itself: what changes with every answer would never be silent. */
+  isQuiet?: boolean;
   children: ReactNode;
 }
 
 /** A sentence about the section that it stands in. */
-export function Notice({ tone, children }: NoticeProps): ReactNode {
+export function Notice({ tone, isQuiet = tone === "plain", children }: NoticeProps): ReactNode {
   return (
-    <div className={`quota-notice quota-notice-${tone}`} role={tone === "plain" ? undefined : "status"}>
+    <div className={`quota-notice quota-notice-${tone}`} role={isQuiet ? undefined : "status"}>
       {tone === "error" && <span aria-hidden="true">⚠ </span>}
       {tone === "done" && <span aria-hidden="true">✓ </span>}
       {children}

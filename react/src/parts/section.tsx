@@ -39,7 +39,7 @@ export function Section({ title, view, state, hasData, tools, controls, instead,
       </header>
       {controls}
       {unknownZone !== undefined && <Notice tone="near">{labels.unknownZone(unknownZone)}</Notice>}
-      {error && (instead ?? <ErrorNotice error={error} labels={labels} staleSince={hasData ? shown : undefined} onRetry={retry} />)}
+      {error && (instead || <ErrorNotice error={error} labels={labels} staleSince={hasData ? shown : undefined} onRetry={retry} />)}
       {hasData ? children : !error && <Skeleton text={labels.loading} />}
     </section>
   );
