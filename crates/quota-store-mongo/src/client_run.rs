@@ -40,7 +40,9 @@ enum Commit {
 }
 
 impl ClientRun<'_> {
-    pub(crate) async fn answer(&self, mut requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
+    /// Answers the requests; gives the account as it is now, with what is left for the ledger. Where a request failed, this
+    /// process does not know how it is.
+    pub(crate) async fn answer(&self, mut requests: ClientRequests<'_>, answers: &Mutex<Answers>) -> Option<Stored> {
         let mut patience = Patience::new(self.settings.patience);
         let mut claim = Claim::new();
         let mut begun = match self.kept.take(self.client) {
@@ -53,19 +55,15 @@ impl ClientRun<'_> {
                 Err(error) => Ended::Failed(0, error),
             };
             match failed {
-                Ended::Done(stored) => {
-                    if !stored.version.is_empty() && stored.outbox.is_none() {
-                        self.kept.put(self.client, *stored);
-                    }
-                    return;
-                }
+                Ended::Done(stored) => return Some(*stored),
                 Ended::Overtaken(written) => {
                     requests = requests.after(written);
                     begun = self.claim(&mut claim, &mut patience).await;
                 }
                 Ended::Failed(written, error) => {
                     claim.leave(self.tables, self.client).await;
-                    return answers.lock().fail(requests.after(written), || error.again());
+                    answers.lock().fail(requests.after(written), || error.again());
+                    return None;
                 }
             }
         }
@@ -233,10 +231,6 @@ impl Attempt<'_> {
             self.stored = next;
             self.is_fresh = true;
             self.claim = None;
-            // It is committed whatever becomes of this: where it fails, whoever comes next does it.
-            if let Err(error) = self.drained().await {
-                tracing::debug!(%error, "what was committed does not stand in the ledger yet");
-            }
         }
         Ok(commit)
     }

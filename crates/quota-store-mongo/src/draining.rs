@@ -1,5 +1,6 @@
 //! An outbox, written into the ledger.
 
+use futures_util::future::{try_join, try_join_all};
 use mongodb::bson::{Document, doc};
 use quota_core::ClientId;
 
@@ -7,6 +8,9 @@ use crate::finishing::forget;
 use crate::keys::{id_key, keys_of, quarter_key};
 use crate::outbox::{Outbox, QuarterDelta, Removed, entry_document};
 use crate::tables::{CallError, Tables};
+
+/// Documents in one command: well below what a server takes, and what takes it long.
+const AT_ONCE: usize = 1_000;
 
 impl Tables {
     /// Writes what a commit left into the ledger. Any number of processes may do so at once and again, also one that
@@ -18,22 +22,31 @@ impl Tables {
         if let Some(removed) = &outbox.removed {
             self.remove(client, removed, outbox).await?;
         }
-        let entries = async {
-            if outbox.entries.is_empty() {
-                return Ok(());
-            }
+        self.add(&[(client, outbox)]).await
+    }
+
+    /// The same for the commits of a batch, each of another client; what they add goes in as few commands as if it were
+    /// one client's.
+    pub(crate) async fn drain_all(&self, outboxes: &[(&ClientId, &Outbox)]) -> Result<(), CallError> {
+        let removes = |(_, outbox): &(&ClientId, &Outbox)| outbox.removed.is_some();
+        let (removing, adding): (Vec<_>, Vec<_>) = outboxes.iter().copied().partition(removes);
+        let removed = try_join_all(removing.into_iter().map(|(client, outbox)| self.drain(client, outbox)));
+        try_join(removed, self.add(&adding)).await.map(|_| ())
+    }
+
+    /// Adds entries, and to sums.
+    async fn add(&self, outboxes: &[(&ClientId, &Outbox)]) -> Result<(), CallError> {
+        let entries = outboxes.iter().flat_map(|(client, outbox)| {
             let numbered = outbox.entries.iter().enumerate();
-            let document = |(number, entry)| entry_document(client, entry, outbox.seq, number);
-            self.insert(&self.entries, &numbered.map(document).collect::<Vec<_>>()).await
-        };
-        let quarters = async {
-            if outbox.quarters.is_empty() {
-                return Ok(());
-            }
-            let statements = outbox.quarters.iter().map(|delta| add_to_quarter(client, delta, outbox.seq)).collect();
-            self.update(&self.quarters, statements).await.map(|_| ())
-        };
-        futures_util::future::try_join(entries, quarters).await.map(|_| ())
+            numbered.map(|(number, entry)| entry_document(client, entry, outbox.seq, number))
+        });
+        let quarters = outboxes
+            .iter()
+            .flat_map(|(client, outbox)| outbox.quarters.iter().map(|delta| add_to_quarter(client, delta, outbox.seq)));
+        let (entries, quarters): (Vec<_>, Vec<_>) = (entries.collect(), quarters.collect());
+        let entries = try_join_all(entries.chunks(AT_ONCE).map(|some| self.insert(&self.entries, some)));
+        let quarters = try_join_all(quarters.chunks(AT_ONCE).map(|some| self.update(&self.quarters, some.to_vec())));
+        try_join(entries, quarters).await.map(|_| ())
     }
 
     async fn remove(&self, client: &ClientId, removed: &Removed, outbox: &Outbox) -> Result<(), CallError> {

@@ -48,6 +48,27 @@ impl MongoStore {
     }
 }
 
+impl MongoStore {
+    /// Writes what commits left into the ledger, and remembers the accounts for the next batch.
+    async fn keep(&self, committed: Vec<(&ClientId, Stored)>) {
+        let due: Vec<_> =
+            committed.iter().filter_map(|(client, stored)| Some((*client, stored.outbox.as_ref()?))).collect();
+        // They are committed whatever becomes of this: where it fails, whoever comes next does it.
+        let drained = self.tables.drain_all(&due).await;
+        if let Err(error) = &drained {
+            tracing::debug!(?error, "what was committed does not stand in the ledger yet");
+        }
+        for (client, mut stored) in committed {
+            if drained.is_ok() {
+                stored.outbox = None;
+            }
+            if !stored.version.is_empty() && stored.outbox.is_none() {
+                self.kept.put(client, stored);
+            }
+        }
+    }
+}
+
 impl fmt::Debug for MongoStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MongoStore").field("settings", &self.settings).finish_non_exhaustive()
@@ -73,7 +94,12 @@ impl UsageStore for MongoStore {
         let (tables, settings, kept) = (&self.tables, &self.settings, &self.kept);
         let run = |client| ClientRun { tables, settings, kept, client };
         let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
-        join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers))).await;
+        let answering = runs.iter().map(|(run, requests)| async {
+            let stored = run.answer(*requests, &answers).await?;
+            Some((run.client, stored))
+        });
+        let committed = join_all(answering).await.into_iter().flatten().collect();
+        self.keep(committed).await;
         answers.into_inner().finish()
     }
 
