@@ -33,7 +33,11 @@ enum Command {
         filter: Option<String>,
     },
     /// The page that the quickstarts serve, in a browser.
-    Page,
+    Page {
+        /// Take the READMEs' pictures of it instead.
+        #[arg(long)]
+        pictures: bool,
+    },
     /// Starts every server that tests need, prints the variables that name them, and waits for Ctrl-C.
     Servers,
     /// Formatting, clippy, documentation, crates without their features, tidy.
@@ -68,7 +72,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     let workspace = Workspace::find()?;
     match command {
         Command::Test { filter } => test::test(&workspace, filter.as_deref()),
-        Command::Page => page::page(&workspace),
+        Command::Page { pictures } => page::page(&workspace, *pictures),
         Command::Servers => servers::serve(&workspace),
         Command::Lint => lint::lint(&workspace),
         Command::Tidy => tidy::tidy(&workspace),

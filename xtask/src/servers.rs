@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use quota_servers::{PrivateServer, REQUIRED, Server, ServerError};
 
-pub(crate) use self::install::program as install_program;
+pub(crate) use self::install::{install, program as install_program};
 pub(crate) use self::interrupt::{Interruptible, listen};
 use crate::workspace::Workspace;
 
@@ -43,7 +43,7 @@ impl Servers {
         listen()?;
         let is_given = |server: &Server| std::env::var_os(server.variable()).is_some_and(|url| !url.is_empty());
         let wanted: Vec<Server> = wanted.iter().copied().filter(|server| !is_given(server)).collect();
-        install::install(workspace, &wanted)?;
+        install(workspace, &wanted)?;
         let logs = workspace.target().join("servers");
         let mut servers = Self { running: Vec::new(), logs };
         let began = Instant::now();

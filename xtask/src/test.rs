@@ -28,6 +28,7 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Resul
             ));
             steps.extend(vectors(workspace, profile, scratch.path(), servers));
             steps.extend(page::steps(workspace));
+            steps.extend(page::looks(workspace));
         }
         run_all("test", steps)
     })

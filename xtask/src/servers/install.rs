@@ -1,9 +1,9 @@
 //! What servers need and is not installed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use quota_servers::{MongoReplacement, Server, ServerError, missing};
 use rustix::process::geteuid;
 
@@ -22,7 +22,7 @@ const BUILT_QUICKLY: [(&str, &str); 4] = [
 ];
 
 /// Installs what is missing: from Debian's packages where this may be done, and MongoDB's replacement from crates.io.
-pub(super) fn install(workspace: &Workspace, wanted: &[Server]) -> anyhow::Result<()> {
+pub(crate) fn install(workspace: &Workspace, wanted: &[Server]) -> anyhow::Result<()> {
     let mut packages = BTreeSet::new();
     let mut steps = Vec::new();
     for server in wanted {
@@ -38,27 +38,28 @@ pub(super) fn install(workspace: &Workspace, wanted: &[Server]) -> anyhow::Resul
         }));
     }
     if !packages.is_empty() {
-        steps.splice(0..0, debian(workspace, &packages)?);
+        steps.splice(0..0, debian(workspace, &packages, "name servers of yours by QUOTA_TEST_…_URL")?);
     }
     if steps.is_empty() { Ok(()) } else { run_all("install servers", steps) }
 }
 
-/// Installs a program that Debian has a package of, unless it is there.
-pub(crate) fn program(workspace: &Workspace, name: &str, package: &'static str) -> anyhow::Result<()> {
-    if has(name) {
-        return Ok(());
+/// Where a program is that Debian has a package of: it is installed, unless it is there.
+/// `or` says what else a developer can do.
+pub(crate) fn program(workspace: &Workspace, name: &str, package: &'static str, or: &str) -> anyhow::Result<PathBuf> {
+    if found(name).is_none() {
+        run_all(&format!("install {name}"), debian(workspace, &BTreeSet::from([package]), or)?.into())?;
     }
-    run_all(&format!("install {name}"), debian(workspace, &BTreeSet::from([package]))?.into())
+    found(name).with_context(|| format!("{package} is installed, and has no program {name}"))
 }
 
-fn debian(workspace: &Workspace, packages: &BTreeSet<&'static str>) -> anyhow::Result<[Step<'static>; 2]> {
+fn debian(workspace: &Workspace, packages: &BTreeSet<&'static str>, or: &str) -> anyhow::Result<[Step<'static>; 2]> {
     let names: Vec<&str> = packages.iter().copied().collect();
     let command = format!("apt-get install --no-install-recommends {}", names.join(" "));
     if !Path::new("/etc/debian_version").exists() || !has("apt-get") {
-        bail!("install what Debian packs as {}, or name servers of yours by QUOTA_TEST_…_URL", names.join(", "));
+        bail!("install what Debian packs as {}, or {or}", names.join(", "));
     }
     if !geteuid().is_root() {
-        bail!("run `sudo {command}`, or name servers of yours by QUOTA_TEST_…_URL");
+        bail!("run `sudo {command}`, or {or}");
     }
     let mut update = workspace.command("apt-get");
     update.args(["update", "-qq"]);
@@ -80,6 +81,10 @@ fn mongo_replacement(workspace: &Workspace) -> Step<'static> {
 }
 
 fn has(program: &str) -> bool {
+    found(program).is_some()
+}
+
+fn found(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
