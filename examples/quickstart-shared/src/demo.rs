@@ -13,6 +13,8 @@ const DAYS: i64 = 35;
 struct Customer {
     id: &'static str,
     tz: Tz,
+    /// The beginning of 2022 there.
+    anchor: &'static str,
     day: u32,
     month: u32,
     /// Requests on a working day, about.
@@ -20,9 +22,9 @@ struct Customer {
 }
 
 const CUSTOMERS: [Customer; 3] = [
-    Customer { id: "client1", tz: Tz::UTC, day: 500, month: 10_000, requests: 120 },
-    Customer { id: "acme", tz: Tz::Europe__Berlin, day: 900, month: 12_000, requests: 190 },
-    Customer { id: "hobby", tz: Tz::America__New_York, day: 60, month: 800, requests: 12 },
+    Customer { id: "client1", tz: Tz::UTC, anchor: "2022-01-01T00:00:00Z", day: 500, month: 10_000, requests: 120 },
+    Customer { id: "acme", tz: Tz::Europe__Berlin, anchor: "2021-12-31T23:00:00Z", day: 900, month: 12_000, requests: 190 },
+    Customer { id: "hobby", tz: Tz::America__New_York, anchor: "2022-01-01T05:00:00Z", day: 60, month: 800, requests: 12 },
 ];
 
 /// What the routes cost, and how often each of them is called.
@@ -33,7 +35,7 @@ const ROUTES: [(&str, u32, u32); 3] =
 pub(crate) fn plans() -> anyhow::Result<PlanRegistry> {
     let mut plans = PlanRegistry::new();
     for customer in CUSTOMERS {
-        let anchor = Anchor::new("2022-01-01T00:00:00Z".parse()?, customer.tz);
+        let anchor = Anchor::new(customer.anchor.parse()?, customer.tz);
         let finite = |credits: u32| anyhow::Ok(Limit::Finite(Credits::new(credits.into())?));
         let day = Quota::new(Period::DAY, finite(customer.day)?, anchor);
         let month = Quota::new(Period::MONTH, finite(customer.month)?, anchor);
