@@ -23,8 +23,22 @@ struct Customer {
 
 const CUSTOMERS: [Customer; 3] = [
     Customer { id: "client1", tz: Tz::UTC, anchor: "2022-01-01T00:00:00Z", day: 500, month: 10_000, requests: 120 },
-    Customer { id: "acme", tz: Tz::Europe__Berlin, anchor: "2021-12-31T23:00:00Z", day: 900, month: 12_000, requests: 190 },
-    Customer { id: "hobby", tz: Tz::America__New_York, anchor: "2022-01-01T05:00:00Z", day: 60, month: 800, requests: 12 },
+    Customer {
+        id: "acme",
+        tz: Tz::Europe__Berlin,
+        anchor: "2021-12-31T23:00:00Z",
+        day: 900,
+        month: 12_000,
+        requests: 190,
+    },
+    Customer {
+        id: "hobby",
+        tz: Tz::America__New_York,
+        anchor: "2022-01-01T05:00:00Z",
+        day: 60,
+        month: 800,
+        requests: 12,
+    },
 ];
 
 /// What the routes cost, and how often each of them is called.
