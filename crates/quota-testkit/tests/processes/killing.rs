@@ -7,7 +7,7 @@ use quota_core::{ClientId, Credits, GroupBy, Plan, Tz, Unit, Window};
 use quota_service::DailyQuery;
 use quota_testkit::{quota_from, scale};
 
-use crate::ground::{Ground, agreed, ledger, plan, used};
+use crate::ground::{Ground, agreed, in_peace, ledger, plan};
 
 const CLIENTS: usize = 5;
 
@@ -78,18 +78,20 @@ pub(crate) fn churn(ground: &Ground) {
 
 pub(crate) async fn sums_agree(ground: &Ground, client: &ClientId) {
     let service = ground.service().await;
-    let total = service.total_usage(client, Window::ALL).await.unwrap();
-    assert_eq!(used(&service, client).await, total);
+    let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
+    let read = async || {
+        let total = service.total_usage(client, Window::ALL).await.unwrap();
+        (total, service.daily_usage(client, query).await.unwrap(), ledger(&service, client).await)
+    };
+    let (used, (total, days, ids)) = in_peace(&service, client, read).await;
+    assert_eq!(used, total);
     // Another window, which no slot knows yet.
     let other = Plan::new([quota_from(Unit::Year, 60, "unlimited", "2000-01-01T00:00:00Z", "UTC")]).unwrap();
     assert_eq!(service.set_plan(client, other).await.unwrap().quotas().as_slice()[0].used(), total);
     service.set_plan(client, plan("unlimited")).await.unwrap();
-    let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
-    let days = service.daily_usage(client, query).await.unwrap();
     let sum: i64 = days.iter().map(|day| day.credits.micros()).sum();
     let entries: u64 = days.iter().map(|day| day.entries).sum();
     assert_eq!((sum, Credits::new(entries).unwrap()), (total.micros(), total), "each entry is of one credit");
-    let ids = ledger(&service, client).await;
     let named: Vec<&String> = ids.iter().filter(|id| id.starts_with('i')).collect();
     let unique: BTreeSet<&&String> = named.iter().collect();
     assert_eq!(unique.len(), named.len(), "an id stands twice");
