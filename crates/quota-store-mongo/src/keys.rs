@@ -19,7 +19,7 @@ pub(crate) fn entry_key(client: &ClientId, at: i64, seq: i64, number: usize) -> 
     format!("{client}{END}{at:013}{seq:019}{number:07}")
 }
 
-/// The key of a quarter's sum, by the same reason a text: one text is found by its index on every server.
+/// The key of a quarter's sum, for the same reason a text: one text is found by its index on every server.
 pub(crate) fn quarter_key(client: &ClientId, quarter: i64, label: &str) -> String {
     format!("{client}{END}{quarter:013}{label}")
 }
