@@ -81,17 +81,16 @@ impl Additions<'_> {
 
     fn write_ids(&self, key: Key, words: Vec<String>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
         let count = u64::try_from(words.len() / 2).unwrap_or(u64::MAX);
+        if matches!(key, Key::Retries(_)) {
+            return call.set_for_a_while(key, &Settings::expiry_of_retries(), &words);
+        }
         call.command("HSET", key, words);
-        match (key, settings.detail) {
-            (Key::Ids(day), Detail::Quarters) => {
-                // Those before are past remembering, and their keys expire.
-                memory.ids.forget_before(settings.first_day_of_ids(self.written));
-                if memory.ids.add(day, count) {
-                    call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
-                }
+        if let (Key::Ids(day), Detail::Quarters) = (key, settings.detail) {
+            // Those before are past remembering, and their keys expire.
+            memory.ids.forget_before(settings.first_day_of_ids(self.written));
+            if memory.ids.add(day, count) {
+                call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
             }
-            (Key::Retries(_), _) => call.expire_new(key, Settings::expiry_of_retries()),
-            _ => {}
         }
     }
 }

@@ -146,10 +146,10 @@ impl<'a> Attempt<'a> {
         if is_blank {
             call.command("UNLINK", Key::Account, Vec::new());
         } else {
-            call.command("HSET", Key::Account, self.account_fields(&call, account, &writes, &before)?);
             if matches!(writes.plan, Some(PlanWrite::Remove)) {
                 call.command("HDEL", Key::Account, vec!["p".to_owned()]);
             }
+            call.set_account(self.account_fields(account, &writes, &before)?);
         }
         if self.version.is_empty() && !is_blank {
             self.run.list().await?;
@@ -198,14 +198,8 @@ impl<'a> Attempt<'a> {
         Ok(())
     }
 
-    fn account_fields(
-        &self,
-        call: &Call,
-        account: &Account,
-        writes: &Writes,
-        before: &Memory,
-    ) -> Result<Vec<String>, StoreError> {
-        let mut words = vec!["v".to_owned(), call.new.clone(), "a".to_owned(), account.to_document()];
+    fn account_fields(&self, account: &Account, writes: &Writes, before: &Memory) -> Result<Vec<String>, StoreError> {
+        let mut words = vec!["a".to_owned(), account.to_document()];
         for (field, value) in self.memory.changed_since(before) {
             words.extend([field.to_owned(), value]);
         }

@@ -207,10 +207,7 @@ fn fold_until(memory: &mut Memory, newest: &Entry) {
 
 fn finish(mut step: Step, before: &Memory) -> Step {
     step.call.new = new_version();
-    let mut words = vec!["v".to_owned(), step.call.new.clone()];
-    for (field, value) in step.memory.changed_since(before) {
-        words.extend([field.to_owned(), value]);
-    }
-    step.call.command("HSET", Key::Account, words);
+    let changed = step.memory.changed_since(before).into_iter();
+    step.call.set_account(changed.flat_map(|(field, value)| [field.to_owned(), value]).collect());
     step
 }

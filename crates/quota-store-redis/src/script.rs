@@ -13,6 +13,9 @@ use crate::values::{array, text, unexpected};
 /// The version of an account that was not read yet: no account has it.
 pub(crate) const UNREAD: &str = "?";
 
+/// `HSET`, but for its first word: in so many milliseconds the key expires, if this commit makes it.
+const HSETPX: &str = "HSETPX";
+
 /// How many words a command gets at most: Lua's stack is bounded.
 const WORDS: usize = 2_000;
 
@@ -40,6 +43,8 @@ pub(crate) struct Call {
     /// Each: name, place of its key, words.
     increments: Vec<(&'static str, usize, Vec<String>)>,
     commands: Vec<(&'static str, usize, Vec<String>)>,
+    /// Fields of the account and their values, beside its version; none where it is not written.
+    account: Option<Vec<String>>,
 }
 
 /// What the script answered.
@@ -74,8 +79,16 @@ impl Call {
     pub(crate) fn new(expected: &str, with_ids: impl IntoIterator<Item = Key>) -> Self {
         let keys: Vec<Key> = std::iter::once(Key::Account).chain(with_ids).collect();
         let places_of_ids = keys.len().saturating_sub(1);
-        let (expected, new) = (expected.to_owned(), String::new());
-        Self { keys, places_of_ids, expected, new, absent: Vec::new(), increments: Vec::new(), commands: Vec::new() }
+        Self {
+            keys,
+            places_of_ids,
+            expected: expected.to_owned(),
+            new: String::new(),
+            absent: Vec::new(),
+            increments: Vec::new(),
+            commands: Vec::new(),
+            account: None,
+        }
     }
 
     /// Reads the account.
@@ -107,13 +120,23 @@ impl Call {
         self.commands.extend(words.chunks(WORDS).map(|some| (name, place, some.to_vec())));
     }
 
-    /// Lets a key expire in so many milliseconds, if this commit makes it. It is tested, and stands in no increment.
-    pub(crate) fn expire_new(&mut self, key: Key, millis: String) {
-        self.command("PEXPIRE", key, vec![millis, "new".to_owned()]);
+    /// Puts fields and values into a hash, which expires in so many milliseconds if this commit makes it. It stands in
+    /// no increment.
+    pub(crate) fn set_for_a_while(&mut self, key: Key, millis: &str, words: &[String]) {
+        let place = self.place(key);
+        for some in words.chunks(WORDS) {
+            let words = std::iter::once(millis).chain(some.iter().map(String::as_str)).map(str::to_owned).collect();
+            self.commands.push((HSETPX, place, words));
+        }
+    }
+
+    /// Gives the account its new version, and fields with their values.
+    pub(crate) fn set_account(&mut self, words: Vec<String>) {
+        self.account = Some(words);
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.increments.is_empty()
+        self.commands.is_empty() && self.increments.is_empty() && self.account.is_none()
     }
 
     fn arguments(&self, keys: &ClientKeys, command: &mut Cmd) {
@@ -122,12 +145,18 @@ impl Call {
             command.arg(keys.name(*key));
         }
         let kinds: String = self.keys.iter().enumerate().skip(1).map(|(number, key)| self.kind(number, *key)).collect();
-        command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.absent.len()).arg(self.places_of_ids);
+        command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.absent.len());
+        if !self.absent.is_empty() {
+            command.arg(self.places_of_ids);
+        }
         for id in &self.absent {
             command.arg(id.as_str());
         }
         for (name, place, words) in self.increments.iter().chain(&self.commands) {
             command.arg(*name).arg(*place).arg(words.len()).arg(words);
+        }
+        if let Some(words) = &self.account {
+            command.arg("ACCOUNT").arg(words);
         }
     }
 
@@ -136,7 +165,8 @@ impl Call {
         let place = number.saturating_add(1);
         let is_looked_in = !self.absent.is_empty() && number <= self.places_of_ids;
         let is_added_to = self.increments.iter().any(|(_, other, _)| *other == place);
-        let has_expiry = self.commands.iter().any(|(name, other, _)| *name == "PEXPIRE" && *other == place);
+        let has_expiry =
+            self.commands.iter().any(|(name, other, _)| ["PEXPIRE", HSETPX].contains(name) && *other == place);
         if (is_looked_in && !has_expiry) || is_added_to { '-' } else { key.kind() }
     }
 
