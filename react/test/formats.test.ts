@@ -49,6 +49,27 @@ describe("instants", () => {
     expect(berlin.instant("soon")).toBe("soon");
   });
 
+  test("have seconds where there are some, and where a quota is counted in seconds", () => {
+    expect(berlin.instant("2024-03-02T00:00:10Z")).toBe("2 Mar 2024, 01:00:10 Europe/Berlin");
+    expect(berlin.instant("2024-03-02T00:00:00Z", "day")).toBe("2 Mar 2024, 01:00 Europe/Berlin");
+    for (const name of ["second", "30-second"]) {
+      expect(berlin.instant("2024-03-02T00:00:00Z", name)).toBe("2 Mar 2024, 01:00:00 Europe/Berlin");
+    }
+  });
+
+  test("have the offset where the clocks show the time twice", () => {
+    const at = (zone: string, ...instants: string[]) => {
+      const formats = new Formats("en-GB", zone, english);
+      return instants.map((instant) => formats.instant(instant).replace(/^.*, 0?/, "").replace(` ${zone}`, ""));
+    };
+    expect(at("Europe/Berlin", "2024-10-26T23:59:00Z", "2024-10-27T00:00:00Z", "2024-10-27T01:00:00Z", "2024-10-27T02:00:00Z")).toEqual([
+      "1:59", "2:00 GMT+2", "2:00 GMT+1", "3:00",
+    ]);
+    expect(at("Europe/Berlin", "2024-03-31T00:59:00Z", "2024-03-31T01:00:00Z")).toEqual(["1:59", "3:00"]);
+    const half = at("Australia/Lord_Howe", "2024-04-06T14:29:00Z", "2024-04-06T14:30:00Z", "2024-04-06T15:00:00Z", "2024-04-06T15:30:00Z");
+    expect(half).toEqual(["1:29", "1:30 GMT+11", "1:30 GMT+10:30", "2:00"]);
+  });
+
   test("have a time to the second", () => {
     expect(berlin.time(NOON)).toBe("13:00:00");
   });

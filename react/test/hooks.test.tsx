@@ -1,7 +1,8 @@
-import { act, type ReactNode } from "react";
+import { act, type ReactNode, useState } from "react";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 
 import { type QuotaClient, useStatus, type UseStatus, useUsage } from "../src";
+import { pollsOf } from "../src/hooks/polls";
 import { FakeServer, json, problem } from "./fake-server";
 import { click, pass, render, setHidden, settled } from "./render";
 import { quotaState, status, USAGE } from "./samples";
@@ -131,6 +132,30 @@ describe("useStatus", () => {
     expect(asked()).toBe(0);
     await pass(1_100);
     expect(asked()).toBe(1);
+  });
+
+  test("waits as long as the server says also after it was taken away and shown again", async () => {
+    const server = new FakeServer().problem("GET status", 503, "later", { "Retry-After": "120" });
+    const quota = server.client();
+    const show: { again?: (isThere: boolean) => void } = {};
+    function Sometimes(): ReactNode {
+      const [isThere, setIsThere] = useState(true);
+      show.again = setIsThere;
+      return isThere && <Shown />;
+    }
+    const { place } = await render(<Sometimes />, { quota });
+    const asked = counter(server);
+    asked();
+    await act(async () => show.again?.(false));
+    await pass(60_000);
+    await act(async () => show.again?.(true));
+    await pass(50_000);
+    expect([asked(), place.textContent]).toEqual([0, "unavailable"]);
+    await pass(10_100);
+    expect(asked()).toBe(1);
+    await act(async () => show.again?.(false));
+    await pass(120_000);
+    expect(pollsOf(quota).size).toBe(0);
   });
 
   test("waits also where the server says a month, and does not ask again and again", async () => {

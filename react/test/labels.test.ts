@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 
 import { english, englishManager, german, germanManager, type PeriodUnit } from "../src";
+import { withLabels } from "../src/labels/labels";
 
 const UNITS: PeriodUnit[] = ["second", "minute", "hour", "day", "week", "month", "year"];
 
@@ -13,6 +14,10 @@ test("the German set says everything that the English one does, in other words",
     if (typeof text === "string" && !alike.includes(name) && text === others[name]) expect(name).toBe("limitField");
   }
   expect(Object.keys(others).toSorted()).toEqual(Object.keys(both).toSorted());
+});
+
+test("a text that is undefined replaces none", () => {
+  expect(withLabels(english, { quotas: "Guthaben", usage: undefined }, undefined)).toEqual({ ...english, quotas: "Guthaben" });
 });
 
 test("periods have words in both", () => {

@@ -168,6 +168,15 @@ describe("the plan", () => {
     expect(place.textContent).toContain("The plan was saved.");
   });
 
+  test("renewals are told apart, also within a minute and where summer time ends", async () => {
+    const renewals = ["2024-10-27T00:00:00Z", "2024-10-27T00:00:30Z", "2024-10-27T01:00:00Z"];
+    const fake = server().json("POST clients/a/plan/preview", { quotas: [{ name: "30-second", renewals }], status: status(quotaState({ name: "30-second" })) });
+    const { getByRole } = await shown(fake);
+    await click(getByRole("button", { name: "Preview" }));
+    const shownAt = [...getByRole("region", { name: "What this plan would do" }).querySelectorAll("summary, li")].map((one) => one.textContent);
+    expect(shownAt).toEqual(["00 GMT+2", "30 GMT+2", "00 GMT+1"].map((end) => `27 Oct 2024, 02:00:${end} Europe/Berlin`));
+  });
+
   test("a change after the preview needs another", async () => {
     const { getByRole, getAllByLabelText } = await shown();
     await click(getByRole("button", { name: "Preview" }));
@@ -275,6 +284,7 @@ describe("the plan", () => {
     for (const [field, value, words] of [
       ["Credits", "1,5", "A number such as 500 or 2.5, with at most six decimals."],
       ["Credits", "0.0000001", "A number such as 500 or 2.5, with at most six decimals."],
+      ["Credits", "9223372036854.775808", "At most 9,223,372,036,854.775807."],
       ["Every", "0", "A whole number from 1 to 100,000."],
       ["Period", "MONTH", "Two quotas of one plan have the same period."],
     ] as const) {
@@ -366,6 +376,44 @@ describe("deletion", () => {
     await fill(getByLabelText(/^To confirm/), "a");
     await click(getByRole("button", { name: "Delete" }));
     expect(fake.asked("DELETE")).toEqual(["DELETE clients/a/usage?all=true"]);
+  });
+
+  test("is of today as the server has it, until other days are chosen", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance", "Date"], now: Date.parse("2024-06-01T00:00:00Z") });
+    let answer: (response: Response) => void = () => undefined;
+    const fake = server().on("GET clients/a/status", () => new Promise((resolve) => (answer = resolve)));
+    const { getByRole, getByLabelText } = await shown(fake);
+    const days = () => ["From", "To"].map((name) => (getByLabelText(name) as HTMLInputElement).value);
+    const region = getByRole("region", { name: "Delete usage" });
+    expect(days()).toEqual(["", ""]);
+    expect(region.textContent).not.toContain("needs a day");
+    answer(json(status(quotaState())));
+    await settled();
+    expect(days()).toEqual(["2024-03-01", "2024-03-01"]);
+    const later = (at: string) => fake.json("GET clients/a/status", { ...status(quotaState()), at });
+    later("2024-03-01T23:00:10Z");
+    await pass(16_000);
+    expect(days()).toEqual(["2024-03-02", "2024-03-02"]);
+    await fill(getByLabelText(/^To confirm/), "a");
+    later("2024-03-02T23:00:10Z");
+    await pass(16_000);
+    expect(days()).toEqual(["2024-03-02", "2024-03-02"]);
+  });
+
+  test("of days that are none is not asked for, and says why", async () => {
+    const { getByRole, getByLabelText } = await shown();
+    await fill(getByLabelText(/^To confirm/), "a");
+    for (const [field, day, words] of [
+      ["From", "", "“From” needs a day."], ["To", "", "“To” needs a day."], ["To", "12024-03-01", "Days go on until the year 9999."],
+    ] as const) {
+      const input = getByLabelText(field) as HTMLInputElement;
+      const before = input.value;
+      await fill(input, day);
+      expect(document.getElementById(input.getAttribute("aria-describedby") ?? "")?.textContent).toBe(words);
+      expect(isOff(getByRole("button", { name: "Delete" }))).toBe(true);
+      await fill(input, before);
+      expect(isOff(getByRole("button", { name: "Delete" }))).toBe(false);
+    }
   });
 
   test("of days in the wrong order is not asked for", async () => {

@@ -153,6 +153,51 @@ describe("what goes wrong", () => {
     expect((await failure(quota.status())).kind).toBe("unreachable");
   });
 
+  test("credentials that do not come in time, and answers that never end", async () => {
+    const never = () => new Promise<never>(() => undefined);
+    const server = new FakeServer().on("GET status", never);
+    const late = server.client({ headers: never, timeout: 5 });
+    expect((await failure(late.status())).kind).toBe("unreachable");
+    expect(server.requests).toHaveLength(0);
+    expect((await failure(server.client({ timeout: 5 }).status())).kind).toBe("unreachable");
+    const cancel = new AbortController();
+    const waiting = failure(server.client({ headers: never }).status(undefined, cancel.signal));
+    cancel.abort();
+    expect((await waiting).kind).toBe("cancelled");
+  });
+
+  test("whoever has lost interest before is not asked for credentials", async () => {
+    const headers = vi.fn(() => ({}));
+    const quota = new FakeServer().json("GET status", status()).client({ headers });
+    expect((await failure(quota.status(undefined, AbortSignal.abort()))).kind).toBe("cancelled");
+    expect(headers).not.toHaveBeenCalled();
+  });
+
+  test("a timeout that no timer can wait for is none", async () => {
+    const server = new FakeServer().on("GET status", () => new Promise((resolve) => setTimeout(() => resolve(json(status())), 20)));
+    await server.client({ timeout: Number.POSITIVE_INFINITY }).status();
+  });
+
+  test("a browser that cannot join signals", async () => {
+    const any = Object.getOwnPropertyDescriptor(AbortSignal, "any") as PropertyDescriptor;
+    Object.defineProperty(AbortSignal, "any", { ...any, value: undefined });
+    try {
+      await new FakeServer().json("GET status", status()).client().status(undefined, new AbortController().signal);
+    } finally {
+      Object.defineProperty(AbortSignal, "any", any);
+    }
+  });
+
+  test("the server may say an instant to wait for", async () => {
+    const date = "Fri, 01 Mar 2024 21:00:00 GMT";
+    for (const [text, seconds] of [
+      ["Fri, 01 Mar 2024 21:01:30 GMT", 90], ["Fri, 01 Mar 2024 20:00:00 GMT", 0], ["soon", undefined], ["-5", undefined], ["1.5", undefined],
+    ] as const) {
+      const server = new FakeServer().problem("GET status", 503, "later", { "Retry-After": text, Date: date });
+      expect((await failure(server.client().status())).retryAfter, text).toBe(seconds);
+    }
+  });
+
   test("nobody waits any more", async () => {
     const cancel = new AbortController();
     const server = new FakeServer().on("GET status", () => {

@@ -1,7 +1,9 @@
+import { act, type ReactNode } from "react";
 import { describe, expect, test } from "vitest";
 
-import { ForecastNote, forecastOf, german, QuotaStatus, RemainingBadge } from "../src";
-import { FakeServer, problem } from "./fake-server";
+import { ForecastNote, forecastOf, german, QuotaProvider, QuotaStatus, RemainingBadge, type ViewProps } from "../src";
+import { pollsOf } from "../src/hooks/polls";
+import { FakeServer, json, problem } from "./fake-server";
 import { click, render } from "./render";
 import { quotaState, status } from "./samples";
 
@@ -47,6 +49,22 @@ describe("QuotaStatus", () => {
     expect(getAllByRole("meter")).toHaveLength(64);
   });
 
+  test("shows of many the lowest and all that are nearly used up or worse, in the plan's order", async () => {
+    const quotas = Array.from({ length: 64 }, (_, index) => quotaState({ name: `${index + 1}-day` }));
+    const worse = { 9: { used: "600", remaining: "-100" }, 20: { used: "500", remaining: "0" }, 40: { used: "450", remaining: "50" } };
+    for (const [at, changes] of Object.entries(worse)) quotas[Number(at)] = quotaState({ name: `${Number(at) + 1}-day`, ...changes });
+    const server = new FakeServer().json("GET status", { ...status(...quotas), lowest: "64-day" });
+    const { getAllByRole } = await render(<QuotaStatus every={0} />, { quota: server.client() });
+    const names = getAllByRole("meter").map((meter) => meter.getAttribute("aria-label"));
+    expect(names).toEqual(["day", ...[2, 3, 4, 10, 21, 41, 64].map((days) => `${days} days`)]);
+  });
+
+  test("shows all where nearly all are used up", async () => {
+    const { getAllByRole, queryByRole } = await shown(...Array.from({ length: 64 }, (_, index) => quotaState({ name: `${index + 1}-day`, remaining: "0" })));
+    expect(getAllByRole("meter")).toHaveLength(64);
+    expect(queryByRole("button", { name: /Show/ })).toBeNull();
+  });
+
   test("shows names that it does not know as text", async () => {
     const name = "<img src=x onerror=alert(1)>";
     const { place } = await shown(quotaState({ name }), quotaState({ name }));
@@ -86,6 +104,33 @@ describe("QuotaStatus", () => {
   });
 });
 
+describe("what the application says", () => {
+  const shownIn = async (what: ReactNode, view: ViewProps = {}) => {
+    const quota = new FakeServer().json("GET status", status(quotaState())).client();
+    return (await render(what, { quota, ...view })).place.textContent;
+  };
+
+  test("a provider in another has what it does not say from the outer one", async () => {
+    const inner = <QuotaProvider labels={{ quotas: "Guthaben", usage: undefined }}><QuotaStatus every={0} /></QuotaProvider>;
+    const text = await shownIn(inner, { labels: german, locale: "de" });
+    expect(text).toContain("Guthaben");
+    expect(text).toContain("5 von 500 verbraucht");
+    expect(text).toContain("2. März 2024, 01:00 Europe/Berlin");
+  });
+
+  test("a text that is undefined is the usual one", async () => {
+    expect(await shownIn(<QuotaStatus every={0} labels={{ renews: undefined, quotas: "Credits" }} />)).toContain("renews in 3h");
+  });
+
+  test("a language that Intl refuses is none", async () => {
+    expect(await shownIn(<QuotaStatus every={0} labels={{ language: "de_DE" }} />, { locale: undefined })).toContain("5 of 500 used");
+  });
+
+  test("a client that a browser cannot ask for is told in the language of the labels", async () => {
+    expect(await shownIn(<QuotaStatus every={0} client=".." labels={german} />)).toContain(german.cannotBeAskedFor);
+  });
+});
+
 describe("RemainingBadge", () => {
   test("shows the lowest quota", async () => {
     const server = new FakeServer().json("GET status", status(quotaState({ used: "450", remaining: "50" })));
@@ -93,11 +138,20 @@ describe("RemainingBadge", () => {
     expect(place.textContent).toBe("▲ nearly used up50 leftof the day");
   });
 
-  test("has a name also where nothing is known", async () => {
-    const server = new FakeServer().problem("GET status", 503, "no");
-    const { getByRole } = await render(<RemainingBadge every={0} />, { quota: server.client() });
-    expect(getByRole("img", { name: "The server cannot answer at the moment." }).textContent).toBe("—");
-  });
+  test.each([["nothing is known", undefined], ["nothing is limited", "unlimited"], ["something is left", "500"]])(
+    "says in words what is wrong where %s",
+    async (_, limit) => {
+      const answer = limit && status(quotaState({ limit, remaining: limit }));
+      const server = new FakeServer().on("GET status", () => (answer ? json(answer) : problem(503, "no")));
+      const quota = server.client();
+      const { place } = await render(<RemainingBadge every={0} />, { quota });
+      server.problem("GET status", 503, "no");
+      await act(async () => await Promise.all([...pollsOf(quota).values()].map(({ poll }) => poll.refresh())));
+      expect(place.textContent).toContain("⚠The server cannot answer at the moment.");
+      expect(place.querySelector(".quota-hidden")?.textContent).toBe("The server cannot answer at the moment.");
+      if (limit) expect(place.textContent).toContain(limit);
+    },
+  );
 });
 
 describe("the forecast", () => {
@@ -124,7 +178,25 @@ describe("the forecast", () => {
     const at = status(quotaState({ used: "500", remaining: "0" }), month({ used: "0", remaining: "10000" }));
     expect(forecastOf(at)).toMatchObject({ quota: { name: "month" } });
     expect(forecastOf(at, "day")).toMatchObject({ kind: "usedUp", quota: { name: "day" } });
-    expect(forecastOf(at, "week")).toMatchObject({ quota: { name: "month" } });
+    expect(forecastOf(at, "week")).toEqual({ kind: "unknown", name: "week" });
+    const unlimited = quotaState({ name: "year", limit: "unlimited", remaining: "unlimited" });
+    expect(forecastOf({ ...at, quotas: [...at.quotas, unlimited] }, "year")).toEqual({ kind: "unlimited" });
+  });
+
+  test("is of a quota that is there", async () => {
+    const server = new FakeServer().json("GET status", status(quotaState()));
+    const { place } = await render(<ForecastNote every={0} name="fortnight" />, { quota: server.client() });
+    expect(place.textContent).toContain("This plan has no quota named fortnight.");
+  });
+
+  test("is told to the minute, and of short windows to the second", () => {
+    const of = (resets_at: string) => {
+      const quota = quotaState({ starts_at: "2024-02-17T00:00:00Z", resets_at, limit: "100", used: "70", remaining: "30" });
+      const forecast = forecastOf({ ...status(quota), at: "2024-02-17T00:00:40Z" });
+      return forecast.kind === "until" && new Date(forecast.at).toISOString();
+    };
+    expect(of("2024-02-17T00:01:00Z")).toBe("2024-02-17T00:00:57.000Z");
+    expect(of("2024-02-17T01:00:00Z")).toBe("2024-02-17T00:00:00.000Z");
   });
 
   test("is a sentence", async () => {

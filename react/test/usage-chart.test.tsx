@@ -6,7 +6,7 @@ import { averageOf, barsOf } from "../src/chart/bar";
 import { daysOfRange, faultOf } from "../src/chart/range";
 import { scaleOf } from "../src/chart/scale";
 import { Amount } from "../src/client";
-import { FakeServer, problem } from "./fake-server";
+import { FakeServer, json, problem } from "./fake-server";
 import { click, fill, pass, press, render, settled } from "./render";
 import { quotaState, status, USAGE } from "./samples";
 
@@ -78,7 +78,13 @@ describe("ranges", () => {
 
   test("that cannot be asked for are not", () => {
     expect(faultOf({ kind: "own", from: "2024-03-02", until: "2024-03-01" })).toBe("order");
-    expect(faultOf({ kind: "own", from: "2024-03-02", until: "" })).toBe("day");
+    expect(faultOf({ kind: "own", from: "2024-03-02", until: "" })).toBe("until");
+    expect(faultOf({ kind: "own", from: "", until: "2024-03-02" })).toBe("from");
+    for (const late of ["9999-12-31", "12024-03-01", "275760-09-13"]) {
+      expect(faultOf({ kind: "own", from: "2024-03-02", until: late }), late).toBe("late");
+      expect(faultOf({ kind: "own", from: late, until: late }), late).toBe("late");
+    }
+    expect(faultOf({ kind: "own", from: "9999-12-30", until: "9999-12-30" })).toBeUndefined();
     expect(faultOf({ kind: "own", from: "2004-03-02", until: "2024-03-01" })).toBe("length");
     expect(faultOf({ kind: "own", from: "2024-03-02", until: "2024-03-02" })).toBeUndefined();
   });
@@ -141,6 +147,65 @@ describe("UsageChart", () => {
     expect(fake.asked("usage").at(-1)).toBe("GET usage?from=2024-02-28&to=2024-03-02&tz=Europe%2FBerlin");
   });
 
+  test("what is wrong with a day is said where the field points to", async () => {
+    const fake = server();
+    const { getByLabelText, getByRole } = await shown(fake);
+    await click(getByRole("button", { name: "Other range" }));
+    const asked = fake.requests.length;
+    for (const [field, day, words] of [
+      ["From", "", "“From” needs a day."], ["To", "", "“To” needs a day."], ["To", "12024-03-01", "Days go on until the year 9999."],
+    ] as const) {
+      const input = getByLabelText(field) as HTMLInputElement;
+      const before = input.value;
+      await fill(input, day);
+      const about = document.getElementById(input.getAttribute("aria-describedby") ?? "");
+      expect([input.getAttribute("aria-invalid"), about?.textContent]).toEqual(["true", words]);
+      await fill(input, before);
+      expect([input.getAttribute("aria-invalid"), input.getAttribute("aria-describedby")]).toEqual(["false", null]);
+    }
+    expect((getByLabelText("To") as HTMLInputElement).max).toBe("9999-12-30");
+    expect(fake.requests.slice(asked).every((request) => !request.url.includes("12024"))).toBe(true);
+  });
+
+  test("months that the range cuts are named by their days", async () => {
+    const usage = { ...USAGE, from: "2024-01-20", to: "2024-07-12", days: [] };
+    const { getAllByRole, getByRole } = await shown(server().json("GET usage", usage));
+    // Each version of ICU has spaces of its own around a dash.
+    const narrow = (text: string | null) => text?.replace(/\s*–\s*/, "–");
+    const names = getAllByRole("rowheader").map((header) => narrow(header.textContent));
+    expect(names).toEqual([
+      "20–31 January 2024", "February 2024", "March 2024", "April 2024", "May 2024", "June 2024", "1–11 July 2024", "Total",
+    ]);
+    expect(narrow(getByRole("slider").getAttribute("aria-valuetext"))).toBe("1–11 July 2024: 0 credits, 0 entries");
+  });
+
+  test("a zone that neither the browser nor the server knows is UTC", async () => {
+    const fake = server().on("GET usage", (request) => {
+      const tz = new URL(request.url).searchParams.get("tz");
+      return tz === "UTC" ? json({ ...USAGE, tz }) : problem(400, `tz: ${JSON.stringify(tz)} is no IANA time zone`);
+    });
+    const { place, getByRole, getByLabelText } = await render(<UsageChart every={0} timeZone="Mars/Olympus" />, { quota: fake.client() });
+    expect(fake.asked("usage").at(-1)).toBe("GET usage?tz=UTC");
+    expect(place.textContent).toContain("does not know the time zone Mars/Olympus. Times are in UTC.");
+    expect(place.textContent).not.toContain("refuses");
+    expect(getByRole("slider")).toBeTruthy();
+    await fill(getByLabelText("Time zone"), "Asia/Tokyo");
+    expect(fake.asked("usage").at(-1)).toBe("GET usage?tz=UTC");
+    expect(place.textContent).toContain("The server does not know the time zone Asia/Tokyo. Days are those of UTC.");
+  });
+
+  test("another fault of a range in a zone is said as it is", async () => {
+    const fake = server().problem("GET usage", 400, "tz: its days are no longer known one by one");
+    const { place } = await shown(fake);
+    expect(place.textContent).toContain("refuses this: tz: its days are no longer known one by one.");
+  });
+
+  test("the server is asked by a zone's own name", async () => {
+    const fake = server();
+    await render(<UsageChart every={0} timeZone="europe/berlin" />, { quota: fake.client() });
+    expect(fake.asked("usage")[0]).toBe("GET usage?tz=Europe%2FBerlin");
+  });
+
   test("a zone that only the server knows is asked for all the same", async () => {
     const fake = server();
     const { place } = await render(<UsageChart every={0} timeZone="Mars/Olympus" />, { quota: fake.client() });
@@ -151,11 +216,14 @@ describe("UsageChart", () => {
   test("the file is the server's table, by label", async () => {
     const fake = server();
     const { getByRole, place } = await shown(fake);
-    Object.assign(URL, { createObjectURL: vi.fn(() => "blob:1"), revokeObjectURL: vi.fn() });
+    const saved: Blob[] = [];
+    Object.assign(URL, { createObjectURL: (blob: Blob) => `blob:${saved.push(blob)}`, revokeObjectURL: vi.fn() });
     const clicked = vi.spyOn(HTMLAnchorElement.prototype, "click").mockImplementation(() => undefined);
     fake.on("GET usage", () => new Response("day\r\n", { headers: { "Content-Type": "text/csv" } }));
     await click(getByRole("button", { name: "CSV" }));
     expect(clicked).toHaveBeenCalledOnce();
+    // With the mark by which spreadsheets know UTF-8.
+    expect(saved[0]?.size).toBe("day\r\n".length + 3);
     expect(fake.asked("usage").at(-1)).toBe("GET usage?tz=Europe%2FBerlin&by=label");
     fake.on("GET usage", () => problem(503, "no"));
     await click(getByRole("button", { name: "CSV" }));

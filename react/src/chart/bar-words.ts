@@ -1,10 +1,13 @@
-import { type Day, hoursOf } from "../time/day";
-import { isKnownZone } from "../time/zone";
-import type { View } from "../view/view";
-import type { Bar, Bars } from "./bar";
+import { type Day, hoursOf, plusDays } from "../time/day.js";
+import { isKnownZone } from "../time/zone.js";
+import type { View } from "../view/view.js";
+import type { Bar, Bars } from "./bar.js";
 
-export function nameOfBar(bar: Bar, unit: Bars["unit"], { formats }: View): string {
-  return unit === "day" ? formats.day(bar.first) : formats.month(bar.first);
+/** A month that the range has only a part of is named by its days. */
+export function nameOfBar({ first, end }: Bar, unit: Bars["unit"], { formats }: View): string {
+  if (unit === "day") return formats.day(first);
+  const isWhole = first.endsWith("-01") && end.endsWith("-01");
+  return isWhole ? formats.month(first) : formats.days(first, plusDays(end, -1));
 }
 
 export function wordsOfBar(bar: Bar, unit: Bars["unit"], view: View): string {

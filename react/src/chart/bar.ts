@@ -1,6 +1,6 @@
-import { Amount } from "../client/amount";
-import type { Usage } from "../client/wire";
-import { type Day, daysOf, monthOf, plusDays } from "../time/day";
+import { Amount } from "../client/amount.js";
+import type { Usage } from "../client/wire.js";
+import { type Day, daysOf, monthOf, plusDays } from "../time/day.js";
 
 /** What was used on a day, or in a month of a long range. */
 export interface Bar {

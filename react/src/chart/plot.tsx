@@ -1,10 +1,10 @@
 import { type KeyboardEvent, type ReactNode, useState } from "react";
 
-import type { Amount } from "../client/amount";
-import type { View } from "../view/view";
-import { type Bar, type Bars, mostOf } from "./bar";
-import { lengthNote, nameOfBar, wordsOfBar } from "./bar-words";
-import { scaleOf } from "./scale";
+import type { Amount } from "../client/amount.js";
+import type { View } from "../view/view.js";
+import { type Bar, type Bars, mostOf } from "./bar.js";
+import { lengthNote, nameOfBar, wordsOfBar } from "./bar-words.js";
+import { scaleOf } from "./scale.js";
 
 const HEIGHT = 180;
 const NAMES = 8;

@@ -1,8 +1,11 @@
-import { type ReactNode, useId } from "react";
+import type { ReactNode } from "react";
 
-import type { View } from "../view/view";
-import { knownZones, ownZone } from "../time/zone";
-import type { Range, RangeFault } from "./range";
+import { DayFields } from "../parts/day-fields.js";
+import type { DaysFault } from "../time/day.js";
+import { knownZones, ownZone } from "../time/zone.js";
+import { useIsHere } from "../view/here.js";
+import type { View } from "../view/view.js";
+import type { Range } from "./range.js";
 
 const LAST = [7, 30, 90];
 
@@ -11,7 +14,7 @@ interface RangePickerProps {
   range: Range;
   /** The first and the last day that are shown now, to begin another range with. */
   shown: { from: string; until: string };
-  fault: RangeFault | undefined;
+  fault: DaysFault | undefined;
   onRange: (range: Range) => void;
 }
 
@@ -35,40 +38,12 @@ export function RangePicker({ view, range, shown, fault, onRange }: RangePickerP
           </button>
         ))}
       </div>
-      {range.kind === "own" && <OwnRange view={view} range={range} fault={fault} onRange={onRange} />}
-    </>
-  );
-}
-
-interface OwnRangeProps extends Omit<RangePickerProps, "shown"> {
-  range: Extract<Range, { kind: "own" }>;
-}
-
-function OwnRange({ view: { labels }, range, fault, onRange }: OwnRangeProps): ReactNode {
-  const id = useId();
-  const words = { order: labels.rangeEndsBeforeItBegins, length: labels.rangeIsTooLong, day: undefined };
-  const field = (label: string, name: "from" | "until") => (
-    <label className="quota-field">
-      {label}
-      <input
-        type="date"
-        value={range[name]}
-        aria-invalid={fault !== undefined}
-        aria-describedby={fault && id}
-        onChange={(event) => onRange({ ...range, [name]: event.target.value })}
-      />
-    </label>
-  );
-  return (
-    <div className="quota-choices">
-      {field(labels.from, "from")}
-      {field(labels.until, "until")}
-      {fault && words[fault] && (
-        <span id={id} className="quota-fault" role="alert">
-          {words[fault]}
-        </span>
+      {range.kind === "own" && (
+        <div className="quota-choices">
+          <DayFields view={view} from={range.from} until={range.until} fault={fault} onDays={(from, until) => onRange({ kind: "own", from, until })} />
+        </div>
       )}
-    </div>
+    </>
   );
 }
 
@@ -80,7 +55,9 @@ interface ZonePickerProps {
 
 /** Whose calendar cuts the days. */
 export function ZonePicker({ view: { labels }, zone, onZone }: ZonePickerProps): ReactNode {
-  const nearby = [...new Set([zone, "UTC", ownZone()])];
+  const isHere = useIsHere();
+  const nearby = [...new Set([zone, "UTC", ...(isHere ? [ownZone()] : [])])];
+  const others = isHere ? knownZones().filter((name) => !nearby.includes(name)) : [];
   const option = (name: string) => (
     <option key={name} value={name}>
       {name.replaceAll("_", " ")}
@@ -91,7 +68,7 @@ export function ZonePicker({ view: { labels }, zone, onZone }: ZonePickerProps):
       {labels.zone}
       <select value={zone} onChange={(event) => onZone(event.target.value)}>
         <optgroup label={labels.yourZone}>{nearby.map(option)}</optgroup>
-        <optgroup label={labels.otherZones}>{knownZones().filter((name) => !nearby.includes(name)).map(option)}</optgroup>
+        <optgroup label={labels.otherZones}>{others.map(option)}</optgroup>
       </select>
     </label>
   );

@@ -1,13 +1,11 @@
-import type { UsageQuery } from "../client/wire";
-import { type Day, daysBetween, monthOf, plusDays } from "../time/day";
+import type { UsageQuery } from "../client/wire.js";
+import { type Day, daysBetween, type DaysFault, faultOfDays, monthOf, plusDays } from "../time/day.js";
 
 /** Which days are shown: the last so many, a month, or from one day until another. */
 export type Range =
   | { kind: "last"; days: number }
   | { kind: "thisMonth" | "lastMonth" }
   | { kind: "own"; from: Day; until: Day };
-
-export type RangeFault = "order" | "length" | "day";
 
 const MOST_DAYS = 3_660;
 /** What the server shows where nothing is asked for: its own clock says which days. */
@@ -29,9 +27,8 @@ export function daysOfRange(range: Range, today: Day): Pick<UsageQuery, "from" |
 }
 
 /** Why a range cannot be asked for. */
-export function faultOf(range: Range): RangeFault | undefined {
+export function faultOf(range: Range): DaysFault | undefined {
   if (range.kind !== "own") return undefined;
-  if (range.from === "" || range.until === "") return "day";
-  if (range.until < range.from) return "order";
-  return daysBetween(range.from, range.until) >= MOST_DAYS ? "length" : undefined;
+  const { from, until } = range;
+  return faultOfDays(from, until) ?? (daysBetween(from, until) >= MOST_DAYS ? "length" : undefined);
 }

@@ -1,4 +1,4 @@
-import { Amount } from "../client/amount";
+import { Amount } from "../client/amount.js";
 
 /** The values of an axis that begins at nothing. */
 export interface Scale {

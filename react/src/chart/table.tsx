@@ -1,8 +1,8 @@
 import type { ReactNode } from "react";
 
-import type { View } from "../view/view";
-import type { Bars } from "./bar";
-import { lengthNote, nameOfBar } from "./bar-words";
+import type { View } from "../view/view.js";
+import type { Bars } from "./bar.js";
+import { lengthNote, nameOfBar } from "./bar-words.js";
 
 interface TableProps {
   view: View;

@@ -1,21 +1,21 @@
 import { type ReactNode, useState } from "react";
 
-import { Amount } from "../client/amount";
-import { QuotaError } from "../client/error";
-import { UNLIMITED, type Usage } from "../client/wire";
-import { useStatus } from "../hooks/use-status";
-import { useUsage } from "../hooks/use-usage";
-import { ErrorNotice, Notice } from "../parts/notice";
-import { Section } from "../parts/section";
-import { dayAt, daysOf, plusDays } from "../time/day";
-import { isKnownZone } from "../time/zone";
-import { useView, type View, type ViewProps } from "../view/view";
-import { averageOf, barsOf, mostOf } from "./bar";
-import { saveTable } from "./download";
-import { Plot } from "./plot";
-import { daysOfRange, faultOf, type Range, USUAL_DAYS } from "./range";
-import { RangePicker, ZonePicker } from "./range-picker";
-import { Table } from "./table";
+import { Amount } from "../client/amount.js";
+import { QuotaError } from "../client/error.js";
+import { UNLIMITED, type Usage } from "../client/wire.js";
+import { useStatus } from "../hooks/use-status.js";
+import { useUsage } from "../hooks/use-usage.js";
+import { ErrorNotice, Notice } from "../parts/notice.js";
+import { Section } from "../parts/section.js";
+import { dayAt, daysOf, plusDays } from "../time/day.js";
+import { isKnownZone, nameOfZone } from "../time/zone.js";
+import { useView, type View, type ViewProps } from "../view/view.js";
+import { averageOf, barsOf, mostOf } from "./bar.js";
+import { saveTable } from "./download.js";
+import { Plot } from "./plot.js";
+import { daysOfRange, faultOf, type Range, USUAL_DAYS } from "./range.js";
+import { RangePicker, ZonePicker } from "./range-picker.js";
+import { Table } from "./table.js";
 
 export interface UsageChartProps extends ViewProps {
   /** Whose, for operators; by default the caller's. */
@@ -27,15 +27,19 @@ export interface UsageChartProps extends ViewProps {
 /** Days as bars, the day quota's limit as a line, and the same as a table and as a file. */
 export function UsageChart({ client, every, ...props }: UsageChartProps): ReactNode {
   const view = useView(props);
-  const { quota, labels, unknownZone } = view;
+  const { quota, labels } = view;
   const [range, setRange] = useState<Range>({ kind: "last", days: USUAL_DAYS });
   const [chosenZone, setZone] = useState<string>();
-  const zone = chosenZone ?? unknownZone ?? view.formats.zone;
+  const [refusedZone, setRefusedZone] = useState<string>();
+  const zone = chosenZone ?? view.zone;
+  const isRefused = zone === refusedZone;
+  const tz = isRefused ? "UTC" : nameOfZone(zone);
   const [asked, setAsked] = useState<Range>(range);
   const [isTable, setIsTable] = useState(false);
-  const days = daysOfRange(asked, dayAt(quota.clock.now(), isKnownZone(zone) ? zone : "UTC"));
-  const query = { ...days, tz: zone };
+  const days = daysOfRange(asked, dayAt(quota.clock.now(), isKnownZone(tz) ? tz : "UTC"));
+  const query = { ...days, tz };
   const { usage, ...state } = useUsage({ quota, client, every, ...query });
+  if (!isRefused && state.error && isUnknownZone(state.error, tz)) setRefusedZone(zone);
   const limit = useDayLimit(view, client, every);
   const choose = (chosen: Range) => {
     setRange(chosen);
@@ -57,9 +61,15 @@ export function UsageChart({ client, every, ...props }: UsageChartProps): ReactN
   );
   return (
     <Section title={labels.usage} view={view} state={state} hasData={usage !== undefined} controls={controls}>
+      {isRefused && zone !== view.unknownZone && <Notice tone="near">{labels.zoneUnknownToServer(zone)}</Notice>}
       {usage && <Shown usage={usage} view={view} limit={limit} isTable={isTable} />}
     </Section>
   );
+}
+
+/** Whether it is the zone that the server refuses. */
+function isUnknownZone({ kind, status, problem }: QuotaError, tz: string): boolean {
+  return kind === "refused" && status === 400 && problem?.detail.startsWith(`tz: ${JSON.stringify(tz)}`) === true;
 }
 
 interface ShownProps {

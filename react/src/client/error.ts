@@ -1,11 +1,11 @@
-import type { Problem } from "./wire";
+import type { Problem } from "./wire.js";
 
 /**
  * Why there is no answer:
  * - `unreachable`: no connection, or no answer in time;
  * - `unauthorized`: nobody is named, or not by the right credentials (401);
  * - `forbidden`: not for this caller, or the client has no plan (403);
- * - `refused`: the request is wrong in itself (the other 4xx, with a problem document);
+ * - `refused`: the request is wrong in itself (the other 4xx, with a problem document; without one it was not even sent);
  * - `unavailable`: the server cannot answer now (408, 425, 429, 5xx);
  * - `malformed`: an answer that the API's description does not allow, such as the page of a proxy, whatever its status;
  * - `cancelled`: whoever asked has lost interest.

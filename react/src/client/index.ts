@@ -1,8 +1,8 @@
-export { Amount } from "./amount";
-export { ServerClock } from "./clock";
-export { QuotaError } from "./error";
-export type { QuotaErrorKind } from "./error";
-export { QuotaClient } from "./quota-client";
-export type { QuotaClientOptions } from "./quota-client";
-export { UNLIMITED } from "./wire";
-export type * from "./wire";
+export { Amount } from "./amount.js";
+export { ServerClock } from "./clock.js";
+export { QuotaError } from "./error.js";
+export type { QuotaErrorKind } from "./error.js";
+export { QuotaClient } from "./quota-client.js";
+export type { QuotaClientOptions } from "./quota-client.js";
+export { UNLIMITED } from "./wire.js";
+export type * from "./wire.js";

@@ -1,15 +1,15 @@
-import { ServerClock } from "./clock";
-import { QuotaError } from "./error";
-import type { Reader } from "./reader";
+import { ServerClock } from "./clock.js";
+import { QuotaError } from "./error.js";
+import type { Reader } from "./reader.js";
 import {
   Mismatch, readClients, readDeleted, readDenials, readEntries, readHealth, readPlan, readPreview, readProblem,
   readStatus, readUsage,
-} from "./reader";
+} from "./reader.js";
 import type {
   Clients, ClientsQuery, Deleted, DeletionQuery, Denials, Entries, EntriesQuery, Health, Plan, Preview, Status, Usage,
   UsageQuery,
-} from "./wire";
-import { millisOf } from "../time/instant";
+} from "./wire.js";
+import { LONGEST_TIMER, millisOf } from "../time/instant.js";
 
 export interface QuotaClientOptions {
   /** Where the usage API is mounted, such as `/quota` or `https://api.example.com/quota`. */
@@ -18,7 +18,7 @@ export interface QuotaClientOptions {
   headers?: () => HeadersInit | Promise<HeadersInit>;
   /** Whether cookies are sent; by default only to the page's own origin. */
   credentials?: RequestCredentials;
-  /** In milliseconds; 30 seconds by default. */
+  /** In milliseconds, from asking for the headers until the answer is read; 30 seconds by default. */
   timeout?: number;
   fetch?: typeof globalThis.fetch;
 }
@@ -60,10 +60,11 @@ export class QuotaClient {
   }
 
   /** The usage as a table for spreadsheets (RFC 4180), in which no cell is a formula. */
-  async usageTable(query: UsageQuery = {}, client?: string, signal?: AbortSignal): Promise<string> {
-    const response = await this.call({ client, path: "usage", query, accept: "text/csv", signal });
-    if (!isOfType(response, "text/csv")) throw malformed(response);
-    return read(response.text(), signal);
+  usageTable(query: UsageQuery = {}, client?: string, signal?: AbortSignal): Promise<string> {
+    return this.call({ client, path: "usage", query, accept: "text/csv", signal }, (response) => {
+      if (!isOfType(response, "text/csv")) throw malformed(response);
+      return response.text();
+    });
   }
 
   clients(query: ClientsQuery = {}, signal?: AbortSignal): Promise<Clients> {
@@ -78,8 +79,8 @@ export class QuotaClient {
     return this.json({ client, path: "plan", method: "PUT", body: plan, signal }, readStatus);
   }
 
-  async removePlan(client: string, signal?: AbortSignal): Promise<void> {
-    await this.call({ client, path: "plan", method: "DELETE", signal });
+  removePlan(client: string, signal?: AbortSignal): Promise<void> {
+    return this.call({ client, path: "plan", method: "DELETE", signal }, () => undefined);
   }
 
   /** When the quotas of a plan would renew, and where the client would stand. Changes nothing. */
@@ -104,34 +105,40 @@ export class QuotaClient {
     return this.json({ path: "health", signal }, readHealth);
   }
 
-  private async json<T>(call: Call, reader: Reader<T>): Promise<T> {
-    const response = await this.call(call);
-    const text = await read(response.text(), call.signal);
-    try {
-      return reader(JSON.parse(text));
-    } catch (error) {
-      if (error instanceof Mismatch || error instanceof SyntaxError) throw malformed(response, error);
-      throw error;
-    }
+  private json<T>(call: Call, reader: Reader<T>): Promise<T> {
+    return this.call(call, async (response) => {
+      const text = await response.text();
+      try {
+        return reader(JSON.parse(text));
+      } catch (error) {
+        if (error instanceof Mismatch || error instanceof SyntaxError) throw malformed(response, error);
+        throw error;
+      }
+    });
   }
 
-  /** An answer of 2xx; anything else is thrown. */
-  private async call({ client, path, method = "GET", query = {}, body, accept, signal }: Call): Promise<Response> {
+  /** What is taken out of an answer of 2xx; anything else is thrown. */
+  private call<T>(call: Call, take: (response: Response) => T | Promise<T>): Promise<T> {
+    return inTime(this.options.timeout ?? 30_000, call.signal, async (ended) => take(await this.send(call, ended)));
+  }
+
+  private async send({ client, path, method = "GET", query = {}, body, accept }: Call, signal: AbortSignal): Promise<Response> {
     const members = Object.entries(query).flatMap(([name, value]) => (value === undefined ? [] : [[name, `${value}`]]));
     const search = new URLSearchParams(members).toString();
-    const late = AbortSignal.timeout(this.options.timeout ?? 30_000);
+    const address = `${this.base}${of(client, path)}${search && `?${search}`}`;
     const headers = await this.headers(accept);
     if (body !== undefined) headers.set("Content-Type", "application/json");
     const request: RequestInit = {
-      method, headers, credentials: this.options.credentials ?? "same-origin", cache: "no-store",
-      signal: signal ? AbortSignal.any([signal, late]) : late,
+      method, headers, credentials: this.options.credentials ?? "same-origin", cache: "no-store", signal,
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     };
+    // Whoever is late with the headers has nobody who waits for an answer.
+    signal.throwIfAborted();
     const send = this.options.fetch ?? globalThis.fetch;
-    const response = await read(send(`${this.base}${of(client, path)}${search && `?${search}`}`, request), signal);
+    const response = await send(address, request);
     const told = Date.parse(response.headers.get("Date") ?? "");
     if (!Number.isNaN(told)) this.clock.tellRoughly(told);
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw await refusal(response, this.clock.now());
     return response;
   }
 
@@ -156,25 +163,51 @@ function of(client: string | undefined, resource: string): string {
   return `clients/${encodeURIComponent(client.toWellFormed?.() ?? client)}/${resource}`;
 }
 
-/** What the network gives, or why it gives nothing. */
-async function read<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+/**
+ * What an act gives, unless it takes too long or nobody waits for it any more: both end its signal, and what does not heed
+ * that is no longer waited for. Whatever goes wrong is a `QuotaError`.
+ */
+async function inTime<T>(
+  timeout: number,
+  signal: AbortSignal | undefined,
+  act: (ended: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const end = new AbortController();
+  const stop = () => end.abort();
+  const timer = setTimeout(stop, Math.min(timeout, LONGEST_TIMER));
+  signal?.addEventListener("abort", stop);
   try {
-    return await promise;
+    signal?.throwIfAborted();
+    const ended = new Promise<never>((_, reject) => end.signal.addEventListener("abort", () => reject(end.signal.reason)));
+    return await Promise.race([act(end.signal), ended]);
   } catch (cause) {
     if (signal?.aborted) throw new QuotaError("cancelled", "nobody waits for the answer", { cause });
+    if (cause instanceof QuotaError) throw cause;
     throw new QuotaError("unreachable", "the usage API cannot be reached", { cause });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", stop);
   }
 }
 
-async function refusal(response: Response): Promise<QuotaError> {
-  const seconds = response.headers.get("Retry-After") ?? "";
-  const details = /^\d{1,9}$/.test(seconds) ? { retryAfter: Number(seconds) } : {};
+async function refusal(response: Response, now: number): Promise<QuotaError> {
+  const details = retryAfter(response.headers.get("Retry-After") ?? "", now);
+  let problem;
   try {
-    const problem = readProblem(JSON.parse(await response.text()));
-    return QuotaError.ofStatus(response.status, { ...details, problem });
+    problem = readProblem(JSON.parse(await response.text()));
   } catch {
     return QuotaError.ofStatus(response.status, details);
   }
+  return QuotaError.ofStatus(response.status, { ...details, problem });
+}
+
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/;
+
+/** Seconds, or an instant (RFC 9110, 10.2.3). */
+function retryAfter(text: string, now: number): { retryAfter?: number } {
+  if (/^\d{1,9}$/.test(text)) return { retryAfter: Number(text) };
+  const until = HTTP_DATE.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(until) ? {} : { retryAfter: Math.max(0, Math.ceil((until - now) / 1000)) };
 }
 
 function isOfType(response: Response, type: string): boolean {

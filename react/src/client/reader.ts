@@ -1,11 +1,11 @@
-import { Amount } from "./amount";
+import { Amount } from "./amount.js";
 import type {
   Clients, DayUsage, Deleted, Denial, Denials, Entries, Entry, Health, Plan, Preview, Problem, Quota, QuotaState,
   Status, Usage,
-} from "./wire";
-import { UNLIMITED } from "./wire";
-import { isDay } from "../time/day";
-import { millisOf } from "../time/instant";
+} from "./wire.js";
+import { UNLIMITED } from "./wire.js";
+import { isDay } from "../time/day.js";
+import { millisOf } from "../time/instant.js";
 
 /** Takes a value of JSON for what it should be, or throws a `Mismatch`. Members that nobody asked for are left out. */
 export type Reader<T> = (value: unknown) => T;

@@ -1,8 +1,8 @@
-import { Amount } from "../client/amount";
-import type { Labels, PeriodUnit } from "../labels/labels";
-import { type Day, midnightOf } from "../time/day";
-import { millisOf } from "../time/instant";
-import { isKnownZone } from "../time/zone";
+import { Amount } from "../client/amount.js";
+import type { Labels, PeriodUnit } from "../labels/labels.js";
+import { type Day, midnightOf } from "../time/day.js";
+import { millisOf } from "../time/instant.js";
+import { isKnownZone, isShownTwice } from "../time/zone.js";
 
 const UNITS: [Intl.NumberFormatOptions["unit"] & string, number][] = [
   ["day", 86_400],
@@ -45,12 +45,20 @@ export class Formats {
     return whole >= COMPACT_FROM ? this.number({ notation: "compact" }).format(whole) : this.amount(amount);
   }
 
-  /** `2 Mar 2024, 00:00 Europe/Berlin`; what is no instant is shown as it is. */
-  instant(instant: string | number): string {
+  /**
+   * `2 Mar 2024, 00:00 Europe/Berlin`; what is no instant is shown as it is. Seconds are shown where there are some, and
+   * always for a quota (its name) whose period is in seconds; the offset where the clocks show this time twice.
+   */
+  instant(instant: string | number, quota = ""): string {
     const millis = typeof instant === "number" ? instant : millisOf(instant);
     if (millis === undefined) return String(instant);
-    const options = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" } as const;
-    return `${this.dates({ ...options, hourCycle: "h23", timeZone: this.zone }).format(millis)} ${this.zone}`;
+    const hasSeconds = Math.floor(millis / 1000) % 60 !== 0 || PERIOD.exec(quota)?.[2] === "second";
+    const options: Intl.DateTimeFormatOptions = {
+      day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: this.zone,
+      ...(hasSeconds && { second: "2-digit" }),
+      ...(isShownTwice(millis, this.zone) && { timeZoneName: "shortOffset" }),
+    };
+    return `${this.dates(options).format(millis)} ${this.zone}`;
   }
 
   /** `12:03:04` */
@@ -72,6 +80,12 @@ export class Formats {
   /** `March 2024`, of the month's first day. */
   month(day: Day): string {
     return this.calendar(day, { month: "long", year: "numeric" });
+  }
+
+  /** `20–31 January 2024`, from the first until the last. */
+  days(first: Day, last: Day): string {
+    const format = this.dates({ day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+    return format.formatRange(midnightOf(first), midnightOf(last));
   }
 
   /** `Mar 24` */

@@ -1,5 +1,5 @@
-import { Amount } from "../client/amount";
-import { type QuotaState, UNLIMITED } from "../client/wire";
+import { Amount } from "../client/amount.js";
+import { type QuotaState, UNLIMITED } from "../client/wire.js";
 
 /** How far a quota is used: `near` from 80 % on, `reached` where nothing remains, `debt` beyond. */
 export type Level = "unlimited" | "ok" | "near" | "reached" | "debt";

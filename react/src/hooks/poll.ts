@@ -1,4 +1,5 @@
-import { QuotaError } from "../client/error";
+import { QuotaError } from "../client/error.js";
+import { LONGEST_TIMER } from "../time/instant.js";
 
 /** What a poll knows. Data stay when a later call fails, and then `error` says why they are old. */
 export interface PollState<T> {
@@ -16,18 +17,18 @@ export interface PollOptions<T> {
   now: () => number;
 }
 
+/** Before anything was answered. */
+export const ASKING = { data: undefined, error: undefined, isLoading: true, at: undefined } as const;
+
 const LONGEST = 5 * 60_000;
 const FIRST_RETRY = 2_000;
-/** Beyond this, a browser's timer does not wait at all. */
-const LONGEST_TIMER = 2 ** 31 - 1;
-
 /**
  * Asks again and again while somebody listens and the page is seen. After an error it waits twice as long each time, up
  * to five minutes, and at least as long as the server says. A page that is seen again, or a network that is back, ends
  * the wait, but for what the server says.
  */
 export class Poll<T> {
-  private state: PollState<T> = { data: undefined, error: undefined, isLoading: true, at: undefined };
+  private state: PollState<T> = ASKING;
   private readonly listeners = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private running: AbortController | undefined;
@@ -51,6 +52,11 @@ export class Poll<T> {
 
   get isHeard(): boolean {
     return this.listeners.size > 0;
+  }
+
+  /** For how many milliseconds the server wants no call. */
+  get wait(): number {
+    return this.notBefore - performance.now();
   }
 
   /** Asks now, instead of a call that runs. */
@@ -78,8 +84,7 @@ export class Poll<T> {
     document.addEventListener("visibilitychange", this.onSeen);
     window.addEventListener("online", this.onOnline);
     if (document.hidden) this.due = Math.min(this.due, performance.now());
-    else if (this.due <= performance.now() || this.state.error) void this.refresh();
-    else this.plan(this.due - performance.now());
+    else this.askAt(this.state.error ? this.notBefore : this.due);
   }
 
   private stop(): void {
@@ -103,7 +108,10 @@ export class Poll<T> {
   /** Waits for what is left; after an error only as long as the server wants it. */
   private goOn(): void {
     const { error } = this.state;
-    const due = error !== undefined && isWorthRetrying(error) ? this.notBefore : this.due;
+    this.askAt(error !== undefined && isWorthRetrying(error) ? this.notBefore : this.due);
+  }
+
+  private askAt(due: number): void {
     const left = due - performance.now();
     if (left <= 0) void this.refresh();
     else this.plan(left);

@@ -1,7 +1,8 @@
 import { useCallback, useMemo, useSyncExternalStore } from "react";
 
-import type { QuotaClient } from "../client/quota-client";
-import { Poll, type PollOptions, type PollState } from "./poll";
+import type { QuotaClient } from "../client/quota-client.js";
+import { LONGEST_TIMER } from "../time/instant.js";
+import { ASKING, Poll, type PollOptions, type PollState } from "./poll.js";
 
 interface Shared {
   poll: Poll<unknown>;
@@ -28,16 +29,20 @@ export function usePoll<T>(quota: QuotaClient, request: PollRequest<T>): PollSta
       const unsubscribe = poll.subscribe(listener);
       return () => {
         unsubscribe();
-        if (!poll.isHeard) known.delete(key);
+        const forget = () => !poll.isHeard && known.get(key)?.poll === poll && known.delete(key);
+        // What `Retry-After` says holds also for a component that comes back.
+        if (poll.wait > 0) setTimeout(forget, Math.min(poll.wait, LONGEST_TIMER));
+        else forget();
       };
     },
     [quota, key, poll, request.client],
   );
-  const state = useSyncExternalStore(subscribe, poll.snapshot, poll.snapshot);
+  const state = useSyncExternalStore(subscribe, poll.snapshot, () => ASKING);
   return { ...state, refresh: poll.refresh };
 }
 
-function pollsOf(quota: QuotaClient): Map<string, Shared> {
+/** Those that are shared now. */
+export function pollsOf(quota: QuotaClient): Map<string, Shared> {
   const known = polls.get(quota) ?? new Map<string, Shared>();
   polls.set(quota, known);
   return known;
@@ -47,12 +52,13 @@ function pollsOf(quota: QuotaClient): Map<string, Shared> {
 function shared<T>(quota: QuotaClient, key: string, { load, every, client }: PollRequest<T>): Poll<T> {
   const known = pollsOf(quota);
   const poll = (known.get(key)?.poll as Poll<T> | undefined) ?? new Poll({ load, every, now: () => quota.clock.now() });
-  known.set(key, { poll: poll as Poll<unknown>, client });
+  // On a server nobody ever listens, and none would be let go.
+  if (typeof document !== "undefined") known.set(key, { poll: poll as Poll<unknown>, client });
   return poll;
 }
 
 /** Asks again for all that is shown of a client: something of it was changed. */
 export async function refreshClient(quota: QuotaClient, client: string | undefined): Promise<void> {
-  const concerned = [...(polls.get(quota)?.values() ?? [])].filter((one) => one.client === client);
+  const concerned = [...(polls.get(quota)?.values() ?? [])].filter((one) => one.client === client && one.poll.isHeard);
   await Promise.all(concerned.map((one) => one.poll.refresh()));
 }

@@ -1,8 +1,8 @@
-import type { QuotaClient } from "../client/quota-client";
-import type { Status } from "../client/wire";
-import { useQuota } from "../view/view";
-import type { PollState } from "./poll";
-import { usePoll } from "./polls";
+import type { QuotaClient } from "../client/quota-client.js";
+import type { Status } from "../client/wire.js";
+import { useQuota } from "../view/view.js";
+import type { PollState } from "./poll.js";
+import { usePoll } from "./polls.js";
 
 export interface UseStatusOptions {
   quota?: QuotaClient | undefined;

@@ -1,4 +1,4 @@
-import type { ManagerLabels } from "./labels";
+import type { ManagerLabels } from "./labels.js";
 
 export const englishManager: ManagerLabels = {
   clients: "Clients",
@@ -42,6 +42,7 @@ export const englishManager: ManagerLabels = {
   nextRenewals: "Next renewals",
   everyIsWrong: "A whole number from 1 to 100,000.",
   limitIsWrong: "A number such as 500 or 2.5, with at most six decimals.",
+  limitIsTooLarge: (most) => `At most ${most}.`,
   anchorIsWrong: "A date and a time.",
   zoneIsWrong: "A time zone such as Europe/Berlin.",
   sameTwice: "Two quotas of one plan have the same period.",

@@ -1,4 +1,4 @@
-import type { Labels } from "./labels";
+import type { Labels } from "./labels.js";
 
 export const english: Labels = {
   language: "en",
@@ -13,11 +13,13 @@ export const english: Labels = {
   asOf: (time) => `as of ${time}`,
   stale: (time) => `Shown is what was true at ${time}.`,
   unknownZone: (zone) => `This browser does not know the time zone ${zone}. Times are in UTC.`,
+  zoneUnknownToServer: (zone) => `The server does not know the time zone ${zone}. Days are those of UTC.`,
 
   unreachable: "The server cannot be reached.",
   unauthorized: "You are not signed in, or no longer.",
   forbidden: "This is not for you, or there is no plan.",
   refused: (detail) => `The server refuses this: ${detail}.`,
+  cannotBeAskedFor: "A browser cannot ask for a client whose id is . or ..",
   unavailable: "The server cannot answer at the moment.",
   malformed: "The server's answer cannot be understood.",
   goesOnByItself: "It is tried again by itself.",
@@ -46,6 +48,8 @@ export const english: Labels = {
   ownRange: "Other range",
   from: "From",
   until: "To",
+  dayIsMissing: (field) => `“${field}” needs a day.`,
+  dayIsTooLate: "Days go on until the year 9999.",
   rangeEndsBeforeItBegins: "The range ends before it begins.",
   rangeIsTooLong: "A range has at most 3,660 days.",
   zone: "Time zone",
@@ -74,4 +78,5 @@ export const english: Labels = {
   usedUp: (quota, instant) => `The credits for the ${quota} are used up. They renew on ${instant}.`,
   tooEarly: (quota) => `It is too early to tell how long the credits for the ${quota} last.`,
   noForecast: "Nothing is limited, so nothing runs out.",
+  noSuchQuota: (name) => `This plan has no quota named ${name}.`,
 };

@@ -1,5 +1,5 @@
-import { germanUnits } from "./german";
-import type { ManagerLabels } from "./labels";
+import { germanUnits } from "./german.js";
+import type { ManagerLabels } from "./labels.js";
 
 export const germanManager: ManagerLabels = {
   clients: "Kunden",
@@ -43,6 +43,7 @@ export const germanManager: ManagerLabels = {
   nextRenewals: "Nächste Erneuerungen",
   everyIsWrong: "Eine ganze Zahl von 1 bis 100.000.",
   limitIsWrong: "Eine Zahl wie 500 oder 2.5 (mit Punkt) und höchstens sechs Nachkommastellen.",
+  limitIsTooLarge: (most) => `Höchstens ${most}.`,
   anchorIsWrong: "Ein Datum und eine Uhrzeit.",
   zoneIsWrong: "Eine Zeitzone wie Europe/Berlin.",
   sameTwice: "Zwei Kontingente eines Plans haben denselben Zeitraum.",

@@ -1,4 +1,4 @@
-import type { Labels, PeriodUnit } from "./labels";
+import type { Labels, PeriodUnit } from "./labels.js";
 
 export const germanUnits: Record<PeriodUnit, [string, string]> = {
   second: ["Sekunde", "Sekunden"],
@@ -23,11 +23,13 @@ export const german: Labels = {
   asOf: (time) => `Stand ${time}`,
   stale: (time) => `Gezeigt wird der Stand von ${time}.`,
   unknownZone: (zone) => `Dieser Browser kennt die Zeitzone ${zone} nicht. Zeiten sind in UTC.`,
+  zoneUnknownToServer: (zone) => `Der Server kennt die Zeitzone ${zone} nicht. Die Tage sind die von UTC.`,
 
   unreachable: "Der Server ist nicht zu erreichen.",
   unauthorized: "Sie sind nicht oder nicht mehr angemeldet.",
   forbidden: "Das ist nicht für Sie bestimmt, oder es gibt keinen Plan.",
   refused: (detail) => `Der Server lehnt das ab: ${detail}.`,
+  cannotBeAskedFor: "Nach einem Kunden mit der Kennung . oder .. kann ein Browser nicht fragen.",
   unavailable: "Der Server kann gerade nicht antworten.",
   malformed: "Die Antwort des Servers ist nicht zu verstehen.",
   goesOnByItself: "Es wird von selbst wieder versucht.",
@@ -56,6 +58,8 @@ export const german: Labels = {
   ownRange: "Anderer Zeitraum",
   from: "Von",
   until: "Bis",
+  dayIsMissing: (field) => `„${field}“ braucht einen Tag.`,
+  dayIsTooLate: "Tage gehen bis zum Jahr 9999.",
   rangeEndsBeforeItBegins: "Der Zeitraum endet, bevor er beginnt.",
   rangeIsTooLong: "Ein Zeitraum hat höchstens 3.660 Tage.",
   zone: "Zeitzone",
@@ -84,4 +88,5 @@ export const german: Labels = {
   usedUp: (quota, instant) => `Das Kontingent „${quota}“ ist verbraucht. Neu wird es am ${instant}.`,
   tooEarly: (quota) => `Wie lange das Kontingent „${quota}“ reicht, lässt sich noch nicht sagen.`,
   noForecast: "Nichts ist begrenzt, also geht nichts zur Neige.",
+  noSuchQuota: (name) => `Dieser Plan hat kein Kontingent namens ${name}.`,
 };

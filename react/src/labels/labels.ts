@@ -13,11 +13,13 @@ export interface Labels {
   asOf: (time: string) => string;
   stale: (time: string) => string;
   unknownZone: (zone: string) => string;
+  zoneUnknownToServer: (zone: string) => string;
 
   unreachable: string;
   unauthorized: string;
   forbidden: string;
   refused: (detail: string) => string;
+  cannotBeAskedFor: string;
   unavailable: string;
   malformed: string;
   goesOnByItself: string;
@@ -47,6 +49,8 @@ export interface Labels {
   ownRange: string;
   from: string;
   until: string;
+  dayIsMissing: (field: string) => string;
+  dayIsTooLate: string;
   rangeEndsBeforeItBegins: string;
   rangeIsTooLong: string;
   zone: string;
@@ -75,6 +79,7 @@ export interface Labels {
   usedUp: (quota: string, instant: string) => string;
   tooEarly: (quota: string) => string;
   noForecast: string;
+  noSuchQuota: (name: string) => string;
 }
 
 /** Every text that only operators see. */
@@ -120,6 +125,7 @@ export interface ManagerLabels {
   nextRenewals: string;
   everyIsWrong: string;
   limitIsWrong: string;
+  limitIsTooLarge: (most: string) => string;
   anchorIsWrong: string;
   zoneIsWrong: string;
   sameTwice: string;
@@ -145,6 +151,14 @@ export interface ManagerLabels {
 
 export type PeriodUnit = "second" | "minute" | "hour" | "day" | "week" | "month" | "year";
 
+type Some<T> = { [Name in keyof T]?: T[Name] | undefined };
+
 /** The texts to be replaced; the others stay. */
-export type SomeLabels = Partial<Labels>;
-export type SomeManagerLabels = Partial<Labels & ManagerLabels>;
+export type SomeLabels = Some<Labels>;
+export type SomeManagerLabels = Some<Labels & ManagerLabels>;
+
+/** Texts in place of those before them; one that is `undefined` replaces none. */
+export function withLabels<T extends object>(labels: T, ...others: (Some<T> | undefined)[]): T {
+  const given = others.flatMap((some) => Object.entries(some ?? {}).filter(([, text]) => text !== undefined));
+  return { ...labels, ...Object.fromEntries(given) };
+}

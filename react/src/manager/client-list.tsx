@@ -1,9 +1,9 @@
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState } from "react";
 
-import { ErrorNotice, Notice } from "../parts/notice";
-import { Skeleton } from "../parts/section";
-import type { ManagerView } from "./manager-view";
-import { type UseClients, useClients } from "./use-clients";
+import { ErrorNotice, Notice } from "../parts/notice.js";
+import { Skeleton } from "../parts/section.js";
+import type { ManagerView } from "./manager-view.js";
+import { type UseClients, useClients } from "./use-clients.js";
 
 const ROW = 32;
 const ROWS_SEEN = 14;

@@ -1,13 +1,13 @@
 import type { ReactNode } from "react";
 
-import { Amount } from "../client/amount";
-import type { Denial } from "../client/wire";
-import { standingOf } from "../format/level";
-import { usePoll } from "../hooks/polls";
-import { leftOf } from "../parts/meter";
-import { Notice } from "../parts/notice";
-import { Section } from "../parts/section";
-import type { ManagerView } from "./manager-view";
+import { Amount } from "../client/amount.js";
+import type { Denial } from "../client/wire.js";
+import { standingOf } from "../format/level.js";
+import { usePoll } from "../hooks/polls.js";
+import { leftOf } from "../parts/meter.js";
+import { Notice } from "../parts/notice.js";
+import { Section } from "../parts/section.js";
+import type { ManagerView } from "./manager-view.js";
 
 const EVERY = 15_000;
 

@@ -1,10 +1,12 @@
-import { Amount } from "../client/amount";
-import { type Period, type Plan, type Quota, UNLIMITED } from "../client/wire";
-import { instantOf, millisOf } from "../time/instant";
+import { Amount } from "../client/amount.js";
+import { type Period, type Plan, type Quota, UNLIMITED } from "../client/wire.js";
+import { instantOf, millisOf } from "../time/instant.js";
 
 export const PERIODS: Period[] = ["SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR"];
 
 const MOST_EVERY = 100_000;
+/** What a server counts at most: millionths in 63 bits. */
+export const MOST_CREDITS = Amount.ofMillionths(2n ** 63n - 1n);
 
 /** A quota as it stands in the fields of a form. */
 export interface Draft {
@@ -18,7 +20,7 @@ export interface Draft {
   tz: string;
 }
 
-export type DraftFault = "every" | "limit" | "anchor" | "tz" | "twice";
+export type DraftFault = "every" | "limit" | "large" | "anchor" | "tz" | "twice";
 
 export function draftsOf(plan: Plan): Draft[] {
   return plan.quotas.map((quota, key) => ({
@@ -59,6 +61,7 @@ function faultOf({ every, limit, isUnlimited, anchor, tz }: Draft): DraftFault |
   if (!/^[1-9][0-9]{0,5}$/.test(every) || Number(every) > MOST_EVERY) return "every";
   const amount = Amount.parse(limit);
   if (!isUnlimited && (amount === undefined || amount.isNegative)) return "limit";
+  if (!isUnlimited && amount?.exceeds(MOST_CREDITS)) return "large";
   if (anchorOf(anchor) === undefined) return "anchor";
   return tz.trim() === "" ? "tz" : undefined;
 }

@@ -1,6 +1,6 @@
-import { englishManager } from "../labels/english-manager";
-import type { Labels, ManagerLabels, SomeManagerLabels } from "../labels/labels";
-import { useView, type View, type ViewProps } from "../view/view";
+import { englishManager } from "../labels/english-manager.js";
+import { type Labels, type ManagerLabels, type SomeManagerLabels, withLabels } from "../labels/labels.js";
+import { useView, type View, type ViewProps } from "../view/view.js";
 
 /** What the parts of the manager take. */
 export interface ManagerView extends View {
@@ -14,5 +14,5 @@ export interface ManagerViewProps extends Omit<ViewProps, "labels"> {
 
 export function useManagerView(props: ManagerViewProps): ManagerView {
   const view = useView(props);
-  return { ...view, labels: { ...englishManager, ...view.labels, ...props.labels } };
+  return { ...view, labels: withLabels<Labels & ManagerLabels>({ ...englishManager, ...view.labels }, props.labels) };
 }

@@ -1,16 +1,16 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 
-import { QuotaError } from "../client/error";
-import type { Plan, Preview } from "../client/wire";
-import { refreshClient, usePoll } from "../hooks/polls";
-import { useStatus } from "../hooks/use-status";
-import { ErrorNotice, Notice } from "../parts/notice";
-import { Section } from "../parts/section";
-import { knownZones } from "../time/zone";
-import { anotherDraft, type Draft, draftsOf, faultsOf, isSame, planOf } from "./draft";
-import type { ManagerView } from "./manager-view";
-import { PlanPreview } from "./plan-preview";
-import { QuotaFields } from "./quota-fields";
+import { QuotaError } from "../client/error.js";
+import type { Plan, Preview } from "../client/wire.js";
+import { refreshClient, usePoll } from "../hooks/polls.js";
+import { useStatus } from "../hooks/use-status.js";
+import { ErrorNotice, Notice } from "../parts/notice.js";
+import { Section } from "../parts/section.js";
+import { knownZones } from "../time/zone.js";
+import { anotherDraft, type Draft, draftsOf, faultsOf, isSame, planOf } from "./draft.js";
+import type { ManagerView } from "./manager-view.js";
+import { PlanPreview } from "./plan-preview.js";
+import { QuotaFields } from "./quota-fields.js";
 
 interface PlanEditorProps {
   view: ManagerView;

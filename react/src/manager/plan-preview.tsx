@@ -1,9 +1,9 @@
 import type { ReactNode } from "react";
 
-import type { Preview, Status } from "../client/wire";
-import { standingOf } from "../format/level";
-import { leftOf, LevelTag } from "../parts/meter";
-import type { ManagerView } from "./manager-view";
+import type { Preview, Status } from "../client/wire.js";
+import { standingOf } from "../format/level.js";
+import { leftOf, LevelTag } from "../parts/meter.js";
+import type { ManagerView } from "./manager-view.js";
 
 interface PlanPreviewProps {
   view: ManagerView;
@@ -44,7 +44,7 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
                   {then?.level !== "unlimited" && then && <LevelTag level={then.level} labels={labels} />}{" "}
                   <span>{then ? leftOf(then, view) : "—"}</span>
                 </td>
-                <td><Renewals view={view} renewals={renewals} /></td>
+                <td><Renewals view={view} name={name} renewals={renewals} /></td>
               </tr>
             );
           })}
@@ -54,15 +54,21 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
   );
 }
 
-function Renewals({ view: { formats }, renewals }: { view: ManagerView; renewals: string[] }): ReactNode {
+interface RenewalsProps {
+  view: ManagerView;
+  name: string;
+  renewals: string[];
+}
+
+function Renewals({ view: { formats }, name, renewals }: RenewalsProps): ReactNode {
   const [first, ...others] = renewals;
   if (first === undefined) return "—";
   return (
     <details>
-      <summary>{formats.instant(first)}</summary>
+      <summary>{formats.instant(first, name)}</summary>
       <ol>
         {others.map((renewal) => (
-          <li key={renewal}>{formats.instant(renewal)}</li>
+          <li key={renewal}>{formats.instant(renewal, name)}</li>
         ))}
       </ol>
     </details>

@@ -1,8 +1,8 @@
 import { type ReactNode, useId } from "react";
 
-import type { PeriodUnit } from "../labels/labels";
-import { type Draft, type DraftFault, PERIODS } from "./draft";
-import type { ManagerView } from "./manager-view";
+import type { PeriodUnit } from "../labels/labels.js";
+import { type Draft, type DraftFault, MOST_CREDITS, PERIODS } from "./draft.js";
+import type { ManagerView } from "./manager-view.js";
 
 interface QuotaFieldsProps {
   view: ManagerView;
@@ -22,7 +22,8 @@ export function QuotaFields({ view, draft, number, zones, fault, onChange, onRem
   const faulty = (...faults: DraftFault[]) =>
     fault !== undefined && faults.includes(fault) ? { "aria-invalid": true, "aria-describedby": id } : {};
   const words: Record<DraftFault, string> = {
-    every: labels.everyIsWrong, limit: labels.limitIsWrong, anchor: labels.anchorIsWrong, tz: labels.zoneIsWrong,
+    every: labels.everyIsWrong, limit: labels.limitIsWrong,
+    large: labels.limitIsTooLarge(formats.amount(MOST_CREDITS)), anchor: labels.anchorIsWrong, tz: labels.zoneIsWrong,
     twice: labels.sameTwice,
   };
   return (
@@ -44,7 +45,7 @@ export function QuotaFields({ view, draft, number, zones, fault, onChange, onRem
       </label>
       <label className="quota-field quota-middle">
         {labels.limitField}
-        <input inputMode="decimal" value={draft.limit} disabled={draft.isUnlimited} {...faulty("limit")} onChange={(event) => change({ limit: event.target.value })} />
+        <input inputMode="decimal" value={draft.limit} disabled={draft.isUnlimited} {...faulty("limit", "large")} onChange={(event) => change({ limit: event.target.value })} />
       </label>
       <label className="quota-check">
         <input type="checkbox" checked={draft.isUnlimited} onChange={(event) => change({ isUnlimited: event.target.checked })} />

@@ -1,13 +1,13 @@
 import { type ReactNode, useState } from "react";
 
-import { UsageChart } from "../chart/usage-chart";
-import { ForecastNote } from "../parts/forecast-note";
-import { QuotaStatus } from "../parts/quota-status";
-import { ClientList } from "./client-list";
-import { DenialList } from "./denial-list";
-import { type ManagerView, type ManagerViewProps, useManagerView } from "./manager-view";
-import { PlanEditor } from "./plan-editor";
-import { UsageDeletion } from "./usage-deletion";
+import { UsageChart } from "../chart/usage-chart.js";
+import { ForecastNote } from "../parts/forecast-note.js";
+import { QuotaStatus } from "../parts/quota-status.js";
+import { ClientList } from "./client-list.js";
+import { DenialList } from "./denial-list.js";
+import { type ManagerView, type ManagerViewProps, useManagerView } from "./manager-view.js";
+import { PlanEditor } from "./plan-editor.js";
+import { UsageDeletion } from "./usage-deletion.js";
 
 export interface QuotaManagerProps extends ManagerViewProps {
   /** The client that is shown first. */

@@ -1,9 +1,9 @@
 import { useEffect, useMemo, useRef, useState } from "react";
 
-import type { QuotaError } from "../client/error";
-import type { QuotaClient } from "../client/quota-client";
-import type { Clients } from "../client/wire";
-import { usePoll } from "../hooks/polls";
+import type { QuotaError } from "../client/error.js";
+import type { QuotaClient } from "../client/quota-client.js";
+import type { Clients } from "../client/wire.js";
+import { usePoll } from "../hooks/polls.js";
 
 const PAGE = 200;
 /** So long after the last key is waited before the server is asked. */

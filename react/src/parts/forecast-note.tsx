@@ -1,11 +1,11 @@
 import type { ReactNode } from "react";
 
-import type { Status } from "../client/wire";
-import { type Forecast, forecastOf } from "../format/forecast";
-import { useStatus } from "../hooks/use-status";
-import { useView, type View, type ViewProps } from "../view/view";
-import { Notice } from "./notice";
-import { Section } from "./section";
+import type { Status } from "../client/wire.js";
+import { type Forecast, forecastOf } from "../format/forecast.js";
+import { useStatus } from "../hooks/use-status.js";
+import { useView, type View, type ViewProps } from "../view/view.js";
+import { Notice } from "./notice.js";
+import { Section } from "./section.js";
 
 export interface ForecastNoteProps extends ViewProps {
   /** Whose, for operators; by default the caller's. */
@@ -40,8 +40,9 @@ function Words({ status, name, view }: { status: Status; name: string | undefine
 
 function wordsOf(forecast: Forecast, { labels, formats }: View): string {
   if (forecast.kind === "unlimited") return labels.noForecast;
+  if (forecast.kind === "unknown") return labels.noSuchQuota(forecast.name);
   const name = formats.period(forecast.quota.name);
-  const renewal = formats.instant(forecast.quota.resets_at);
+  const renewal = formats.instant(forecast.quota.resets_at, forecast.quota.name);
   if (forecast.kind === "until") return labels.lastsUntil(name, formats.instant(forecast.at));
   return {
     usedUp: labels.usedUp(name, renewal),

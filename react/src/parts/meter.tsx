@@ -1,10 +1,10 @@
 import type { ReactNode } from "react";
 
-import type { QuotaState } from "../client/wire";
-import { type Level, type Standing, standingOf } from "../format/level";
-import type { Labels } from "../labels/labels";
-import { millisOf } from "../time/instant";
-import type { View } from "../view/view";
+import type { QuotaState } from "../client/wire.js";
+import { type Level, type Standing, standingOf } from "../format/level.js";
+import type { Labels } from "../labels/labels.js";
+import { millisOf } from "../time/instant.js";
+import type { View } from "../view/view.js";
 
 const SIGNS = { unlimited: "∞", near: "▲", reached: "■", debt: "◆" };
 
@@ -83,7 +83,7 @@ function usedOf({ used, limit }: Standing, { labels, formats }: View): string {
     : labels.used(formats.amount(used), formats.amount(limit));
 }
 
-function renewalOf({ resets_at }: QuotaState, { labels, formats, quota }: View): string {
+function renewalOf({ name, resets_at }: QuotaState, { labels, formats, quota }: View): string {
   const left = (millisOf(resets_at) ?? 0) - quota.clock.now();
-  return left <= 0 ? labels.renewsNow : labels.renews(formats.duration(left), formats.instant(resets_at));
+  return left <= 0 ? labels.renewsNow : labels.renews(formats.duration(left), formats.instant(resets_at, name));
 }

@@ -1,8 +1,8 @@
 import type { ReactNode } from "react";
 
-import type { QuotaError } from "../client/error";
-import { isWorthRetrying } from "../hooks/poll";
-import type { Labels } from "../labels/labels";
+import type { QuotaError } from "../client/error.js";
+import { isWorthRetrying } from "../hooks/poll.js";
+import type { Labels } from "../labels/labels.js";
 
 /** What is wrong, in words. */
 export function wordsOf(error: QuotaError, labels: Labels): string {
@@ -11,7 +11,8 @@ export function wordsOf(error: QuotaError, labels: Labels): string {
     unreachable: labels.unreachable,
     unauthorized: labels.unauthorized,
     forbidden: labels.forbidden,
-    refused: labels.refused(detail),
+    // What the server refuses, it does with a document.
+    refused: error.problem ? labels.refused(detail) : labels.cannotBeAskedFor,
     unavailable: labels.unavailable,
     malformed: labels.malformed,
     cancelled: labels.unreachable,

@@ -1,11 +1,12 @@
 import { type ReactNode, useEffect, useState } from "react";
 
-import type { Status } from "../client/wire";
-import { useStatus } from "../hooks/use-status";
-import { useView, type View, type ViewProps } from "../view/view";
-import { Meter } from "./meter";
-import { Notice } from "./notice";
-import { Section } from "./section";
+import type { QuotaState, Status } from "../client/wire.js";
+import { standingOf } from "../format/level.js";
+import { useStatus } from "../hooks/use-status.js";
+import { useView, type View, type ViewProps } from "../view/view.js";
+import { Meter } from "./meter.js";
+import { Notice } from "./notice.js";
+import { Section } from "./section.js";
 
 const FEW = 8;
 
@@ -36,7 +37,9 @@ export function Meters({ status, view }: { status: Status; view: View }): ReactN
   const { labels, formats } = view;
   const count = status.quotas.length;
   if (count === 0) return <Notice tone="plain">{labels.noQuotas}</Notice>;
-  const shown = showsAll || count <= FEW + 1 ? status.quotas : status.quotas.slice(0, FEW);
+  const few = fewOf(status);
+  const hasMore = count > few.length + 1;
+  const shown = showsAll || !hasMore ? status.quotas : few;
   return (
     <>
       <ul className="quota-meters">
@@ -44,13 +47,20 @@ export function Meters({ status, view }: { status: Status; view: View }): ReactN
           <Meter key={`${index} ${quota.name}`} quota={quota} view={view} />
         ))}
       </ul>
-      {count > FEW + 1 && (
+      {hasMore && (
         <button type="button" className="quota-link" aria-expanded={showsAll} onClick={() => setShowsAll(!showsAll)}>
           {showsAll ? labels.showFewer : labels.showAll(formats.count(count))}
         </button>
       )}
     </>
   );
+}
+
+/** In the plan's order: the lowest, all that are nearly used up or worse, and the first of the others while there is room. */
+function fewOf({ quotas, lowest }: Status): QuotaState[] {
+  const isCalm = (quota: QuotaState) => quota.name !== lowest && ["ok", "unlimited"].includes(standingOf(quota).level);
+  let room = FEW - quotas.filter((quota) => !isCalm(quota)).length;
+  return quotas.filter((quota) => !isCalm(quota) || room-- > 0);
 }
 
 /** Shows the component again each second, so that "renews in" stays true. */

@@ -1,10 +1,10 @@
 import type { ReactNode } from "react";
 
-import { standingOf } from "../format/level";
-import { useStatus } from "../hooks/use-status";
-import { useView, type ViewProps } from "../view/view";
-import { leftOf, LevelTag } from "./meter";
-import { wordsOf } from "./notice";
+import { standingOf } from "../format/level.js";
+import { useStatus } from "../hooks/use-status.js";
+import { useView, type ViewProps } from "../view/view.js";
+import { leftOf, LevelTag } from "./meter.js";
+import { wordsOf } from "./notice.js";
 
 export interface RemainingBadgeProps extends ViewProps {
   /** Whose, for operators; by default the caller's. */
@@ -18,23 +18,31 @@ export function RemainingBadge({ client, every, ...props }: RemainingBadgeProps)
   const view = useView(props);
   const { labels, formats } = view;
   const { status, error } = useStatus({ quota: view.quota, client, every });
-  if (status === undefined) {
-    const words = error ? wordsOf(error, labels) : labels.loading;
-    return (
-      <span className="quota quota-badge" role="img" aria-label={words} title={words}>
-        {error ? "—" : "…"}
-      </span>
-    );
-  }
-  const lowest = status.quotas.find((quota) => quota.name === status.lowest);
-  if (lowest === undefined) return <span className="quota quota-badge">{labels.unlimited}</span>;
-  const standing = standingOf(lowest);
-  const title = error ? wordsOf(error, labels) : undefined;
+  const lowest = status?.quotas.find((quota) => quota.name === status.lowest);
+  const standing = lowest && standingOf(lowest);
+  const trouble = error && wordsOf(error, labels);
   return (
-    <span className={`quota quota-badge quota-${standing.level}`} data-stale={error !== undefined} title={title}>
-      <LevelTag level={standing.level} labels={labels} />
-      <strong className="quota-number">{leftOf(standing, view)}</strong>
-      <span className="quota-faint">{labels.ofPeriod(formats.period(lowest.name))}</span>
+    <span className={`quota quota-badge quota-${standing?.level ?? "unlimited"}`} data-stale={error !== undefined} title={trouble}>
+      {trouble && <Sign sign="⚠" words={trouble} />}
+      {status === undefined && !error && <Sign sign="…" words={labels.loading} />}
+      {status && !lowest && labels.unlimited}
+      {lowest && standing && (
+        <>
+          <LevelTag level={standing.level} labels={labels} />
+          <strong className="quota-number">{leftOf(standing, view)}</strong>
+          <span className="quota-faint">{labels.ofPeriod(formats.period(lowest.name))}</span>
+        </>
+      )}
+    </span>
+  );
+}
+
+/** What stands for words that only screen readers find. */
+function Sign({ sign, words }: { sign: string; words: string }): ReactNode {
+  return (
+    <span>
+      <span aria-hidden="true">{sign}</span>
+      <span className="quota-hidden">{words}</span>
     </span>
   );
 }

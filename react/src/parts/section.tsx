@@ -1,8 +1,8 @@
 import { type ReactNode, useId } from "react";
 
-import type { PollState } from "../hooks/poll";
-import type { View } from "../view/view";
-import { ErrorNotice, Notice } from "./notice";
+import type { PollState } from "../hooks/poll.js";
+import type { View } from "../view/view.js";
+import { ErrorNotice, Notice } from "./notice.js";
 
 interface SectionProps {
   title: string;

@@ -1,4 +1,4 @@
-import { offsetAt } from "./zone";
+import { offsetAt } from "./zone.js";
 
 /** A calendar day as `2024-03-31`. Days compare as texts do. */
 export type Day = string;
@@ -9,6 +9,20 @@ const PATTERN = /^\d{4}-\d\d-\d\d$/;
 
 export function isDay(text: string): boolean {
   return PATTERN.test(text) && !Number.isNaN(Date.parse(text)) && dayOf(Date.parse(text)) === text;
+}
+
+/** The last day that has one after it which is written alike. */
+export const LAST_DAY: Day = "9999-12-30";
+
+/** Why days cannot be taken from the first until the last: one is missing, too late, or before the other; or they are too many. */
+export type DaysFault = "from" | "until" | "late" | "order" | "length";
+
+/** What is wrong with two days as a form has them. */
+export function faultOfDays(from: string, until: string): DaysFault | undefined {
+  if (from === "") return "from";
+  if (until === "") return "until";
+  if (![from, until].every((day) => isDay(day) && day <= LAST_DAY)) return "late";
+  return until < from ? "order" : undefined;
 }
 
 /** The day's midnight in UTC, in Unix milliseconds. */

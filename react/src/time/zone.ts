@@ -1,4 +1,4 @@
-import { memoized } from "./memo";
+import { memoized } from "./memo.js";
 
 /** Whether this browser knows an IANA time zone. */
 export const isKnownZone = memoized((zone: string): boolean => {
@@ -9,6 +9,11 @@ export const isKnownZone = memoized((zone: string): boolean => {
     return false;
   }
 });
+
+/** How `Intl` writes the name of a zone, which the server may want to the letter; a name that it does not know stays. */
+export function nameOfZone(zone: string): string {
+  return isKnownZone(zone) ? new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone : zone;
+}
 
 /** The zone that this browser is set to. */
 export function ownZone(): string {
@@ -38,4 +43,15 @@ export function offsetAt(millis: number, zone: string): number {
   local.setUTCFullYear(year, month - 1, day);
   local.setUTCHours(hour, minute, second, 0);
   return local.getTime() - Math.floor(millis / 1000) * 1000;
+}
+
+const DAY = 86_400_000;
+
+/** Whether a zone's clock shows the time of an instant at another instant too, as where summer time ends. */
+export function isShownTwice(millis: number, zone: string): boolean {
+  const offset = offsetAt(millis, zone);
+  return [-DAY, DAY].some((beside) => {
+    const other = offsetAt(millis + beside, zone);
+    return other !== offset && offsetAt(millis + offset - other, zone) === other;
+  });
 }
