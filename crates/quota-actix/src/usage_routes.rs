@@ -3,7 +3,7 @@
 use actix_web::dev::{HttpServiceFactory, ServiceRequest};
 use actix_web::{HttpRequest, HttpResponse, web};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quota_http::{ApiRequest, MountedUsageApi, Sent, Standing, UsageApi};
+use quota_http::{ApiRequest, Framework, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
 use crate::framework::Actix;
@@ -56,11 +56,15 @@ impl UsageRoutes {
     }
 
     async fn answer(self, request: HttpRequest, body: web::Payload) -> HttpResponse {
-        let body = body.to_bytes_limited(ApiRequest::MAX_BODY).await.ok().and_then(Result::ok);
+        let body = match body.to_bytes_limited(ApiRequest::MAX_BODY).await {
+            Ok(body) => body.map_err(|_| NoBody::CutOff),
+            Err(_) => Err(NoBody::TooLong),
+        };
         let (path, query) = (below_prefix(&request), request.query_string().to_owned());
         let whole_path = request.uri().path().to_owned();
         let request = ServiceRequest::from_request(request);
-        let sent = Sent { path, whole_path, query, headers: headers_of(&request), body };
+        let method = Actix::method(&request);
+        let sent = Sent { method, path, whole_path, query, headers: headers_of(&request), body };
         response_of(self.0.answer(&request, sent).await)
     }
 }

@@ -2,10 +2,11 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use quota_http::{ApiRequest, MountedUsageApi, Sent, Standing, UsageApi};
+use http_body_util::LengthLimitError;
+use quota_http::{ApiRequest, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
 use crate::framework::Axum;
@@ -60,20 +61,26 @@ impl UsageRoutes {
 
     async fn answer(self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, ApiRequest::MAX_BODY).await.ok();
-        let (path, query) = (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
-        let sent = Sent { path, whole_path: whole_path(&parts), query, headers: parts.headers.clone(), body };
+        let body = to_bytes(body, ApiRequest::MAX_BODY).await.map_err(why_not);
+        let (method, headers) = (parts.method.clone(), parts.headers.clone());
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        // As it was before `Router::nest` took the prefix off.
+        let whole_path = parts.extensions.get().map_or(&parts.uri, |OriginalUri(uri)| uri).path().to_owned();
+        let path = below_prefix(&whole_path, parts.uri.path());
+        let sent = Sent { method, path, whole_path, query, headers, body };
         http::Response::<Body>::from(self.0.answer(&parts, sent).await).into_response()
     }
 }
 
-/// The path before `Router::nest` took the prefix off.
-fn whole_path(parts: &Parts) -> String {
-    #[cfg(feature = "dashboard")]
-    if let Some(axum::extract::OriginalUri(uri)) = parts.extensions.get() {
-        return uri.path().to_owned();
-    }
-    parts.uri.path().to_owned()
+fn why_not(error: axum::Error) -> NoBody {
+    if error.into_inner().is::<LengthLimitError>() { NoBody::TooLong } else { NoBody::CutOff }
+}
+
+/// The path below the prefix. `Router::nest` takes two slashes after the prefix for one; elsewhere they are no path of
+/// the API's.
+fn below_prefix(whole_path: &str, path: &str) -> String {
+    let is_doubled = whole_path.strip_suffix(path).is_some_and(|prefix| prefix.ends_with('/'));
+    if is_doubled { format!("/{path}") } else { path.to_owned() }
 }
 
 impl<S: Clone + Send + Sync + 'static> From<UsageRoutes> for Router<S> {

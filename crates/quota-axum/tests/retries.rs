@@ -111,6 +111,22 @@ async fn a_key_with_another_cost_is_a_conflict_of_its_own() {
     assert_eq!(used(&service).await, "2");
 }
 
+/// Holds, gives that back, and charges what it did cost after all.
+async fn held_in_vain(quota: ClientQuota) -> Result<&'static str, Refused> {
+    quota.hold(Credits::new(8).unwrap()).await?.release().await?;
+    quota.charge(Credits::ONE).await?;
+    Ok("ran")
+}
+
+#[tokio::test]
+async fn a_key_whose_hold_was_released_is_that_of_the_next_charge() {
+    let service = service();
+    let app = Router::new().route("/a", on_get(held_in_vain)).layer(keyed(&service).without_charge()).with_state(());
+    assert_eq!(get_with_key(&app, "/a", "k").await.status, StatusCode::OK);
+    assert_eq!(get_with_key(&app, "/a", "k").await.status, StatusCode::CONFLICT);
+    assert_eq!(used(&service).await, "1");
+}
+
 #[tokio::test]
 async fn what_is_no_key_is_refused_and_nothing_is_charged() {
     let service = service();

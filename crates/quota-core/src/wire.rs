@@ -158,9 +158,28 @@ impl Serialize for Quota {
     }
 }
 
+/// An object's members by their names: what is derived takes a list of them in their order as well, which says nothing
+/// of what they are.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = WireQuota;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with period, every, limit, anchor and tz")
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, members: A) -> Result<WireQuota, A::Error> {
+        WireQuota::deserialize(de::value::MapAccessDeserializer::new(members))
+    }
+}
+
 impl<'de> Deserialize<'de> for Quota {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let wire = WireQuota::deserialize(deserializer)?;
+        let wire = match deserializer.is_human_readable() {
+            true => deserializer.deserialize_map(Members)?,
+            false => WireQuota::deserialize(deserializer)?,
+        };
         let period = Period::new(wire.period, wire.every.0).map_err(de::Error::custom)?;
         Ok(Self::new(period, wire.limit, Anchor::new(wire.anchor, wire.tz.0)))
     }

@@ -31,7 +31,7 @@ pub use crate::quota_headers::{HeadersMut, QuotaHeader};
 pub use crate::response::RefusalResponse;
 #[cfg(feature = "usage-api")]
 pub use crate::usage_api::{
-    ApiRequest, ApiResponse, MountedUsageApi, OperatorToken, OperatorTokenError, Sent, Standing, UsageApi,
+    ApiRequest, ApiResponse, MountedUsageApi, NoBody, OperatorToken, OperatorTokenError, Sent, Standing, UsageApi,
 };
 #[cfg(feature = "dashboard")]
 pub use quota_dashboard::Dashboard;

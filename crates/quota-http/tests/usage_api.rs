@@ -28,7 +28,7 @@ fn request(method: Method, path: &str, caller: Option<&str>) -> ApiRequest {
         path: path.to_owned(),
         query: query.to_owned(),
         headers: HeaderMap::new(),
-        body: Some(Bytes::new()),
+        body: Ok(Bytes::new()),
         caller: caller.map(client).ok_or(NoClient::Missing),
         standing: None,
     }
@@ -37,7 +37,7 @@ fn request(method: Method, path: &str, caller: Option<&str>) -> ApiRequest {
 fn operators(method: Method, path: &str, body: &str) -> ApiRequest {
     let mut request = request(method, path, None);
     request.headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"));
-    request.body = Some(Bytes::copy_from_slice(body.as_bytes()));
+    request.body = Ok(Bytes::copy_from_slice(body.as_bytes()));
     request
 }
 

@@ -106,7 +106,8 @@ impl QuotaFairing {
         self
     }
 
-    /// Charges a request that carries such a key once, however often it is sent. Off by default.
+    /// Charges a request that carries such a key once, however often it is sent. Off by default. Rocket does not show a
+    /// header that is no UTF-8: such a key is none.
     #[must_use]
     pub fn with_idempotency_keys(mut self, keys: IdempotencyKeys) -> Self {
         self.0.metering = self.0.metering.with_idempotency_keys(keys);

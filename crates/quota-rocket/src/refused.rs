@@ -5,6 +5,7 @@ use std::io::Cursor;
 use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
 use rocket::http::Status;
 use rocket::response::{self, Responder};
+use rocket::tokio::io::empty;
 use rocket::{Request, Response};
 
 /// Any answer in place of a handler's, for handlers that return `Result<_, Refused>`: made by `?` from a
@@ -59,5 +60,10 @@ pub(crate) fn put(refusal: RefusalResponse, response: &mut Response<'_>) {
             response.adjoin_raw_header(name.as_str().to_owned(), value.to_owned());
         }
     }
-    response.set_sized_body(body.len(), Cursor::new(body));
+    if status == http::StatusCode::NOT_MODIFIED {
+        // Of no known length, or it would be told one that the page does not have.
+        response.set_streamed_body(empty());
+    } else {
+        response.set_sized_body(body.len(), Cursor::new(body));
+    }
 }

@@ -1,8 +1,10 @@
 //! The usage API as routes.
 
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quota_http::{ApiRequest, MountedUsageApi, Sent, Standing, UsageApi};
-use rocket::data::{Capped, Data, ToByteUnit};
+use quota_http::{ApiRequest, Framework, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
+use rocket::data::{Data, ToByteUnit};
 use rocket::http::Method;
 use rocket::route::{Handler, Outcome, Route};
 use rocket::{Request, Response};
@@ -57,13 +59,36 @@ impl Handler for UsageRoutes {
         let whole_path = request.uri().path().raw().as_str().to_owned();
         let path = whole_path.strip_prefix(base.trim_end_matches('/')).unwrap_or(&whole_path).to_owned();
         let query = request.uri().query().map(|query| query.raw().as_str().to_owned()).unwrap_or_default();
-        let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.ok();
-        let body = body.filter(Capped::is_complete).map(|body| body.into_inner().into());
-        let sent = Sent { path, whole_path, query, headers: headers_of(request), body };
+        let headers = headers_of(request);
+        let body = body_of(data, &headers).await;
+        let sent = Sent { method: method_of(request), path, whole_path, query, headers, body };
         let mut response = Response::new();
         put(self.0.answer(request, sent).await, &mut response);
         Outcome::Success(response)
     }
+}
+
+/// The method as it was sent: Rocket takes a form's `_method` for it, which every page of the web can send by `POST`. No
+/// resource takes forms.
+fn method_of(request: &Request<'_>) -> http::Method {
+    let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
+    if is_form { http::Method::POST } else { Rocket::method(request) }
+}
+
+/// So many bytes Rocket has read before, for a form's `_method`; where that failed, they look like all there is.
+const PEEKED: usize = "_method=delete".len();
+
+async fn body_of(data: Data<'_>, headers: &HeaderMap) -> Result<Bytes, NoBody> {
+    let is_whole = data.peek_complete();
+    let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.map_err(|_| NoBody::CutOff)?;
+    if !body.is_complete() {
+        return Err(NoBody::TooLong);
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| body.len() < length) || (body.len() < PEEKED && !is_whole) {
+        return Err(NoBody::CutOff);
+    }
+    Ok(body.into_inner().into())
 }
 
 fn headers_of(request: &Request<'_>) -> HeaderMap {
@@ -80,7 +105,8 @@ fn headers_of(request: &Request<'_>) -> HeaderMap {
 /// Every path and method below the prefix: which ones there are is the API's to say.
 impl From<UsageRoutes> for Vec<Route> {
     fn from(routes: UsageRoutes) -> Self {
-        let methods = [Method::Get, Method::Put, Method::Post, Method::Delete, Method::Patch, Method::Options];
+        let methods =
+            [Method::Get, Method::Put, Method::Post, Method::Delete, Method::Patch, Method::Options, Method::Trace];
         methods.into_iter().map(|method| Route::new(method, "/<path..>", routes.clone())).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The routes.
 
 use actix_web::web::{self, Json};
-use actix_web::{HttpRequest, Responder};
+use actix_web::{HttpRequest, Responder, Route, guard};
 use quickstart_shared::{dashboard, failure, flag_from_query};
 use quota_actix::{
     Answers, ClientBy, ClientQuota, QuotaLayer, RateLimitFields, Refused, UsageApi, UsageRoutes, credits_from_query,
@@ -28,12 +28,17 @@ impl Routes {
     /// All routes: the API's are metered, and the usage API tells of them.
     pub(crate) fn register(&self, app: &mut web::ServiceConfig) {
         let quota = &self.quota;
-        app.service(web::resource("/api/fetch-data").route(web::get().to(fetch_data).wrap(quota.clone())))
-            .service(web::resource("/api/fetch-expensive-data").route(web::get().to(fetch_data).wrap(quota.cost(5))))
-            .service(web::resource("/api/compute").route(web::get().to(compute).wrap(quota.without_charge())))
-            .service(web::resource("/api/generate").route(web::get().to(generate).wrap(quota.without_charge())))
+        app.service(web::resource("/api/fetch-data").route(get().to(fetch_data).wrap(quota.clone())))
+            .service(web::resource("/api/fetch-expensive-data").route(get().to(fetch_data).wrap(quota.cost(5))))
+            .service(web::resource("/api/compute").route(get().to(compute).wrap(quota.without_charge())))
+            .service(web::resource("/api/generate").route(get().to(generate).wrap(quota.without_charge())))
             .service(self.usage.at("/quota"));
     }
+}
+
+/// `GET`, and `HEAD` with it: actix-web takes each for a method of its own.
+fn get() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// The layer charges what the route costs.

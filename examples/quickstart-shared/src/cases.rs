@@ -19,6 +19,7 @@ macro_rules! quickstart_tests {
             many_callers_never_get_more_than_the_limit
             the_usage_api_tells_callers_their_own_and_operators_all
             the_page_is_served_beside_the_usage_api
+            a_plan_that_an_operator_sets_is_still_there_after_a_restart
             a_demonstration_shows_something
             a_wrong_setting_is_named_and_nothing_starts
         }
@@ -163,6 +164,24 @@ pub fn the_page_is_served_beside_the_usage_api(program: &str) {
     assert!(server.get_as(None, "/quota").body.contains("data-client-header"));
     assert_eq!(server.get_as(None, "/quota/assets/nothing.js").status, 404);
     assert_eq!(server.get("/quota/status").status, 200);
+}
+
+pub fn a_plan_that_an_operator_sets_is_still_there_after_a_restart(program: &str) {
+    let folder = tempdir().unwrap();
+    let settings = [("QUOTA_OPERATOR_TOKEN", "s3cret")];
+    let quota = r#"{"period":"YEAR","every":20,"limit":"7","anchor":"2020-01-01T00:00:00Z","tz":"UTC"}"#;
+    let plan = format!(r#"{{"quotas":[{quota}]}}"#);
+    let server = Server::start(program, &folder, &settings);
+    for client in ["client1", "fresh"] {
+        assert_eq!(server.put_as_operator("s3cret", &format!("/quota/clients/{client}/plan"), &plan).status, 200);
+    }
+    assert!(server.stop().success());
+    let server = Server::start(program, &folder, &settings);
+    let clients = server.get_as_operator("s3cret", "/quota/clients");
+    assert_eq!(clients.body, r#"{"clients":["client1","fresh"],"next":null}"#);
+    for client in ["client1", "fresh"] {
+        assert_eq!(server.get_as(Some(client), "/api/fetch-data").remaining(), "6", "{client}");
+    }
 }
 
 pub fn a_demonstration_shows_something(program: &str) {

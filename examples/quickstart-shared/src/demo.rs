@@ -2,8 +2,8 @@
 
 use fastrand::Rng;
 use quota_service::{
-    Anchor, ClientId, Credits, Instant, Label, Limit, OperationId, PastEntry, Period, Plan, PlanRegistry, Quota,
-    QuotaService, Tz, UsageStore,
+    Anchor, ClientId, Credits, Instant, Label, Limit, OperationId, PastEntry, Period, Plan, Quota, QuotaService, Tz,
+    UsageStore,
 };
 
 const DAY_MILLIS: i64 = 86_400_000;
@@ -46,14 +46,14 @@ const ROUTES: [(&str, u32, u32); 3] =
     [("/api/fetch-data", 1_000_000, 6), ("/api/fetch-expensive-data", 5_000_000, 2), ("/api/compute", 2_500_000, 1)];
 
 /// `client1` as without a demonstration, a larger client and a small one.
-pub(crate) fn plans() -> anyhow::Result<PlanRegistry> {
-    let mut plans = PlanRegistry::new();
+pub(crate) fn plans() -> anyhow::Result<Vec<(ClientId, Plan)>> {
+    let mut plans = Vec::new();
     for customer in CUSTOMERS {
         let anchor = Anchor::new(customer.anchor.parse()?, customer.tz);
         let finite = |credits: u32| anyhow::Ok(Limit::Finite(Credits::new(credits.into())?));
         let day = Quota::new(Period::DAY, finite(customer.day)?, anchor);
         let month = Quota::new(Period::MONTH, finite(customer.month)?, anchor);
-        plans = plans.with(ClientId::new(customer.id)?, Plan::new([day, month])?);
+        plans.push((ClientId::new(customer.id)?, Plan::new([day, month])?));
     }
     Ok(plans)
 }
@@ -117,16 +117,20 @@ fn some_route(random: &mut Rng) -> (&'static str, u32) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use quota_service::{DailyQuery, GroupBy, ManualClock, Window};
+    use quota_service::{DailyQuery, GroupBy, ManualClock, PlanRegistry, Window};
     use quota_store_memory::MemoryStore;
 
     use super::*;
+
+    fn registry() -> PlanRegistry {
+        plans().unwrap().into_iter().fold(PlanRegistry::new(), |registry, (client, plan)| registry.with(client, plan))
+    }
 
     #[tokio::test]
     async fn a_demonstration_fills_a_month_once_and_leaves_something() {
         let clock = std::sync::Arc::new(ManualClock::new("2024-03-15T12:00:00Z".parse().unwrap()));
         let store = MemoryStore::with_entries();
-        let service = QuotaService::builder(store).with_registry(plans().unwrap()).with_clock(clock).build();
+        let service = QuotaService::builder(store).with_registry(registry()).with_clock(clock).build();
         let mut seen = Vec::new();
         for _ in 0..2 {
             fill(&service).await.unwrap();
@@ -151,8 +155,7 @@ mod tests {
     async fn nobody_uses_more_of_a_day_or_a_month_than_its_plan_allows() {
         let now: Instant = "2026-01-01T00:00:00Z".parse().unwrap();
         let clock = std::sync::Arc::new(ManualClock::new(now));
-        let service =
-            QuotaService::builder(MemoryStore::new()).with_registry(plans().unwrap()).with_clock(clock).build();
+        let service = QuotaService::builder(MemoryStore::new()).with_registry(registry()).with_clock(clock).build();
         let today = now.millis() / DAY_MILLIS;
         for customer in CUSTOMERS {
             let client = ClientId::new(customer.id).unwrap();

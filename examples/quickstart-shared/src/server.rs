@@ -102,6 +102,12 @@ impl Server {
         Self::answer(request.header("Authorization", format!("Bearer {token}")).call().unwrap())
     }
 
+    /// PUT of JSON as an operator with this token.
+    pub(crate) fn put_as_operator(&self, token: &str, path: &str, body: &str) -> Answer {
+        let request = self.agent.put(format!("{}{path}", self.base)).content_type("application/json");
+        Self::answer(request.header("Authorization", format!("Bearer {token}")).send(body).unwrap())
+    }
+
     pub(crate) fn post(&self, path: &str) -> Answer {
         Self::answer(self.agent.post(format!("{}{path}", self.base)).send_empty().unwrap())
     }

@@ -7,7 +7,8 @@ use clap::Parser;
 use http::HeaderName;
 use quota_http::{Dashboard, OperatorToken, UsageApi};
 use quota_service::{
-    Anchor, AnyStore, ClientId, Credits, Limit, Period, Plan, PlanFile, PlanRegistry, Quota, QuotaService, Tz,
+    Anchor, AnyStore, ClientId, Credits, Limit, Period, Plan, PlanFile, PlanRegistry, Quota, QuotaService,
+    QuotaServiceBuilder, Tz,
 };
 
 use crate::demo;
@@ -79,31 +80,46 @@ impl Settings {
         self.port
     }
 
-    /// Opens the store and the plans.
+    /// Opens the store and the plans: those of `QUOTA_PLANS`, or those that the store keeps, where clients that have none get
+    /// theirs.
     ///
     /// # Errors
     /// The variable that names what cannot be opened, and why.
     pub async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
-        if !self.is_demo {
-            return self.service_with(default_plans()?).await;
+        let builder = self.builder().await?;
+        if let Some(path) = &self.plans {
+            return Ok(builder.with_plan_file(PlanFile::open(path).context("QUOTA_PLANS")?).build());
         }
-        let service = self.service_with(demo::plans()?).await?;
-        demo::fill(&service).await.context("the demonstration could not be filled in")?;
+        // In the store, so that what an operator sets is still there after a restart.
+        let service = builder.with_stored_plans().build();
+        let plans = if self.is_demo { demo::plans()? } else { default_plans()? };
+        for (client, plan) in plans {
+            if service.plan(&client).await?.is_none() {
+                service.set_plan(&client, plan).await.context("QUOTA_STORE does not take a plan")?;
+            }
+        }
+        if self.is_demo {
+            demo::fill(&service).await.context("the demonstration could not be filled in")?;
+        }
         Ok(service)
     }
 
-    /// The same with other plans where `QUOTA_PLANS` names none.
+    /// Opens the store with plans that live in this process, where `QUOTA_PLANS` names none.
     ///
     /// # Errors
     /// The variable that names what cannot be opened, and why.
     pub async fn service_with(&self, plans: PlanRegistry) -> anyhow::Result<QuotaService<AnyStore>> {
-        let store = quota_stores::connect(&self.store).await.context("QUOTA_STORE")?;
-        let builder = QuotaService::builder(store);
+        let builder = self.builder().await?;
         let builder = match &self.plans {
             Some(path) => builder.with_plan_file(PlanFile::open(path).context("QUOTA_PLANS")?),
             None => builder.with_registry(plans),
         };
-        Ok(builder.with_denials(1_000).build())
+        Ok(builder.build())
+    }
+
+    async fn builder(&self) -> anyhow::Result<QuotaServiceBuilder<AnyStore>> {
+        let store = quota_stores::connect(&self.store).await.context("QUOTA_STORE")?;
+        Ok(QuotaService::builder(store).with_denials(1_000))
     }
 
     /// The usage API over the service.
@@ -124,11 +140,11 @@ pub fn dashboard() -> Dashboard {
 }
 
 /// `client1` has 500 credits a day and 10,000 a month, counted from 2022-01-01 in UTC.
-fn default_plans() -> anyhow::Result<PlanRegistry> {
+fn default_plans() -> anyhow::Result<Vec<(ClientId, Plan)>> {
     let anchor = Anchor::new("2022-01-01T00:00:00Z".parse()?, Tz::UTC);
     let day = Quota::new(Period::DAY, Limit::Finite(Credits::new(500)?), anchor);
     let month = Quota::new(Period::MONTH, Limit::Finite(Credits::new(10_000)?), anchor);
-    Ok(PlanRegistry::new().with(ClientId::new("client1")?, Plan::new([day, month])?))
+    Ok(vec![(ClientId::new("client1")?, Plan::new([day, month])?)])
 }
 
 fn variable(name: &str) -> anyhow::Result<Option<String>> {

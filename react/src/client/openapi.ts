@@ -148,7 +148,7 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A client's entries by instant. */
+        /** A client's entries by instant; none where the store keeps sums of quarters of an hour only. */
         get: operations["entries"];
         put?: never;
         post?: never;
@@ -1016,6 +1016,8 @@ export interface operations {
             /** @description Done. */
             200: {
                 headers: {
+                    /** @description With a table that goes on: the next page, relative to the request (rel="next"). */
+                    Link?: string;
                     [name: string]: unknown;
                 };
                 content: {

@@ -5,7 +5,7 @@ use quota_core::{Credits, Decision, OperationId, Refusal};
 use quota_service::{HoldGuard, ServiceError, Settled};
 
 use crate::metering::quota_error::{Cause, QuotaError};
-use crate::metering::request_quota::{Charged, RequestQuota};
+use crate::metering::request_quota::{Charged, RequestQuota, UnderKey};
 use crate::metering::settled_after::{OnDrop, SettledAfter};
 
 /// Credits that a handler has set aside. Dropped (the handler fails, panics, is cancelled; a stream that it was moved into is
@@ -15,11 +15,13 @@ use crate::metering::settled_after::{OnDrop, SettledAfter};
 pub struct Held {
     guard: HoldGuard,
     quota: RequestQuota,
+    /// Whether it is held under the request's idempotency key.
+    key: Option<UnderKey>,
 }
 
 impl Held {
-    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota) -> Self {
-        Self { guard, quota }
+    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>) -> Self {
+        Self { guard, quota, key }
     }
 
     /// The decision with the state of every quota after the hold was made.
@@ -43,27 +45,40 @@ impl Held {
     /// that had expired is recorded all the same: [`Settled::Late`].
     ///
     /// # Errors
-    /// [`QuotaError`], never a denial.
+    /// [`QuotaError`], never a denial; the hold is then released.
     pub async fn settle(self, cost: Credits) -> Result<Settled, QuotaError> {
-        let settled = self.guard.settle(cost).await.map_err(|error| self.quota.error(Cause::Failed(error)))?;
-        self.quota.note(settled.decision());
-        Ok(settled)
+        let settled = self.guard.settle(cost).await;
+        match &settled {
+            Ok(settled) => self.quota.note(settled.decision()),
+            // It is gone, and what the headers would say of it is not true any more.
+            Err(ServiceError::Refused(_)) => {
+                self.quota.forget();
+                self.quota.read_status().await;
+            }
+            Err(_) => {}
+        }
+        settled.map_err(|error| self.quota.error(Cause::Failed(error)))
     }
 
-    /// Ends the hold without a charge, and waits for that, so that the headers say so.
+    /// Ends the hold without a charge, and waits for that, so that the headers say so. A request's idempotency key, if it
+    /// was held under that, is free again.
     ///
     /// # Errors
     /// [`QuotaError`], never a denial; 409 where the hold had expired. A hold that was unchecked may never have been
     /// made: then there is nothing to release, and that is [`Charged::Unchecked`].
     pub async fn release(self) -> Result<Charged, QuotaError> {
-        let unchecked = matches!(self.guard.decision(), Decision::Unchecked);
-        let released = match self.guard.release().await {
+        let Self { guard, quota, key } = self;
+        let unchecked = matches!(guard.decision(), Decision::Unchecked);
+        let released = match guard.release().await {
             Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) if unchecked => {
                 Ok(Decision::Unchecked)
             }
             released => released,
         };
-        self.quota.concluded(released, None)
+        if released.is_ok() {
+            quota.free(key);
+        }
+        quota.concluded(released, None)
     }
 
     /// A stream that passes this one on, adds up what its items cost, and settles the sum when it has ended: for a body that

@@ -42,6 +42,8 @@ enum Shown {
     /// The last decision in this request.
     Decision(Decision),
     Status(Status),
+    /// The service could not answer: it is not asked once more for the headers, which would take as long again.
+    Unknown,
 }
 
 /// A charge that a handler asked for and that was not denied.
@@ -77,7 +79,7 @@ impl RequestQuota {
     pub fn decision(&self) -> Option<Decision> {
         match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
             Shown::Decision(decision) => Some(decision.clone()),
-            Shown::Nothing | Shown::Status(_) => None,
+            Shown::Nothing | Shown::Status(_) | Shown::Unknown => None,
         }
     }
 
@@ -118,6 +120,10 @@ impl RequestQuota {
 
     /// Sets credits aside until [`Held::settle`]. The hold is renewed for as long as the guard lives.
     ///
+    /// What was held under the request's idempotency key and settled is not held again, also with [`OnReplay::Run`]: that
+    /// is an error whose [`QuotaError::is_replay`] is true. A handler that stores its answers looks for one by
+    /// [`RequestQuota::idempotency_id`] before it holds.
+    ///
     /// # Errors
     /// As for [`RequestQuota::charge`].
     pub async fn hold(&self, charge: impl Into<Charge> + Send) -> Result<Held, QuotaError> {
@@ -137,7 +143,7 @@ impl RequestQuota {
         match held {
             Ok(Some(Holding::Held(guard) | Holding::Unchecked(guard))) => {
                 self.note(guard.decision());
-                Ok(Held::new(guard.renewing(), self.clone()))
+                Ok(Held::new(guard.renewing(), self.clone(), key))
             }
             Ok(Some(Holding::Denied(denied))) => {
                 self.note(&Decision::Denied(Denied::clone(&denied)));
@@ -156,7 +162,7 @@ impl RequestQuota {
     /// [`QuotaError`], never a denial.
     pub async fn status(&self) -> Result<Status, QuotaError> {
         let status = self.meter().service.status(self.client()).await;
-        status.map_err(|error| self.error(Cause::Failed(error)))
+        status.map_err(|error| self.failed(error, None))
     }
 
     /// Writes the headers of the last decision, or of what was read in its place.
@@ -165,7 +171,7 @@ impl RequestQuota {
             return;
         }
         match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
-            Shown::Nothing => {}
+            Shown::Nothing | Shown::Unknown => {}
             Shown::Decision(decision) => self.answers().write_decision(decision, headers),
             Shown::Status(status) => self.answers().write_status(status, headers),
         }
@@ -196,6 +202,14 @@ impl RequestQuota {
     /// Notes a decision that was made in this request.
     pub(crate) fn note(&self, decision: &Decision) {
         self.show(Shown::Decision(decision.clone()));
+    }
+
+    /// Notes that the service could not answer, where nothing was decided before.
+    fn note_unknown(&self) {
+        let mut shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*shown, Shown::Nothing) {
+            *shown = Shown::Unknown;
+        }
     }
 
     /// Forgets what was decided: it was taken back.
@@ -259,18 +273,31 @@ impl RequestQuota {
         self.meter().keys.as_ref().is_none_or(|keys| keys.on_replay() == OnReplay::Refuse)
     }
 
-    /// A denial, which leaves no trace: the key is free for another charge.
+    /// A denial, which leaves no trace.
     fn denied(&self, denied: Denied, key: Option<UnderKey>) -> QuotaError {
-        if key.is_some() {
-            self.0.is_key_used.store(false, Ordering::Relaxed);
-        }
+        self.free(key);
         self.error(Cause::Denied(denied))
     }
 
-    fn failed(&self, error: ServiceError, key: Option<UnderKey>) -> QuotaError {
+    /// A failure. Where it is not known whether the charge was made, the next one is made under the key as well, and then
+    /// is this one.
+    pub(crate) fn failed(&self, error: ServiceError, key: Option<UnderKey>) -> QuotaError {
+        if !matches!(error, ServiceError::Refused(_)) {
+            self.note_unknown();
+        }
         match (error, key) {
             (ServiceError::Refused(Refusal::IdConflict { .. }), Some(_)) => self.error(Cause::KeyConflict),
-            (error, _) => self.error(Cause::Failed(error)),
+            (error, key) => {
+                self.free(key);
+                self.error(Cause::Failed(error))
+            }
+        }
+    }
+
+    /// The key is free for another charge.
+    pub(crate) fn free(&self, key: Option<UnderKey>) {
+        if key.is_some() {
+            self.0.is_key_used.store(false, Ordering::Relaxed);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::metering::quota_error::QuotaError;
 /// What becomes of a hold whose stream is dropped before its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDrop {
-    /// It is released: who gets only a part pays nothing.
+    /// It is released: who gets only a part pays nothing. So does `HEAD`, whose body no server reads.
     #[default]
     Release,
     /// What was streamed is charged. Where that is nothing yet, the hold is released.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, WWW_AUTHENTICATE};
+use http::header::{ALLOW, LINK, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use quota_core::{ClientId, Instant, Plan, Refusal};
 use quota_service::{QuotaService, ServiceError, SharedService, StoreError, UsageStore};
@@ -15,7 +15,7 @@ use crate::member::Malformed;
 use crate::problem;
 use crate::usage_api::operators::{OperatorToken, Standing};
 use crate::usage_api::query::{Query, plan};
-use crate::usage_api::request::{ApiRequest, ApiResponse, empty, head, json, with_body};
+use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody, empty, json, with_body};
 use crate::usage_api::route::{NoResource, Of, Resource};
 use crate::usage_api::table;
 use crate::usage_api::views::{
@@ -79,10 +79,11 @@ impl UsageApi {
     }
 
     /// Answers a request. Never fails: what is wrong is told in the answer, what the answer must not tell in the log.
+    ///
+    /// `HEAD` is answered as `GET`, with the body: the server leaves it out, and says how long it would be (RFC 9110,
+    /// section 8.6).
     pub async fn answer(&self, request: ApiRequest) -> ApiResponse {
-        let is_head = request.method == Method::HEAD;
-        let answer = self.0.answer(request).await.unwrap_or_else(|refusal| refusal);
-        if is_head { head(answer) } else { answer }
+        self.0.answer(request).await.unwrap_or_else(|refusal| refusal)
     }
 }
 
@@ -174,7 +175,9 @@ impl Inner {
 
     async fn usage(&self, request: &ApiRequest, client: &ClientId) -> Answered {
         let asked = Query(&request.query).days(self.service.now()).map_err(|error| self.answers.malformed(&error))?;
-        let days = self.service.daily_usage(client, asked.query).await.map_err(|error| self.failed(client, &error))?;
+        let days = self.service.daily_usage(client, asked.query).await;
+        // Days begin where the zone says.
+        let days = days.map_err(|error| self.range_failed(client, &error, |_| "tz"))?;
         let usage = UsageView::new(&asked, days);
         if table::is_wanted(&request.headers) {
             return Ok(table::answer(["day", "label", "credits", "entries"], usage.days().iter().map(day_cells)));
@@ -211,10 +214,13 @@ impl Inner {
     }
 
     fn plan_in(&self, request: &ApiRequest) -> Result<Plan, ApiResponse> {
-        let body = request.body.as_ref().filter(|body| body.len() <= ApiRequest::MAX_BODY);
-        let too_long =
-            || problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB, and all of it comes");
-        plan(body.ok_or_else(too_long)?).map_err(|error| self.answers.malformed(&error))
+        let too_long = || problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB");
+        match &request.body {
+            Ok(body) if body.len() <= ApiRequest::MAX_BODY => plan(body),
+            Ok(_) | Err(NoBody::TooLong) => return Err(too_long()),
+            Err(NoBody::CutOff) => Err(Malformed::new("body", "it ended before it was whole".to_owned())),
+        }
+        .map_err(|error| self.answers.malformed(&error))
     }
 
     async fn preview(&self, request: &ApiRequest, client: &ClientId) -> Answered {
@@ -228,18 +234,25 @@ impl Inner {
     async fn entries(&self, request: &ApiRequest, client: &ClientId) -> Answered {
         let query = Query(&request.query).entries().map_err(|error| self.answers.malformed(&error))?;
         let page = self.service.entries(client, query).await.map_err(|error| self.page_failed(client, &error))?;
+        let next = page.next.as_deref().and_then(|next| Query(&request.query).link_to(next));
         let view = EntriesView::new(page.entries, page.next);
         if table::is_wanted(&request.headers) {
             let rows = view.entries().iter().map(EntryView::cells);
-            return Ok(table::answer(["at", "id", "credits", "label"], rows));
+            let mut table = table::answer(["at", "id", "credits", "label"], rows);
+            if let Some(next) = next {
+                table.headers_mut().insert(LINK, next);
+            }
+            return Ok(table);
         }
         Ok(json(StatusCode::OK, &view))
     }
 
     async fn delete_usage(&self, request: &ApiRequest, client: &ClientId, operator: &Operator) -> Answered {
         let range = Query(&request.query).range_to_delete().map_err(|error| self.answers.malformed(&error))?;
-        let deleted = self.service.delete_usage(client, range).await.map_err(|error| self.failed(client, &error))?;
         let (from, to): (Instant, Instant) = (range.start(), range.end());
+        let deleted = self.service.delete_usage(client, range).await;
+        let bound = |at| if at == from { "from" } else { "to" };
+        let deleted = deleted.map_err(|error| self.range_failed(client, &error, bound))?;
         tracing::info!(%client, operator, %from, %to, deleted, "usage was deleted");
         Ok(json(StatusCode::OK, &DeletedView { deleted }))
     }
@@ -265,6 +278,22 @@ impl Inner {
                 if matches!(refusal, Refusal::WindowOutOfRange(_) | Refusal::WindowExceedsRetention { .. }) =>
             {
                 self.answers.malformed(&of_plan(refusal))
+            }
+            error => self.failed(client, error),
+        }
+    }
+
+    /// So is a bound that cuts what is kept whole; which one, `member` says by its instant.
+    fn range_failed(
+        &self,
+        client: &ClientId,
+        error: &ServiceError,
+        member: impl FnOnce(Instant) -> &'static str,
+    ) -> ApiResponse {
+        match error {
+            ServiceError::Refused(refusal @ Refusal::RangeNotAligned { at })
+            | ServiceError::NotDone { source: StoreError::Refused(refusal @ Refusal::RangeNotAligned { at }) } => {
+                self.answers.malformed(&Malformed::new(member(*at), refusal.to_string()))
             }
             error => self.failed(client, error),
         }

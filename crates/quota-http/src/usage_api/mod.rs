@@ -12,4 +12,4 @@ mod views;
 pub use crate::usage_api::answering::UsageApi;
 pub use crate::usage_api::mounted::{MountedUsageApi, Sent};
 pub use crate::usage_api::operators::{OperatorToken, OperatorTokenError, Standing};
-pub use crate::usage_api::request::{ApiRequest, ApiResponse};
+pub use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody};

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 #[cfg(feature = "dashboard")]
 use quota_dashboard::{Dashboard, PageRequest};
 
 use crate::metering::{ClientBy, Framework};
 use crate::usage_api::answering::UsageApi;
 use crate::usage_api::operators::Standing;
-use crate::usage_api::request::{ApiRequest, ApiResponse};
+use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody};
 
 type Operators<F> = dyn Fn(&<F as Framework>::Request<'_>) -> Standing + Send + Sync;
 
@@ -27,6 +27,8 @@ pub struct MountedUsageApi<F: Framework> {
 /// What of a request frameworks read in different ways.
 #[derive(Clone, Debug)]
 pub struct Sent {
+    /// As it was sent.
+    pub method: Method,
     /// As in [`ApiRequest::path`].
     pub path: String,
     /// The path with the prefix, as the client sees it: it says whether the slash at the end is there.
@@ -36,7 +38,7 @@ pub struct Sent {
     /// All headers.
     pub headers: HeaderMap,
     /// As in [`ApiRequest::body`].
-    pub body: Option<Bytes>,
+    pub body: Result<Bytes, NoBody>,
 }
 
 impl<F: Framework> MountedUsageApi<F> {
@@ -68,12 +70,11 @@ impl<F: Framework> MountedUsageApi<F> {
 
     /// Answers a request.
     pub async fn answer(&self, request: &F::Request<'_>, sent: Sent) -> ApiResponse {
-        let method = F::method(request);
         #[cfg(feature = "dashboard")]
-        if let Some(page) = self.page(&method, &sent) {
+        if let Some(page) = self.page(&sent) {
             return page;
         }
-        let Sent { path, query, headers, body, .. } = sent;
+        let Sent { method, path, query, headers, body, .. } = sent;
         let caller = self.client.of(request).await;
         let standing = self.operators.as_ref().map(|operators| operators(request));
         self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await
@@ -81,8 +82,8 @@ impl<F: Framework> MountedUsageApi<F> {
 
     /// The page or a file of it, if the request is for one.
     #[cfg(feature = "dashboard")]
-    fn page(&self, method: &http::Method, sent: &Sent) -> Option<ApiResponse> {
-        let Sent { path, whole_path, headers, .. } = sent;
+    fn page(&self, sent: &Sent) -> Option<ApiResponse> {
+        let Sent { method, path, whole_path, headers, .. } = sent;
         let page = self.dashboard.as_ref()?.answer(PageRequest { method, path, whole_path, headers })?;
         let (parts, body) = page.into_parts();
         Some(ApiResponse::new(parts.status, parts.headers, body))

@@ -50,6 +50,9 @@ impl OperatorToken {
         let Some((scheme, token)) = value.as_bytes().split_at_checked("Bearer ".len()) else {
             return Standing::Unknown;
         };
+        // Any number of blanks stands between them (RFC 9110, section 11.4).
+        let blanks = token.iter().take_while(|byte| **byte == b' ').count();
+        let token = token.get(blanks..).unwrap_or_default();
         let given: [u8; 32] = Sha256::digest(token).into();
         let is_right = bool::from(given.ct_eq(&self.0)) && scheme.eq_ignore_ascii_case(b"Bearer ");
         if is_right { Standing::Operator("the operator's token".into()) } else { Standing::Unknown }
@@ -78,7 +81,7 @@ mod tests {
             }
             matches!(token.standing(&headers), Standing::Operator(_))
         };
-        assert!(standing(&[b"Bearer s3cret"]) && standing(&[b"bearer s3cret"]));
+        assert!(standing(&[b"Bearer s3cret"]) && standing(&[b"bearer s3cret"]) && standing(&[b"Bearer   s3cret"]));
         for wrong in
             [&b"s3cret"[..], b"Basic s3cret", b"Bearer", b"Bearer ", b"Bearer s3cret ", b"Bearer s3cre\xff", b""]
         {

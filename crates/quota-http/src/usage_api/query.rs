@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use chrono::{DateTime, Days, NaiveDate};
+use http::HeaderValue;
 use quota_core::{ClientId, GroupBy, Instant, Plan, Tz, Window, zone};
 use quota_service::{ClientsQuery, DailyQuery, EntriesQuery};
 use serde::Deserialize;
@@ -58,22 +59,24 @@ impl Query<'_> {
             Some("label") => GroupBy::DayAndLabel,
             Some(_) => return Err(wrong("by", "it is label, or absent")),
         };
-        let to = match self.text("to")? {
-            Some(text) => day("to", &text)?,
-            None => tomorrow(now, tz).ok_or_else(|| wrong("to", "there is no tomorrow in this zone"))?,
+        let given = |member| self.text(member)?.map(|text| day(member, &text)).transpose();
+        let (from, to) = (given("from")?, given("to")?);
+        // At fault is what was asked for: what follows from the other bound is named by that.
+        let of_from = if from.is_none() && to.is_some() { "to" } else { "from" };
+        let of_to = if to.is_none() && from.is_some() { "from" } else { "to" };
+        let to = match to {
+            Some(to) => to,
+            None => tomorrow(now, tz).ok_or_else(|| wrong(of_to, "there is no tomorrow in this zone"))?,
         };
-        let from = match self.text("from")? {
-            Some(text) => day("from", &text)?,
-            None => to.checked_sub_days(Days::new(DAYS)).unwrap_or(to),
-        };
+        let from = from.unwrap_or_else(|| to.checked_sub_days(Days::new(DAYS)).unwrap_or(to));
         if to < from {
-            return Err(wrong("to", "it is before from"));
+            return Err(wrong(of_to, format!("the days end on {to}, before they begin on {from}")));
         }
         if to.signed_duration_since(from).num_days() > MAX_DAYS {
-            return Err(wrong("to", format!("it is more than {MAX_DAYS} days after from")));
+            return Err(wrong(of_to, format!("from {from} to {to} it is more than {MAX_DAYS} days")));
         }
         let first = |member, day| Instant::first_of_day(day, tz).map_err(|error| wrong(member, error));
-        let range = Window::new(first("from", from)?, first("to", to)?).map_err(|error| wrong("to", error))?;
+        let range = Window::new(first(of_from, from)?, first(of_to, to)?).map_err(|error| wrong(of_to, error))?;
         Ok(DayRange { from, to, query: DailyQuery { range, zone: tz, by } })
     }
 
@@ -81,6 +84,14 @@ impl Query<'_> {
     pub(crate) fn entries(self) -> Result<EntriesQuery, Malformed> {
         let range = self.window()?.unwrap_or(Window::ALL);
         Ok(EntriesQuery { range, after: self.text("after")?, limit: self.limit(ENTRIES)? })
+    }
+
+    /// Where the next page is, for a `Link` (RFC 8288): the same query after this cursor, relative to the request.
+    pub(crate) fn link_to(self, after: &str) -> Option<HeaderValue> {
+        let members = form_urlencoded::parse(self.0.as_bytes()).filter(|(name, _)| name != "after");
+        let query =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(members).append_pair("after", after).finish();
+        HeaderValue::try_from(format!("<?{query}>; rel=\"next\"")).ok()
     }
 
     /// A page of clients.
@@ -120,7 +131,8 @@ impl Query<'_> {
 
     fn limit(self, (usual, most): (usize, usize)) -> Result<usize, Malformed> {
         let Some(text) = self.text("limit")? else { return Ok(usual) };
-        let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit()).then_some(text);
+        let limit = digits.and_then(|text| text.parse().ok()).filter(|limit| (1..=most).contains(limit));
         limit.ok_or_else(|| wrong("limit", format!("it is a number from 1 to {most}")))
     }
 }
@@ -137,10 +149,16 @@ pub(crate) fn plan(body: &[u8]) -> Result<Plan, Malformed> {
         // A place of which nothing is known is told by what it lies in.
         let path = error.path().to_string();
         let path = path.trim_end_matches('?').trim_end_matches('.');
-        wrong(if path.is_empty() { "body" } else { path }, error.inner())
+        if path.is_empty() { wrong("body", error.inner()) } else { wrong(path, without_place(error.inner())) }
     })?;
     json.end().map_err(|error| wrong("body", error))?;
     Ok(body.quotas)
+}
+
+/// What is wrong, without the line and the column: the member is named.
+fn without_place(error: &serde_json::Error) -> String {
+    let (text, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+    text.strip_suffix(&place).unwrap_or(&text).to_owned()
 }
 
 /// A calendar day as `2024-03-31`, and in no other form.
@@ -183,6 +201,10 @@ mod tests {
             ("from=2024-03-02&to=2024-03-01", "to"),
             ("from=2000-01-01&to=2024-01-01", "to"),
             ("from=1969-01-01&to=1969-02-01", "from"),
+            ("from=2024-05-01", "from"),
+            ("from=1970-01-01", "from"),
+            ("to=1970-01-20", "to"),
+            ("to=9999-12-31", "to"),
             ("tz=Mars/Olympus", "tz"),
             ("tz=../../etc/passwd", "tz"),
             ("by=client", "by"),
@@ -222,11 +244,12 @@ mod tests {
             (format!(r#"{{"quotas":[{quota}]}} x"#), "body"),
             (format!(r#"{{"quotas":[{quota}]"#), "body"),
             (r#"{"quotas":[],"x":1}"#.to_owned(), "x"),
-            (deep, "quotas[0][0]"),
+            (deep, "quotas[0]"),
             (String::new(), "body"),
         ] {
             let error = plan(body.as_bytes()).unwrap_err();
             assert_eq!(error.member(), member, "{error}");
+            assert_eq!(error.to_string().contains(" at line "), member == "body" && !body.is_empty(), "{error}");
         }
     }
 }

@@ -21,12 +21,21 @@ pub struct ApiRequest {
     pub query: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body; none where it is longer than [`ApiRequest::MAX_BODY`], which an adapter does not read, or was cut off.
-    pub body: Option<Bytes>,
+    /// The body, or why it is not there.
+    pub body: Result<Bytes, NoBody>,
     /// The client that the application's own authentication names.
     pub caller: Result<ClientId, NoClient>,
     /// Whether the application says who asks; else the operator's token decides.
     pub standing: Option<Standing>,
+}
+
+/// Why a request's body is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoBody {
+    /// It is longer than [`ApiRequest::MAX_BODY`], and was not read.
+    TooLong,
+    /// It ended before it was whole.
+    CutOff,
 }
 
 impl ApiRequest {
@@ -56,11 +65,5 @@ pub(crate) fn with_body(status: StatusCode, content_type: &'static str, body: By
 pub(crate) fn empty(status: StatusCode) -> ApiResponse {
     let mut headers = HeaderMap::with_capacity(2);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    ApiResponse::new(status, headers, Bytes::new())
-}
-
-/// What `HEAD` gets: the answer to `GET` without its body.
-pub(crate) fn head(answer: ApiResponse) -> ApiResponse {
-    let (status, headers, _) = answer.into_parts();
     ApiResponse::new(status, headers, Bytes::new())
 }

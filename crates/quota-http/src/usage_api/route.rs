@@ -86,6 +86,11 @@ impl Of {
 }
 
 fn client(segment: &str) -> Result<ClientId, Malformed> {
+    // What is no escape would else stand for itself, and there are two names of one client.
+    let is_escape = |rest: &[u8]| rest.len() >= 2 && rest.iter().take(2).all(u8::is_ascii_hexdigit);
+    if segment.split('%').skip(1).any(|rest| !is_escape(rest.as_bytes())) {
+        return Err(Malformed::new("id", "a percent sign begins no escape: write it as %25".to_owned()));
+    }
     let bytes: Vec<u8> = percent_decode_str(segment).collect();
     ClientId::from_utf8(&bytes).map_err(|error| Malformed::new("id", error.to_string()))
 }
@@ -118,6 +123,9 @@ mod tests {
             "/clients//status",
             "/clients/%00/status",
             "/clients/%FF/status",
+            "/clients/%/status",
+            "/clients/a%2/status",
+            "/clients/%ZZ/status",
             &format!("/clients/{}/plan", "a".repeat(256)),
         ] {
             let error = Resource::read(path).unwrap_err();

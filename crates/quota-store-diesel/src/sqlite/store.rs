@@ -175,7 +175,11 @@ impl UsageStore for SqliteStore {
             });
             version.map(|_| ()).map_err(StoreError::from)
         });
-        checked.await.map_err(not_read)?
+        checked.await.map_err(not_read)??;
+        // And whether it could be written to: another process may keep it locked. Nothing is.
+        let locked = self.writer.run(|session| session.write(|_| Ok(())));
+        let unanswered = |gone| StoreError::not_done("the file's lock was not answered", gone);
+        Ok(locked.await.map_err(unanswered)??)
     }
 }
 

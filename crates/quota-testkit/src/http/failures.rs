@@ -31,6 +31,17 @@ pub fn a_store_that_fails_closed_is_unavailable_and_tells_nothing<H: HttpHarness
     ground.assert_used("1");
 }
 
+pub fn a_store_that_fails_is_not_asked_again_for_the_headers<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.fail(true);
+    for path in ["/one", "/compute?credits=1", "/generate?max=1&actual=1", "/answer?status=200"] {
+        let before = ground.asked();
+        assert_eq!(ground.get(path).status, 503, "{path}");
+        // Each time a client may have waited for as long as the service's deadline.
+        assert_eq!(ground.asked() - before, 1, "{path}");
+    }
+}
+
 pub fn a_store_that_fails_open_runs_without_headers<H: HttpHarness>() {
     let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
     ground.fail(true);
@@ -75,6 +86,7 @@ impl UsageStore for Failing {
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        self.count();
         match self.check() {
             Ok(()) => self.store().apply(batch).await,
             Err(error) => batch.iter().map(|_| Err(error.again())).collect(),

@@ -1,10 +1,11 @@
 //! A served program with a clock, plans and a store that can fail.
 
 use std::cell::OnceCell;
+use std::io::{Read, Write};
 use std::marker::PhantomData;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -32,6 +33,7 @@ pub(super) struct Ground<H> {
     pause: Pause,
     runtime: Runtime,
     fails: Arc<AtomicBool>,
+    asked: Arc<AtomicUsize>,
     description: OnceCell<Description>,
 }
 
@@ -54,6 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Failing {
     store: MemoryStore,
     fails: Arc<AtomicBool>,
+    /// How often it was asked and waited for.
+    asked: Arc<AtomicUsize>,
 }
 
 /// The quota of a period, aligned to 2022-01-01 in UTC.
@@ -96,7 +100,9 @@ impl<H: HttpHarness> Setting<H> {
 
     pub(super) fn serve(self) -> Ground<H> {
         let fails = Arc::new(AtomicBool::new(false));
-        let store = Failing { store: MemoryStore::with_entries(), fails: Arc::clone(&fails) };
+        let asked = Arc::new(AtomicUsize::new(0));
+        let store =
+            Failing { store: MemoryStore::with_entries(), fails: Arc::clone(&fails), asked: Arc::clone(&asked) };
         let plans = [CLIENT, "a/b"]
             .into_iter()
             .fold(PlanRegistry::new(), |plans, client| plans.with(ClientId::new(client).unwrap(), self.plan.clone()));
@@ -119,7 +125,7 @@ impl<H: HttpHarness> Setting<H> {
         let harness = H::serve(program);
         // Whatever is under way goes on while the test does something else.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Ground { harness, service, clock, pause, runtime, fails, description: OnceCell::new() }
+        Ground { harness, service, clock, pause, runtime, fails, asked, description: OnceCell::new() }
     }
 }
 
@@ -214,6 +220,22 @@ impl<H: HttpHarness> Ground<H> {
         self.fails.store(fails, Ordering::SeqCst);
     }
 
+    /// How often the store was asked and waited for.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Sends a request of HTTP/1.1 as it stands, then nothing more, and reads what comes back.
+    pub(super) fn send_raw(&self, text: &str) -> String {
+        let mut stream = TcpStream::connect(self.harness.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
     /// The service's time.
     pub(super) fn clock(&self) -> &ManualClock {
         &self.clock
@@ -264,6 +286,10 @@ pub(super) fn operators(method: Method, path: &str, body: &str) -> Request<Bytes
 impl Failing {
     pub(super) const fn store(&self) -> &MemoryStore {
         &self.store
+    }
+
+    pub(super) fn count(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn check(&self) -> Result<(), StoreError> {

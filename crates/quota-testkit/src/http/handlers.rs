@@ -37,6 +37,14 @@ pub fn a_hold_is_settled_and_the_headers_say_so<H: HttpHarness>() {
     ground.assert_used("11.5");
 }
 
+pub fn a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/one");
+    let answer = ground.get("/generate?max=4&actual=9223372036854.775807");
+    assert_eq!((answer.status, answer.remaining()), (422, Some("9")), "{}", answer.body);
+    ground.assert_used("1");
+}
+
 pub fn a_failed_handler_releases_its_hold<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     let answer = ground.get("/generate?max=8&actual=2.5&fail=true");

@@ -133,6 +133,7 @@ macro_rules! http_suite {
                 a_handler_charges_exactly_what_it_says,
                 amounts_that_are_none_are_named_and_nothing_is_charged,
                 a_hold_is_settled_and_the_headers_say_so,
+                a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so,
                 a_failed_handler_releases_its_hold,
                 several_charges_show_the_last,
                 a_handler_that_charges_nothing_shows_what_remains,
@@ -164,6 +165,7 @@ macro_rules! http_suite {
             }
             failures {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,
+                a_store_that_fails_is_not_asked_again_for_the_headers,
                 a_store_that_fails_open_runs_without_headers,
                 no_more_than_the_limit_runs_over_all_routes,
                 no_more_than_the_limit_runs_at_the_same_time,
@@ -172,6 +174,7 @@ macro_rules! http_suite {
                 a_caller_reads_its_own_quotas_and_no_other,
                 usage_is_told_by_day_and_label,
                 usage_is_told_as_a_table,
+                a_table_of_entries_says_where_it_goes_on,
                 every_resource_says_what_it_takes,
                 a_store_that_fails_is_a_503_that_tells_nothing,
             }
@@ -179,6 +182,7 @@ macro_rules! http_suite {
                 an_operator_reads_any_client_by_its_encoded_id,
                 clients_and_entries_come_in_pages,
                 a_plan_is_previewed_set_and_removed,
+                a_form_is_a_post_whatever_method_it_names,
                 usage_is_deleted_between_bounds_or_all_of_it,
                 denials_are_told_the_last_one_first,
                 nobody_else_is_an_operator,
@@ -186,6 +190,7 @@ macro_rules! http_suite {
             bad_input {
                 what_a_query_says_wrongly_is_named,
                 what_a_body_says_wrongly_is_named,
+                a_body_that_is_cut_off_is_no_plan,
                 a_body_that_is_too_long_is_not_read,
                 ids_that_are_none_are_named,
             }

@@ -1,5 +1,6 @@
 //! The usage API, as operators see it. Every answer is held against the API's own description.
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
@@ -84,6 +85,19 @@ pub fn usage_is_deleted_between_bounds_or_all_of_it<H: HttpHarness>() {
     ground.assert_used("5.5");
     assert_eq!(delete("?all=true").body, r#"{"deleted":2}"#);
     ground.assert_used("0");
+}
+
+pub fn a_form_is_a_post_whatever_method_it_names<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/one");
+    for path in ["/clients/client1/usage?all=true", "/clients/client1/plan"] {
+        for form in ["_method=DELETE", "_method=delete&x=", "%5Fmethod=DELETE", "_method=put"] {
+            let mut request = operators(Method::POST, path, form);
+            request.headers_mut().insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
+            ground.send(request).assert_problem(405, "this resource does not take that method");
+        }
+    }
+    ground.assert_used("1");
 }
 
 pub fn denials_are_told_the_last_one_first<H: HttpHarness>() {

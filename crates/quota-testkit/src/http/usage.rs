@@ -65,13 +65,33 @@ pub fn usage_is_told_as_a_table<H: HttpHarness>() {
     let answer = ground.send(entries);
     assert!(answer.body.starts_with("at,id,credits,label\r\n2024-03-01T12:00:00.000Z,"), "{}", answer.body);
     assert!(answer.body.ends_with(",5,/five\r\n"), "{}", answer.body);
+    answer.assert_headers([("link", None)]);
+}
+
+pub fn a_table_of_entries_says_where_it_goes_on<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    ground.get("/half");
+    let table = |query: &str| {
+        let mut entries = operators(Method::GET, &format!("/clients/client1/entries{query}"), "");
+        entries.headers_mut().insert(ACCEPT, "text/csv".parse().unwrap());
+        ground.send(entries)
+    };
+    let first = table("?from=2024-03-01T00:00:00%2B00:00&limit=1");
+    assert!(first.body.ends_with(",5,/five\r\n"), "{}", first.body);
+    let link = first.headers["link"].to_str().unwrap();
+    let next = link.strip_prefix('<').and_then(|link| link.strip_suffix(">; rel=\"next\"")).unwrap();
+    assert!(next.contains("limit=1&") && !next.contains("+00"), "{next}");
+    let last = table(next);
+    assert!(last.body.ends_with(",0.5,/half\r\n") && !last.body.contains("/five"), "{}", last.body);
+    last.assert_headers([("link", None)]);
 }
 
 pub fn every_resource_says_what_it_takes<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     assert_eq!(ground.get("/quota/health").body, r#"{"status":"ok"}"#);
     assert_eq!(ground.get("/quota/openapi.json").json()["openapi"], "3.1.0");
-    for path in ["/quota/none", "/quota/status/", "/quota/clients/client1"] {
+    for path in ["/quota/none", "/quota/status/", "/quota//status", "/quota/clients/client1"] {
         ground.get(path).assert_problem(404, "there is no such resource");
     }
     for (method, path, takes) in [
@@ -85,9 +105,12 @@ pub fn every_resource_says_what_it_takes<H: HttpHarness>() {
         answer.assert_problem(405, "this resource does not take that method");
         answer.assert_headers([("allow", Some(takes))]);
     }
-    let head = ground.send(request(Method::HEAD, "/quota/status"));
-    assert_eq!((head.status, head.body.as_str()), (200, ""));
-    head.assert_headers([("content-type", Some("application/json"))]);
+    for path in ["/quota/status", "/quota/health", "/quota/openapi.json"] {
+        let head = ground.send(request(Method::HEAD, path));
+        assert_eq!((head.status, head.body.as_str()), (200, ""));
+        let length = ground.get(path).body.len().to_string();
+        head.assert_headers([("content-type", Some("application/json")), ("content-length", Some(&length))]);
+    }
 }
 
 pub fn a_store_that_fails_is_a_503_that_tells_nothing<H: HttpHarness>() {
