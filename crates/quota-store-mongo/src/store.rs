@@ -46,9 +46,7 @@ impl MongoStore {
     pub fn builder(url: impl Into<String>) -> MongoBuilder {
         MongoBuilder::new(url)
     }
-}
 
-impl MongoStore {
     /// Writes what commits left into the ledger, and remembers the accounts for the next batch.
     async fn keep(&self, committed: Vec<(&ClientId, Stored)>) {
         let due: Vec<_> =

@@ -1,6 +1,6 @@
 //! What is written, by whatever URL, and what of it is damaged.
 
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, doc};
 use quota_core::{Operation, Window};
 use quota_service::{StoreError, UsageStore};
 
@@ -56,6 +56,43 @@ fn a_damaged_or_newer_account_is_its_clients_error() {
         let store = collections.store().await;
         assert_eq!(store.total(&client("b"), Window::ALL).await.unwrap(), credits("1"));
         assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("3"));
+    });
+}
+
+#[test]
+fn what_a_batch_leaves_goes_into_the_ledger_though_one_clients_cannot() {
+    run(async |collections| {
+        let batch = || ["a", "b", "c"].map(|name| request(name, charge("1"), "10")).to_vec();
+        let keeps = collections.store().await;
+        let first = keeps.apply(batch()).await;
+        assert!(first.iter().all(allowed), "{first:?}");
+        // A sum that is no number takes nothing up.
+        let of_b = async |sum: Bson| {
+            let quarters = collections.collection("quarters");
+            quarters.update_one(doc! { "c": "b" }, doc! { "$set": { "m": sum } }).await.unwrap();
+        };
+        of_b("nonsense".into()).await;
+        let second = keeps.apply(batch()).await;
+        assert!(second.iter().all(allowed), "the charges are made, whatever the ledger takes: {second:?}");
+        for store in [&keeps, &collections.store().await] {
+            for name in ["a", "c"] {
+                assert_eq!(store.total(&client(name), Window::ALL).await.unwrap(), credits("2"), "{name}");
+            }
+            assert!(
+                store.total(&client("b"), Window::ALL).await.is_err(),
+                "what is not there is not read as if it were"
+            );
+        }
+        let third = keeps.apply(batch()).await;
+        assert_eq!([&third[0], &third[2]].map(used), ["3", "3"]);
+        assert!(third[1].is_err(), "its commit before has to stand in the ledger first: {:?}", third[1]);
+        of_b(1_000_000_i64.into()).await;
+        let last = keeps.apply(batch()).await;
+        assert_eq!([&last[0], &last[1], &last[2]].map(used), ["4", "3", "4"]);
+        for (name, sum) in [("a", "4"), ("b", "3"), ("c", "4")] {
+            assert_eq!(keeps.total(&client(name), Window::ALL).await.unwrap(), credits(sum), "{name}");
+            assert_eq!(collections.all("entries", doc! { "c": name }).await.len().to_string(), sum, "{name}");
+        }
     });
 }
 
