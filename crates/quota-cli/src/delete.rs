@@ -1,12 +1,12 @@
 //! `quota delete`: a client's usage taken out of the ledger.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anyhow::bail;
 use clap::Args;
 use quota_core::{ClientId, Tz, Window};
 
-use crate::{moment, shown, target};
+use crate::{moment, output, shown, target};
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
@@ -42,15 +42,14 @@ impl Delete {
         if !self.yes {
             self.confirm(range)?;
         }
-        let service = target::service(&self.store).await?;
+        let service = target::existing_service(&self.store).await?;
         let deleted = service.delete_usage(&self.client, range).await?;
         service.shutdown().await;
         if json {
-            println!("{}", serde_json::json!({ "deleted": deleted }));
+            output::say_json(&serde_json::json!({ "deleted": deleted }))
         } else {
-            println!("{deleted} entries of {} deleted", shown::escape(self.client.as_str()));
+            output::say(format!("{deleted} entries of {} deleted", shown::escape(self.client.as_str())))
         }
-        Ok(())
     }
 
     /// Has the client's id typed again.
@@ -59,8 +58,8 @@ impl Delete {
             bail!("deleting asks first: call it with --yes where nobody can answer");
         }
         let name = shown::escape(self.client.as_str());
-        eprint!("This deletes what {name} used in {range}, and its quotas follow. Type the client's id to go on: ");
-        std::io::stderr().flush()?;
+        let question = "and its quotas follow. Type the client's id to go on: ";
+        output::ask(format!("This deletes what {name} used in {range}, {question}"))?;
         let mut typed = String::new();
         std::io::stdin().read_line(&mut typed)?;
         if typed.trim_end_matches(['\r', '\n']) != self.client.as_str() {

@@ -1,10 +1,16 @@
 #![doc = include_str!("../README.md")]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to whoever calls it")]
 
+mod arguments;
+mod causes;
 mod chart;
 mod delete;
 mod import;
 mod moment;
+mod mongo;
+mod mysql;
+mod output;
+mod place;
+mod postgres;
 mod prune;
 mod shown;
 mod status;
@@ -45,7 +51,10 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Cli { json, command } = Cli::parse();
+    let Cli { json, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return arguments::refuse(error),
+    };
     let done = match command {
         Command::Usage(command) => command.run(json).await,
         Command::Status(command) => command.run(json).await,
@@ -56,8 +65,10 @@ async fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Gone>() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", shown::escape(&format!("{error:#}")));
+            let told = arguments::without_arguments(&causes::causes(&error));
+            output::complain(format!("error: {}", shown::escape(&told)));
             ExitCode::FAILURE
         }
     }

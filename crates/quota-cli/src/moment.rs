@@ -21,9 +21,14 @@ pub(crate) fn moment(text: &str, zone: Tz) -> anyhow::Result<Instant> {
     text.parse().with_context(|| format!("{text:?} is no day (2024-03-31) and no instant (2024-03-31T12:00:00Z)"))
 }
 
-/// A half-open range of moments.
+/// A half-open range of moments. The day after the last of all days ends it with the last instant there is.
 pub(crate) fn range(from: &str, to: &str, zone: Tz) -> anyhow::Result<Window> {
-    Ok(Window::new(moment(from, zone)?, moment(to, zone)?)?)
+    let is_beyond = NaiveDate::from_ymd_opt(2100, 1, 1).is_some_and(|day| to.parse() == Ok(day));
+    let to = match moment(to, zone) {
+        Err(_) if is_beyond => Instant::MAX,
+        to => to?,
+    };
+    Ok(Window::new(moment(from, zone)?, to)?)
 }
 
 /// The day in a zone that holds an instant.
@@ -62,5 +67,7 @@ mod tests {
         }
         assert!(moment("yesterday", new_york).is_err());
         assert!(range("2024-03-11", "2024-03-10", new_york).is_err());
+        assert_eq!(range("2099-12-31", "2100-01-01", Tz::UTC).unwrap().end(), Instant::MAX);
+        assert!(range("2099-12-31", "2100-01-02", Tz::UTC).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use quota_core::Tz;
 
-use crate::{moment, target};
+use crate::{moment, output, target};
 
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
@@ -21,14 +21,13 @@ pub(crate) struct Prune {
 impl Prune {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
         let before = moment::moment(&self.before, self.tz)?;
-        let service = target::service(&self.store).await?;
+        let service = target::existing_service(&self.store).await?;
         let pruned = service.prune(before).await?;
         service.shutdown().await;
         if json {
-            println!("{}", serde_json::json!({ "entries": pruned.entries, "ids": pruned.ids }));
+            output::say_json(&serde_json::json!({ "entries": pruned.entries, "ids": pruned.ids }))
         } else {
-            println!("{} entries folded into sums, {} ids forgotten", pruned.entries, pruned.ids);
+            output::say(format!("{} entries folded into sums, {} ids forgotten", pruned.entries, pruned.ids))
         }
-        Ok(())
     }
 }

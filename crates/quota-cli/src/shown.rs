@@ -13,7 +13,8 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(escaped).collect())
 }
 
-fn is_unseen(c: char) -> bool {
+/// Whether a terminal would act on it or not show it.
+pub(crate) fn is_unseen(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(

@@ -7,7 +7,7 @@ use comfy_table::{Table, presets};
 use quota_core::{ClientId, QuotaStatus};
 use quota_service::{AnyStore, PlanFile, QuotaService};
 
-use crate::target;
+use crate::{output, target};
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
@@ -28,8 +28,7 @@ impl Status {
         let status = service.status(&self.client).await?;
         service.shutdown().await;
         if json {
-            println!("{}", serde_json::to_string(&status)?);
-            return Ok(());
+            return output::say_json(&status);
         }
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
@@ -37,18 +36,19 @@ impl Status {
         for quota in status.quotas().iter() {
             table.add_row(row(quota));
         }
-        println!("{table}");
+        output::say(table)?;
         match status.lowest() {
-            Some(lowest) => println!("lowest: {} left of the {} quota", lowest.remaining(), lowest.period()),
-            None => println!("nothing limits this client"),
+            Some(lowest) => {
+                output::say(format!("lowest: {} left of the {} quota", lowest.remaining(), lowest.period()))
+            }
+            None => output::say("nothing limits this client"),
         }
-        Ok(())
     }
 
     async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
-        let Some(plans) = &self.plans else { return target::service(&self.store).await };
+        let Some(plans) = &self.plans else { return target::existing_service(&self.store).await };
         let plans = PlanFile::open(plans)?;
-        Ok(QuotaService::builder(target::open(&self.store).await?).with_plan_file(plans).build())
+        Ok(QuotaService::builder(target::existing(&self.store).await?).with_plan_file(plans).build())
     }
 }
 

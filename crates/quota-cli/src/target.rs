@@ -1,21 +1,120 @@
 //! The store that a command works on.
 
-use anyhow::Context;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use diesel::sql_types::BigInt;
+use diesel::sqlite::SqliteConnection;
+use diesel::{Connection, QueryableByName, sql_query};
+use diesel_async::RunQueryDsl;
+use mongodb::bson::doc;
 use quota_core::ClientId;
 use quota_service::{AnyStore, QuotaService};
 
-/// Opens a store.
-pub(crate) async fn open(url: &str) -> anyhow::Result<AnyStore> {
-    // The error never repeats the URL, which may hold a password.
-    quota_stores::connect(url).await.context("the store cannot be opened")
+use crate::{mongo, mysql, postgres};
+
+/// What was said of a store that does not open.
+const CLOSED: &str = "the store cannot be opened";
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
 }
 
-/// A service over a store with the plans that it keeps.
-pub(crate) async fn service(url: &str) -> anyhow::Result<QuotaService<AnyStore>> {
-    Ok(QuotaService::new(open(url).await?))
+/// Opens a store, and makes it where it is not there yet.
+pub(crate) async fn open(url: &str) -> anyhow::Result<AnyStore> {
+    // The error never repeats the URL, which may hold a password.
+    quota_stores::connect(url).await.context(CLOSED)
+}
+
+/// Opens a store that is there. A file is not made, and one of something else is left as it is: a path that was mistyped
+/// is not to be answered with an empty store.
+pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
+    if let Some(path) = file(url) {
+        if !path.is_file() {
+            return Err(anyhow!("{} is no file: look at its path", path.display()).context(CLOSED));
+        }
+        // What is no database at all is told in the store's own words.
+        if let Ok(false) = holds_store(&path) {
+            return Err(anyhow!("{} is an SQLite database without a store", path.display()).context(CLOSED));
+        }
+    }
+    open(url).await
+}
+
+/// A service over a store that is there, with the plans that it keeps.
+pub(crate) async fn existing_service(url: &str) -> anyhow::Result<QuotaService<AnyStore>> {
+    Ok(QuotaService::new(existing(url).await?))
+}
+
+/// Opens a store if it is there, and otherwise looks only whether it could be made.
+///
+/// Redis has nothing to look for: there the store is opened, which notes the format of its keys.
+pub(crate) async fn look(url: &str) -> anyhow::Result<Option<AnyStore>> {
+    let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
+    let is_there = match scheme {
+        "sqlite" => look_at_file(url),
+        "postgres" | "postgresql" | "mysql" => look_at_tables(url).await,
+        "mongodb" => look_at_collections(url).await,
+        _ => Ok(true),
+    };
+    if is_there.context(CLOSED)? { open(url).await.map(Some) } else { Ok(None) }
 }
 
 /// Reads a client id.
 pub(crate) fn read_client(text: &str) -> Result<ClientId, String> {
     ClientId::new(text).map_err(|error| error.to_string())
+}
+
+/// The path of a database in a file.
+pub(crate) fn file(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite:")?;
+    Some(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
+}
+
+/// Opens a database in a file for reading.
+pub(crate) fn open_file(path: &Path) -> anyhow::Result<SqliteConnection> {
+    let text = path.to_str().context("its path is not UTF-8")?;
+    // The bytes that a URI of SQLite gives a meaning to.
+    let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    SqliteConnection::establish(&format!("file:{escaped}?mode=ro")).map_err(|error| anyhow!("{error}"))
+}
+
+fn holds_store(path: &Path) -> anyhow::Result<bool> {
+    let tables = "SELECT COUNT(*) AS count FROM sqlite_schema WHERE type = 'table' AND lower(name) = 'quota_schema'";
+    let found: Count = diesel::RunQueryDsl::get_result(sql_query(tables), &mut open_file(path)?)?;
+    Ok(found.count > 0)
+}
+
+fn look_at_file(url: &str) -> anyhow::Result<bool> {
+    let path = file(url).unwrap_or_default();
+    if path.is_file() {
+        return holds_store(&path).with_context(|| format!("{} cannot be read", path.display()));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.exists() || path.file_name().is_none() || !folder.is_dir() {
+        bail!("{} is no path of a file that could be made", path.display());
+    }
+    Ok(false)
+}
+
+async fn look_at_tables(url: &str) -> anyhow::Result<bool> {
+    let found: Count = if url.starts_with("mysql:") {
+        let tables = "SELECT COUNT(*) AS count FROM information_schema.tables \
+             WHERE table_schema = DATABASE() AND table_name = 'quota_schema'";
+        sql_query(tables).get_result(&mut mysql::connect(url).await?).await?
+    } else {
+        let tables = "SELECT COUNT(*) AS count FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = current_schema() AND c.relname = 'quota_schema'";
+        sql_query(tables).get_result(&mut postgres::connect(url).await?).await?
+    };
+    Ok(found.count > 0)
+}
+
+async fn look_at_collections(url: &str) -> anyhow::Result<bool> {
+    let (database, server) = mongo::database(url, Some("quota")).await?;
+    let database = database.client().default_database().unwrap_or(database);
+    let listed = database.list_collection_names().filter(doc! { "name": "quota_schema" }).await;
+    Ok(!listed.map_err(|error| mongo::cause(&error, &server))?.is_empty())
 }

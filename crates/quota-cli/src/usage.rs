@@ -5,7 +5,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use quota_core::{ClientId, Credits, DayUsage, GroupBy, NaiveDate, Tz, Window};
 use quota_service::{Clock, DailyQuery, SystemClock};
 
-use crate::{chart, moment, shown, target};
+use crate::{chart, moment, output, shown, target};
 
 /// How many days are shown by default.
 const DAYS: usize = 30;
@@ -38,18 +38,17 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
         let range = self.range()?;
-        let service = target::service(&self.store).await?;
+        let service = target::existing_service(&self.store).await?;
         let by = if self.by_label { GroupBy::DayAndLabel } else { GroupBy::Day };
         let days = service.daily_usage(&self.client, DailyQuery { range, zone: self.tz, by }).await?;
         // From the same reading, so that it is the days' sum whatever is charged meanwhile. The lifetime sum bounds it.
         let total = days.iter().fold(Credits::ZERO, |total, day| total.saturating_add(day.credits));
         service.shutdown().await;
         if json {
-            println!("{}", serde_json::json!({ "days": days, "total": total }));
+            output::say_json(&serde_json::json!({ "days": days, "total": total }))
         } else {
-            println!("{}", self.table(&days, total));
+            output::say(self.table(&days, total))
         }
-        Ok(())
     }
 
     fn range(&self) -> anyhow::Result<Window> {

@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use quota_core::{Anchor, Instant, Lattice, Period, Tz, Unit};
 use quota_service::{Clock, SystemClock};
 
-use crate::moment;
+use crate::{moment, output};
 
 #[derive(Debug, Args)]
 pub(crate) struct Windows {
@@ -40,15 +40,14 @@ impl Windows {
         let windows = lattice.windows_from(from, self.count.into())?;
         if json {
             let window = |window: &quota_core::Window| serde_json::json!({ "starts_at": window.start(), "resets_at": window.end() });
-            println!("{}", serde_json::json!({ "windows": windows.iter().map(window).collect::<Vec<_>>() }));
-            return Ok(());
+            let windows: Vec<_> = windows.iter().map(window).collect();
+            return output::say_json(&serde_json::json!({ "windows": windows }));
         }
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["starts", "renews"]);
         for window in windows {
             table.add_row([format!("{:#}", window.start()), format!("{:#}", window.end())]);
         }
-        println!("{table}");
-        Ok(())
+        output::say(table)
     }
 }

@@ -12,9 +12,10 @@ const SCHEMES: &[&str] = &[
     "redis",
     "rediss",
     "redis+cluster",
+    "rediss+cluster",
     "redis+sentinel",
+    "rediss+sentinel",
     "mongodb",
-    "mongodb+srv",
 ];
 
 /// Why a URL opens no store. It never repeats the URL, which may hold a password.
@@ -36,6 +37,12 @@ pub enum ConnectError {
         /// The scheme, which is the feature's name as well.
         scheme: &'static str,
     },
+    /// A URL of `mongodb+srv`, whose hosts are looked up in DNS. No build has the resolver that it takes.
+    #[error(
+        "the scheme mongodb+srv is not compiled in: name the hosts with \
+         mongodb://HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME&tls=true"
+    )]
+    NoServiceRecords,
     /// What follows the scheme is not what the store takes.
     #[error("a URL with the scheme {scheme} is {expected}")]
     Malformed {
@@ -45,10 +52,12 @@ pub enum ConnectError {
         expected: &'static str,
     },
     /// The store could not be opened.
-    #[error("the {scheme} store could not be opened")]
+    #[error("the {scheme} store{} could not be opened", place(.hosts.as_deref()))]
     Store {
         /// The scheme.
         scheme: &'static str,
+        /// The hosts that the URL names, where the store's own words do not.
+        hosts: Option<String>,
         /// Why, in the store's words.
         source: Source,
     },
@@ -76,10 +85,30 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
         "sqlite" => sqlite(rest).await,
         "postgres" | "postgresql" => postgres(url).await,
         "mysql" => mysql(url).await,
-        "redis" | "rediss" | "redis+cluster" | "redis+sentinel" => redis(url).await,
-        "mongodb" | "mongodb+srv" => mongodb(url).await,
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
+            redis(url).await
+        }
+        "mongodb" => mongodb(url).await,
+        "mongodb+srv" => Err(ConnectError::NoServiceRecords),
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
     }
+}
+
+fn place(hosts: Option<&str>) -> String {
+    hosts.map(|hosts| format!(" at {hosts}")).unwrap_or_default()
+}
+
+/// The hosts of a URL, without user and password; none where they cannot be told from a password for sure.
+#[cfg(any(feature = "redis", feature = "mongodb"))]
+fn hosts(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (address, behind) = rest.split_once(['/', '?', '#']).unwrap_or((rest, ""));
+    if behind.contains('@') || address.matches('@').count() > 1 {
+        return None;
+    }
+    let hosts = address.rsplit('@').next().filter(|hosts| !hosts.is_empty())?;
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || ".-_:,[]".contains(character);
+    hosts.chars().all(is_plain).then(|| hosts.to_owned())
 }
 
 #[cfg(feature = "memory")]
@@ -108,7 +137,7 @@ async fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
     if path.is_empty() {
         return Err(ConnectError::Malformed { scheme: "sqlite", expected: "sqlite:PATH" });
     }
-    let failed = |source| ConnectError::Store { scheme: "sqlite", source };
+    let failed = |source| ConnectError::Store { scheme: "sqlite", hosts: None, source };
     // It blocks on the disk, and on other processes that hold the file.
     let opened = tokio::task::spawn_blocking(move || SqliteStore::open(path)).await;
     let store = opened.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
@@ -124,8 +153,11 @@ async fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
 async fn postgres(url: &str) -> Result<AnyStore, ConnectError> {
     use quota_store_diesel::PostgresStore;
 
-    let failed =
-        |error: quota_store_diesel::ConnectError| ConnectError::Store { scheme: "postgres", source: error.into() };
+    let failed = |error: quota_store_diesel::ConnectError| ConnectError::Store {
+        scheme: "postgres",
+        hosts: None,
+        source: error.into(),
+    };
     Ok(AnyStore::new(PostgresStore::connect(url).await.map_err(failed)?))
 }
 
@@ -138,8 +170,11 @@ async fn postgres(_url: &str) -> Result<AnyStore, ConnectError> {
 async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
     use quota_store_diesel::MysqlStore;
 
-    let failed =
-        |error: quota_store_diesel::ConnectError| ConnectError::Store { scheme: "mysql", source: error.into() };
+    let failed = |error: quota_store_diesel::ConnectError| ConnectError::Store {
+        scheme: "mysql",
+        hosts: None,
+        source: error.into(),
+    };
     Ok(AnyStore::new(MysqlStore::connect(url).await.map_err(failed)?))
 }
 
@@ -152,7 +187,11 @@ async fn mysql(_url: &str) -> Result<AnyStore, ConnectError> {
 async fn redis(url: &str) -> Result<AnyStore, ConnectError> {
     use quota_store_redis::RedisStore;
 
-    let failed = |error: quota_store_redis::ConnectError| ConnectError::Store { scheme: "redis", source: error.into() };
+    let failed = |error: quota_store_redis::ConnectError| ConnectError::Store {
+        scheme: "redis",
+        hosts: hosts(url),
+        source: error.into(),
+    };
     Ok(AnyStore::new(RedisStore::connect(url).await.map_err(failed)?))
 }
 
@@ -165,12 +204,35 @@ async fn redis(_url: &str) -> Result<AnyStore, ConnectError> {
 async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
     use quota_store_mongo::MongoStore;
 
-    let failed =
-        |error: quota_store_mongo::ConnectError| ConnectError::Store { scheme: "mongodb", source: error.into() };
+    let failed = |error: quota_store_mongo::ConnectError| ConnectError::Store {
+        scheme: "mongodb",
+        hosts: hosts(url),
+        source: error.into(),
+    };
     Ok(AnyStore::new(MongoStore::connect(url).await.map_err(failed)?))
 }
 
 #[cfg(not(feature = "mongodb"))]
 async fn mongodb(_url: &str) -> Result<AnyStore, ConnectError> {
     Err(ConnectError::NotCompiledIn { scheme: "mongodb" })
+}
+
+#[cfg(all(test, any(feature = "redis", feature = "mongodb")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_and_never_a_part_of_a_password() {
+        for (url, told) in [
+            ("redis://h:1/0?detail=entries", Some("h:1")),
+            ("redis+cluster://:p@a:1,b:2", Some("a:1,b:2")),
+            ("mongodb://u:p%40@[::1]:2/d", Some("[::1]:2")),
+            ("redis://:a/b@h:1", None),
+            ("redis://:a?b@h:1", None),
+            ("redis://u:a@b@h:1", None),
+            ("redis:", None),
+        ] {
+            assert_eq!(hosts(url).as_deref(), told, "{url}");
+        }
+    }
 }

@@ -34,16 +34,20 @@ async fn what_is_no_stores_url_is_told_apart() {
         (":memory:", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
         (
             "oracle://user:secret@host/db",
-            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, redis+sentinel, mongodb, mongodb+srv",
+            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, mongodb",
         ),
         (
             "MEMORY:",
-            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, redis+sentinel, mongodb, mongodb+srv",
+            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, mongodb",
         ),
         ("memory:x", "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries"),
         (
             "memory:?detail=days",
             "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries",
+        ),
+        (
+            "mongodb+srv://user:secret@host/db",
+            "the scheme mongodb+srv is not compiled in: name the hosts with mongodb://HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME&tls=true",
         ),
         ("sqlite:", "a URL with the scheme sqlite is sqlite:PATH"),
     ] {
@@ -62,4 +66,12 @@ async fn a_store_that_cannot_be_opened_says_why() {
         let source = error.source().unwrap().to_string();
         assert!(source.contains(path.to_str().unwrap()), "{source}");
     }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_named_and_its_password_is_not() {
+    let error = connect("redis://user:secret@127.0.0.1:1/0?detail=entries").await.unwrap_err();
+    assert_eq!(error.to_string(), "the redis store at 127.0.0.1:1 could not be opened");
+    assert!(!format!("{error:?}").contains("secret"));
 }

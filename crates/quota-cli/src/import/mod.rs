@@ -1,29 +1,30 @@
 //! `quota import-frappy`: usage taken over from the predecessor.
 
+mod columns;
+mod filling;
 mod mongodb;
+mod mysql;
+mod position;
+mod postgres;
 mod row;
 mod source;
 mod sql;
 mod sqlite;
 mod summary;
+mod table_name;
+mod transfer;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use quota_core::{Backfilled, ClientId, PastEntry};
-use quota_service::{AnyStore, Clock, QuotaService, SystemClock};
+use quota_core::{Detail, OperationId};
+use quota_service::{AnyStore, QuotaService, UsageStore};
 
-use crate::import::row::Row;
 use crate::import::source::{Names, Source};
-use crate::import::summary::Summary;
-use crate::target;
-
-/// How many clients are written at once.
-const AT_ONCE: usize = 16;
+use crate::import::transfer::Transfer;
+use crate::{output, place, shown, target};
 
 #[derive(Debug, Args)]
 pub(crate) struct ImportFrappy {
@@ -33,113 +34,83 @@ pub(crate) struct ImportFrappy {
     /// The store: sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
     #[arg(long, value_name = "URL")]
     to: String,
-    /// The predecessor's table.
-    #[arg(long, value_name = "NAME", default_value = "api_billing_usage")]
-    table: String,
+    /// The predecessor's table, perhaps as SCHEMA.TABLE; api_billing_usage by default.
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
     /// The predecessor's database in MongoDB; the one that the URL names by default.
     #[arg(long, value_name = "DATABASE")]
     database: Option<String>,
     /// The predecessor's collection in MongoDB.
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
+    /// What tells this source's rows from those of other sources in the store; its table's or collection's name by
+    /// default. Give each one its own where several databases have a table of one name, and the same at every run.
+    #[arg(long, value_name = "NAME", value_parser = read_source_name)]
+    source_name: Option<String>,
     /// Read and check, but write nothing.
     #[arg(long)]
     dry_run: bool,
 }
 
-impl ImportFrappy {
-    pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
-        if self.from == self.to {
-            bail!("the source and the target are the same");
-        }
-        let (table, database, collection) = (self.table.clone(), self.database.clone(), self.collection.clone());
-        let mut source = Source::open(&self.from, &Names { table, database, collection }).await?;
-        let bar = progress(source.count().await?)?;
-        let mut import = Import {
-            name: self.collection.clone().unwrap_or_else(|| self.table.clone()),
-            target: match self.dry_run {
-                true => None,
-                false => Some(QuotaService::builder(target::open(&self.to).await?).with_deadline(PATIENCE).build()),
-            },
-            summary: Summary::default(),
-        };
-        let done = import.all(&mut source, &bar).await;
-        bar.finish_and_clear();
-        if let Some(target) = &import.target {
-            target.shutdown().await;
-        }
-        let summary = import.summary;
-        if json {
-            println!("{}", summary.json(self.dry_run));
-        } else {
-            summary.lines(self.dry_run).iter().for_each(|line| println!("{line}"));
-        }
-        done.context("the import was cut off; what was added stays, and the same command goes on")
-    }
-}
-
-/// How many entries of a client are written at once: few enough that its charges do not wait for long.
-const BATCH: usize = 1_000;
-
 /// How long one batch of one client may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Import {
-    /// The table's or collection's name: a part of every id.
-    name: String,
-    target: Option<QuotaService<AnyStore>>,
-    summary: Summary,
-}
+/// What is said before rows go where ids are forgotten.
+const FORGETS: &str = "note: this store keeps sums of quarters of an hour and remembers for 24 hours which rows it has: an import \
+    that is repeated after that counts them again. ?detail=entries in its URL keeps every row's id, if whoever else opens the \
+    store does so as well";
 
-impl Import {
-    async fn all(&mut self, source: &mut Source, bar: &ProgressBar) -> anyhow::Result<()> {
-        loop {
-            let rows = source.page().await?;
-            if rows.is_empty() {
-                return Ok(());
-            }
-            let count = u64::try_from(rows.len())?;
-            self.page(rows).await?;
-            self.summary.read += count;
-            bar.inc(count);
+impl ImportFrappy {
+    pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
+        place::refuse_same(&self.from, self.database.as_deref(), &self.to)?;
+        let (table, database, collection) = (self.table.clone(), self.database.clone(), self.collection.clone());
+        let mut source = Source::open(&self.from, &Names { table, database, collection }).await?;
+        let bar = progress(source.count().await?)?;
+        let name = self.source_name.clone().unwrap_or_else(|| source.name().to_owned());
+        let target = self.target().await?;
+        if target.as_ref().is_some_and(|target| target.store().detail() == Detail::Quarters) {
+            output::complain(FORGETS);
         }
-    }
-
-    async fn page(&mut self, rows: Vec<Row>) -> anyhow::Result<()> {
-        let now = SystemClock.now();
-        let mut clients: BTreeMap<ClientId, Vec<PastEntry>> = BTreeMap::new();
-        for row in rows {
-            match row.entry(&self.name, now) {
-                Ok((client, entry)) => clients.entry(client).or_default().push(entry),
-                Err(skip) => self.summary.skip(&row.key, skip),
-            }
-        }
-        let Some(target) = &self.target else {
-            self.summary.added += u64::try_from(clients.values().map(Vec::len).sum::<usize>())?;
-            return Ok(());
+        let mut transfer = Transfer::new(name, target, self.dry_run);
+        let done = transfer.all(&mut source, &bar).await;
+        bar.finish_and_clear();
+        transfer.end().await;
+        let summary = &transfer.summary;
+        let said = match json {
+            true => output::say_json(&summary.json(self.dry_run)),
+            false => output::say(summary.lines(self.dry_run).join("\n")),
         };
-        let clients = stream::iter(clients).map(|(client, entries)| backfill(target, client, entries));
-        let done: Vec<Vec<Backfilled>> = clients.buffer_unordered(AT_ONCE).try_collect().await?;
-        for done in done.into_iter().flatten() {
-            self.summary.added += done.added;
-            self.summary.there += done.skipped;
-            done.conflicts.iter().for_each(|id| self.summary.conflict(id.as_str()));
-        }
-        Ok(())
+        done.context("the import was cut off; what was added stays, and the same command goes on")?;
+        refuse_full(&transfer)?;
+        said
+    }
+
+    /// The store; none where a dry run finds that it is not there yet.
+    async fn target(&self) -> anyhow::Result<Option<QuotaService<AnyStore>>> {
+        let store = match self.dry_run {
+            true => target::look(&self.to).await?,
+            false => Some(target::open(&self.to).await?),
+        };
+        Ok(store.map(|store| QuotaService::builder(store).with_deadline(PATIENCE).build()))
     }
 }
 
-/// Adds a client's entries in batches that do not hold up its charges for long.
-async fn backfill(
-    target: &QuotaService<AnyStore>,
-    client: ClientId,
-    entries: Vec<PastEntry>,
-) -> anyhow::Result<Vec<Backfilled>> {
-    let mut done = Vec::new();
-    for batch in entries.chunks(BATCH) {
-        done.push(target.backfill(&client, batch.to_vec()).await?);
+/// Clients whose rows are not all there.
+fn refuse_full(transfer: &Transfer) -> anyhow::Result<()> {
+    let names: Vec<_> = transfer.full().map(|client| shown::escape(client.as_str())).collect();
+    if names.is_empty() {
+        return Ok(());
     }
-    Ok(done)
+    bail!(
+        "rows of {} were left out: a store with quarters tells 100,000 rows of a client apart in 24 hours. Import with \
+         ?detail=entries in the store's URL, which whoever else opens the store has to say as well",
+        names.join(", ")
+    )
+}
+
+fn read_source_name(text: &str) -> Result<String, String> {
+    OperationId::new(format!("frappy:{text}:{}", u64::MAX)).map_err(|error| error.to_string())?;
+    if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// Drawn on the error stream, and only where that is a terminal.

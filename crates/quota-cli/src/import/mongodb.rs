@@ -1,12 +1,19 @@
 //! The predecessor's collection in MongoDB.
 
+use std::future::IntoFuture;
+
 use anyhow::{Context, bail};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::{Client, Collection, Cursor};
+use mongodb::{Collection, Cursor};
 
 use crate::import::row::Row;
 use crate::import::source::{Names, PAGE};
+use crate::import::sql::timely;
+use crate::mongo;
+
+/// How many documents the server sends at once: a cursor that waits for long is closed there.
+const BATCH: u32 = 5_000;
 
 /// Seconds to milliseconds, where the number is whole.
 const MILLIS: i64 = 1_000;
@@ -15,41 +22,54 @@ pub(super) struct MongoCollection {
     collection: Collection<Document>,
     /// Open from the first page on.
     cursor: Option<Cursor<Document>>,
+    /// Where it is.
+    server: String,
 }
 
 impl MongoCollection {
     pub(super) async fn open(url: &str, names: &Names) -> anyhow::Result<Self> {
         let Some(name) = &names.collection else { bail!("a source in MongoDB needs --collection") };
-        let client = Client::with_uri_str(url).await.context("the source's URL is malformed")?;
-        let database = match &names.database {
-            Some(database) => client.database(database),
-            None => client.default_database().context("a source in MongoDB needs --database, or one in its URL")?,
-        };
-        let listed = database.list_collection_names().filter(doc! { "name": name }).await;
-        if listed.context("the source cannot be read")?.is_empty() {
-            bail!("the source has no collection {name}");
+        let unread = "the source cannot be read";
+        let (database, server) = mongo::database(url, names.database.as_deref()).await.context(unread)?;
+        let listed = timely(database.list_collection_names().filter(doc! { "name": name }).into_future()).await?;
+        let listed = listed.map_err(|error| mongo::cause(&error, &server)).context(unread)?;
+        if listed.is_empty() {
+            bail!("the source's database {} has no collection {name}: name it with --collection", database.name());
         }
-        Ok(Self { collection: database.collection(name), cursor: None })
+        Ok(Self { collection: database.collection(name), cursor: None, server })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.collection.name()
     }
 
     pub(super) async fn count(&mut self) -> anyhow::Result<u64> {
-        self.collection.estimated_document_count().await.context("the source cannot be read")
+        let counted = timely(self.collection.estimated_document_count().into_future()).await?;
+        counted.map_err(|error| self.unread(&error))
     }
 
     pub(super) async fn page(&mut self) -> anyhow::Result<Vec<Row>> {
-        if self.cursor.is_none() {
-            // In the order of the key: what is written meanwhile is met once, or not at all and by the next run.
-            self.cursor = Some(self.collection.find(doc! {}).sort(doc! { "_id": 1 }).await?);
-        }
-        let Some(cursor) = &mut self.cursor else { return Ok(Vec::new()) };
+        let mut cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None => {
+                // In the order of the key: what is written meanwhile is met once, or not at all and by the next run.
+                let all = self.collection.find(doc! {}).sort(doc! { "_id": 1 }).batch_size(BATCH);
+                timely(all.into_future()).await?.map_err(|error| self.unread(&error))?
+            }
+        };
         let mut rows = Vec::with_capacity(PAGE);
         while rows.len() < PAGE {
-            match cursor.try_next().await.context("the source cannot be read")? {
+            match timely(cursor.try_next()).await?.map_err(|error| self.unread(&error))? {
                 Some(found) => rows.push(row(&found)),
                 None => break,
             }
         }
+        self.cursor = Some(cursor);
         Ok(rows)
+    }
+
+    fn unread(&self, error: &mongodb::error::Error) -> anyhow::Error {
+        mongo::cause(error, &self.server).context("the source cannot be read")
     }
 }
 
@@ -67,7 +87,7 @@ fn row(found: &Document) -> Row {
         Some(Bson::Int64(number)) => number.to_string().parse().ok(),
         _ => None,
     };
-    Row { key: key(found.get("_id")), client, at: seconds(found.get("timestamp")), credits }
+    Row { key: key(found.get("_id")), fault: None, client, at: seconds(found.get("timestamp")), credits }
 }
 
 /// What tells a document from all others, as text.
@@ -102,7 +122,7 @@ mod tests {
     fn a_document_is_read_by_the_types_of_its_fields() {
         let id = ObjectId::parse_str("65e0f1c2a1b2c3d4e5f60718").unwrap();
         let read = |document| {
-            let Row { key, client, at, credits } = row(&document);
+            let Row { key, client, at, credits, .. } = row(&document);
             (key, client, at, credits)
         };
         assert_eq!(

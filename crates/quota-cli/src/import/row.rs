@@ -9,6 +9,8 @@ use quota_core::{ClientId, Credits, Instant, OperationId, PastEntry};
 pub(super) struct Row {
     /// What tells it from every other row of its source.
     pub(super) key: String,
+    /// Why it is no entry whatever it holds.
+    pub(super) fault: Option<Skip>,
     pub(super) client: Option<String>,
     /// Milliseconds since 1970.
     pub(super) at: Option<i64>,
@@ -16,8 +18,10 @@ pub(super) struct Row {
 }
 
 /// Why a row is no entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Skip {
+    NoId,
+    SharedId,
     NoClient,
     NoTime,
     TimeOutOfRange,
@@ -27,12 +31,24 @@ pub(super) enum Skip {
     Negative,
     TooMany,
     Key,
+    /// The client's sum would be more than can be counted.
+    Overflow(ClientId),
+    /// The client has more rows than a store with quarters tells apart.
+    TooManyIds(ClientId),
 }
 
 impl Row {
+    /// A row that nothing tells from others, and what stands in its id's place.
+    pub(super) fn without_id(id: impl Into<String>) -> Self {
+        Self { key: id.into(), fault: Some(Skip::NoId), client: None, at: None, credits: None }
+    }
+
     /// The entry that it stands for. Its id is made of the source's name and the row's key, so that a second import finds
     /// it there. Credits are rounded to six places; nothing else is.
     pub(super) fn entry(&self, source: &str, now: Instant) -> Result<(ClientId, PastEntry), Skip> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
         let client = self.client.as_ref().ok_or(Skip::NoClient)?;
         let client = ClientId::new(client).map_err(|_| Skip::NoClient)?;
         let at = self.at.ok_or(Skip::NoTime)?;
@@ -60,6 +76,8 @@ fn credits(number: f64) -> Result<Credits, Skip> {
 impl fmt::Display for Skip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::NoId => "it has no id, or one that is no whole number below 2^63",
+            Self::SharedId => "its id is another row's as well",
             Self::NoClient => "it has no client id, or one that is none",
             Self::NoTime => "its timestamp is no whole number of seconds",
             Self::TimeOutOfRange => "its timestamp lies before 1970 or after 2099",
@@ -69,6 +87,15 @@ impl fmt::Display for Skip {
             Self::Negative => "its credits are negative",
             Self::TooMany => "its credits are more than can be counted",
             Self::Key => "its key makes no id",
+            Self::Overflow(client) => {
+                return write!(f, "the client {client} would have used more than can be counted");
+            }
+            Self::TooManyIds(client) => {
+                return write!(
+                    f,
+                    "the client {client} has more rows than a store with quarters tells apart in 24 hours"
+                );
+            }
         })
     }
 }
@@ -78,7 +105,13 @@ mod tests {
     use super::*;
 
     fn row() -> Row {
-        Row { key: "7".to_owned(), client: Some("client1".to_owned()), at: Some(1_700_000_000_000), credits: Some(0.1) }
+        Row {
+            key: "7".to_owned(),
+            fault: None,
+            client: Some("client1".to_owned()),
+            at: Some(1_700_000_000_000),
+            credits: Some(0.1),
+        }
     }
 
     fn now() -> Instant {
@@ -124,6 +157,8 @@ mod tests {
             (Row { credits: Some(-0.5), ..row() }, Skip::Negative),
             (Row { credits: Some(1e300), ..row() }, Skip::TooMany),
             (Row { key: "k".repeat(300), ..row() }, Skip::Key),
+            (Row { fault: Some(Skip::SharedId), ..row() }, Skip::SharedId),
+            (Row::without_id("NULL"), Skip::NoId),
         ] {
             assert_eq!(row.entry("t", now()).unwrap_err(), skip, "{row:?}");
         }

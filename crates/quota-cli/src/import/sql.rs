@@ -1,18 +1,29 @@
 //! The predecessor's table on a server.
 
-use anyhow::{Context, bail};
-use diesel::sql_types::{BigInt, Double, Nullable, Text};
-use diesel::{QueryableByName, sql_query};
-use diesel_async::{AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl};
+use std::time::Duration;
 
+use anyhow::{Context, anyhow};
+use diesel::result::Error;
+use diesel::sql_types::{BigInt, Text};
+use diesel::{QueryableByName, sql_query};
+use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl};
+
+use crate::import::columns::Whole;
+use crate::import::position::{Found, Position};
 use crate::import::row::Row;
 use crate::import::source::PAGE;
+use crate::import::table_name::TableName;
+use crate::import::{mysql, postgres};
+
+/// How long a page is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A table in PostgreSQL or in MySQL.
 pub(super) struct SqlTable {
     connection: Server,
-    table: String,
-    after: i64,
+    table: TableName,
+    whole: Whole,
+    position: Position,
 }
 
 enum Server {
@@ -27,93 +38,105 @@ struct Count {
 }
 
 #[derive(QueryableByName)]
-pub(super) struct Found {
-    #[diesel(sql_type = BigInt)]
-    pub(super) id: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(super) client: Option<String>,
-    #[diesel(sql_type = Nullable<BigInt>)]
-    pub(super) seconds: Option<i64>,
-    #[diesel(sql_type = Nullable<Double>)]
-    pub(super) credits: Option<f64>,
+struct Id {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// Asks a statement of either server, and not for ever.
+macro_rules! ask {
+    ($source:expr, $statement:expr, $answer:ident) => {{
+        let statement = $statement;
+        let answer = async {
+            match &mut $source.connection {
+                Server::Postgres(connection) => statement.$answer(&mut **connection).await,
+                Server::Mysql(connection) => statement.$answer(&mut **connection).await,
+            }
+        };
+        timely(answer).await?.map_err(|error| unread(&error))
+    }};
 }
 
 impl SqlTable {
-    pub(super) async fn postgres(url: &str, table: &str) -> anyhow::Result<Self> {
-        // The driver's words name the host, never the password.
-        let connection = AsyncPgConnection::establish(url).await.context("the source cannot be connected to")?;
-        Self::open(Server::Postgres(Box::new(connection)), quoted(table, '"')?, table).await
+    pub(super) async fn postgres(url: &str, typed: &str) -> anyhow::Result<Self> {
+        let mut connection = crate::postgres::connect(url).await.context("the source cannot be connected to")?;
+        let found = timely(postgres::find(&mut connection, typed)).await?.context("the source cannot be read")?;
+        let (table, columns) = found.with_context(|| absent(typed))?;
+        let whole = postgres::KINDS.check(&table.shown, &columns)?;
+        Ok(Self { connection: Server::Postgres(Box::new(connection)), table, whole, position: Position::START })
     }
 
-    pub(super) async fn mysql(url: &str, table: &str) -> anyhow::Result<Self> {
-        let connection = AsyncMysqlConnection::establish(url).await.context("the source cannot be connected to")?;
-        Self::open(Server::Mysql(Box::new(connection)), quoted(table, '`')?, table).await
+    pub(super) async fn mysql(url: &str, typed: &str) -> anyhow::Result<Self> {
+        let mut connection = crate::mysql::connect(url).await.context("the source cannot be connected to")?;
+        let found = timely(mysql::find(&mut connection, typed)).await?.context("the source cannot be read")?;
+        let (table, columns) = found.with_context(|| absent(typed))?;
+        let whole = mysql::KINDS.check(&table.shown, &columns)?;
+        Ok(Self { connection: Server::Mysql(Box::new(connection)), table, whole, position: Position::START })
     }
 
-    async fn open(connection: Server, table: String, name: &str) -> anyhow::Result<Self> {
-        let mut source = Self { connection, table, after: i64::MIN };
-        let read = source.rows(1).await;
-        read.with_context(|| format!("the source has no table {name} with id, client_id, timestamp and credits"))?;
-        Ok(source)
+    /// The table's own name, whatever the spelling that found it.
+    pub(super) fn name(&self) -> &str {
+        &self.table.shown
     }
 
     pub(super) async fn count(&mut self) -> anyhow::Result<u64> {
-        let query = sql_query(format!("SELECT COUNT(*) AS count FROM {}", self.table));
-        let found: Count = match &mut self.connection {
-            Server::Postgres(connection) => query.get_result(&mut **connection).await,
-            Server::Mysql(connection) => query.get_result(&mut **connection).await,
-        }
-        .context("the source cannot be read")?;
+        let query = sql_query(format!("SELECT COUNT(*) AS count FROM {}", self.table.quoted));
+        let found: Count = ask!(self, query, get_result)?;
         Ok(u64::try_from(found.count)?)
     }
 
     pub(super) async fn page(&mut self) -> anyhow::Result<Vec<Row>> {
-        let found = self.rows(PAGE).await.context("the source cannot be read")?;
-        if let Some(last) = found.last() {
-            self.after = last.id;
-        }
-        Ok(found.into_iter().map(Found::into_row).collect())
-    }
-
-    /// Columns are read as the widest type of their kind: a FLOAT of MySQL is shown with six digits, but added to it has all.
-    async fn rows(&mut self, limit: usize) -> anyhow::Result<Vec<Found>> {
-        let (table, limit) = (&self.table, i64::try_from(limit)?);
-        match &mut self.connection {
-            Server::Postgres(connection) => {
-                let query = format!(
-                    "SELECT id::bigint AS id, client_id::text AS client, timestamp::bigint AS seconds, \
-                     credits::double precision AS credits FROM {table} WHERE id > $1 ORDER BY id LIMIT $2"
-                );
-                let query = sql_query(query).bind::<BigInt, _>(self.after).bind::<BigInt, _>(limit);
-                Ok(query.load(&mut **connection).await?)
-            }
-            Server::Mysql(connection) => {
-                let query = format!(
-                    "SELECT CAST(id AS SIGNED) AS id, CAST(client_id AS CHAR) AS client, \
-                     CAST(timestamp AS SIGNED) AS seconds, credits + 0e0 AS credits \
-                     FROM {table} WHERE id > ? ORDER BY id LIMIT ?"
-                );
-                let query = sql_query(query).bind::<BigInt, _>(self.after).bind::<BigInt, _>(limit);
-                Ok(query.load(&mut **connection).await?)
+        loop {
+            match self.position {
+                Position::From(from) => {
+                    let found = self.rows(from).await?;
+                    let rows = self.position.pass(found)?;
+                    if !rows.is_empty() {
+                        return Ok(rows);
+                    }
+                }
+                Position::Rest => {
+                    self.position = Position::End;
+                    return self.rest().await;
+                }
+                Position::End => return Ok(Vec::new()),
             }
         }
     }
-}
 
-impl Found {
-    pub(super) fn into_row(self) -> Row {
-        let at = self.seconds.map(|seconds| seconds.saturating_mul(1_000));
-        Row { key: self.id.to_string(), client: self.client, at, credits: self.credits }
+    async fn rows(&mut self, from: i64) -> anyhow::Result<Vec<Found>> {
+        let query = match &self.connection {
+            Server::Postgres(_) => postgres::rows(&self.table, self.whole),
+            Server::Mysql(_) => mysql::rows(&self.table, self.whole),
+        };
+        let query = sql_query(query).bind::<BigInt, _>(from).bind::<BigInt, _>(i64::try_from(PAGE)?);
+        ask!(self, query, load)
+    }
+
+    async fn rest(&mut self) -> anyhow::Result<Vec<Row>> {
+        let query = match &self.connection {
+            Server::Postgres(_) => postgres::rest(&self.table),
+            Server::Mysql(_) => mysql::rest(&self.table),
+        };
+        let found: Vec<Id> = ask!(self, sql_query(query), load)?;
+        Ok(found.into_iter().map(|id| Row::without_id(id.id)).collect())
     }
 }
 
-/// A table's name, perhaps with its schema's before it, as an identifier.
-pub(super) fn quoted(name: &str, quote: char) -> anyhow::Result<String> {
-    if name.is_empty() || name.len() > 128 || name.chars().any(char::is_control) {
-        bail!("{name:?} is no table's name");
-    }
-    let (one, two) = (String::from(quote), String::from_iter([quote, quote]));
-    let parts: Vec<String> =
-        name.split('.').map(|part| format!("{quote}{}{quote}", part.replace(&one, &two))).collect();
-    Ok(parts.join("."))
+fn absent(typed: &str) -> String {
+    format!(
+        "the source has no table {typed} that the user may see: name it with --table, in another schema as SCHEMA.TABLE"
+    )
+}
+
+/// Waits for an answer, and not for ever.
+pub(super) async fn timely<T>(answer: impl Future<Output = T>) -> anyhow::Result<T> {
+    let late = || anyhow!("the source did not answer within {} s: is it locked, or overloaded?", PATIENCE.as_secs());
+    tokio::time::timeout(PATIENCE, answer).await.map_err(|_| late())
+}
+
+fn unread(error: &Error) -> anyhow::Error {
+    let text = error.to_string();
+    let is_denied = text.contains("denied");
+    anyhow!("the source cannot be read: {text}{}", if is_denied { ": grant the user SELECT on it" } else { "" })
 }

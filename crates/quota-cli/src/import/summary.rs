@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::import::row::Skip;
 use crate::shown;
 
-/// How many rows of each kind are named.
-const NAMED: usize = 20;
+/// How many rows of each kind are shown.
+const SHOWN: usize = 20;
 
 /// What an import did, or would do.
 #[derive(Debug, Default)]
@@ -22,39 +22,34 @@ pub(super) struct Summary {
     skipped: BTreeMap<Skip, Named>,
 }
 
-/// A count, and the first of what was counted.
+/// What was counted, each by its name.
 #[derive(Debug, Default)]
-struct Named {
-    count: u64,
-    first: Vec<String>,
-}
+struct Named(Vec<String>);
 
 impl Named {
-    fn add(&mut self, name: &str) {
-        self.count += 1;
-        if self.first.len() < NAMED {
-            self.first.push(name.to_owned());
-        }
+    fn count(&self) -> usize {
+        self.0.len()
     }
 
+    /// The first of them; how to see all, where there are more.
     fn list(&self) -> String {
-        let more = if self.count > self.first.len().try_into().unwrap_or(u64::MAX) { ", …" } else { "" };
-        let first: Vec<_> = self.first.iter().map(|name| shown::escape(name)).collect();
+        let first: Vec<_> = self.0.iter().take(SHOWN).map(|name| shown::escape(name)).collect();
+        let more = if self.count() > SHOWN { ", … (all of them with --json)" } else { "" };
         format!("{}{more}", first.join(", "))
     }
 }
 
 impl Summary {
     pub(super) fn skip(&mut self, key: &str, skip: Skip) {
-        self.skipped.entry(skip).or_default().add(key);
+        self.skipped.entry(skip).or_default().0.push(key.to_owned());
     }
 
     pub(super) fn conflict(&mut self, id: &str) {
-        self.conflicts.add(id);
+        self.conflicts.0.push(id.to_owned());
     }
 
-    fn skipped(&self) -> u64 {
-        self.skipped.values().map(|named| named.count).sum()
+    fn skipped(&self) -> usize {
+        self.skipped.values().map(Named::count).sum()
     }
 
     /// What it comes to, in lines.
@@ -65,12 +60,14 @@ impl Summary {
         } else {
             lines.push(format!("{} entries added, {} were there already", self.added, self.there));
         }
-        if self.conflicts.count > 0 {
-            let (count, list) = (self.conflicts.count, self.conflicts.list());
-            lines.push(format!("{count} left alone, since their id stands for another entry: {list}"));
+        if self.conflicts.count() > 0 {
+            let (count, list) = (self.conflicts.count(), self.conflicts.list());
+            let why = "since their id stands for another entry or their time was folded into sums";
+            lines.push(format!("{count} left alone, {why}: {list}"));
         }
         for (skip, named) in &self.skipped {
-            lines.push(format!("{} skipped, since {skip}: {}", named.count, named.list()));
+            let why = skip.to_string();
+            lines.push(format!("{} skipped, since {}: {}", named.count(), shown::escape(&why), named.list()));
         }
         lines
     }
@@ -80,7 +77,7 @@ impl Summary {
             .skipped
             .iter()
             .map(|(skip, named)| {
-                serde_json::json!({ "reason": skip.to_string(), "count": named.count, "rows": named.first })
+                serde_json::json!({ "reason": skip.to_string(), "count": named.count(), "rows": named.0 })
             })
             .collect();
         serde_json::json!({
@@ -88,7 +85,7 @@ impl Summary {
             "read": self.read,
             "added": self.added,
             "already_there": self.there,
-            "conflicts": { "count": self.conflicts.count, "ids": self.conflicts.first },
+            "conflicts": { "count": self.conflicts.count(), "ids": self.conflicts.0 },
             "skipped": { "count": self.skipped(), "reasons": skipped },
         })
     }

@@ -68,12 +68,27 @@ fn a_source_that_is_none_is_told_and_nothing_is_made() {
     let folder = Folder::new();
     let (from, to) = (old(&folder), folder.url("quota.db"));
     for (arguments, said) in [
-        (vec!["--from", &from, "--to", &to, "--table", "absent"], "no table absent with id, client_id"),
+        (vec!["--from", &from, "--to", &to, "--table", "absent"], "has no table absent"),
         (vec!["--from", &from, "--to", &to, "--collection", "c"], "are for a source in MongoDB"),
-        (vec!["--from", &from, "--to", &from], "the same"),
+        (vec!["--from", &from, "--to", &from], "the same database"),
+        (vec!["--from", &from, "--to", &from.replace("old.db", "./old.db")], "the same database"),
         (vec!["--from", "old.db", "--to", &to], "begins with its scheme"),
         (vec!["--from", "oracle://user:secret@host", "--to", &to], "scheme oracle"),
         (vec!["--from", "sqlite:/absent/old.db", "--to", &to], "is no file"),
+        (
+            vec!["--from", "mongodb://h/d", "--to", &to, "--collection", "c", "--table", "t"],
+            "--table is for a source in SQL",
+        ),
+        (vec!["--from", "mongodb://u:secret@h:x/d", "--to", &to, "--collection", "c"], "its URL is malformed"),
+        (
+            vec!["--from", "mysql://u:secret@h/d?pool_min=secret", "--to", &to],
+            "its option pool_min has an invalid value",
+        ),
+        (vec!["--from", "postgres://u:secret@h/d?keepalives=secret", "--to", &to], "keepalives"),
+        (
+            vec!["--from", "mongodb+srv://u:secret@h/d", "--to", &to, "--collection", "c"],
+            "the scheme mongodb+srv is not compiled in",
+        ),
     ] {
         let refused = refused(&[&["import-frappy"], &arguments[..]].concat());
         assert!(refused.contains(said) && !refused.contains("secret"), "{refused}");
@@ -82,7 +97,7 @@ fn a_source_that_is_none_is_told_and_nothing_is_made() {
     let mut foreign = SqliteConnection::establish(&folder.path("old.db")).unwrap();
     foreign.batch_execute("CREATE TABLE \"my \"\"usage\" (id INTEGER PRIMARY KEY, client_id, timestamp)").unwrap();
     let said = refused(&["import-frappy", "--from", &from, "--to", &to, "--table", "my \"usage"]);
-    assert!(said.contains("no such column: credits"), "{said}");
+    assert!(said.contains("lacks credits"), "{said}");
 }
 
 #[test]

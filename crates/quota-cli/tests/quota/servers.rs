@@ -5,7 +5,7 @@ use mongodb::bson::{Bson, doc};
 use quota_servers::Server;
 use serde_json::json;
 
-use crate::support::{Folder, json, refused};
+use crate::support::{Folder, both, database, json, refused};
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
@@ -24,6 +24,17 @@ fn check(from: &str, source: &[&str], secret: &str) {
     let done = json(&import);
     assert_eq!((&done["read"], &done["added"], &done["skipped"]["count"]), (&json!(6), &json!(3), &json!(3)), "{done}");
     assert_eq!(json(&import)["already_there"], 3);
+    let respelled: Vec<String> = source.iter().map(|word| spelled_out(from, word)).collect();
+    let again: Vec<&str> = import.iter().take(5).copied().chain(respelled.iter().map(String::as_str)).collect();
+    assert_eq!(json(&again)["already_there"], 3, "{again:?}");
+    let option = match from.split(':').next() {
+        Some("postgres") => "connect_timeout=3",
+        Some("mysql") => "prefer_socket=false",
+        _ => "retryWrites=false",
+    };
+    let same = format!("{}?{option}", from.replace("127.0.0.1", "localhost"));
+    let said = refused(&[&["import-frappy", "--from", from, "--to", &same][..], source].concat());
+    assert!(said.contains("the same database"), "{said}");
     let usage = json(&["usage", "client1", "--store", &to, "--from", "2024-03-01", "--to", "2024-03-02"]);
     assert_eq!(usage["total"], "1.1", "{usage}");
     let whole = json(&["usage", "7", "--store", &to, "--from", "2024-03-01", "--to", "2024-03-02"]);
@@ -31,6 +42,16 @@ fn check(from: &str, source: &[&str], secret: &str) {
     let absent: Vec<&str> = source.iter().map(|word| if word.starts_with("api_") { "absent" } else { word }).collect();
     let said = refused(&[&["import-frappy", "--from", from, "--to", &to][..], &absent].concat());
     assert!(said.contains("absent") && (secret.is_empty() || !said.contains(secret)), "{said}");
+}
+
+/// A table's name behind its schema's.
+fn spelled_out(url: &str, word: &str) -> String {
+    let schema = match url.split(':').next() {
+        Some("postgres") => "public",
+        Some("mysql") => url.rsplit('/').next().unwrap(),
+        _ => return word.to_owned(),
+    };
+    if word.starts_with("api_") { format!("{schema}.{word}") } else { word.to_owned() }
 }
 
 fn password(url: &str) -> &str {
@@ -55,6 +76,120 @@ fn a_table_in_postgresql_is_imported() {
     let wrong = url.replace(password(&url), "wrong-password");
     let said = refused(&["import-frappy", "--from", &wrong, "--to", "sqlite:/absent/quota.db", "--table", &table]);
     assert!(said.contains("cannot be connected to") && !said.contains("wrong-password"), "{said}");
+    assert!(said.contains("refuses the connection: password authentication failed"), "{said}");
+}
+
+/// Imports a table and says what was added, and which rows were not for which reason.
+fn imported(from: &str, table: &str) -> (serde_json::Value, String) {
+    let folder = Folder::new();
+    let done = json(&["import-frappy", "--from", from, "--to", &folder.url("quota.db"), "--table", table]);
+    (done["added"].clone(), done["skipped"]["reasons"].to_string())
+}
+
+fn refused_table(from: &str, table: &str) -> String {
+    refused(&["import-frappy", "--from", from, "--to", "sqlite:/absent/quota.db", "--table", table])
+}
+
+#[test]
+fn values_of_other_types_in_postgresql_are_skipped_or_refused_and_never_guessed() {
+    let Some(url) = quota_servers::url(Server::Postgres) else { return };
+    let [broken, text, fraction, unkeyed] = [(); 4].map(|()| name());
+    runtime().block_on(async {
+        let mut connection = AsyncPgConnection::establish(&url).await.unwrap();
+        let rows = format!(
+            "CREATE TABLE {broken} (id BIGINT PRIMARY KEY, client_id INTEGER, timestamp DOUBLE PRECISION, credits NUMERIC);
+             INSERT INTO {broken} VALUES (1, 7, 1709251200, 1), (2, 7, 1709251200.5, 1), (3, 7, 'NaN', 1),
+             (4, 7, 1e300, 1), (5, 7, 1709251200, 'NaN'), (6, 7, 1709251200, 1e1000), (7, 7, 1709251200, -1e1000);
+             CREATE TABLE {text} (id SERIAL PRIMARY KEY, client_id TEXT, timestamp TEXT, credits FLOAT);
+             CREATE TABLE {fraction} (id NUMERIC PRIMARY KEY, client_id TEXT, timestamp INTEGER, credits FLOAT);
+             CREATE TABLE {unkeyed} (id INTEGER, client_id TEXT, timestamp INTEGER, credits FLOAT);
+             INSERT INTO {unkeyed} VALUES (NULL, 'c', 1709251200, 1), (1, 'c', 1709251200, 1), (1, 'c', 1709251200, 1),
+             (2, 'c', 1709251200, 1)"
+        );
+        connection.batch_execute(&rows).await.unwrap();
+    });
+    let (added, reasons) = imported(&url, &broken);
+    assert_eq!(added, 1, "{reasons}");
+    for rows in [r#"["2","3","4"]"#, r#"["5"]"#, r#"["6"]"#, r#"["7"]"#] {
+        assert!(reasons.contains(rows), "{rows} in {reasons}");
+    }
+    let (added, reasons) = imported(&url, &unkeyed);
+    assert_eq!(added, 1, "{reasons}");
+    assert!(reasons.contains(r#"["NULL"]"#) && reasons.contains(r#"["1","1"]"#), "{reasons}");
+    assert!(refused_table(&url, &text).contains("the column timestamp of the source's table"));
+    assert!(refused_table(&url, &fraction).contains("is of the type numeric, and whole numbers are read there"));
+    let encrypted = format!("{url}?sslmode=require");
+    assert!(refused_table(&encrypted, &broken).contains("TLS"), "asked of a server that has none");
+}
+
+#[test]
+fn values_of_other_types_in_mysql_are_skipped_or_refused_and_never_guessed() {
+    let Some(url) = quota_servers::url(Server::Mysql) else { return };
+    let [broken, text, fraction, unkeyed] = [(); 4].map(|()| name());
+    let statements = [
+        format!(
+            "CREATE TABLE {broken} (id BIGINT UNSIGNED PRIMARY KEY, client_id INTEGER, timestamp DOUBLE, credits DECIMAL(20,2))"
+        ),
+        format!(
+            "INSERT INTO {broken} VALUES (1, 7, 1709251200, 1), (2, 7, 1709251200.5, 1), (3, 7, 1e300, 1), \
+             (4, 7, 1709251200, -1), (18446744073709551615, 7, 1709251200, 1)"
+        ),
+        format!(
+            "CREATE TABLE {text} (id INTEGER PRIMARY KEY, client_id VARCHAR(20), timestamp INTEGER, credits VARCHAR(20))"
+        ),
+        format!(
+            "CREATE TABLE {fraction} (id DECIMAL(10,2) PRIMARY KEY, client_id VARCHAR(20), timestamp INTEGER, credits FLOAT)"
+        ),
+        format!("CREATE TABLE {unkeyed} (id INTEGER, client_id VARCHAR(20), timestamp INTEGER, credits FLOAT)"),
+        format!(
+            "INSERT INTO {unkeyed} VALUES (NULL, 'c', 1709251200, 1), (1, 'c', 1709251200, 1), (1, 'c', 1709251200, 1)"
+        ),
+    ];
+    runtime().block_on(async {
+        let mut connection = AsyncMysqlConnection::establish(&url).await.unwrap();
+        for statement in statements {
+            connection.batch_execute(&statement).await.unwrap();
+        }
+    });
+    let (added, reasons) = imported(&url, &broken);
+    assert_eq!(added, 1, "{reasons}");
+    for rows in [r#"["2","3"]"#, r#"["4"]"#, r#"["18446744073709551615"]"#] {
+        assert!(reasons.contains(rows), "{rows} in {reasons}");
+    }
+    let (added, reasons) = imported(&url, &unkeyed);
+    assert_eq!(added, 0, "{reasons}");
+    assert!(reasons.contains(r#"["NULL"]"#) && reasons.contains(r#"["1","1"]"#), "{reasons}");
+    assert!(refused_table(&url, &text).contains("the column credits of the source's table"));
+    assert!(refused_table(&url, &fraction).contains("is of the type decimal, and whole numbers are read there"));
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_given_up_and_named() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let tries = ["postgres", "mysql"].map(|scheme| {
+        let url = format!("{scheme}://user:secret@{address}/d");
+        std::thread::spawn(move || refused_table(&url, "t"))
+    });
+    for tried in tries {
+        let said = tried.join().unwrap();
+        assert!(said.contains(&address) && said.contains("within 10 s") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
+fn a_redis_store_says_that_it_forgets_ids_unless_it_keeps_entries() {
+    let Some(url) = quota_servers::url(Server::Redis) else { return };
+    let folder = Folder::new();
+    let rows = "CREATE TABLE api_billing_usage (id INTEGER PRIMARY KEY, client_id, timestamp, credits);
+         INSERT INTO api_billing_usage VALUES (1, 'c', 1709251200, 1)";
+    let from = database(&folder, "old.db", rows);
+    let quarters = format!("{url}?prefix={}", name());
+    let (code, _, said) = both(&["import-frappy", "--from", &from, "--to", &quarters]);
+    assert!(code == Some(0) && said.contains("24 hours"), "{said}");
+    let entries = format!("{url}?detail=entries&prefix={}", name());
+    let (code, _, said) = both(&["import-frappy", "--from", &from, "--to", &entries]);
+    assert_eq!((code, said.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -104,4 +239,24 @@ fn a_collection_in_mongodb_is_imported() {
         client.database("quota").collection(&collection).insert_many(rows).await.unwrap();
     });
     check(&url, &["--database", "quota", "--collection", &collection], "");
+}
+
+#[test]
+fn a_dry_run_makes_no_tables() {
+    let Some(url) = quota_servers::url(Server::Postgres) else { return };
+    let folder = Folder::new();
+    let rows = "CREATE TABLE api_billing_usage (id INTEGER PRIMARY KEY, client_id, timestamp, credits);
+         INSERT INTO api_billing_usage VALUES (1, 'c', 1709251200, 1)";
+    let from = database(&folder, "old.db", rows);
+    let schema = name();
+    let runtime = runtime();
+    let mut connection = runtime.block_on(AsyncPgConnection::establish(&url)).unwrap();
+    runtime.block_on(connection.batch_execute(&format!("CREATE SCHEMA {schema}"))).unwrap();
+    let to = format!("{url}?options=-csearch_path%3D{schema}");
+    let import = ["import-frappy", "--from", &from, "--to", &to];
+    assert_eq!(json(&[&import[..], &["--dry-run"]].concat())["added"], 1);
+    // It would not go through if there were one table.
+    runtime.block_on(connection.batch_execute(&format!("DROP SCHEMA {schema}; CREATE SCHEMA {schema}"))).unwrap();
+    assert_eq!(json(&import)["added"], 1);
+    assert_eq!(json(&[&import[..], &["--dry-run"]].concat())["added"], 1, "and where they are");
 }

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,6 +26,20 @@ impl Folder {
 
 pub(crate) fn quota(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_quota")).args(arguments).output().unwrap()
+}
+
+/// A file with a database that was made so.
+pub(crate) fn database(folder: &Folder, name: &str, statements: &str) -> String {
+    let mut connection = SqliteConnection::establish(&folder.path(name)).unwrap();
+    connection.batch_execute(statements).unwrap();
+    folder.url(name)
+}
+
+/// What it answers and what it says, whatever it ends with.
+pub(crate) fn both(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = quota(arguments);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 /// What it prints when it succeeds.

@@ -1,0 +1,38 @@
+//! An error with what led to it.
+
+use crate::mongo;
+
+/// An error and its causes in one line, each said once: some drivers repeat their causes' words, and MongoDB's tells
+/// everything that it knows.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let driver = cause.downcast_ref::<mongodb::error::Error>();
+        let words = driver.map_or_else(|| cause.to_string(), mongo::words);
+        if told.is_empty() {
+            told = words;
+        } else if !told.ends_with(&words) {
+            told = format!("{told}: {words}");
+        }
+        if driver.is_some() {
+            break;
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once_and_no_driver_dumps_what_it_knows() {
+        let repeated = anyhow!("no way there").context("it failed: no way there").context("nothing was done");
+        assert_eq!(causes(&repeated), "nothing was done: it failed: no way there");
+        let driver = mongodb::error::Error::from(std::io::Error::other("no way there"));
+        assert!(driver.to_string().contains("labels"));
+        assert_eq!(causes(&anyhow::Error::new(driver).context("nothing was done")), "nothing was done: no way there");
+    }
+}

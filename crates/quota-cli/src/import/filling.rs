@@ -1,0 +1,88 @@
+//! A client's entries, added to its ledger.
+
+use std::cell::Cell;
+
+use anyhow::anyhow;
+use quota_core::{ClientId, OperationId, PastEntry, Refusal};
+use quota_service::{AnyStore, QuotaService, ServiceError};
+
+use crate::import::row::Skip;
+use crate::shown;
+
+/// How many entries of a client are written at once: few enough that its charges do not wait for long.
+const BATCH: usize = 1_000;
+
+/// What became of a client's entries.
+#[derive(Default)]
+pub(super) struct Filled {
+    pub(super) added: u64,
+    pub(super) there: u64,
+    pub(super) conflicts: Vec<OperationId>,
+    /// Entries that the store does not take.
+    pub(super) refused: Vec<(OperationId, Skip)>,
+    /// Why the rest of them was not tried.
+    pub(super) failed: Option<anyhow::Error>,
+}
+
+impl Filled {
+    /// How many rows it is about.
+    pub(super) fn rows(&self) -> u64 {
+        let listed = self.conflicts.len().saturating_add(self.refused.len());
+        self.added.saturating_add(self.there).saturating_add(u64::try_from(listed).unwrap_or(u64::MAX))
+    }
+}
+
+/// Adds a client's entries in batches. A batch that is refused for what an entry of it holds is halved until that entry is
+/// alone, so that the others are added. After a failure, here or elsewhere (`stop`), no batch is begun.
+pub(super) async fn fill(
+    target: &QuotaService<AnyStore>,
+    client: ClientId,
+    entries: Vec<PastEntry>,
+    stop: &Cell<bool>,
+) -> Filled {
+    let mut filled = Filled::default();
+    let mut waiting: Vec<Vec<PastEntry>> = entries.chunks(BATCH).rev().map(<[PastEntry]>::to_vec).collect();
+    while let Some(mut batch) = waiting.pop() {
+        if stop.get() {
+            break;
+        }
+        match target.backfill(&client, batch.clone()).await {
+            Ok(done) => {
+                filled.added += done.added;
+                filled.there += done.skipped;
+                filled.conflicts.extend(done.conflicts);
+            }
+            Err(ServiceError::Refused(refusal)) if skip(&refusal, &client).is_some() && batch.len() > 1 => {
+                let rest = batch.split_off(batch.len() / 2);
+                waiting.extend([rest, batch]);
+            }
+            Err(error) => {
+                let refused = match &error {
+                    ServiceError::Refused(refusal) => skip(refusal, &client),
+                    _ => None,
+                };
+                let Some(skip) = refused else {
+                    stop.set(true);
+                    let told = shown::escape(client.as_str());
+                    filled.failed = Some(anyhow!(error).context(format!("the client {told}")));
+                    break;
+                };
+                // There is no room for any other either, and to ask for each of them would take long.
+                let others = matches!(skip, Skip::TooManyIds(_)).then(|| waiting.drain(..).rev().flatten());
+                let all = batch.into_iter().chain(others.into_iter().flatten());
+                filled.refused.extend(all.map(|entry| (entry.id, skip.clone())));
+            }
+        }
+    }
+    filled
+}
+
+/// What a refusal makes of a row; none where it is not about the row.
+fn skip(refusal: &Refusal, client: &ClientId) -> Option<Skip> {
+    match refusal {
+        Refusal::Overflow => Some(Skip::Overflow(client.clone())),
+        Refusal::TooManyIds => Some(Skip::TooManyIds(client.clone())),
+        Refusal::EntryInFuture { .. } => Some(Skip::InFuture),
+        _ => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! How far a table was read.
+
+use anyhow::bail;
+use diesel::QueryableByName;
+use diesel::sql_types::{BigInt, Binary, Double, Nullable};
+
+use crate::import::row::{Row, Skip};
+use crate::import::source::PAGE;
+
+/// How far a table was read, in the order of its ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// Ids from this on.
+    From(i64),
+    /// Rows without a usable id.
+    Rest,
+    /// Everything was.
+    End,
+}
+
+/// A row with a usable id.
+#[derive(Clone, QueryableByName)]
+pub(super) struct Found {
+    #[diesel(sql_type = BigInt)]
+    pub(super) id: i64,
+    /// In UTF-8, or what is said to be.
+    #[diesel(sql_type = Nullable<Binary>)]
+    pub(super) client: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(super) seconds: Option<i64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    pub(super) credits: Option<f64>,
+}
+
+impl Position {
+    pub(super) const START: Self = Self::From(i64::MIN);
+
+    /// Goes on behind what was found from here on, ordered by id. Rows that share an id come together and are marked.
+    ///
+    /// # Errors
+    /// More rows share an id than a page has, or the order is none: to go on would lose rows.
+    pub(super) fn pass(&mut self, mut found: Vec<Found>) -> anyhow::Result<Vec<Row>> {
+        let (Some(first), Some(last)) = (found.first().map(|row| row.id), found.last().map(|row| row.id)) else {
+            *self = Self::Rest;
+            return Ok(Vec::new());
+        };
+        if matches!(self, Self::From(from) if first < *from) || !found.is_sorted_by_key(|row| row.id) {
+            bail!("the source's ids do not grow from page to page: nothing can be read in their order");
+        }
+        if found.len() < PAGE {
+            *self = last.checked_add(1).map_or(Self::Rest, Self::From);
+        } else if first == last {
+            bail!("{PAGE} rows of the source or more have the id {last}: an id has to be one row's alone");
+        } else {
+            // The next page may have more of the last id.
+            found.retain(|row| row.id != last);
+            *self = Self::From(last);
+        }
+        Ok(rows(found))
+    }
+}
+
+fn rows(found: Vec<Found>) -> Vec<Row> {
+    let ids: Vec<i64> = found.iter().map(|row| row.id).collect();
+    let is_shared = |place: usize| {
+        let of = |place: Option<usize>| place.and_then(|place| ids.get(place));
+        let own = of(Some(place));
+        own == of(place.checked_sub(1)) || own == of(place.checked_add(1))
+    };
+    let marked = |(place, found): (usize, Found)| Row {
+        key: found.id.to_string(),
+        fault: is_shared(place).then_some(Skip::SharedId),
+        client: found.client.and_then(|bytes| String::from_utf8(bytes).ok()),
+        at: found.seconds.map(|seconds| seconds.saturating_mul(1_000)),
+        credits: found.credits,
+    };
+    found.into_iter().enumerate().map(marked).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(ids: impl IntoIterator<Item = i64>) -> Vec<Found> {
+        ids.into_iter()
+            .map(|id| Found { id, client: Some(b"c".to_vec()), seconds: Some(1), credits: Some(1.0) })
+            .collect()
+    }
+
+    fn keys(rows: &[Row]) -> Vec<(&str, bool)> {
+        rows.iter().map(|row| (row.key.as_str(), row.fault.is_none())).collect()
+    }
+
+    #[test]
+    fn rows_that_share_an_id_are_marked_and_never_cut_apart() {
+        let full = i64::try_from(PAGE).unwrap();
+        let mut position = Position::START;
+        assert_eq!(
+            keys(&position.pass(found([1, 2, 2, 3])).unwrap()),
+            [("1", true), ("2", false), ("2", false), ("3", true)]
+        );
+        assert_eq!(position, Position::From(4));
+        let page = position.pass(found((4..full + 2).chain([full + 2, full + 2]))).unwrap();
+        assert_eq!((page.len(), position), (PAGE - 2, Position::From(full + 2)));
+        assert!(position.pass(found(std::iter::repeat_n(full + 2, PAGE))).is_err(), "no end of one id");
+        assert!(position.pass(found([full + 1])).is_err(), "an id that was read before");
+    }
+
+    #[test]
+    fn the_greatest_id_ends_it() {
+        let mut position = Position::START;
+        assert_eq!(keys(&position.pass(found([i64::MIN, i64::MAX])).unwrap()).len(), 2);
+        assert_eq!(position, Position::Rest);
+        let mut empty = Position::START;
+        assert!(empty.pass(Vec::new()).unwrap().is_empty());
+        assert_eq!(empty, Position::Rest);
+    }
+
+    #[test]
+    fn a_client_that_is_no_utf8_is_none() {
+        let broken = Found { client: Some(vec![b'a', 0xff]), ..found([1]).remove(0) };
+        assert_eq!(rows(vec![broken])[0].client, None);
+    }
+}

@@ -1,0 +1,123 @@
+//! Rows taken from a source to a store.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
+use quota_core::{ClientId, Instant, PastEntry};
+use quota_service::{AnyStore, Clock, QuotaService, SystemClock, UsageStore};
+
+use crate::import::filling::{Filled, fill};
+use crate::import::row::{Row, Skip};
+use crate::import::source::Source;
+use crate::import::summary::Summary;
+
+/// How many clients are written at once.
+const AT_ONCE: usize = 16;
+
+/// How many rows are read before they are written, each client's together: the more, the fewer commits.
+const GATHERED: usize = 50_000;
+
+pub(super) struct Transfer {
+    /// The table's or collection's name: a part of every id.
+    name: String,
+    target: Option<QuotaService<AnyStore>>,
+    dry_run: bool,
+    pub(super) summary: Summary,
+    full: BTreeSet<ClientId>,
+}
+
+impl Transfer {
+    pub(super) fn new(name: String, target: Option<QuotaService<AnyStore>>, dry_run: bool) -> Self {
+        Self { name, target, dry_run, summary: Summary::default(), full: BTreeSet::new() }
+    }
+
+    /// Everything that the source has. What was read before the source fails is written.
+    pub(super) async fn all(&mut self, source: &mut Source, bar: &ProgressBar) -> anyhow::Result<()> {
+        let mut rows = Vec::new();
+        loop {
+            let page = source.page().await;
+            let is_last = page.as_ref().map_or(true, Vec::is_empty);
+            let failed = page.map(|page| rows.extend(page)).err();
+            if is_last || rows.len() >= GATHERED {
+                self.take(std::mem::take(&mut rows), bar).await?;
+            }
+            match failed {
+                Some(error) => return Err(error),
+                None if is_last => return Ok(()),
+                None => {}
+            }
+        }
+    }
+
+    /// Clients with more rows than the store tells apart.
+    pub(super) fn full(&self) -> impl Iterator<Item = &ClientId> {
+        self.full.iter()
+    }
+
+    pub(super) async fn end(&self) {
+        if let Some(target) = &self.target {
+            target.shutdown().await;
+        }
+    }
+
+    async fn take(&mut self, rows: Vec<Row>, bar: &ProgressBar) -> anyhow::Result<()> {
+        let now = self.now().await?;
+        let mut clients: BTreeMap<ClientId, Vec<PastEntry>> = BTreeMap::new();
+        for row in rows {
+            self.summary.read += 1;
+            match row.entry(&self.name, now) {
+                Ok((client, _)) if self.full.contains(&client) => {
+                    self.summary.skip(&row.key, Skip::TooManyIds(client));
+                    bar.inc(1);
+                }
+                Ok((client, entry)) => clients.entry(client).or_default().push(entry),
+                Err(skip) => {
+                    self.summary.skip(&row.key, skip);
+                    bar.inc(1);
+                }
+            }
+        }
+        let Some(target) = self.target.as_ref().filter(|_| !self.dry_run) else {
+            let count = u64::try_from(clients.values().map(Vec::len).sum::<usize>())?;
+            self.summary.added += count;
+            bar.inc(count);
+            return Ok(());
+        };
+        let stop = Cell::new(false);
+        let filling = stream::iter(clients).map(|(client, entries)| fill(target, client, entries, &stop));
+        let mut filling = std::pin::pin!(filling.buffer_unordered(AT_ONCE));
+        let mut failed = None;
+        while let Some(filled) = filling.next().await {
+            bar.inc(filled.rows());
+            let (summary, full) = (&mut self.summary, &mut self.full);
+            failed = failed.or(note(summary, full, &self.name, filled));
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The present of the store's server, so that a clock that is wrong here refuses nothing.
+    async fn now(&self) -> anyhow::Result<Instant> {
+        let server = match &self.target {
+            Some(target) => target.store().server_time().await?,
+            None => None,
+        };
+        Ok(server.unwrap_or_else(|| SystemClock.now()))
+    }
+}
+
+/// Counts what became of a client's entries; why the rest of them was not written.
+fn note(summary: &mut Summary, full: &mut BTreeSet<ClientId>, source: &str, filled: Filled) -> Option<anyhow::Error> {
+    summary.added += filled.added;
+    summary.there += filled.there;
+    filled.conflicts.iter().for_each(|id| summary.conflict(id.as_str()));
+    let begins = format!("frappy:{source}:");
+    for (id, skip) in filled.refused {
+        if let Skip::TooManyIds(client) = &skip {
+            full.insert(client.clone());
+        }
+        summary.skip(id.as_str().strip_prefix(&begins).unwrap_or(id.as_str()), skip);
+    }
+    filled.failed
+}

@@ -1,0 +1,48 @@
+//! Connections to MySQL and MariaDB.
+
+use anyhow::anyhow;
+use diesel_async::AsyncMysqlConnection;
+use mysql_async::{Conn, Error, Opts, OptsBuilder, UrlError};
+
+use crate::postgres::CONNECTING;
+
+/// Connects. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
+///
+/// # Errors
+/// Why not, with the host and without user and password.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncMysqlConnection> {
+    let options = Opts::from_url(url).map_err(|error| anyhow!("its URL is malformed: {}", malformed(&error)))?;
+    if options.db_name().is_none() {
+        return Err(anyhow!("its URL is malformed: it names no database"));
+    }
+    let server = format!("MySQL at {}:{}", options.ip_or_hostname(), options.tcp_port());
+    // Diesel has statements of its own.
+    let options: Opts = OptsBuilder::from_opts(options).prefer_socket(false).stmt_cache_size(0).into();
+    let opened = tokio::time::timeout(CONNECTING, async {
+        let connection = Conn::new(options).await.map_err(|error| cause(&error, &server))?;
+        let connection = AsyncMysqlConnection::try_from(connection).await;
+        connection.map_err(|error| anyhow!("{server} cannot be used: {error}"))
+    });
+    opened.await.map_err(|_| anyhow!("{server} did not answer within {} s", CONNECTING.as_secs()))?
+}
+
+/// Not the parser's words where they repeat what stands in the URL.
+fn malformed(error: &UrlError) -> String {
+    match error {
+        UrlError::FeatureRequired { param, .. } => {
+            format!("its option {param} asks for an encrypted connection, build with the feature tls of quota-cli")
+        }
+        UrlError::InvalidParamValue { param, .. } => format!("its option {param} has an invalid value"),
+        UrlError::UnknownParameter { param } => format!("it has an unknown option {param}"),
+        UrlError::Parse(error) => error.to_string(),
+        _ => "it is mysql://USER:PASSWORD@HOST:PORT/DATABASE".to_owned(),
+    }
+}
+
+fn cause(error: &Error, server: &str) -> anyhow::Error {
+    match error {
+        Error::Server(refused) => anyhow!("{server} refuses the connection: {}", refused.message),
+        Error::Io(mysql_async::IoError::Io(error)) => anyhow!("{server} cannot be reached: {error}"),
+        other => anyhow!("{server} cannot be reached: {other}"),
+    }
+}

@@ -1,0 +1,100 @@
+//! Connections to PostgreSQL.
+
+use std::error::Error;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use diesel_async::AsyncPgConnection;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Config, NoTls, Socket};
+
+/// How long a connection may take.
+pub(crate) const CONNECTING: Duration = Duration::from_secs(10);
+
+/// Connects. As for the store, a connection is encrypted, and then its server verified, where the URL says `sslmode=require`.
+///
+/// # Errors
+/// Why not, with the host and without user and password.
+pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncPgConnection> {
+    let mut config = configuration(url)?;
+    let server = server(&config)?;
+    config.connect_timeout(CONNECTING);
+    if matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
+        config.ssl_mode(SslMode::Disable);
+        return through(&config, NoTls, &server).await;
+    }
+    encrypted(&config, &server).await
+}
+
+#[cfg(feature = "tls")]
+async fn encrypted(config: &Config, server: &str) -> anyhow::Result<AsyncPgConnection> {
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio_postgres_rustls::MakeRustlsConnect;
+
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    through(config, MakeRustlsConnect::new(tls.with_root_certificates(roots).with_no_client_auth()), server).await
+}
+
+#[cfg(not(feature = "tls"))]
+async fn encrypted(_config: &Config, _server: &str) -> anyhow::Result<AsyncPgConnection> {
+    bail!("sslmode asks for an encrypted connection: build with the feature tls of quota-cli")
+}
+
+async fn through<T>(config: &Config, tls: T, server: &str) -> anyhow::Result<AsyncPgConnection>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let opened = tokio::time::timeout(CONNECTING, config.connect(tls)).await;
+    let late = || anyhow!("{server} did not answer within {} s", CONNECTING.as_secs());
+    let (client, connection) = opened.map_err(|_| late())?.map_err(|error| cause(&error, server))?;
+    // It ends with the client; why, is the answer to what waits then.
+    tokio::spawn(connection);
+    AsyncPgConnection::try_from(client).await.map_err(|error| anyhow!("{server} cannot be used: {error}"))
+}
+
+fn configuration(url: &str) -> anyhow::Result<Config> {
+    // The parser's words name options, never their values.
+    url.parse().map_err(|error: tokio_postgres::Error| {
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        anyhow!("its URL is malformed: {cause}")
+    })
+}
+
+/// Where the server is.
+fn server(config: &Config) -> anyhow::Result<String> {
+    let mut names = Vec::new();
+    for (place, host) in config.get_hosts().iter().enumerate() {
+        let port = config.get_ports().get(place).or(config.get_ports().first()).copied().unwrap_or(5_432);
+        match host {
+            Host::Tcp(name) if name.contains('@') => {
+                bail!("its URL is malformed: the user or the password holds an @, write it as %40")
+            }
+            Host::Tcp(name) => names.push(format!("{name}:{port}")),
+            #[cfg(unix)]
+            Host::Unix(path) => names.push(path.display().to_string()),
+        }
+    }
+    if names.is_empty() {
+        bail!("its URL is malformed: it names no host");
+    }
+    Ok(format!("PostgreSQL at {}", names.join(",")))
+}
+
+fn cause(error: &tokio_postgres::Error, server: &str) -> anyhow::Error {
+    if let Some(refused) = error.as_db_error() {
+        return anyhow!("{server} refuses the connection: {}", refused.message());
+    }
+    let mut causes = vec![error.to_string()];
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    anyhow!("{server} cannot be reached: {}", causes.join(": "))
+}
