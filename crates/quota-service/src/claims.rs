@@ -22,6 +22,17 @@ struct Claim {
     owed: bool,
 }
 
+/// How a guard went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// Its hold is to be released.
+    Owing,
+    /// Its hold was ended, or is left to its ttl.
+    Ended,
+    /// Its hold is another guard's, and so is what is to become of it.
+    Disowned,
+}
+
 impl Claims {
     /// A call begins that asks for a hold by an id that may have been asked for before.
     pub(crate) fn try_begins(&self, key: Key) {
@@ -38,12 +49,14 @@ impl Claims {
         self.lock().entry(key).or_default().guards += 1;
     }
 
-    /// It dropped, `armed` if its hold was neither ended nor left alone; true if the hold is to be released now.
+    /// It dropped; true if the hold is to be released now.
     #[must_use]
-    pub(crate) fn guard_dropped(&self, key: &Key, armed: bool) -> bool {
+    pub(crate) fn guard_dropped(&self, key: &Key, parting: Parting) -> bool {
         self.leave(key, |claim| {
             claim.guards = claim.guards.saturating_sub(1);
-            claim.owed = armed;
+            if parting != Parting::Disowned {
+                claim.owed = parting == Parting::Owing;
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use quota_core::{ClientId, Credits, Decision, Operation, OperationId, Refusal, Ttl};
 
 use crate::charge::Charge;
-use crate::claims::Key;
+use crate::claims::{Key, Parting};
 use crate::deadline::within;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldEnder, Settled};
@@ -17,7 +17,7 @@ use crate::store::UsageStore;
 impl<S: UsageStore> Inner<S> {
     /// Neither waits nor fails: at worst the hold's ttl ends it.
     pub(crate) fn release_later(&self, client: ClientId, id: OperationId) {
-        let request = release_request(client.clone(), id.clone(), self.clock.now());
+        let request = release_request(client.clone(), id.clone(), self.present());
         let Some(lanes) = &self.lanes else {
             if self.store.apply(vec![request]).now_or_never().is_none() {
                 tracing::warn!("a hold is left to its ttl: the store said it decides at once and did not");
@@ -39,7 +39,7 @@ impl<S: UsageStore> Inner<S> {
     /// Releases, past the lanes that have stopped, the holds of guards that were made or dropped while they did.
     pub(crate) async fn release_the_rest(&self) {
         for (client, id) in self.claims.take() {
-            let request = release_request(client, id, self.clock.now());
+            let request = release_request(client, id, self.present());
             match within(self.deadline, self.store.apply(vec![request])).await {
                 Ok(answers) => answers.iter().for_each(log_release),
                 Err(error) => {
@@ -78,9 +78,9 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
         self.claims.guard_made((seed.client.clone(), seed.id.clone()));
     }
 
-    fn dropped(&self, seed: &GuardSeed, armed: bool) {
+    fn dropped(&self, seed: &GuardSeed, parting: Parting) {
         let key = (seed.client.clone(), seed.id.clone());
-        if self.claims.guard_dropped(&key, armed) {
+        if self.claims.guard_dropped(&key, parting) {
             self.release_later(key.0, key.1);
         }
     }

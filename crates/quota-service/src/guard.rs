@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use quota_core::{ClientId, Credits, Decision, Label, OperationId, Ttl};
+use quota_core::{ClientId, Credits, Decision, Label, OperationId, Refusal, Ttl};
 use tokio::task::AbortHandle;
 
+use crate::claims::Parting;
 use crate::error::{ServiceError, cause};
 
 /// Credits that are set aside until their cost is known. Dropped, it releases them; that neither waits nor fails,
@@ -32,8 +34,8 @@ use crate::error::{ServiceError, cause};
 pub struct HoldGuard {
     seed: GuardSeed,
     decision: Decision,
-    /// Whether the hold is still to be released.
-    armed: bool,
+    /// What becomes of the hold when this drops.
+    parting: Parting,
     renewal: Option<AbortHandle>,
 }
 
@@ -78,14 +80,14 @@ pub(crate) trait HoldEnder: Send + Sync {
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError>;
     /// Notes that a guard lives, so that a shutdown releases it.
     fn made(&self, seed: &GuardSeed);
-    /// Notes that a guard is gone; releases its hold if it is still `armed`.
-    fn dropped(&self, seed: &GuardSeed, armed: bool);
+    /// Notes that a guard is gone; releases its hold if that is owed.
+    fn dropped(&self, seed: &GuardSeed, parting: Parting);
 }
 
 impl GuardSeed {
     pub(crate) fn guard(self, decision: Decision) -> HoldGuard {
         self.ender.made(&self);
-        HoldGuard { seed: self, decision, armed: true, renewal: None }
+        HoldGuard { seed: self, decision, parting: Parting::Owing, renewal: None }
     }
 }
 
@@ -114,7 +116,7 @@ impl HoldGuard {
     }
 
     /// Extends the hold at half its ttl, again and again for as long as the guard lives, from a task on the current
-    /// tokio runtime. Without a runtime it stays as it is.
+    /// tokio runtime; where that fails, again after a sixteenth. Without a runtime it stays as it is.
     pub fn renewing(mut self) -> Self {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let seed = self.seed.clone();
@@ -146,7 +148,7 @@ impl HoldGuard {
         let settled = self.seed.ender.settle(&self.seed, cost).await;
         // Unchecked, it may not have reached the store: the hold is then released, which a settled one is not.
         if settled.as_ref().is_ok_and(|settled| *settled.decision() != Decision::Unchecked) {
-            self.armed = false;
+            self.parting = Parting::Ended;
         }
         settled
     }
@@ -158,7 +160,7 @@ impl HoldGuard {
     pub async fn release(mut self) -> Result<Decision, ServiceError> {
         let released = self.seed.ender.release(&self.seed).await;
         if matches!(released, Ok(Decision::Allowed(_)) | Err(ServiceError::Refused(_))) {
-            self.armed = false;
+            self.parting = Parting::Ended;
         }
         released
     }
@@ -166,19 +168,35 @@ impl HoldGuard {
     /// Leaves the hold to whoever settles or releases it by its id, or to its ttl.
     #[must_use]
     pub fn detach(mut self) -> OperationId {
-        self.armed = false;
+        self.parting = Parting::Ended;
         self.seed.id.clone()
+    }
+
+    /// Leaves the hold to whoever else has a guard of it in this process, or had one: it was held under the same id
+    /// before. Released it is when theirs drops, or if theirs has dropped.
+    pub fn disown(mut self) {
+        self.parting = Parting::Disowned;
     }
 }
 
+/// After how much of the ttl an extension that failed is tried again.
+const RETRY: u32 = 16;
+
+/// But not sooner.
+const SHORTEST: Duration = Duration::from_millis(50);
+
 async fn renew(seed: GuardSeed) {
-    let half = seed.ttl.duration() / 2;
+    let ttl = seed.ttl.duration();
+    let mut pause = ttl / 2;
     loop {
-        tokio::time::sleep(half).await;
-        if let Err(error) = seed.ender.extend(&seed, seed.ttl).await {
-            let gone = matches!(error, ServiceError::Refused(_) | ServiceError::ShutDown);
+        tokio::time::sleep(pause).await;
+        let extended = seed.ender.extend(&seed, seed.ttl).await;
+        pause = if matches!(extended, Ok(Decision::Allowed(_))) { ttl / 2 } else { (ttl / RETRY).max(SHORTEST) };
+        if let Err(error) = extended {
             tracing::warn!(client = %seed.client, id = %seed.id, error = cause(&error), "a hold was not renewed");
-            if gone {
+            let is_gone =
+                matches!(error, ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient));
+            if is_gone || matches!(error, ServiceError::ShutDown) {
                 return;
             }
         }
@@ -190,7 +208,7 @@ impl Drop for HoldGuard {
         if let Some(renewal) = &self.renewal {
             renewal.abort();
         }
-        self.seed.ender.dropped(&self.seed, self.armed);
+        self.seed.ender.dropped(&self.seed, self.parting);
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -45,6 +46,8 @@ struct Shared {
     plans: PlanRegistry,
     /// What the file looked like when it was last read, good or not.
     seen: Mutex<Option<Stamp>>,
+    /// Whether it was logged that it cannot be read.
+    is_told: AtomicBool,
 }
 
 /// A change of any of these is taken for a change of the file.
@@ -89,7 +92,12 @@ impl PlanFile {
     /// [`PlanFileError`] where it cannot be read or is not valid, named by path and line.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, PlanFileError> {
         let path = path.into();
-        let shared = Arc::new(Shared { path, plans: PlanRegistry::new(), seen: Mutex::new(None) });
+        let shared = Arc::new(Shared {
+            path,
+            plans: PlanRegistry::new(),
+            seen: Mutex::new(None),
+            is_told: AtomicBool::new(false),
+        });
         shared.reload()?;
         let (stop, stopped) = channel();
         let watched = Arc::clone(&shared);
@@ -126,8 +134,12 @@ impl Shared {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // Before the read: a change in between is then seen as a change.
         *seen = stamp(&self.path);
-        let clients = read(&self.path)?;
-        self.plans.replace(clients);
+        let clients = read(&self.path);
+        if matches!(clients, Err(PlanFileError::Unreadable { .. })) {
+            // It may be readable later, as it stands: then it is to be tried again.
+            *seen = None;
+        }
+        self.plans.replace(clients?);
         Ok(())
     }
 
@@ -136,11 +148,17 @@ impl Shared {
         if *self.seen.lock().unwrap_or_else(PoisonError::into_inner) == now {
             return;
         }
-        match self.reload() {
-            Ok(()) => tracing::info!(path = %self.path.display(), "plans reloaded"),
-            Err(error) => {
-                tracing::error!(error = cause(&error), "plans not reloaded: the last good ones stay");
+        let error = match self.reload() {
+            Ok(()) => {
+                self.is_told.store(false, Ordering::Relaxed);
+                return tracing::info!(path = %self.path.display(), "plans reloaded");
             }
+            Err(error) => error,
+        };
+        // What cannot be read is tried again at every look, and told once.
+        let is_unreadable = matches!(error, PlanFileError::Unreadable { .. });
+        if !self.is_told.swap(is_unreadable, Ordering::Relaxed) || !is_unreadable {
+            tracing::error!(error = cause(&error), "plans not reloaded: the last good ones stay");
         }
     }
 }

@@ -20,11 +20,7 @@ impl<S: UsageStore> Inner<S> {
     pub(crate) fn instant(&self, given: Option<Instant>) -> Result<Instant, ServiceError> {
         let own = self.clock.now();
         let at = given.unwrap_or(own);
-        let server = match (&self.reference, &self.server) {
-            (Some(reference), _) => reference.now(),
-            (None, Some(server)) if server.is_servers() => server.now(),
-            _ => own,
-        };
+        let server = self.reference(own);
         if at > server && at.since(server) > self.max_ahead {
             self.instruments.clock_was_ahead();
             self.instruments.offset(own, server);
@@ -33,5 +29,21 @@ impl<S: UsageStore> Inner<S> {
             return Err(refusal.into());
         }
         Ok(at)
+    }
+
+    /// The present, of whichever clock is behind: for what is done without being asked for, and so cannot be refused where
+    /// the own one is ahead.
+    pub(crate) fn present(&self) -> Instant {
+        let own = self.clock.now();
+        own.min(self.reference(own))
+    }
+
+    /// The server's time, as far as it is known.
+    fn reference(&self, own: Instant) -> Instant {
+        match (&self.reference, &self.server) {
+            (Some(reference), _) => reference.now(),
+            (None, Some(server)) if server.is_servers() => server.now(),
+            _ => own,
+        }
     }
 }

@@ -15,6 +15,10 @@ use crate::store_error::StoreError;
 /// For how long a measurement is counted on from before the server is asked again.
 const MEASUREMENT_LASTS: Duration = Duration::from_secs(60);
 
+/// How long a server may take to tell its time again, and how long it is left alone if it does not.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// The time of a store's server: this machine's monotonic time and what the server's clock was ahead of it when it
 /// was asked last. So all processes on one store agree on the present however wrong their own clocks are.
 ///
@@ -31,6 +35,15 @@ pub(crate) struct ServerClock {
     measured: AtomicU64,
     measuring: AtomicBool,
     instruments: Instruments,
+}
+
+/// A question that is under way. However it ends, another one may be asked.
+struct Measuring(Arc<ServerClock>);
+
+impl Drop for Measuring {
+    fn drop(&mut self) {
+        self.0.measuring.store(false, Ordering::Release);
+    }
 }
 
 impl ServerClock {
@@ -58,12 +71,14 @@ impl ServerClock {
     pub(crate) async fn follow<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> Result<(), StoreError> {
         if let Some(has_server) = self.has_server.get() {
             if *has_server && self.is_old() && !self.measuring.swap(true, Ordering::AcqRel) {
-                let (clock, store) = (Arc::clone(self), Arc::clone(store));
+                let (measuring, store) = (Measuring(Arc::clone(self)), Arc::clone(store));
                 tokio::spawn(async move {
-                    if let Err(error) = clock.measure(&*store).await {
-                        tracing::warn!(%error, "the server did not tell its time");
+                    match tokio::time::timeout(PATIENCE, measuring.0.measure(&*store)).await {
+                        Ok(Ok(_)) => return,
+                        Ok(Err(error)) => tracing::warn!(%error, "the server did not tell its time"),
+                        Err(_) => tracing::warn!("the server did not tell its time in {PATIENCE:?}"),
                     }
-                    clock.measuring.store(false, Ordering::Release);
+                    tokio::time::sleep(PAUSE).await;
                 });
             }
             return Ok(());

@@ -223,7 +223,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// [`ServiceError::NotDone`]; what was folded before stays so.
     pub async fn prune(&self, before: Instant) -> Result<Pruned, ServiceError> {
         self.inner.follow_server().await?;
-        let a_day_ago = self.inner.clock.now().saturating_sub(KEEP_IDS);
+        let a_day_ago = self.inner.present().saturating_sub(KEEP_IDS);
         self.inner.store.prune(before.min(a_day_ago)).await.map_err(|error| failed(error, None))
     }
 

@@ -59,7 +59,7 @@ impl Meter {
         let hold = async move {
             Ok(match service.hold(&client, charge, ttl).await? {
                 Holding::Held(guard) if is_replayed(guard.decision()) => {
-                    let _ = guard.detach();
+                    guard.disown();
                     None
                 }
                 holding => Some(holding),

@@ -256,6 +256,27 @@ async fn a_clock_too_far_ahead_of_the_servers_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_released_by_itself_moves_no_account_ahead_of_the_server() {
+    let (own, server) = (Arc::new(ManualClock::new(noon())), Arc::new(ManualClock::new(noon())));
+    let store = Gated::batched();
+    let service = QuotaService::builder(store.clone())
+        .with_registry(PlanRegistry::new().with_default(daily(100)))
+        .with_clock(own.clone())
+        .with_reference_clock(server.clone())
+        .build();
+    let hour = Ttl::new(Duration::from_secs(3_600)).unwrap();
+    let holding = service.hold(&ann(), Charge::new(credits(10)), hour).await.unwrap();
+    own.advance(Duration::from_secs(3_000));
+    drop(holding);
+    own.set(noon());
+    let status = service.status(&ann()).await.unwrap();
+    let ends: Vec<_> =
+        store.requests().into_iter().filter(|request| matches!(request.operation, Operation::Release { .. })).collect();
+    assert_eq!(ends.iter().map(|request| request.at).collect::<Vec<_>>(), [noon()]);
+    assert_eq!(status.lowest().unwrap().held(), Credits::ZERO);
+}
+
+#[tokio::test]
 async fn a_backfill_reaches_as_far_ahead_as_is_tolerated_and_no_further() {
     let entry = |name: &str, millis| {
         let id: OperationId = id(name);
