@@ -44,12 +44,10 @@ impl Additions<'_> {
             self.write_ids(key, words, call, memory, settings);
         }
         for (day, words) in members {
-            call.command("ZADD", Key::Entries(day), words);
-            if memory.entries.insert(day)
-                && let Some(expiry) = settings.expiry_of_day(day, self.written)
-            {
-                call.command("PEXPIRE", Key::Entries(day), vec![expiry.clone()]);
-                call.command("PEXPIRE", Key::Ids(day), vec![expiry]);
+            memory.entries.insert(day);
+            match settings.expiry_of_day(day, self.written) {
+                Some(expiry) => call.add_for_a_while(Key::Entries(day), &expiry, &words),
+                None => call.command("ZADD", Key::Entries(day), words),
             }
         }
     }
@@ -80,17 +78,23 @@ impl Additions<'_> {
     }
 
     fn write_ids(&self, key: Key, words: Vec<String>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
-        let count = u64::try_from(words.len() / 2).unwrap_or(u64::MAX);
-        if matches!(key, Key::Retries(_)) {
-            return call.set_for_a_while(key, &Settings::expiry_of_retries(), &words);
-        }
-        call.command("HSET", key, words);
-        if let (Key::Ids(day), Detail::Quarters) = (key, settings.detail) {
-            // Those before are past remembering, and their keys expire.
-            memory.ids.forget_before(settings.first_day_of_ids(self.written));
-            if memory.ids.add(day, count) {
-                call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
+        let expiry = match (key, settings.detail) {
+            (Key::Ids(day), Detail::Quarters) => {
+                // Those before are past remembering, and their keys expire.
+                memory.ids.forget_before(settings.first_day_of_ids(self.written));
+                let count = u64::try_from(words.len() / 2).unwrap_or(u64::MAX);
+                call.command("HSET", key, words);
+                if memory.ids.add(day, count) {
+                    call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
+                }
+                return;
             }
+            (Key::Ids(day), Detail::Entries) => settings.expiry_of_day(day, self.written),
+            _ => Some(Settings::expiry_of_retries()),
+        };
+        match expiry {
+            Some(expiry) => call.set_for_a_while(key, &expiry, &words),
+            None => call.command("HSET", key, words),
         }
     }
 }

@@ -192,7 +192,9 @@ impl<'a> Attempt<'a> {
             removing.write(removal, key_of_id, call, &mut self.memory).await?;
         }
         if !writes.entries.is_empty() {
-            let additions = Additions { entries: &writes.entries, made: &self.run.made, written: present };
+            // As the account's time has it, and not what else the batch asked: by that they are looked for.
+            let written = self.span.0.max(account.latest());
+            let additions = Additions { entries: &writes.entries, made: &self.run.made, written };
             additions.write(call, &mut self.memory, settings);
         }
         Ok(())

@@ -89,7 +89,8 @@ impl RedisBuilder {
         self
     }
 
-    /// How much the ledger remembers. Every store on the same keys has to be given the same.
+    /// How much the ledger remembers. By default as whoever opened the store first has chosen, or quarters; another choice
+    /// than that is refused.
     pub fn with_detail(mut self, detail: Detail) -> Self {
         (self.settings.detail, self.has_detail) = (detail, true);
         self

@@ -1,7 +1,7 @@
 //! Why a server did not answer.
 
 use quota_service::StoreError;
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 /// Why a server did not answer a command.
 #[derive(Clone, Debug)]
@@ -31,6 +31,24 @@ impl CallError {
             _ => error.code().is_some(),
         };
         if first_answer { Self::Refused(error) } else { Self::Lost(error) }
+    }
+
+    /// What became of each of so many commands that were sent in one message. (The driver's own way makes one error of
+    /// all that the server has refused, and nobody can tell then what became of the others.)
+    pub(crate) fn each(
+        answered: Result<Vec<Value>, RedisError>,
+        count: usize,
+        judge: fn(RedisError) -> Self,
+    ) -> Vec<Result<Value, Self>> {
+        match answered {
+            Ok(values) => values.into_iter().map(|value| value.extract_error().map_err(judge)).collect(),
+            Err(error) => vec![Err(judge(error)); count],
+        }
+    }
+
+    /// There are fewer answers than commands.
+    pub(crate) fn unanswered() -> Self {
+        Self::Lost(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
     }
 
     /// The server does not know the script.

@@ -50,12 +50,27 @@ impl<'a> ClientRun<'a> {
                 Err(error) => return answers.lock().fail(requests, || error.again()),
             },
         };
-        if !self.is_short_of_room(&stored, requests) {
-            return self.run(stored, is_fresh, requests, answers).await;
+        if self.is_short_of_room(&stored, requests) {
+            // The bound is on what callers gave: an id that was made for one who gave none gives way.
+            let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
+            return self.run_instead(stored, is_fresh, plain, requests, answers).await;
         }
-        // The bound is on what callers gave: an id that was made for one who gave none gives way.
-        let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
-        let batch = Batch::new(plain);
+        if let Some((stored, rest)) = self.run(stored, is_fresh, requests, answers).await {
+            let given = rest.iter().map(|(_, request)| with_given_id(request)).collect();
+            self.run_instead(stored, true, given, rest, answers).await;
+        }
+    }
+
+    /// Runs requests of this client in the place of others, whose answers theirs are. None of them has an id that was made.
+    async fn run_instead(
+        &self,
+        stored: Box<Stored>,
+        is_fresh: bool,
+        instead: Vec<Request>,
+        requests: ClientRequests<'_>,
+        answers: &Mutex<Answers>,
+    ) {
+        let batch = Batch::new(instead);
         let own = Mutex::new(batch.answers());
         for requests in batch.clients() {
             self.run(stored.clone(), is_fresh, requests, &own).await;
@@ -66,18 +81,24 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    async fn run(
+    /// Gives back, with the account as it is now, what may have been written and is to be run again as if callers had given
+    /// the ids that were made: a cluster's driver sends a call again whose answer was lost, and where another process has
+    /// committed in between, the second sending's answer is that nothing was written.
+    async fn run<'r>(
         &self,
         mut stored: Box<Stored>,
         mut is_fresh: bool,
-        mut requests: ClientRequests<'_>,
+        mut requests: ClientRequests<'r>,
         answers: &Mutex<Answers>,
-    ) {
+    ) -> Option<(Box<Stored>, ClientRequests<'r>)> {
         let mut patience = Patience::new(self.settings.patience);
         let mut known = KnownIds::default();
         loop {
             let failed = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
-                Ended::Done(stored) => return self.keep(stored),
+                Ended::Done(stored) => {
+                    self.keep(stored);
+                    return None;
+                }
                 Ended::Failed(written, error) => {
                     requests = requests.after(written);
                     error
@@ -91,6 +112,9 @@ impl<'a> ClientRun<'a> {
                             continue;
                         }
                         Ok(new) => match patience.lose().await {
+                            Ok(()) if self.gathering.wire().is_cluster() && requests.iter().any(is_made) => {
+                                return Some((Box::new(new), requests));
+                            }
                             Ok(()) => {
                                 (stored, is_fresh) = (Box::new(new), true);
                                 continue;
@@ -101,7 +125,8 @@ impl<'a> ClientRun<'a> {
                     }
                 }
             };
-            return answers.lock().fail(requests, || failed.again());
+            answers.lock().fail(requests, || failed.again());
+            return None;
         }
     }
 
@@ -155,12 +180,28 @@ impl<'a> ClientRun<'a> {
     }
 }
 
+fn is_made((_, request): (usize, &Request)) -> bool {
+    matches!(
+        request.operation,
+        Operation::Charge { id: EntryId::Made(_), .. } | Operation::Record { id: EntryId::Made(_), .. }
+    )
+}
+
 fn without_made_id(request: &Request) -> Request {
+    with_other_id(request, |_| EntryId::Absent)
+}
+
+fn with_given_id(request: &Request) -> Request {
+    with_other_id(request, EntryId::Given)
+}
+
+/// With another id than the one that was made, if it has such a one.
+fn with_other_id(request: &Request, other: fn(OperationId) -> EntryId) -> Request {
     let mut request = request.clone();
     if let Operation::Charge { id, .. } | Operation::Record { id, .. } = &mut request.operation
-        && matches!(id, EntryId::Made(_))
+        && let EntryId::Made(made) = id
     {
-        *id = EntryId::Absent;
+        *id = other(made.clone());
     }
     request
 }

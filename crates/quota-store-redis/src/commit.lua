@@ -11,9 +11,9 @@
 -- ARGV[4]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, and the
 --            ids
 -- then       commands until the end, each: its name, the place of its key in KEYS, the count of its words, its words.
---            HINCRBY takes any number of pairs, and stands before all others. HSETPX is HSET, but for its first word:
---            in so many milliseconds the key expires, if this commit makes it. ACCOUNT stands last, and has but words:
---            fields and values of the account, beside its version.
+--            HINCRBY takes any number of pairs, and stands before all others. HSETPX and ZADDPX are HSET and ZADD, but
+--            for the first word: in so many milliseconds the key expires, if this commit makes it. ACCOUNT stands last,
+--            and has but words: fields and values of the account, beside its version.
 --
 -- Answers    1: written, or nothing had to be; also where this very commit was written before
 --            { v, a, l, d, f, i, e, id, id, ... }: nothing was written, since the version is another or ids are there:
@@ -116,15 +116,15 @@ while at <= last do
         return 1
     end
     local place, size = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-    if name == 'HSETPX' then
-        call('HSET', KEYS[place], unpack(ARGV, at + 4, at + 2 + size))
+    if name == 'HSETPX' or name == 'ZADDPX' then
+        call(string.sub(name, 1, 4), KEYS[place], unpack(ARGV, at + 4, at + 2 + size))
         if is_new[place] then
             call('PEXPIRE', KEYS[place], ARGV[at + 3])
         end
     else
         call(name, KEYS[place], unpack(ARGV, at + 3, at + 2 + size))
         -- It may have taken out the last: then what comes next makes the key anew.
-        is_new[place] = is_new[place] or name == 'HDEL'
+        is_new[place] = is_new[place] or name == 'HDEL' or name == 'UNLINK' or string.sub(name, 1, 4) == 'ZREM'
     end
     at = at + 3 + size
 end

@@ -50,6 +50,12 @@ pub enum ConnectError {
         /// The newest format that this version knows.
         known: u64,
     },
+    /// The store was made with another level of detail.
+    #[error("the store keeps {found}: open it with ?detail={found}, or leave that out; or choose another prefix")]
+    OtherDetail {
+        /// What it keeps: `quarters` or `entries`.
+        found: &'static str,
+    },
     /// A key of a name of ours is not ours.
     #[error("the key {key} is not this store's: choose another prefix")]
     Foreign {

@@ -103,6 +103,11 @@ impl KeyPrefix {
         format!("{}:format", self.0)
     }
 
+    /// How much the ledgers remember.
+    pub(crate) fn detail(&self) -> String {
+        format!("{}:detail", self.0)
+    }
+
     /// What a look at the store's health writes.
     pub(crate) fn health(&self) -> String {
         format!("{}:health", self.0)

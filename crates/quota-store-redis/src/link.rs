@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use redis::aio::ConnectionLike;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
@@ -104,10 +105,7 @@ impl Wire {
         match (self, commands) {
             (_, []) => Ok(Vec::new()),
             (_, [one]) => Ok(vec![self.call(one).await?]),
-            (Self::Node(_), _) => self.send(&pipeline(commands.to_vec())).await,
-            (Self::Cluster(_), _) => {
-                join_all(commands.iter().map(|command| self.call(command))).await.into_iter().collect()
-            }
+            _ => self.call_each(commands.to_vec()).await.into_iter().collect(),
         }
     }
 
@@ -116,7 +114,10 @@ impl Wire {
         match (self, commands.as_slice()) {
             (_, []) => Vec::new(),
             (_, [one]) => vec![self.call(one).await],
-            (Self::Node(node), _) => node.run_each(&pipeline(commands)).await,
+            (Self::Node(_), _) => {
+                let count = commands.len();
+                self.send(&pipeline(commands), 0, count).await
+            }
             (Self::Cluster(_), _) => join_all(commands.iter().map(|command| self.call(command))).await,
         }
     }
@@ -125,7 +126,12 @@ impl Wire {
     pub(crate) async fn transaction(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
         let mut pipeline = pipeline(commands.to_vec());
         pipeline.atomic();
-        self.send(&pipeline).await
+        // `MULTI` and every command are answered before `EXEC`, whose answer has all of theirs.
+        let executed = self.send(&pipeline, commands.len().saturating_add(1), 1).await.pop();
+        match executed.unwrap_or_else(|| Err(CallError::unanswered()))? {
+            Value::Array(values) => Ok(values),
+            _ => Err(CallError::unanswered()),
+        }
     }
 
     /// A command that writes, and how many replicas had it when so many did or the time was over.
@@ -137,11 +143,11 @@ impl Wire {
         let mut waiting = redis::cmd("WAIT");
         waiting.arg(wait.0).arg(u64::try_from(wait.1.as_millis()).unwrap_or(u64::MAX).max(1));
         // On one connection: it waits for what this connection has written.
-        let mut values = self.send(&pipeline(vec![command.clone(), waiting])).await?.into_iter();
-        match (values.next(), values.next()) {
-            (Some(value), Some(Value::Int(replicas))) => Ok((value, replicas)),
-            _ => Ok((Value::Nil, 0)),
-        }
+        let mut answers = self.send(&pipeline(vec![command.clone(), waiting]), 0, 2).await.into_iter();
+        let value = answers.next().unwrap_or_else(|| Err(CallError::unanswered()))?;
+        // Where that fails, the command is done all the same, and nobody knows who has it.
+        let replicas = if let Some(Ok(Value::Int(replicas))) = answers.next() { replicas } else { 0 };
+        Ok((value, replicas))
     }
 
     /// A command to every primary; the answers in any order.
@@ -156,11 +162,13 @@ impl Wire {
         }
     }
 
-    async fn send(&self, pipeline: &Pipeline) -> Result<Vec<Value>, CallError> {
+    /// Sends commands in one message; gives the answers behind the first `skipped`.
+    async fn send(&self, pipeline: &Pipeline, skipped: usize, count: usize) -> Vec<Result<Value, CallError>> {
         match self {
-            Self::Node(node) => node.run(async |connection| pipeline.query_async(connection).await).await,
+            Self::Node(node) => node.run_each(pipeline, skipped, count).await,
             Self::Cluster(connection) => {
-                pipeline.query_async(&mut connection.clone()).await.map_err(CallError::sent_to_cluster)
+                let answered = connection.clone().req_packed_commands(pipeline, skipped, count).await;
+                CallError::each(answered, count, CallError::sent_to_cluster)
             }
         }
     }

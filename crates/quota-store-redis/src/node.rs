@@ -64,18 +64,20 @@ impl Node {
         ran
     }
 
-    /// Runs commands that have nothing to do with each other in one message, and gives each its own answer.
-    pub(crate) async fn run_each(&self, commands: &Pipeline) -> Vec<Result<Value, CallError>> {
-        let count = commands.len();
-        let all = |error: CallError| vec![Err(error); count];
+    /// Runs commands in one message, and gives the answers behind the first `skipped`, each judged by itself: what the
+    /// server refuses of one says nothing of the others.
+    pub(crate) async fn run_each(
+        &self,
+        commands: &Pipeline,
+        skipped: usize,
+        count: usize,
+    ) -> Vec<Result<Value, CallError>> {
         let mut live = match self.live().await {
             Ok(live) => live,
-            Err(error) => return all(CallError::NotSent(error)),
+            Err(error) => return vec![Err(CallError::NotSent(error)); count],
         };
-        let answers: Vec<_> = match live.connection.req_packed_commands(commands, 0, count).await {
-            Ok(values) => values.into_iter().map(|value| value.extract_error().map_err(CallError::sent)).collect(),
-            Err(error) => all(CallError::sent(error)),
-        };
+        let answered = live.connection.req_packed_commands(commands, skipped, count).await;
+        let answers = CallError::each(answered, count, CallError::sent);
         if answers.iter().any(|answer| answer.as_ref().is_err_and(CallError::ends_connection)) {
             live.lost.store(true, Ordering::Release);
         }

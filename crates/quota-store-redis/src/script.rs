@@ -13,8 +13,9 @@ use crate::values::{array, text, unexpected};
 /// The version of an account that was not read yet: no account has it.
 pub(crate) const UNREAD: &str = "?";
 
-/// `HSET`, but for its first word: in so many milliseconds the key expires, if this commit makes it.
+/// `HSET` and `ZADD`, but for the first word: in so many milliseconds the key expires, if this commit makes it.
 const HSETPX: &str = "HSETPX";
+const ZADDPX: &str = "ZADDPX";
 
 /// How many words a command gets at most: Lua's stack is bounded.
 const WORDS: usize = 2_000;
@@ -123,10 +124,19 @@ impl Call {
     /// Puts fields and values into a hash, which expires in so many milliseconds if this commit makes it. It stands in
     /// no increment.
     pub(crate) fn set_for_a_while(&mut self, key: Key, millis: &str, words: &[String]) {
+        self.for_a_while(HSETPX, key, millis, words);
+    }
+
+    /// Adds scores and members to a sorted set, which expires so too.
+    pub(crate) fn add_for_a_while(&mut self, key: Key, millis: &str, words: &[String]) {
+        self.for_a_while(ZADDPX, key, millis, words);
+    }
+
+    fn for_a_while(&mut self, name: &'static str, key: Key, millis: &str, words: &[String]) {
         let place = self.place(key);
         for some in words.chunks(WORDS) {
             let words = std::iter::once(millis).chain(some.iter().map(String::as_str)).map(str::to_owned).collect();
-            self.commands.push((HSETPX, place, words));
+            self.commands.push((name, place, words));
         }
     }
 
@@ -166,7 +176,7 @@ impl Call {
         let is_looked_in = !self.absent.is_empty() && number <= self.places_of_ids;
         let is_added_to = self.increments.iter().any(|(_, other, _)| *other == place);
         let has_expiry =
-            self.commands.iter().any(|(name, other, _)| ["PEXPIRE", HSETPX].contains(name) && *other == place);
+            self.commands.iter().any(|(name, other, _)| ["PEXPIRE", HSETPX, ZADDPX].contains(name) && *other == place);
         if (is_looked_in && !has_expiry) || is_added_to { '-' } else { key.kind() }
     }
 

@@ -1,5 +1,6 @@
 //! Whether a server can keep usage.
 
+use quota_core::Detail;
 use redis::Value;
 
 use crate::call_error::CallError;
@@ -75,11 +76,45 @@ pub(crate) async fn check_format(wire: &Wire, prefix: &KeyPrefix) -> Result<(), 
     if found > FORMAT { Err(ConnectError::Newer { found, known: FORMAT }) } else { Ok(()) }
 }
 
-/// Tries what commits do, where nobody sees it.
-pub(crate) async fn check_rights(wire: &Wire, prefix: &KeyPrefix) -> Result<(), ConnectError> {
+/// Notes the level of detail where none is noted yet, and says which it is: that of whoever made the store. `wanted` is
+/// what was asked for, if anything was.
+pub(crate) async fn check_detail(
+    wire: &Wire,
+    prefix: &KeyPrefix,
+    wanted: Option<Detail>,
+) -> Result<Detail, ConnectError> {
+    let key = prefix.detail();
+    let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
+    set.arg(&key).arg(name(wanted.unwrap_or(Detail::Quarters))).arg("NX");
+    get.arg(&key);
+    wire.call(&set).await.map_err(reached)?;
+    let text = crate::values::text(wire.call(&get).await.map_err(reached)?).ok().flatten().unwrap_or_default();
+    let found = [Detail::Quarters, Detail::Entries].into_iter().find(|detail| name(*detail) == text);
+    let found = found.ok_or(ConnectError::Foreign { key })?;
+    match wanted {
+        Some(wanted) if wanted != found => Err(ConnectError::OtherDetail { found: name(found) }),
+        _ => Ok(found),
+    }
+}
+
+/// As in a URL.
+const fn name(detail: Detail) -> &'static str {
+    match detail {
+        Detail::Quarters => "quarters",
+        Detail::Entries => "entries",
+    }
+}
+
+/// Tries what commits do, where nobody sees it; and whether replicas may be waited for, if they are to be.
+pub(crate) async fn check_rights(wire: &Wire, prefix: &KeyPrefix, waits: bool) -> Result<(), ConnectError> {
     let mut check = redis::cmd("EVAL");
     check.arg(include_str!("check.lua")).arg(1).arg(prefix.check());
     wire.call(&check).await.map_err(reached)?;
+    if waits {
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(0).arg(1);
+        wire.call_every_primary(&wait).await.map_err(reached)?;
+    }
     Ok(())
 }
 

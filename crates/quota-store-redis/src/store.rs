@@ -58,9 +58,7 @@ impl RedisStore {
     pub(crate) async fn open(builder: RedisBuilder) -> Result<Self, ConnectError> {
         let target = Target::parse(&builder.url)?;
         let mut settings = builder.settings;
-        if !builder.has_detail {
-            settings.detail = target.detail.unwrap_or(settings.detail);
-        }
+        let detail = if builder.has_detail { Some(settings.detail) } else { target.detail };
         if !builder.has_prefix {
             settings.prefix = target.prefix.clone().unwrap_or(settings.prefix);
         }
@@ -73,7 +71,8 @@ impl RedisStore {
         let wire = link.for_batch();
         server::check(wire, builder.allowed_eviction.as_deref()).await?;
         server::check_format(wire, &settings.prefix).await?;
-        server::check_rights(wire, &settings.prefix).await?;
+        settings.detail = server::check_detail(wire, &settings.prefix, detail).await?;
+        server::check_rights(wire, &settings.prefix, settings.wait.is_some()).await?;
         let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
         let kept = KeptAccounts::new(builder.kept_accounts);
         Ok(Self { settings, link, script: CommitScript::new(), kept, dispatch })

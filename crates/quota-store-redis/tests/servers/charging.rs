@@ -2,9 +2,10 @@
 
 use quota_core::{Credits, Detail, EntryId, GroupBy, Operation, OperationId, Window};
 use quota_service::{DailyQuery, StoreError, UsageStore};
+use redis::Value;
 
 use crate::requests::{agreed_usage, allowed, charge_as, charge_one, client, credits, one, request, used};
-use crate::servers::Place;
+use crate::servers::{Place, private};
 
 /// Where doubles stop to count in ones: 2^53 + 1 millionths.
 const BEYOND: &str = "9007199254.740993";
@@ -14,6 +15,7 @@ const LIMIT: &str = "9000000000000";
 async fn amounts_beyond_what_doubles_tell_apart_are_exact() {
     let Some(place) = Place::shared() else { return };
     for (name, detail) in [("entries", Detail::Entries), ("quarters", Detail::Quarters)] {
+        let place = Place::at(place.url.clone());
         let store = place.store(detail).await;
         let id = EntryId::Given(OperationId::new("great").unwrap());
         let record = Operation::Record { credits: credits(BEYOND), id, label: None };
@@ -39,6 +41,38 @@ async fn amounts_beyond_what_doubles_tell_apart_are_exact() {
         let void = Operation::Void { id: OperationId::new("great").unwrap() };
         one(&other, request(name, void, LIMIT)).await.unwrap();
         assert_eq!(agreed_usage(&store, name).await, expected.checked_sub(credits(BEYOND)).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn usage_of_which_a_key_is_foreign_is_corrupt_and_the_connection_stays() {
+    let Some((_server, place)) = private() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let store = place.store(detail).await;
+        assert!(allowed(&charge_one(&store, "a", "1").await));
+        store.total(&client("a"), Window::ALL).await.unwrap();
+        let key = place.key("{a}:s:19797");
+        place.tell(&format!("DEL {key}")).await;
+        place.tell(&format!("SET {key} x")).await;
+        let opened = place.tell("INFO stats").await;
+        let total = store.total(&client("a"), Window::ALL).await;
+        assert!(matches!(total, Err(StoreError::Corrupt { .. })), "{total:?}");
+        let connections = |info: &Value| {
+            text_of(info).lines().find_map(|line| line.strip_prefix("total_connections_received:").map(str::to_owned))
+        };
+        let before: u64 = connections(&opened).unwrap().trim().parse().unwrap();
+        assert!(store.total(&client("a"), Window::ALL).await.is_err());
+        let after: u64 = connections(&place.tell("INFO stats").await).unwrap().trim().parse().unwrap();
+        assert_eq!(after - before, 1, "only the question itself has connected");
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -8,12 +8,13 @@ use quota_service::{ClientsQuery, UsageStore};
 
 use crate::load::{Load, ask_again, charge_until_allowed};
 use crate::requests::{agreed_usage, allowed, charge_one, credits, used};
-use crate::servers::private;
+use crate::servers::{Place, private};
 
 #[tokio::test]
 async fn a_script_that_was_flushed_is_sent_again_and_charges_once() {
     let Some((_server, place)) = private() else { return };
     for (name, detail) in [("entries", Detail::Entries), ("quarters", Detail::Quarters)] {
+        let place = Place::at(place.url.clone());
         let store = place.store(detail).await;
         for number in 1..=10_u64 {
             assert_eq!(used(&charge_one(&store, name, &number.to_string()).await), credits(&number.to_string()));

@@ -15,6 +15,8 @@ mod refusing;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod resending;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod stalling;

@@ -1,9 +1,12 @@
 //! Servers that are connected to, and servers that are refused.
 
-use quota_core::{Detail, Operation};
+use std::time::Duration;
+
+use quota_core::{Detail, Operation, Window};
+use quota_service::UsageStore;
 use quota_store_redis::{ConnectError, RedisStore};
 
-use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, one, request, used};
+use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, client, credits, is_unknown, one, request, used};
 use crate::servers::{Place, as_user, private, private_cluster, shown, tell, url_of};
 
 #[tokio::test]
@@ -156,6 +159,42 @@ async fn a_key_that_is_not_ours_is_refused_and_left_alone() {
         assert!(error.to_string().contains("choose another prefix"), "{error}");
         assert_eq!(place.tell(&format!("TYPE {format}")).await, redis::Value::SimpleString(kind.to_owned()));
         place.tell(&format!("DEL {format}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_store_keeps_the_detail_that_it_was_made_with() {
+    let Some(place) = Place::shared() else { return };
+    for (detail, other, name) in
+        [(Detail::Entries, Detail::Quarters, "entries"), (Detail::Quarters, Detail::Entries, "quarters")]
+    {
+        let place = Place::at(place.url.clone());
+        assert_eq!(place.store(detail).await.detail(), detail);
+        // Who does not say takes what is there.
+        assert_eq!(place.builder().connect().await.unwrap().detail(), detail);
+        let error = place.builder().with_detail(other).connect().await.unwrap_err();
+        assert!(matches!(error, ConnectError::OtherDetail { found } if found == name), "{error}");
+        assert!(error.to_string().contains(&format!("?detail={name}")), "{error}");
+    }
+    assert_eq!(Place::at(place.url).builder().connect().await.unwrap().detail(), Detail::Quarters);
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_wait_is_refused_where_replicas_are_waited_for() {
+    let Some((_server, place)) = private() else { return };
+    place.tell("ACL SETUSER idle on >secret ~* &* +@all -wait").await;
+    let as_idle = Place::at(as_user(&place.url, "idle", "secret"));
+    as_idle.builder().connect().await.unwrap();
+    let error = as_idle.builder().with_wait(1, Duration::from_millis(100)).connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::NotAllowed(_)), "{error:?}");
+    // And where it is forbidden later, a commit is done all the same: nobody may be told that it is not.
+    place.tell("ACL SETUSER idle +wait").await;
+    let store = as_idle.builder().with_wait(1, Duration::from_millis(100)).connect().await.unwrap();
+    place.tell("ACL SETUSER idle -wait").await;
+    for round in 1..3 {
+        let answer = charge_one(&store, "a", "one").await;
+        assert!(is_unknown(&answer) || (round > 1 && allowed(&answer)), "{answer:?}");
+        assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"));
     }
 }
 
