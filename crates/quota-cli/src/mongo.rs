@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use mongodb::error::{Error, ErrorKind};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
@@ -16,10 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The URL is malformed, or names no database where none is named beside it.
 pub(crate) async fn database(url: &str, name: Option<&str>) -> anyhow::Result<(Database, String)> {
     if url.starts_with("mongodb+srv:") {
-        bail!(
-            "the scheme mongodb+srv is not compiled in: name the hosts with \
-             mongodb://HOST:PORT,HOST:PORT/DATABASE?replicaSet=NAME&tls=true"
-        );
+        return Err(quota_stores::ConnectError::NoServiceRecords.into());
     }
     // What the driver says of a URL may repeat it, password and all.
     let malformed =
@@ -45,8 +42,7 @@ pub(crate) fn cause(error: &Error, server: &str) -> anyhow::Error {
         ErrorKind::Command(command) if command.code == 13 => {
             anyhow!("the user at {server} lacks a right: {words}: grant it read on the database")
         }
-        ErrorKind::ServerSelection { .. } => anyhow!("{server} cannot be reached: {words}"),
-        ErrorKind::Io(_) => anyhow!("{server} cannot be reached: {words}"),
+        ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) => anyhow!("{server} cannot be reached: {words}"),
         _ => anyhow!("{server} failed: {words}"),
     }
 }

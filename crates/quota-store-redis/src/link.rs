@@ -29,8 +29,9 @@ pub(crate) enum Wire {
     Cluster(ClusterConnection),
 }
 
-/// How often a cluster's driver sends a command that was redirected, or whose node was lost. Sent twice, a commit is
-/// still done once: the script knows its version.
+/// How often a cluster's driver sends a command that was redirected, or whose node was lost. The script knows a commit of
+/// its version that is sent twice; where another process has committed in between, `ClientRun` looks for what may have been
+/// written.
 const CLUSTER_RETRIES: u32 = 6;
 
 impl Link {
@@ -102,11 +103,7 @@ impl Wire {
 
     /// Several commands, not in one step; on one server in one message.
     pub(crate) async fn call_all(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
-        match (self, commands) {
-            (_, []) => Ok(Vec::new()),
-            (_, [one]) => Ok(vec![self.call(one).await?]),
-            _ => self.call_each(commands.to_vec()).await.into_iter().collect(),
-        }
+        self.call_each(commands.to_vec()).await.into_iter().collect()
     }
 
     /// Several commands that have nothing to do with each other, on one server in one message; each has its own answer.

@@ -1,5 +1,7 @@
 //! Amounts that are exact, and keys that others have written.
 
+use std::time::Duration;
+
 use quota_core::{Credits, Detail, EntryId, GroupBy, Operation, OperationId, Window};
 use quota_service::{DailyQuery, StoreError, UsageStore};
 use redis::Value;
@@ -65,6 +67,23 @@ async fn usage_of_which_a_key_is_foreign_is_corrupt_and_the_connection_stays() {
         assert!(store.total(&client("a"), Window::ALL).await.is_err());
         let after: u64 = connections(&place.tell("INFO stats").await).unwrap().trim().parse().unwrap();
         assert_eq!(after - before, 1, "only the question itself has connected");
+    }
+}
+
+#[tokio::test]
+async fn keys_of_a_day_that_were_emptied_expire_like_those_before() {
+    let Some(place) = Place::shared() else { return };
+    let retention = Duration::from_secs(800 * 86_400);
+    let builder = place.builder().with_detail(Detail::Entries).with_retention(retention);
+    let store = builder.connect().await.unwrap();
+    for id in ["1", "2"] {
+        assert!(allowed(&charge_one(&store, "a", id).await));
+        for kind in ["e", "i", "s"] {
+            let left = place.tell(&format!("PTTL {}", place.key(&format!("{{a}}:{kind}:19797")))).await;
+            assert!(matches!(left, Value::Int(1..)), "{kind} after {id}: {left:?}");
+        }
+        let void = Operation::Void { id: OperationId::new(id).unwrap() };
+        one(&store, request("a", void, LIMIT)).await.unwrap();
     }
 }
 
