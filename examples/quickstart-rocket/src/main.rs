@@ -3,11 +3,15 @@
 mod app;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use quickstart_shared::Settings;
 use rocket::config::{LogLevel, Shutdown};
+use rocket::error::ErrorKind;
 use rocket::fairing::AdHoc;
+use rocket::{Ignite, Rocket, tokio};
 
 /// How many seconds requests have to end when the server is told to stop.
 const PATIENCE: u32 = 10;
@@ -36,9 +40,26 @@ async fn main() -> anyhow::Result<()> {
     });
     let rocket = app::mount(rocket::custom(config), &service, settings.usage_api(&service))?;
     // It hears ctrl-c and SIGTERM by itself.
-    let served = rocket.attach(listening).launch().await;
+    let served = ended(rocket.attach(listening).launch().await).await;
     // What was answered is stored already; what is still held is released, however serving ended.
     service.shutdown().await;
     tracing::info!("stopped");
-    served.map(drop).map_err(|error| anyhow::anyhow!("{error}")).context("the server failed")
+    served.context("the server failed")
+}
+
+/// Waits for the requests that a server has left running when it stopped, as long as they have to end.
+///
+/// Where the signal reaches Rocket 0.5 between two of its polls, `launch` does not wait for them itself: it returns at
+/// once, with an error that tells of no cause. Each request shares the server that is in the error.
+async fn ended(served: Result<Rocket<Ignite>, rocket::Error>) -> anyhow::Result<()> {
+    let Err(error) = served else { return Ok(()) };
+    if let ErrorKind::Shutdown(server, None) = error.kind() {
+        for _ in 0..PATIENCE * 100 {
+            if Arc::strong_count(server) == 1 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    Err(anyhow::anyhow!("{error}"))
 }
