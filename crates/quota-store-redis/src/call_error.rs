@@ -20,29 +20,12 @@ impl CallError {
         if error.code().is_some() { Self::Refused(error) } else { Self::Lost(error) }
     }
 
-    /// What became of a command that a cluster's driver may have sent more than once: the last answer says nothing of
-    /// the sendings before.
-    pub(crate) fn sent_to_cluster(error: RedisError) -> Self {
-        let first_answer = match error.kind() {
-            ErrorKind::Server(kind) => {
-                use ServerErrorKind::{CrossSlot, NoPerm, NoScript, ResponseError};
-                matches!(kind, NoScript | ResponseError | NoPerm | CrossSlot)
-            }
-            _ => error.code().is_some(),
-        };
-        if first_answer { Self::Refused(error) } else { Self::Lost(error) }
-    }
-
     /// What became of each of so many commands that were sent in one message. (The driver's own way makes one error of
     /// all that the server has refused, and nobody can tell then what became of the others.)
-    pub(crate) fn each(
-        answered: Result<Vec<Value>, RedisError>,
-        count: usize,
-        judge: fn(RedisError) -> Self,
-    ) -> Vec<Result<Value, Self>> {
+    pub(crate) fn each(answered: Result<Vec<Value>, RedisError>, count: usize) -> Vec<Result<Value, Self>> {
         match answered {
-            Ok(values) => values.into_iter().map(|value| value.extract_error().map_err(judge)).collect(),
-            Err(error) => vec![Err(judge(error)); count],
+            Ok(values) => values.into_iter().map(|value| value.extract_error().map_err(Self::sent)).collect(),
+            Err(error) => vec![Err(Self::sent(error)); count],
         }
     }
 

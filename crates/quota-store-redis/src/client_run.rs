@@ -55,10 +55,7 @@ impl<'a> ClientRun<'a> {
             let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
             return self.run_instead(stored, is_fresh, plain, requests, answers).await;
         }
-        if let Some((stored, rest)) = self.run(stored, is_fresh, requests, answers).await {
-            let given = rest.iter().map(|(_, request)| with_given_id(request)).collect();
-            self.run_instead(stored, true, given, rest, answers).await;
-        }
+        self.run(stored, is_fresh, requests, answers).await;
     }
 
     /// Runs requests of this client in the place of others, whose answers theirs are. None of them has an id that was made.
@@ -81,23 +78,19 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    /// Gives back, with the account as it is now, what may have been written and is to be run again as if callers had given
-    /// the ids that were made: a cluster's driver sends a call again whose answer was lost, and where another process has
-    /// committed in between, the second sending's answer is that nothing was written.
-    async fn run<'r>(
+    async fn run(
         &self,
         mut stored: Box<Stored>,
         mut is_fresh: bool,
-        mut requests: ClientRequests<'r>,
+        mut requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
-    ) -> Option<(Box<Stored>, ClientRequests<'r>)> {
+    ) {
         let mut patience = Patience::new(self.settings.patience);
         let mut known = KnownIds::default();
         loop {
             let failed = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
                 Ended::Done(stored) => {
-                    self.keep(stored);
-                    return None;
+                    return self.keep(stored);
                 }
                 Ended::Failed(written, error) => {
                     requests = requests.after(written);
@@ -112,9 +105,6 @@ impl<'a> ClientRun<'a> {
                             continue;
                         }
                         Ok(new) => match patience.lose().await {
-                            Ok(()) if self.gathering.wire().is_cluster() && requests.iter().any(is_made) => {
-                                return Some((Box::new(new), requests));
-                            }
                             Ok(()) => {
                                 (stored, is_fresh) = (Box::new(new), true);
                                 continue;
@@ -125,8 +115,7 @@ impl<'a> ClientRun<'a> {
                     }
                 }
             };
-            answers.lock().fail(requests, || failed.again());
-            return None;
+            return answers.lock().fail(requests, || failed.again());
         }
     }
 
@@ -180,28 +169,13 @@ impl<'a> ClientRun<'a> {
     }
 }
 
-fn is_made((_, request): (usize, &Request)) -> bool {
-    matches!(
-        request.operation,
-        Operation::Charge { id: EntryId::Made(_), .. } | Operation::Record { id: EntryId::Made(_), .. }
-    )
-}
-
+/// Without the id that was made for it, if it has such a one.
 fn without_made_id(request: &Request) -> Request {
-    with_other_id(request, |_| EntryId::Absent)
-}
-
-fn with_given_id(request: &Request) -> Request {
-    with_other_id(request, EntryId::Given)
-}
-
-/// With another id than the one that was made, if it has such a one.
-fn with_other_id(request: &Request, other: fn(OperationId) -> EntryId) -> Request {
     let mut request = request.clone();
     if let Operation::Charge { id, .. } | Operation::Record { id, .. } = &mut request.operation
-        && let EntryId::Made(made) = id
+        && matches!(id, EntryId::Made(_))
     {
-        *id = other(made.clone());
+        *id = EntryId::Absent;
     }
     request
 }

@@ -15,7 +15,7 @@
 --            for the first word: in so many milliseconds the key expires, if this commit makes it. ACCOUNT stands last,
 --            and has but words: fields and values of the account, beside its version.
 --
--- Answers    1: written, or nothing had to be; also where this very commit was written before
+-- Answers    1: written, or nothing had to be
 --            { v, a, l, d, f, i, e, id, id, ... }: nothing was written, since the version is another or ids are there:
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
@@ -27,9 +27,6 @@ local call = redis.call
 local account, expected, new, kinds = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 
 local version = call('HGET', account, 'v') or ''
-if new ~= '' and version == new then
-    return 1
-end
 
 -- Where the commands begin.
 local first_command = 5

@@ -13,6 +13,7 @@ use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServer
 use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, TlsMode, Value};
 
 use crate::call_error::CallError;
+use crate::cluster_node::ClusterNode;
 use crate::node::{Node, Source, Timeouts};
 use crate::target::Servers;
 
@@ -26,12 +27,10 @@ pub(crate) struct Link {
 /// A way to the servers that many commands share.
 pub(crate) enum Wire {
     Node(Node),
-    Cluster(ClusterConnection),
+    Cluster(ClusterConnection<ClusterNode>),
 }
 
-/// How often a cluster's driver sends a command that was redirected, or whose node was lost. The script knows a commit of
-/// its version that is sent twice; where another process has committed in between, `ClientRun` looks for what may have been
-/// written.
+/// How often a cluster's driver sends a command again that was redirected, or, if it is no commit, whose node was lost.
 const CLUSTER_RETRIES: u32 = 6;
 
 impl Link {
@@ -86,7 +85,7 @@ async fn cluster(nodes: &[impl IntoConnectionInfo + Clone], timeouts: Timeouts) 
         .max_retry_wait(500)
         .build()?;
     let patience = timeouts.connect.saturating_mul(2);
-    let connected = tokio::time::timeout(patience, client.get_async_connection()).await;
+    let connected = tokio::time::timeout(patience, client.get_async_generic_connection()).await;
     let connection = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
     Ok(Link { wires: vec![Wire::Cluster(connection)], next: AtomicUsize::new(0) })
 }
@@ -95,9 +94,7 @@ impl Wire {
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
-            Self::Cluster(connection) => {
-                command.query_async(&mut connection.clone()).await.map_err(CallError::sent_to_cluster)
-            }
+            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await.map_err(CallError::sent),
         }
     }
 
@@ -152,7 +149,7 @@ impl Wire {
         let Self::Cluster(connection) = self else { return Ok(vec![self.call(command).await?]) };
         let every = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
         let answer = connection.clone().route_command(command.clone(), every).await;
-        match answer.map_err(CallError::sent_to_cluster)? {
+        match answer.map_err(CallError::sent)? {
             Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
             Value::Array(answers) => Ok(answers),
             one => Ok(vec![one]),
@@ -165,7 +162,7 @@ impl Wire {
             Self::Node(node) => node.run_each(pipeline, skipped, count).await,
             Self::Cluster(connection) => {
                 let answered = connection.clone().req_packed_commands(pipeline, skipped, count).await;
-                CallError::each(answered, count, CallError::sent_to_cluster)
+                CallError::each(answered, count)
             }
         }
     }

@@ -77,7 +77,7 @@ impl Node {
             Err(error) => return vec![Err(CallError::NotSent(error)); count],
         };
         let answered = live.connection.req_packed_commands(commands, skipped, count).await;
-        let answers = CallError::each(answered, count, CallError::sent);
+        let answers = CallError::each(answered, count);
         if answers.iter().any(|answer| answer.as_ref().is_err_and(CallError::ends_connection)) {
             live.lost.store(true, Ordering::Release);
         }

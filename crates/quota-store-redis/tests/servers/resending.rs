@@ -1,10 +1,10 @@
-//! A cluster's driver that sends a commit again.
+//! A commit that a cluster's node does not answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quota_core::{Credits, Detail, EntryId, Operation, OperationId, Window};
+use quota_core::{Answer, Credits, Decision, Detail, EntryId, Operation, OperationId, Window};
 use quota_servers::Node;
 use quota_service::UsageStore;
 use redis::Value;
@@ -13,7 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::requests::{PLENTY, agreed_usage, allowed, client, credits, one, request};
+use crate::requests::{PLENTY, agreed_usage, allowed, charge, charge_as, client, credits, is_unknown, one, request};
 use crate::servers::{private_cluster, tell, url_of};
 
 /// What stands between stores and a node.
@@ -94,7 +94,7 @@ fn plain(id: &str) -> Operation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_is_sent_again_after_anothers_charges_once() {
+async fn a_commit_without_an_answer_is_not_sent_again() {
     for detail in [Detail::Quarters, Detail::Entries] {
         let Some((server, place)) = private_cluster() else { return };
         let between = Arc::new(Between::default());
@@ -109,19 +109,29 @@ async fn a_commit_that_is_sent_again_after_anothers_charges_once() {
             }
         }
         let (ours, theirs) = (Arc::new(place.store(detail).await), place.store(detail).await);
-        assert!(allowed(&one(&ours, request("a", plain("1"), PLENTY)).await));
-        between.is_armed.store(true, Ordering::SeqCst);
-        let again = Arc::clone(&ours);
-        let charging = tokio::spawn(async move { one(&again, request("a", plain("2"), PLENTY)).await });
-        between.passed.notified().await;
-        // The commit is done before the other one reads the account.
-        while theirs.total(&client("a"), Window::ALL).await.unwrap() < credits("2") {
-            tokio::task::yield_now().await;
+        assert!(allowed(&one(&ours, request("a", charge_as("old", "1"), PLENTY)).await));
+        // The answer of each is lost, and another process commits before the connection ends.
+        let void = Operation::Void { id: OperationId::new("old").unwrap() };
+        for (operation, with_id, lost, both) in
+            [(plain("1"), charge_as("1", "1"), "2", "3"), (void.clone(), void, "2", "3")]
+        {
+            between.is_armed.store(true, Ordering::SeqCst);
+            let asks = Arc::clone(&ours);
+            let asking = tokio::spawn(async move { one(&asks, request("a", operation, PLENTY)).await });
+            between.passed.notified().await;
+            // It is done before the other one reads the account.
+            while theirs.total(&client("a"), Window::ALL).await.unwrap() != credits(lost) {
+                tokio::task::yield_now().await;
+            }
+            assert!(allowed(&one(&theirs, request("a", charge("1"), PLENTY)).await));
+            between.cut.notify_one();
+            let answer = asking.await.unwrap();
+            assert!(is_unknown(&answer), "{answer:?}");
+            assert_eq!(agreed_usage(&ours, "a").await, credits(both), "{detail:?}");
+            // Asked again with the id, it finds what it did.
+            let answer = one(&ours, request("a", with_id, PLENTY)).await;
+            assert!(matches!(answer, Ok(Answer::Decision(Decision::Allowed(_)) | Answer::Voided(false))), "{answer:?}");
+            assert_eq!(agreed_usage(&ours, "a").await, credits(both), "{detail:?}");
         }
-        assert!(allowed(&one(&theirs, request("a", plain("3"), PLENTY)).await));
-        between.cut.notify_one();
-        let answer = charging.await.unwrap();
-        assert!(allowed(&answer), "{answer:?}");
-        assert_eq!(agreed_usage(&ours, "a").await, Credits::new(3).unwrap(), "{detail:?}");
     }
 }
