@@ -21,6 +21,8 @@ pub enum Refusal {
     IdConflict {
         /// The id.
         id: OperationId,
+        /// Whether it is an active hold's.
+        is_held: bool,
     },
     /// No hold with this id is active: it expired, ended, or never was.
     #[error("no hold {id} is active")]

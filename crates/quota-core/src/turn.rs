@@ -197,7 +197,7 @@ impl<'a> Turn<'a> {
         let plan = self.deciding_plan(asked)?;
         let active = self.account.active_hold(id, now).map(|hold| hold.credits);
         if active.is_some_and(|held| held != cost.credits) || (active.is_none() && self.entry_of(cost.id)?.is_some()) {
-            return Err(Refusal::IdConflict { id: id.clone() }.into());
+            return Err(Refusal::IdConflict { id: id.clone(), is_held: active.is_some() }.into());
         }
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
@@ -242,7 +242,7 @@ impl<'a> Turn<'a> {
                 return Err(Refusal::HoldNotActive { id: id.clone() }.into());
             }
             if settled != Some(credits) {
-                return Err(Refusal::IdConflict { id: id.clone() }.into());
+                return Err(Refusal::IdConflict { id: id.clone(), is_held: false }.into());
             }
             self.seat_if(plan, now)?;
             let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
@@ -314,10 +314,10 @@ impl<'a> Turn<'a> {
 
     fn look_up(&self, cost: &Cost<'_>, now: Instant) -> Result<Seen, Stop> {
         let EntryId::Given(id) = cost.id else { return Ok(Seen::New) };
-        let held = self.account.active_hold(id, now).is_some();
+        let is_held = self.account.active_hold(id, now).is_some();
         match self.entry_of(cost.id)? {
-            _ if held => Err(Refusal::IdConflict { id: id.clone() }.into()),
-            Some(entry) if entry.credits != cost.credits => Err(Refusal::IdConflict { id: id.clone() }.into()),
+            _ if is_held => Err(Refusal::IdConflict { id: id.clone(), is_held }.into()),
+            Some(entry) if entry.credits != cost.credits => Err(Refusal::IdConflict { id: id.clone(), is_held }.into()),
             Some(_) => Ok(Seen::Replay),
             None => Ok(Seen::New),
         }

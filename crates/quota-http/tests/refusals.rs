@@ -162,7 +162,7 @@ fn a_malformed_amount_is_named() {
 #[test]
 fn each_refusal_has_its_status_and_its_detail() {
     let id = "secret-id".parse().unwrap();
-    let conflict = Refusal::IdConflict { id };
+    let conflict = Refusal::IdConflict { id, is_held: false };
     let inactive = Refusal::HoldNotActive { id: "secret-id".parse().unwrap() };
     let beyond = Refusal::WindowOutOfRange(WindowOutOfRange { period: Period::DAY, instant: Instant::MAX });
     let cut = Refusal::RangeNotAligned { at: instant("2024-03-01T00:00:00.500Z") };

@@ -158,7 +158,8 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
     }
 
     /// How many operations may wait to be sent; 65,536 by default. More answer
-    /// [`crate::ServiceError::Overloaded`].
+    /// [`crate::ServiceError::Overloaded`]. Those whose callers have given up keep no room, but in front of a store that
+    /// does not answer: it gets no more of them than this in each of its lanes.
     pub const fn with_queue_size(mut self, operations: usize) -> Self {
         self.queue_size = operations;
         self

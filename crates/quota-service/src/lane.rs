@@ -26,7 +26,7 @@ pub(crate) struct Lane<S> {
     store: Arc<S>,
     receiver: mpsc::UnboundedReceiver<Message>,
     ways: Ways,
-    queued: Arc<AtomicUsize>,
+    counts: Counts,
     instruments: Instruments,
     common: Queue,
     /// Of clients that have a batch of their own in flight.
@@ -34,6 +34,14 @@ pub(crate) struct Lane<S> {
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
     /// Nothing more will arrive.
     ended: bool,
+}
+
+/// What is counted of messages until they are taken out of their queue.
+pub(crate) struct Counts {
+    /// Of all lanes, those that are wanted: who withdraws one counts it down.
+    pub(crate) queued: Arc<AtomicUsize>,
+    /// Of this lane, all.
+    pub(crate) waiting: Arc<AtomicUsize>,
 }
 
 /// What waits for the batch before it.
@@ -63,11 +71,11 @@ impl<S: UsageStore> Lane<S> {
         store: Arc<S>,
         receiver: mpsc::UnboundedReceiver<Message>,
         ways: Ways,
-        queued: Arc<AtomicUsize>,
+        counts: Counts,
         instruments: Instruments,
     ) -> Self {
         let (common, apart, flights) = (Queue::default(), HashMap::new(), FuturesUnordered::new());
-        Self { store, receiver, ways, queued, instruments, common, apart, flights, ended: false }
+        Self { store, receiver, ways, counts, instruments, common, apart, flights, ended: false }
     }
 
     pub(crate) async fn run(mut self) {
@@ -124,7 +132,7 @@ impl<S: UsageStore> Lane<S> {
     fn depart_common(&mut self) {
         let mut batch = Vec::new();
         while batch.is_empty() && !self.common.messages.is_empty() {
-            batch = wanted(&mut self.common.messages, self.ways.max_batch.get(), &self.queued);
+            batch = wanted(&mut self.common.messages, self.ways.max_batch.get(), &self.counts);
         }
         for client in self.hot_clients(&batch) {
             let (own, rest) = batch.into_iter().partition(|(request, _)| request.client == client);
@@ -153,7 +161,7 @@ impl<S: UsageStore> Lane<S> {
         let just_set = std::mem::take(&mut queue.just_set);
         let mut batch = Vec::new();
         while batch.is_empty() && !queue.messages.is_empty() {
-            batch = wanted(&mut queue.messages, self.ways.max_batch.get(), &self.queued);
+            batch = wanted(&mut queue.messages, self.ways.max_batch.get(), &self.counts);
         }
         if batch.is_empty() {
             self.apart.remove(&client);
@@ -228,7 +236,7 @@ async fn fly<S: UsageStore>(
 
 /// Takes the requests that are still wanted out of a queue, in order, at most so many, and not more entries than one
 /// backfill may bring.
-fn wanted(messages: &mut VecDeque<Message>, most: usize, queued: &AtomicUsize) -> Vec<Sent> {
+fn wanted(messages: &mut VecDeque<Message>, most: usize, counts: &Counts) -> Vec<Sent> {
     let mut batch = Vec::with_capacity(messages.len().min(most));
     let now = Instant::now();
     let mut entries: usize = 0;
@@ -238,20 +246,30 @@ fn wanted(messages: &mut VecDeque<Message>, most: usize, queued: &AtomicUsize) -
             break;
         }
         let Some(message) = messages.pop_front() else { break };
-        queued.fetch_sub(1, Ordering::AcqRel);
-        match message {
-            Message::Stop => {}
-            Message::Release(request) => batch.push((request, None)),
+        counts.waiting.fetch_sub(1, Ordering::AcqRel);
+        let is_wanted = match message {
+            Message::Stop => false,
+            Message::Release(request) => {
+                batch.push((request, None));
+                true
+            }
             Message::Job(job) if job.deadline <= now => {
-                if job.ticket.claim(WITHDRAWN) {
+                let is_withdrawn = job.ticket.claim(WITHDRAWN);
+                if is_withdrawn {
                     let _ = job.reply.send(Err(ServiceError::DeadlineQueued));
                 }
+                is_withdrawn
             }
             Message::Job(job) => {
-                if job.ticket.claim(SENT) {
+                let is_sent = job.ticket.claim(SENT);
+                if is_sent {
                     batch.push((job.request, Some((job.seed, job.reply))));
                 }
+                is_sent
             }
+        };
+        if is_wanted {
+            counts.queued.fetch_sub(1, Ordering::AcqRel);
         }
     }
     batch

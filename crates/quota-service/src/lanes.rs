@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldGuard};
 use crate::instruments::Instruments;
-use crate::lane::Lane;
+use crate::lane::{Counts, Lane};
 use crate::store::{Request, UsageStore};
 use crate::store_error::StoreError;
 
@@ -35,11 +35,20 @@ pub(crate) struct Ways {
 
 /// All lanes of a service. Requests of one client always go through the same one.
 pub(crate) struct Lanes {
-    lanes: Vec<mpsc::UnboundedSender<Message>>,
+    lanes: Vec<Entrance>,
     hasher: std::hash::RandomState,
+    /// Jobs that somebody waits for, and releases, of all lanes.
     queued: Arc<AtomicUsize>,
     capacity: usize,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Where a lane takes messages in.
+struct Entrance {
+    sender: mpsc::UnboundedSender<Message>,
+    /// Messages that this lane has not yet taken out, those of callers who have given up too: where it hangs, they may
+    /// not fill the memory, nor take the room of other lanes.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// What a lane is told.
@@ -98,11 +107,25 @@ impl Ticket {
 }
 
 /// Withdraws a job that is still queued when its caller goes away.
-struct Withdraw(Arc<Ticket>);
+struct Withdraw<'a> {
+    ticket: Arc<Ticket>,
+    queued: &'a AtomicUsize,
+}
 
-impl Drop for Withdraw {
+impl Withdraw<'_> {
+    /// False if it was sent, or is withdrawn already.
+    fn claim(&self) -> bool {
+        let is_withdrawn = self.ticket.claim(WITHDRAWN);
+        if is_withdrawn {
+            self.queued.fetch_sub(1, Ordering::AcqRel);
+        }
+        is_withdrawn
+    }
+}
+
+impl Drop for Withdraw<'_> {
     fn drop(&mut self) {
-        self.0.claim(WITHDRAWN);
+        self.claim();
     }
 }
 
@@ -113,8 +136,10 @@ impl Lanes {
         let (lanes, tasks) = (0..ways.lanes.get())
             .map(|_| {
                 let (sender, receiver) = mpsc::unbounded_channel();
-                let lane = Lane::new(Arc::clone(store), receiver, ways, Arc::clone(&queued), instruments.clone());
-                (sender, tokio::spawn(lane.run()))
+                let waiting = Arc::new(AtomicUsize::new(0));
+                let counts = Counts { queued: Arc::clone(&queued), waiting: Arc::clone(&waiting) };
+                let lane = Lane::new(Arc::clone(store), receiver, ways, counts, instruments.clone());
+                (Entrance { sender, waiting }, tokio::spawn(lane.run()))
             })
             .unzip();
         Self { lanes, hasher: std::hash::RandomState::new(), queued, capacity, tasks: Mutex::new(tasks) }
@@ -128,6 +153,10 @@ impl Lanes {
         seed: Option<GuardSeed>,
         deadline: Instant,
     ) -> Result<Reply, ServiceError> {
+        let lane = self.lane(&request.client);
+        if lane.waiting.load(Ordering::Acquire) >= self.capacity {
+            return Err(ServiceError::Overloaded);
+        }
         if self.queued.fetch_add(1, Ordering::AcqRel) >= self.capacity {
             self.queued.fetch_sub(1, Ordering::AcqRel);
             return Err(ServiceError::Overloaded);
@@ -135,17 +164,15 @@ impl Lanes {
         let id = request.operation.id().cloned();
         let (reply, answered) = oneshot::channel();
         let ticket = Arc::new(Ticket::default());
-        let withdraw = Withdraw(Arc::clone(&ticket));
-        let lane = self.lane(&request.client);
-        if lane.send(Message::Job(Job { request, seed, deadline, ticket, reply })).is_err() {
-            self.queued.fetch_sub(1, Ordering::AcqRel);
+        let withdraw = Withdraw { ticket: Arc::clone(&ticket), queued: &self.queued };
+        if !lane.send(Message::Job(Job { request, seed, deadline, ticket, reply })) {
             return Err(ServiceError::ShutDown);
         }
         match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(reply)) => reply,
             // The lane was lost with its batch.
             Ok(Err(_)) => Err(ServiceError::Unknown { id, source: None }),
-            Err(_) if withdraw.0.claim(WITHDRAWN) => Err(ServiceError::DeadlineQueued),
+            Err(_) if withdraw.claim() => Err(ServiceError::DeadlineQueued),
             Err(_) => Err(ServiceError::Unknown { id, source: None }),
         }
     }
@@ -154,7 +181,7 @@ impl Lanes {
     /// False if the lane has stopped.
     pub(crate) fn release_later(&self, request: Request) -> bool {
         self.queued.fetch_add(1, Ordering::AcqRel);
-        let sent = self.lane(&request.client).send(Message::Release(request)).is_ok();
+        let sent = self.lane(&request.client).send(Message::Release(request));
         if !sent {
             self.queued.fetch_sub(1, Ordering::AcqRel);
         }
@@ -165,7 +192,7 @@ impl Lanes {
     pub(crate) async fn shutdown(&self) {
         for lane in &self.lanes {
             // A lane that has stopped already has nothing to drain.
-            let _ = lane.send(Message::Stop);
+            let _ = lane.sender.send(Message::Stop);
         }
         // Held while it waits, for nothing else takes it: who else shuts down waits as well, and a caller who gives up
         // leaves the rest to the next.
@@ -179,10 +206,22 @@ impl Lanes {
     }
 
     #[expect(clippy::indexing_slicing, reason = "reduced modulo the number of lanes, which is not zero")]
-    fn lane(&self, client: &ClientId) -> &mpsc::UnboundedSender<Message> {
+    fn lane(&self, client: &ClientId) -> &Entrance {
         let lanes = u64::try_from(self.lanes.len()).unwrap_or(1).max(1);
         let lane = self.hasher.hash_one(client) % lanes;
         &self.lanes[usize::try_from(lane).unwrap_or_default()]
+    }
+}
+
+impl Entrance {
+    /// False if the lane has stopped.
+    fn send(&self, message: Message) -> bool {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        let sent = self.sender.send(message).is_ok();
+        if !sent {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+        sent
     }
 }
 

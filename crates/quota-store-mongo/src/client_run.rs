@@ -96,7 +96,9 @@ impl ClientRun<'_> {
 
     async fn read(&self) -> Result<Begun<'static>, StoreError> {
         let document = self.tables.get(&self.tables.accounts, self.client.as_str(), None).await?;
-        self.begin(document.as_ref(), None).await
+        let begun = self.begin(document.as_ref(), None).await?;
+        // A primary answers what no majority has yet: what is decided on an account and writes nothing is confirmed.
+        Ok(Begun { is_fresh: document.is_none(), ..begun })
     }
 
     /// Waits for a turn at the account, and reads it.
@@ -120,7 +122,7 @@ impl ClientRun<'_> {
 /// Where a try begins.
 struct Begun<'a> {
     stored: Stored,
-    /// It was read for these requests.
+    /// A majority has what was read for these requests.
     is_fresh: bool,
     claim: Option<&'a Claim>,
 }

@@ -151,7 +151,9 @@ impl RequestQuota {
             }
             Ok(None) => Err(self.error(Cause::UnderWay)),
             // Whatever was held under the key was settled since, for what it did cost.
-            Err(ServiceError::Refused(Refusal::IdConflict { .. })) if key.is_some() => Err(self.error(Cause::Replayed)),
+            Err(ServiceError::Refused(Refusal::IdConflict { is_held: false, .. })) if key.is_some() => {
+                Err(self.error(Cause::Replayed))
+            }
             Err(error) => Err(self.failed(error, key)),
         }
     }

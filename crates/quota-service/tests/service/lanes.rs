@@ -162,6 +162,34 @@ async fn a_full_queue_refuses_and_nothing_happens() {
 }
 
 #[tokio::test]
+async fn those_who_gave_up_before_a_lane_that_hangs_keep_no_room_in_others() {
+    let store = Gated::lanes(8, 64);
+    let service = hundred_a_day(store.clone()).with_queue_size(2).build();
+    let ann = ann();
+    store.hold_back(&ann);
+    let sent = begun(service.charge_with(&ann, charge(1, "sent"))).await;
+    store.came(1).await;
+    for number in ["one", "two"] {
+        drop(begun(service.charge_with(&ann, charge(1, number))).await);
+    }
+    // Of so many clients, some have other lanes.
+    let clients = (0..64).map(|number| client(&format!("client{number}")));
+    let mut served = 0;
+    for client in clients {
+        match service.charge(&client, Credits::ONE).await {
+            Ok(decision) => served += usize::from(decision.is_allowed()),
+            // Those of the same lane: it holds no more than it may.
+            Err(error) => assert!(matches!(error, ServiceError::Overloaded), "{error:?}"),
+        }
+    }
+    assert!(served > 32, "{served}");
+    store.let_go();
+    assert!(sent.await.unwrap().is_allowed());
+    assert!(service.charge_with(&ann, charge(1, "three")).await.unwrap().is_allowed(), "there is room again");
+    assert_eq!(store.ledger(&ann).await, credits(2));
+}
+
+#[tokio::test]
 async fn a_release_passes_a_full_queue() {
     let store = Gated::batched();
     let service = hundred_a_day(store.clone()).with_queue_size(1).build();

@@ -162,6 +162,7 @@ macro_rules! http_suite {
                 only_success_is_charged,
                 a_failed_request_may_be_tried_again_under_its_key,
                 a_key_under_way_is_a_conflict_and_is_left_alone,
+                a_hold_of_another_cost_under_a_key_under_way_is_a_conflict,
             }
             failures {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,

@@ -100,3 +100,17 @@ pub fn a_key_under_way_is_a_conflict_and_is_left_alone<H: HttpHarness>() {
     }
     ground.assert_used("8");
 }
+
+pub fn a_hold_of_another_cost_under_a_key_under_way_is_a_conflict<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    let first = ground.begin(with_key("/generate?max=4&actual=4&work=wait", "k"));
+    ground.wait_for_held("4");
+    let other = ground.get_with_key("/generate?max=5&actual=4", "k");
+    other.assert_problem(409, "the idempotency key was used with another cost");
+    ground.wait_for_held("4");
+    ground.pause().end();
+    assert_eq!(first.answer().unwrap().status, 200);
+    // What was held is settled: what it did cost is charged, whatever is held now.
+    ground.get_with_key("/generate?max=5&actual=4", "k").assert_problem(409, "already charged");
+    ground.assert_used("4");
+}
