@@ -23,8 +23,9 @@ pub enum OnStoreError {
     /// An error: no request runs that was not charged.
     #[default]
     FailClosed,
-    /// [`quota_core::Decision::Unchecked`]: requests run that may not have been charged. Only failures of the store and
-    /// deadlines open; never a conflict, an overflow, a clock ahead, an unknown client or a full queue.
+    /// [`quota_core::Decision::Unchecked`]: requests run that may not have been charged. Only failures of the store, of the
+    /// source of plans, and deadlines open; never a conflict, an overflow, a clock ahead, an unknown client or a full queue.
+    /// Where a client's plan cannot be asked for, it is not known whether there is such a client: it passes.
     FailOpen,
 }
 
@@ -105,8 +106,8 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         self
     }
 
-    /// Where the present comes from. By default the time of the store's server, asked at the first operation
-    /// and every minute; where it has none, the machine's clock.
+    /// Where the present comes from. By default the time of the store's server, asked at the first operation and again by
+    /// one that comes a minute later; where there is none, or [`Self::with_reference_clock`] names another, the machine's clock.
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -126,7 +127,8 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
     }
 
     /// How long an operation may take, in the queue and in the store together; 5 seconds by default, a year at most.
-    /// A plan that has to be asked of its source first has as long again.
+    /// Asking for the client's plan counts in it where the store takes batches, and has as long again where it does not
+    /// ([`crate::Dispatch`]); so has asking the store's server for its time, at the first operation.
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         // An instant that much later than now can be told on every platform.
         self.deadline = deadline.min(Duration::from_secs(366 * 86_400));

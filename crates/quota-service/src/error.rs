@@ -28,7 +28,8 @@ pub enum ServiceError {
     /// Trying again with `id` finds out without a second charge.
     #[error("it is not known whether the operation was done{}", id_note(.id.as_ref()))]
     Unknown {
-        /// The id of the operation, made for it where the caller gave none.
+        /// The id of the operation: made for a hold, and, where the store takes batches, for a charge or a record, if the
+        /// caller gave none. None for what has no id: a deletion or a plan is simply asked for again.
         id: Option<OperationId>,
         /// Why; none if the deadline passed.
         #[source]

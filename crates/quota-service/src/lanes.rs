@@ -154,6 +154,9 @@ impl Lanes {
         deadline: Instant,
     ) -> Result<Reply, ServiceError> {
         let lane = self.lane(&request.client);
+        if lane.sender.is_closed() {
+            return Err(ServiceError::ShutDown);
+        }
         if lane.waiting.load(Ordering::Acquire) >= self.capacity {
             return Err(ServiceError::Overloaded);
         }
@@ -170,6 +173,8 @@ impl Lanes {
         }
         match tokio::time::timeout_at(deadline, answered).await {
             Ok(Ok(reply)) => reply,
+            // It never came to be sent.
+            Ok(Err(_)) if withdraw.claim() => Err(ServiceError::ShutDown),
             // The lane was lost with its batch.
             Ok(Err(_)) => Err(ServiceError::Unknown { id, source: None }),
             Err(_) if withdraw.claim() => Err(ServiceError::DeadlineQueued),

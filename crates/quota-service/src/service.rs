@@ -145,10 +145,12 @@ impl<S: UsageStore> QuotaService<S> {
         self.inner.end(client, Operation::Extend { id: id.clone(), ttl }).await
     }
 
-    /// Ends an active hold and charges what it did cost, at the hold's instant.
+    /// Ends an active hold and charges what it did cost, at the hold's instant. Settled before for the same cost, it is allowed
+    /// and replayed.
     ///
     /// # Errors
-    /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
+    /// [`Refusal::HoldNotActive`] where it expired or was released, [`Refusal::IdConflict`] where it was settled for another
+    /// cost; otherwise as for [`QuotaService::charge`].
     pub async fn settle(&self, client: &ClientId, id: &OperationId, cost: Credits) -> Result<Decision, ServiceError> {
         self.inner.end(client, Operation::Settle { id: id.clone(), credits: cost }).await
     }

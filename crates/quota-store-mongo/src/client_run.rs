@@ -96,9 +96,7 @@ impl ClientRun<'_> {
 
     async fn read(&self) -> Result<Begun<'static>, StoreError> {
         let document = self.tables.get(&self.tables.accounts, self.client.as_str(), None).await?;
-        let begun = self.begin(document.as_ref(), None).await?;
-        // A primary answers what no majority has yet: what is decided on an account and writes nothing is confirmed.
-        Ok(Begun { is_fresh: document.is_none(), ..begun })
+        self.begin(document.as_ref(), None).await
     }
 
     /// Waits for a turn at the account, and reads it.
@@ -115,14 +113,15 @@ impl ClientRun<'_> {
         if let Some(outbox) = stored.outbox.take() {
             self.tables.drain(self.client, &outbox).await.map_err(CallError::of_read)?;
         }
-        Ok(Begun { stored, is_fresh: true, claim })
+        // A primary answers what no majority has yet: what is decided on an account and writes nothing is confirmed.
+        Ok(Begun { stored, is_fresh: document.is_none(), claim })
     }
 }
 
 /// Where a try begins.
 struct Begun<'a> {
     stored: Stored,
-    /// A majority has what was read for these requests.
+    /// It needs no confirmation that this is how the account is.
     is_fresh: bool,
     claim: Option<&'a Claim>,
 }

@@ -20,6 +20,7 @@ mod pruning;
 mod reading;
 mod removing;
 mod script;
+mod sent_commit;
 mod server;
 mod settings;
 mod store;

@@ -15,6 +15,7 @@ use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, TlsMode, Valu
 use crate::call_error::CallError;
 use crate::cluster_node::ClusterNode;
 use crate::node::{Node, Source, Timeouts};
+use crate::sent_commit::SentCommit;
 use crate::target::Servers;
 
 /// The connections of a store.
@@ -94,7 +95,10 @@ impl Wire {
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
-            Self::Cluster(connection) => command.query_async(&mut connection.clone()).await.map_err(CallError::sent),
+            Self::Cluster(connection) => {
+                let commit = SentCommit::of(command);
+                ended(commit, command.query_async(&mut connection.clone()).await)
+            }
         }
     }
 
@@ -161,14 +165,29 @@ impl Wire {
         match self {
             Self::Node(node) => node.run_each(pipeline, skipped, count).await,
             Self::Cluster(connection) => {
-                let answered = connection.clone().req_packed_commands(pipeline, skipped, count).await;
-                CallError::each(answered, count)
+                let commit = pipeline.cmd_iter().next().and_then(SentCommit::of);
+                match ended(commit, connection.clone().req_packed_commands(pipeline, skipped, count).await) {
+                    Ok(values) => CallError::each(Ok(values), count),
+                    Err(error) => vec![Err(error); count],
+                }
             }
         }
     }
 
     pub(crate) const fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
+    }
+}
+
+/// What became of what was sent to a cluster, with a commit or without.
+fn ended<T>(commit: Option<SentCommit>, answered: Result<T, RedisError>) -> Result<T, CallError> {
+    match (commit, answered) {
+        (Some(commit), Ok(answer)) => {
+            commit.forget();
+            Ok(answer)
+        }
+        (Some(commit), Err(error)) => Err(commit.failed(error)),
+        (None, answered) => answered.map_err(CallError::sent),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use quota_core::OperationId;
 use quota_service::StoreError;
-use redis::{Arg, Cmd, Script, Value};
+use redis::{Cmd, Script, Value};
 
 use crate::call_error::CallError;
 use crate::gathering::Gathering;
@@ -243,17 +243,6 @@ impl CommitScript {
             _ => Ok(outcome),
         }
     }
-}
-
-/// Whether a command is a call of the script that writes: it names the version to be.
-pub(crate) fn is_commit(command: &Cmd) -> bool {
-    let mut words = command.args_iter().map(|word| if let Arg::Simple(word) = word { word } else { b"" });
-    if !matches!(words.next(), Some(b"EVALSHA" | b"EVAL")) {
-        return false;
-    }
-    // The script, how many keys, the keys, the version that is expected, the version to be.
-    let keys = words.nth(1).and_then(|count| str::from_utf8(count).ok()?.parse::<usize>().ok());
-    keys.and_then(|keys| words.nth(keys.saturating_add(1))).is_some_and(|version| !version.is_empty())
 }
 
 async fn run(

@@ -170,7 +170,7 @@ impl Request {
             }
             Ok(Some(Holding::Denied(denied))) => self.concluded(client, Ok(Decision::Denied(denied)), None),
             Ok(None) => Err(self.meter.answers.under_way()),
-            Err(ServiceError::Refused(Refusal::IdConflict { id, .. })) if self.asked.key.is_some() => {
+            Err(ServiceError::Refused(Refusal::IdConflict { id, is_held: false })) if self.asked.key.is_some() => {
                 self.charge_again(client, cost, condition, id).await
             }
             Err(error) => self.concluded(client, Err(error), None),

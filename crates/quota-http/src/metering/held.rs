@@ -8,8 +8,8 @@ use crate::metering::quota_error::{Cause, QuotaError};
 use crate::metering::request_quota::{Charged, RequestQuota, UnderKey};
 use crate::metering::settled_after::{OnDrop, SettledAfter};
 
-/// Credits that a handler has set aside. Dropped (the handler fails, panics, is cancelled; a stream that it was moved into is
-/// not read to its end), they are released.
+/// Credits that a handler has set aside. Dropped (the handler fails, panics, is cancelled; a stream of its own that it was moved
+/// into is not read to its end), they are released; with [`Held::settle_after`] that is as [`OnDrop`] says.
 #[derive(Debug)]
 #[must_use = "a hold that is dropped is released"]
 pub struct Held {
