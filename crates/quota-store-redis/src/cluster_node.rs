@@ -1,5 +1,9 @@
 //! A connection to one node of a cluster.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::Connect;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, Value};
@@ -13,7 +17,11 @@ use crate::sent_commit::SentCommit;
 /// and is sent again finds its own traces where another process has committed in between. So none goes to a node again
 /// unless the node that it went to has refused it.
 #[derive(Clone)]
-pub(crate) struct ClusterNode(MultiplexedConnection);
+pub(crate) struct ClusterNode {
+    connection: MultiplexedConnection,
+    /// It has ended, and the driver makes another one when it is told so.
+    has_ended: Arc<AtomicBool>,
+}
 
 impl Connect for ClusterNode {
     fn connect_with_config<'a, T>(info: T, config: AsyncConnectionConfig) -> RedisFuture<'a, Self>
@@ -21,22 +29,53 @@ impl Connect for ClusterNode {
         T: IntoConnectionInfo + Send + 'a,
     {
         let connecting = MultiplexedConnection::connect_with_config(info, config);
-        Box::pin(async move { Ok(Self(connecting.await?)) })
+        Box::pin(async move { Ok(Self { connection: connecting.await?, has_ended: Arc::default() }) })
+    }
+}
+
+impl ClusterNode {
+    /// Lets a commit pass, or nothing.
+    fn pass(&self, commit: Option<SentCommit>) -> Result<(), RedisError> {
+        match commit {
+            // Before it is sent: the driver tries it again on another connection.
+            Some(_) if self.has_ended.load(Ordering::Relaxed) => Err(io::Error::from(io::ErrorKind::BrokenPipe).into()),
+            Some(commit) if !commit.is_sent_now() => Err(unanswered(&"it was sent before")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the driver is told of an answer, which may say that a commit was refused.
+    fn told<T>(
+        &self,
+        commit: Option<SentCommit>,
+        answered: Result<T, RedisError>,
+        refuses: impl FnOnce(&T) -> bool,
+    ) -> Result<T, RedisError> {
+        match (answered, commit) {
+            (Ok(answer), Some(commit)) => {
+                if refuses(&answer) {
+                    commit.refused();
+                }
+                Ok(answer)
+            }
+            (Ok(answer), None) => Ok(answer),
+            (Err(error), commit) => {
+                if error.is_connection_dropped() || error.is_unrecoverable_error() {
+                    self.has_ended.store(true, Ordering::Relaxed);
+                }
+                Err(if commit.is_some() { unanswered(&error) } else { error })
+            }
+        }
     }
 }
 
 impl ConnectionLike for ClusterNode {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        let Some(commit) = SentCommit::of(command) else { return self.0.req_packed_command(command) };
         Box::pin(async move {
-            if !commit.is_sent_now() {
-                return Err(unanswered(&"it was sent before"));
-            }
-            let answer = self.0.req_packed_command(command).await.map_err(|error| unanswered(&error))?;
-            if matches!(answer, Value::ServerError(_)) {
-                commit.forget();
-            }
-            Ok(answer)
+            let commit = SentCommit::of(command);
+            self.pass(commit)?;
+            let answered = self.connection.req_packed_command(command).await;
+            self.told(commit, answered, is_refusal)
         })
     }
 
@@ -46,25 +85,27 @@ impl ConnectionLike for ClusterNode {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        // A commit is the first of what it is sent with.
-        let Some(commit) = pipeline.cmd_iter().next().and_then(SentCommit::of) else {
-            return self.0.req_packed_commands(pipeline, offset, count);
-        };
         Box::pin(async move {
-            if !commit.is_sent_now() {
-                return Err(unanswered(&"it was sent before"));
-            }
-            let answers =
-                self.0.req_packed_commands(pipeline, offset, count).await.map_err(|error| unanswered(&error))?;
-            if matches!(answers.first(), Some(Value::ServerError(_))) {
-                commit.forget();
-            }
-            Ok(answers)
+            // A commit is the first of what it is sent with, and in no transaction.
+            debug_assert!(pipeline.cmd_iter().skip(1).all(|command| SentCommit::of(command).is_none()));
+            let commit = pipeline.cmd_iter().next().and_then(SentCommit::of);
+            debug_assert!(commit.is_none() || offset == 0);
+            self.pass(commit)?;
+            let answered = self.connection.req_packed_commands(pipeline, offset, count).await;
+            self.told(commit, answered, |answers| answers.first().is_some_and(is_refusal))
         })
     }
 
     fn get_db(&self) -> i64 {
-        self.0.get_db()
+        self.connection.get_db()
+    }
+}
+
+fn is_refusal(answer: &Value) -> bool {
+    match answer {
+        Value::ServerError(_) => true,
+        Value::Attribute { data, .. } => is_refusal(data),
+        _ => false,
     }
 }
 

@@ -65,6 +65,7 @@ impl<'a> Gathering<'a> {
     async fn send(&self, waiting: Vec<Waiting>) {
         let (commands, waiting): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
         let answers = self.wire.call_each(commands).await;
+        let answers = answers.into_iter().chain(std::iter::repeat_with(|| Err(CallError::unanswered())));
         for (waiting, answer) in waiting.into_iter().zip(answers) {
             // A run that is gone needs no answer.
             let _ = waiting.send(answer);

@@ -15,7 +15,7 @@ use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, TlsMode, Valu
 use crate::call_error::CallError;
 use crate::cluster_node::ClusterNode;
 use crate::node::{Node, Source, Timeouts};
-use crate::sent_commit::SentCommit;
+use crate::sent_commit::AskedCommit;
 use crate::target::Servers;
 
 /// The connections of a store.
@@ -96,7 +96,7 @@ impl Wire {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
             Self::Cluster(connection) => {
-                let commit = SentCommit::of(command);
+                let commit = AskedCommit::of(command);
                 ended(commit, command.query_async(&mut connection.clone()).await)
             }
         }
@@ -165,7 +165,7 @@ impl Wire {
         match self {
             Self::Node(node) => node.run_each(pipeline, skipped, count).await,
             Self::Cluster(connection) => {
-                let commit = pipeline.cmd_iter().next().and_then(SentCommit::of);
+                let commit = pipeline.cmd_iter().next().and_then(AskedCommit::of);
                 match ended(commit, connection.clone().req_packed_commands(pipeline, skipped, count).await) {
                     Ok(values) => CallError::each(Ok(values), count),
                     Err(error) => vec![Err(error); count],
@@ -179,16 +179,12 @@ impl Wire {
     }
 }
 
-/// What became of what was sent to a cluster, with a commit or without.
-fn ended<T>(commit: Option<SentCommit>, answered: Result<T, RedisError>) -> Result<T, CallError> {
-    match (commit, answered) {
-        (Some(commit), Ok(answer)) => {
-            commit.forget();
-            Ok(answer)
-        }
-        (Some(commit), Err(error)) => Err(commit.failed(error)),
-        (None, answered) => answered.map_err(CallError::sent),
-    }
+/// What became of what a cluster was asked, which is a commit or not.
+fn ended<T>(commit: Option<AskedCommit>, answered: Result<T, RedisError>) -> Result<T, CallError> {
+    answered.map_err(|error| match commit {
+        Some(commit) => commit.failed(error),
+        None => CallError::sent(error),
+    })
 }
 
 fn pipeline(commands: Vec<Cmd>) -> Pipeline {

@@ -1,8 +1,7 @@
 //! Commits that nodes of clusters may have done.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::{Arg, Cmd, RedisError};
@@ -10,63 +9,33 @@ use uuid::Uuid;
 
 use crate::call_error::CallError;
 
-/// A commit on its way to a cluster, by the version that it makes.
+/// Commits that are asked of clusters at this moment, by the versions that they make: whether a node may have done them. A
+/// cluster's driver makes its connections by itself and they share nothing with a store, so there is one table in a process;
+/// no two commits make the same version.
+static ASKED: LazyLock<Mutex<HashMap<Uuid, bool>>> = LazyLock::new(Mutex::default);
+
+/// A commit that is asked of a cluster, for as long as somebody waits for it. Before it was asked and afterwards no node is
+/// sent it.
+#[derive(Debug)]
+pub(crate) struct AskedCommit(Uuid);
+
+/// A commit on its way to a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SentCommit(Uuid);
 
-/// Those that were sent and neither refused nor done with. A cluster's driver makes its connections by itself and they
-/// share nothing with a store, so there is one table in a process: no two commits make the same version.
-static SENT: LazyLock<Mutex<Sent>> = LazyLock::new(Mutex::default);
-
-#[derive(Default)]
-struct Sent {
-    young: HashSet<Uuid>,
-    old: HashSet<Uuid>,
-    since: Option<Instant>,
-}
-
-/// Longer than a call may take. Commits whose callers are gone stay so long in the table, or twice as long.
-const LASTS: Duration = Duration::from_secs(600);
-
-impl SentCommit {
-    /// A call of the script that writes: it names the version to be.
+impl AskedCommit {
+    /// Where the command is a commit.
     pub(crate) fn of(command: &Cmd) -> Option<Self> {
-        let mut words = command.args_iter().map(|word| if let Arg::Simple(word) = word { word } else { b"" });
-        if !matches!(words.next(), Some(b"EVALSHA" | b"EVAL")) {
-            return None;
-        }
-        // The script, how many keys, the keys, the version that is expected, the version to be.
-        let keys = words.nth(1).and_then(|count| str::from_utf8(count).ok()?.parse::<usize>().ok())?;
-        let version = words.nth(keys.saturating_add(1)).filter(|version| !version.is_empty())?;
-        Uuid::try_parse_ascii(version).ok().map(Self)
+        let version = version_of(command)?;
+        ASKED.lock().insert(version, false);
+        Some(Self(version))
     }
 
-    /// Notes that it is sent; false where it was, and may have been done.
-    pub(crate) fn is_sent_now(self) -> bool {
-        let mut sent = SENT.lock();
-        let now = Instant::now();
-        if sent.since.is_none_or(|since| now.duration_since(since) >= LASTS) {
-            sent.old = std::mem::take(&mut sent.young);
-            sent.since = Some(now);
-        }
-        !sent.old.contains(&self.0) && sent.young.insert(self.0)
-    }
-
-    /// It was refused, or nobody asks for it any more.
-    pub(crate) fn forget(self) {
-        let mut sent = SENT.lock();
-        sent.young.remove(&self.0);
-        sent.old.remove(&self.0);
-    }
-
-    /// What became of it where the driver gives an error: that may be of another try, or of none.
+    /// What became of it where the driver gives an error: that may be of another try than the one that was done, or of none.
     pub(crate) fn failed(self, error: RedisError) -> CallError {
-        // From here on nothing sends it: a driver that was not quick enough may still be about to.
-        let was_sent = !self.is_sent_now();
-        if !error.is_timeout() {
-            self.forget();
-        }
-        match (was_sent, error.code()) {
+        // Taken out with the look: a driver that is about to send it comes too late.
+        let may_be_done = ASKED.lock().remove(&self.0).unwrap_or(true);
+        match (may_be_done, error.code()) {
             (true, _) => CallError::Lost(error),
             (false, Some(_)) => CallError::Refused(error),
             (false, None) => CallError::NotSent(error),
@@ -74,10 +43,44 @@ impl SentCommit {
     }
 }
 
+impl Drop for AskedCommit {
+    fn drop(&mut self) {
+        ASKED.lock().remove(&self.0);
+    }
+}
+
+impl SentCommit {
+    /// Where the command is a commit.
+    pub(crate) fn of(command: &Cmd) -> Option<Self> {
+        version_of(command).map(Self)
+    }
+
+    /// Notes that it is sent now. False where it must not be: it may have been done, or nobody waits for it any more.
+    pub(crate) fn is_sent_now(self) -> bool {
+        ASKED.lock().get_mut(&self.0).is_some_and(|may_be_done| !std::mem::replace(may_be_done, true))
+    }
+
+    /// The node has refused it: another one may be sent it.
+    pub(crate) fn refused(self) {
+        if let Some(may_be_done) = ASKED.lock().get_mut(&self.0) {
+            *may_be_done = false;
+        }
+    }
+}
+
+/// The version to be, where the command is a call of the script that writes.
+fn version_of(command: &Cmd) -> Option<Uuid> {
+    let mut words = command.args_iter().map(|word| if let Arg::Simple(word) = word { word } else { b"" });
+    if !matches!(words.next(), Some(b"EVALSHA" | b"EVAL")) {
+        return None;
+    }
+    // The script, how many keys, the keys, the version that is expected, the version to be.
+    let keys = words.nth(1).and_then(|count| str::from_utf8(count).ok()?.parse::<usize>().ok())?;
+    words.nth(keys.saturating_add(1)).and_then(|version| Uuid::try_parse_ascii(version).ok())
+}
+
 #[cfg(test)]
 mod tests {
-    use redis::ErrorKind;
-
     use super::*;
 
     fn commit(new: &str) -> Cmd {
@@ -86,8 +89,17 @@ mod tests {
         command
     }
 
+    fn both() -> (AskedCommit, SentCommit) {
+        let command = commit(&crate::attempt::new_version());
+        (AskedCommit::of(&command).unwrap(), SentCommit::of(&command).unwrap())
+    }
+
     fn timeout() -> RedisError {
         std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+    }
+
+    fn refusal() -> RedisError {
+        redis::make_extension_error("LOADING".to_owned(), None)
     }
 
     #[test]
@@ -101,28 +113,28 @@ mod tests {
 
     #[test]
     fn it_is_sent_again_only_where_it_was_refused() {
-        let commit = SentCommit(Uuid::new_v4());
-        assert!(commit.is_sent_now());
-        assert!(!commit.is_sent_now());
-        commit.forget();
-        assert!(commit.is_sent_now());
-        assert!(matches!(commit.failed(timeout()), CallError::Lost(_)));
-        assert!(!commit.is_sent_now());
+        let (asked, sent) = both();
+        assert!(sent.is_sent_now());
+        assert!(!sent.is_sent_now());
+        sent.refused();
+        assert!(sent.is_sent_now());
+        // An answer to another question says nothing of what was sent.
+        assert!(matches!(asked.failed(refusal()), CallError::Lost(_)));
+        assert!(!sent.is_sent_now());
     }
 
     #[test]
     fn what_was_never_sent_is_not_done_and_never_will_be() {
-        let commit = SentCommit(Uuid::new_v4());
-        assert!(matches!(commit.failed(timeout()), CallError::NotSent(_)));
-        assert!(!commit.is_sent_now(), "a driver that was slow");
-        let commit = SentCommit(Uuid::new_v4());
-        let refused = redis::make_extension_error("LOADING".to_owned(), None);
-        assert!(matches!(commit.failed(refused), CallError::Refused(_)));
-        // An answer to another question says nothing of what was sent.
-        assert!(commit.is_sent_now());
-        let refused = redis::make_extension_error("LOADING".to_owned(), None);
-        assert!(matches!(commit.failed(refused), CallError::Lost(_)));
-        let lost = RedisError::from((ErrorKind::Client, "the node did not answer"));
-        assert!(matches!(commit.failed(lost), CallError::NotSent(_)), "it was forgotten with its answer");
+        let (asked, sent) = both();
+        assert!(matches!(asked.failed(timeout()), CallError::NotSent(_)));
+        assert!(!sent.is_sent_now(), "a driver that was slow");
+        let (asked, sent) = both();
+        assert!(sent.is_sent_now());
+        sent.refused();
+        assert!(matches!(asked.failed(refusal()), CallError::Refused(_)));
+        let (asked, sent) = both();
+        drop(asked);
+        assert!(!sent.is_sent_now(), "nobody waits");
+        assert!(!ASKED.lock().contains_key(&sent.0));
     }
 }
