@@ -8,6 +8,7 @@ use quota_core::{
     Window,
 };
 
+use crate::clock::{Clock, SystemClock};
 use crate::deadline::within;
 use crate::error::ServiceError;
 use crate::made_id;
@@ -235,7 +236,9 @@ impl<S: UsageStore> QuotaService<S> {
         let inner = &self.inner;
         inner.read(inner.store.health()).await?;
         if let Some(server) = inner.read(inner.store.server_time()).await? {
-            inner.instruments.offset(inner.clock.now(), server);
+            // The service's own clock may be the server's.
+            let own = if inner.server.is_some() { SystemClock.now() } else { inner.clock.now() };
+            inner.instruments.offset(own, server);
         }
         Ok(())
     }

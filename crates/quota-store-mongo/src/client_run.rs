@@ -260,6 +260,9 @@ impl Attempt<'_> {
     async fn outbox(&self, next: &mut Stored, writes: &mut Writes) -> Result<Option<Outbox>, StoreError> {
         next.seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
         let mut outbox = Outbox::new(next.seq);
+        if writes.removal.is_some() {
+            next.removed_seq = next.seq;
+        }
         match writes.removal.take() {
             None => outbox.add(std::mem::take(&mut writes.entries), &mut next.labels),
             Some(Removal::Entry(entry)) => {

@@ -23,6 +23,8 @@ pub(crate) struct Stored {
     pub(crate) folded_seq: i64,
     /// The number of the last commit; 0 where there was none.
     pub(crate) seq: i64,
+    /// The number of the last commit that took something out; 0 where there was none.
+    pub(crate) removed_seq: i64,
     /// What the last commit left for the ledger, unless this process knows that it stands there.
     pub(crate) outbox: Option<Outbox>,
     /// The deletion whose entries still stand in the ledger; some may be taken out since this was read, or all.
@@ -45,6 +47,7 @@ impl Stored {
             folded_until: Instant::MIN,
             folded_seq: 0,
             seq: 0,
+            removed_seq: 0,
             outbox: None,
             pending: None,
         }
@@ -70,6 +73,7 @@ impl Stored {
             folded_until: optional_number(document, "f")?.map_or(Ok(Instant::MIN), instant)?,
             folded_seq: optional_number(document, "fs")?.unwrap_or_default(),
             seq: number(document, "s")?,
+            removed_seq: optional_number(document, "r")?.unwrap_or_default(),
             outbox: optional_document(document, "o")?.map(Outbox::read).transpose()?,
             pending: optional_document(document, "d")?.map(PendingDeletion::read).transpose()?,
             ..Self::absent()
@@ -100,6 +104,9 @@ impl Stored {
         let labels = self.labels.to_document();
         put("l", (!labels.is_empty()).then_some(Bson::String(labels)));
         put("o", self.outbox.as_ref().map(|outbox| Bson::Document(outbox.to_document())));
+        if self.removed_seq == self.seq {
+            put("r", Some(Bson::Int64(self.removed_seq)));
+        }
         // What others have taken out since is not to be said again: only a commit that deletes says it.
         if let Some(pending) = self.pending.as_ref().filter(|pending| pending.is_of(self.seq)) {
             put("d", Some(Bson::Document(pending.to_document())));

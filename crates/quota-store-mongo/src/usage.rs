@@ -13,7 +13,7 @@ use crate::store::MongoStore;
 use crate::stored::Stored;
 use crate::tables::CallError;
 
-/// How often usage is read again because it changed meanwhile; then it is told as it was seen, each entry whole.
+/// How often usage is read again because something was added meanwhile; then it is told as it was seen, each entry whole.
 const TRIES: usize = 5;
 
 impl MongoStore {
@@ -73,8 +73,23 @@ impl MongoStore {
     }
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        loop {
+            let stored = self.beside(client).await?;
+            let page = self.read_page(client, query, &stored).await?;
+            // An entry that is added meanwhile stands in a page whole, or not.
+            if self.serves(client, &stored, TRIES).await? {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn read_page(
+        &self,
+        client: &ClientId,
+        query: &EntriesQuery,
+        stored: &Stored,
+    ) -> Result<EntriesPage, StoreError> {
         let range = query.range;
-        let stored = self.beside(client).await?;
         let mut key = keys_of(client, (range.start().millis(), range.end().millis()));
         if let Some(cursor) = &query.after {
             let cursor = EntriesCursor::read(cursor, range)?;
@@ -83,7 +98,7 @@ impl MongoStore {
         let limit = query.limit.max(1);
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
         let mut filter = doc! { "_id": key };
-        let ledger = self.ledger(client, &stored);
+        let ledger = self.ledger(client, stored);
         filter.extend(ledger.live());
         filter.extend(ledger.unfolded(range.start()));
         let find = self.tables.entries.find(filter).sort(doc! { "_id": 1 }).limit(wanted);
@@ -140,16 +155,20 @@ impl MongoStore {
     }
 
     /// Whether what was read beside this may be told: nothing has changed since, or it was read often enough. But never
-    /// where entries were folded meanwhile: they may have been looked for when they were gone.
+    /// where something was taken out meanwhile, which may have been seen in part, or where entries were folded, which may
+    /// have been looked for when they were gone.
     async fn serves(&self, client: &ClientId, stored: &Stored, tries: usize) -> Result<bool, StoreError> {
-        let fields = Some(doc! { "v": 1, "f": 1 });
+        let fields = Some(doc! { "v": 1, "f": 1, "r": 1 });
         let document = self.tables.get(&self.tables.accounts, client.as_str(), fields).await?;
         let version = document.as_ref().and_then(|document| document.get("v")).and_then(Bson::as_str);
         if version.unwrap_or_default() == stored.version {
             return Ok(true);
         }
-        let folded = document.as_ref().map(|document| optional_number(document, "f")).transpose()?.flatten();
-        Ok(tries >= TRIES && folded.unwrap_or(Instant::MIN.millis()) == stored.folded_until.millis())
+        let field = |name| document.as_ref().map(|document| optional_number(document, name)).transpose();
+        let (folded, removed) = (field("f")?.flatten(), field("r")?.flatten());
+        Ok(tries >= TRIES
+            && folded.unwrap_or(Instant::MIN.millis()) == stored.folded_until.millis()
+            && removed.unwrap_or_default() == stored.removed_seq)
     }
 }
 

@@ -4,9 +4,10 @@ use quota_core::{
     ClientId, Credits, Cut, DayUsage, Detail, Entry, Instant, QUARTER_MILLIS, QuarterSum, Span, Terms, Window,
 };
 use quota_service::{DailyQuery, DaysReading, EntriesCursor, EntriesPage, EntriesQuery, StoreError};
-use redis::Cmd;
+use redis::{Cmd, Value};
 
 use crate::call_error::CallError;
+use crate::day_set::DaySet;
 use crate::entry_text::{bound, bound_after, corrupt, read_label, read_member};
 use crate::facts::{count, credits};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
@@ -18,8 +19,8 @@ use crate::values::{array, text, texts};
 /// The list of a client's days changes once a day: more than this is a fault.
 const TRIES: usize = 16;
 
-/// So many days are looked through at once for a page of entries, at most.
-const DAYS_AT_ONCE: usize = 64;
+/// So many days are looked through at first for a page of entries.
+const DAYS_AT_ONCE: usize = 8;
 
 impl RedisStore {
     pub(crate) async fn sum_of(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
@@ -89,53 +90,83 @@ impl RedisStore {
             }
             memory = now;
         }
-        let message = "the client's days keep changing".to_owned();
-        Err(StoreError::NotDone { message, source: None })
+        Err(keeps_changing())
     }
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
-        let range = query.range;
+        let (range, limit) = (query.range, query.limit.max(1));
         let after = match &query.after {
             Some(cursor) => EntriesCursor::read(cursor, range)?,
             None => EntriesCursor::before(range),
         };
-        let (keys, limit) = (self.settings.prefix.client(client), query.limit.max(1));
-        let wire = self.link.for_reading();
-        let memory = read_memory(wire.call(&memory_command(&keys)).await.map_err(CallError::of_read)?)?;
-        let last = day_of(range.end().millis());
-        let mut days = memory.entries.between(day_of(after.at), last);
-        let mut found: Vec<(String, Entry)> = Vec::new();
-        // One more tells whether there is another page. The more days are empty, the more are looked through at once.
-        let mut at_once = 1;
-        while found.len() <= limit {
-            let some: Vec<i64> = days.by_ref().take(at_once).collect();
-            if some.is_empty() {
-                break;
-            }
-            let wanted = limit.saturating_add(1).saturating_sub(found.len());
-            let commands: Vec<Cmd> = some.iter().map(|day| page_command(&keys, *day, &after, range, wanted)).collect();
-            let answers = wire.call_all(&commands).await.map_err(CallError::of_read)?;
-            for (day, answer) in some.iter().zip(answers) {
-                for member in texts(answer)? {
-                    found.push(read_member(*day, &member)?);
-                }
-            }
-            at_once = at_once.saturating_mul(2).min(DAYS_AT_ONCE);
-        }
+        // One more tells whether there is another page.
+        let page = Page { after, range, wanted: limit.saturating_add(1) };
+        let mut found = self.first_entries(&self.settings.prefix.client(client), &page).await?;
         let more = found.len() > limit;
         found.truncate(limit);
         let end = found.last().filter(|_| more);
         let next = end.map(|(id, entry)| EntriesCursor { at: entry.at.millis(), id: id.clone() }.write());
         Ok(EntriesPage { entries: found.into_iter().map(|(_, entry)| entry).collect(), next })
     }
+
+    /// Reads in one step, as [`RedisStore::snapshot`]. Most days have many entries; the more of them have few, the more are
+    /// looked through at once, from the first on.
+    async fn first_entries(&self, keys: &ClientKeys, page: &Page) -> Result<Vec<(String, Entry)>, StoreError> {
+        let read = async |command: &Cmd| self.link.for_reading().call(command).await.map_err(CallError::of_read);
+        let listed = |value: Option<Value>| Ok::<_, StoreError>(text(value.unwrap_or_default())?.unwrap_or_default());
+        let mut days_are = listed(Some(read(command("HGET", keys, Key::Account).arg("e")).await?))?;
+        let mut at_once = DAYS_AT_ONCE;
+        for _ in 0..TRIES {
+            let all = DaySet::read(&days_are)?;
+            let days: Vec<i64> = all.between(day_of(page.after.at), day_of(page.range.end().millis())).collect();
+            let some = days.get(..at_once).unwrap_or(&days);
+            let mut answers = array(read(&page.command(keys, &days_are, some)).await?)?.into_iter();
+            let days_were = std::mem::replace(&mut days_are, listed(answers.next())?);
+            if days_are != days_were {
+                continue;
+            }
+            let mut found = Vec::new();
+            for (day, members) in some.iter().zip(answers) {
+                for member in texts(members)? {
+                    found.push(read_member(*day, &member)?);
+                }
+            }
+            if found.len() >= page.wanted || some.len() == days.len() {
+                return Ok(found);
+            }
+            at_once = at_once.saturating_mul(8);
+        }
+        Err(keeps_changing())
+    }
 }
 
-fn page_command(keys: &ClientKeys, day: i64, after: &EntriesCursor, range: Window, limit: usize) -> Cmd {
-    let mut page = command("ZRANGEBYLEX", keys, Key::Entries(day));
-    let from = if day_of(after.at) == day { bound_after(after.at, &after.id) } else { bound(day, i64::MIN) };
-    let to = bound(day, range.end().millis());
-    page.arg(format!("[{from}")).arg(format!("({to}")).arg("LIMIT").arg(0).arg(limit);
-    page
+/// The entries that a page is made of.
+struct Page {
+    after: EntriesCursor,
+    range: Window,
+    wanted: usize,
+}
+
+impl Page {
+    /// `days_are`: the client's days with entries, as they are stored.
+    fn command(&self, keys: &ClientKeys, days_are: &str, days: &[i64]) -> Cmd {
+        let mut page = redis::cmd("EVAL");
+        page.arg(include_str!("page.lua")).arg(days.len().saturating_add(1)).arg(keys.name(Key::Account));
+        for day in days {
+            page.arg(keys.name(Key::Entries(*day)));
+        }
+        page.arg(days_are).arg(self.wanted);
+        for day in days {
+            let is_first = day_of(self.after.at) == *day;
+            let from = if is_first { bound_after(self.after.at, &self.after.id) } else { bound(*day, i64::MIN) };
+            page.arg(format!("[{from}")).arg(format!("({}", bound(*day, self.range.end().millis())));
+        }
+        page
+    }
+}
+
+fn keeps_changing() -> StoreError {
+    StoreError::NotDone { message: "the client's days keep changing".to_owned(), source: None }
 }
 
 /// The quarters that the range begins and ends in, where it cuts them and their entries are kept.
@@ -157,7 +188,7 @@ fn memory_command(keys: &ClientKeys) -> Cmd {
 }
 
 /// The account itself is not read: usage can be read back where it is damaged.
-pub(crate) fn read_memory(answer: redis::Value) -> Result<Memory, StoreError> {
+pub(crate) fn read_memory(answer: Value) -> Result<Memory, StoreError> {
     let mut values = array(answer)?.into_iter();
     let mut fields: [Option<String>; 5] = std::array::from_fn(|_| None);
     for field in &mut fields {

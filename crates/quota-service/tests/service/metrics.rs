@@ -6,7 +6,8 @@ use std::time::Duration;
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use quota_service::{
-    Charge, Credits, Holding, OnStoreError, PlanRegistry, QuotaService, QuotaServiceBuilder, Ttl, UsageStore,
+    Charge, Clock, Credits, Holding, OnStoreError, PlanRegistry, QuotaService, QuotaServiceBuilder, SystemClock, Ttl,
+    UsageStore,
 };
 use quota_store_memory::MemoryStore;
 
@@ -131,6 +132,23 @@ async fn the_clocks_offset_is_told_when_an_instant_is_refused() {
     let seen = snapshot(&snapshotter);
     let Some(DebugValue::Gauge(offset)) = seen.get("quota_clock_offset_seconds{}") else { panic!("{seen:?}") };
     assert_eq!(offset.0, 90.5);
+}
+
+#[tokio::test]
+async fn health_tells_how_far_the_machines_clock_is_off() {
+    let store = Gated::batched();
+    store.tell_time(|| Ok(SystemClock.now().saturating_sub(Duration::from_secs(3_600))));
+    let (service, snapshotter) = observed(QuotaService::builder(store));
+    service.health().await.unwrap();
+    let seen = snapshot(&snapshotter);
+    let Some(DebugValue::Gauge(offset)) = seen.get("quota_clock_offset_seconds{}") else { panic!("{seen:?}") };
+    assert!((3_600.0..3_660.0).contains(&offset.0), "{offset}");
+    // Nor does it once the service goes by the server's clock.
+    let _ = service.charge(&ann(), Credits::ONE).await;
+    service.health().await.unwrap();
+    let seen = snapshot(&snapshotter);
+    let Some(DebugValue::Gauge(offset)) = seen.get("quota_clock_offset_seconds{}") else { panic!("{seen:?}") };
+    assert!((3_600.0..3_660.0).contains(&offset.0), "{offset}");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quota_core::{Credits, Decision, Plan};
-use quota_service::{Charge, ManualClock, QuotaService, UsageStore};
+use quota_service::{Charge, EntriesQuery, ManualClock, QuotaService, UsageStore};
 
 use crate::{Harness, StoreFactory, Subject, credits, minutes, operation_id, per_day, per_hour, scale, word};
 
@@ -284,6 +284,40 @@ pub async fn a_deletion_is_one_step_for_every_reader<F: StoreFactory>(harness: &
         tokio::task::yield_now().await;
         let deleted = client.service().delete_usage(client.client(), quota_core::Window::ALL).await.unwrap();
         assert_eq!(deleted, u64::try_from(count).unwrap());
+        reading.await.unwrap();
+    }
+}
+
+/// Entries of many days, for a store may look into days one by one.
+pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: &Harness<F>) {
+    if !harness.keeps_entries().await {
+        return;
+    }
+    let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
+    client.plan(&[per_day("1000000")]).await;
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let first = crate::at("2023-01-01T12:00:00Z");
+    let entry = |number: u32| {
+        crate::past_entry(&number.to_string(), first.saturating_add(day.saturating_mul(number)), Credits::ONE)
+    };
+    for _ in 0..scale(8, 200) {
+        let done = client.service().backfill(client.client(), (0..400).map(entry).collect()).await.unwrap();
+        assert_eq!(done.added, 400);
+        let reading = {
+            let reader = reader.clone();
+            tokio::spawn(async move {
+                loop {
+                    let query = EntriesQuery { range: quota_core::Window::ALL, after: None, limit: 1_000 };
+                    let page = reader.service().entries(reader.client(), query).await.unwrap();
+                    assert!([0, 400].contains(&page.entries.len()), "{} of 400", page.entries.len());
+                    if page.entries.is_empty() {
+                        return;
+                    }
+                }
+            })
+        };
+        tokio::task::yield_now().await;
+        assert_eq!(client.delete("2023-01-01T00:00:00Z", "2024-03-01T00:00:00Z").await, 400);
         reading.await.unwrap();
     }
 }

@@ -1,0 +1,24 @@
+-- A page of one client's entries. A script runs alone, so it sees a deletion whole or not at all.
+--
+-- KEYS[1]    the client's account
+-- KEYS[2..]  the sorted sets of its days with entries, in their order
+-- ARGV[1]    the days with entries as the caller has read them
+-- ARGV[2]    how many entries are wanted at most
+-- then       for each of KEYS[2..] where its members begin and end
+--
+-- Answers    the days as they are, and where these are still the same the members of each key that was come to
+
+local days = redis.call('HGET', KEYS[1], 'e') or ''
+local answer, wanted = { days }, tonumber(ARGV[2])
+if days ~= ARGV[1] then
+    return answer
+end
+for place = 2, #KEYS do
+    if wanted <= 0 then
+        break
+    end
+    local members = redis.call('ZRANGEBYLEX', KEYS[place], ARGV[2 * place - 1], ARGV[2 * place], 'LIMIT', 0, wanted)
+    answer[place] = members
+    wanted = wanted - #members
+end
+return answer
