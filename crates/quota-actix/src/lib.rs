@@ -3,7 +3,6 @@
 mod carried;
 mod extract;
 mod framework;
-mod future;
 mod layer;
 mod refused;
 mod response;
@@ -27,10 +26,9 @@ pub type RouteCost = quota_http::RouteCost<Actix>;
 
 pub use crate::extract::{ClientQuota, MissingLayer};
 pub use crate::framework::Actix;
-pub use crate::future::MeteredFuture;
 pub use crate::layer::QuotaLayer;
 pub use crate::refused::Refused;
-pub use crate::service::Metered;
+pub use crate::service::{Metered, MeteredFuture};
 pub use crate::usage_routes::UsageRoutes;
 #[cfg(feature = "dashboard")]
 pub use quota_http::Dashboard;

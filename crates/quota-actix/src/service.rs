@@ -8,11 +8,10 @@ use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use http::StatusCode;
-use quota_http::{Admission, Admitted, Passage, RefusalResponse};
+use quota_http::{Admission, Admitted, Finish, Passage, RefusalResponse, RequestQuota};
 
 use crate::carried;
 use crate::framework::Actix;
-use crate::future::{MeteredFuture, Then};
 use crate::layer::QuotaLayer;
 use crate::response::{Headers, Told, response_of};
 
@@ -44,21 +43,46 @@ where
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let admission = match self.layer.metering().passage(&request, carried::find(&request).as_ref()) {
             Passage::Metered(admission) => admission,
-            Passage::Refused(refusal) => return MeteredFuture::refused(refuse(request, refusal)),
-            Passage::Free(_) => return MeteredFuture::running(self.inner.call(request), Then::Nothing),
+            Passage::Refused(refusal) => return MeteredFuture::refused(Ok(refuse(request, refusal))),
+            Passage::Free(_) => return MeteredFuture::running(self.inner.call(request), Then(None)),
         };
         match admission.now() {
             Ok(Ok(admitted)) if admitted.is_concluded() => {
                 carried::put(admitted.quota(), &request);
-                let then = Then::Write(admitted.quota().clone());
+                let then = Then(Some(admitted.quota().clone()));
                 MeteredFuture::running(self.inner.call(request), then)
             }
-            Ok(Ok(admitted)) => MeteredFuture::waiting(run(admitted, Rc::clone(&self.inner), request)),
+            Ok(Ok(admitted)) => MeteredFuture::waiting(Box::pin(run(admitted, Rc::clone(&self.inner), request))),
             Ok(Err(refusal)) => {
                 carried::supersede(&request);
-                MeteredFuture::refused(refuse(request, refusal))
+                MeteredFuture::refused(Ok(refuse(request, refusal)))
             }
-            Err(admission) => MeteredFuture::waiting(admit(admission, Rc::clone(&self.inner), request)),
+            Err(admission) => MeteredFuture::waiting(Box::pin(admit(admission, Rc::clone(&self.inner), request))),
+        }
+    }
+}
+
+/// The answer to a request that went through [`Metered`], whose handler's future is `F`.
+pub type MeteredFuture<F, B> = quota_http::MeteredFuture<Actix, F, Then, Answer<B>>;
+
+type Answer<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
+
+/// What is left to do when a handler has answered: to write the headers, if any.
+#[derive(Debug)]
+pub struct Then(Option<RequestQuota>);
+
+impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
+    type Answer = Answer<B>;
+
+    fn finish(self, answered: Result<ServiceResponse<B>, Error>) -> Answer<B> {
+        match (answered, self.0) {
+            (Ok(mut response), Some(quota)) => {
+                quota.write(&mut Headers(response.headers_mut()));
+                Ok(response.map_into_left_body())
+            }
+            (Ok(response), None) => Ok(response.map_into_left_body()),
+            (Err(error), Some(quota)) => Err(Told::of(error, quota)),
+            (Err(error), None) => Err(error),
         }
     }
 }
@@ -67,11 +91,7 @@ fn refuse<B>(request: ServiceRequest, refusal: RefusalResponse) -> ServiceRespon
     request.into_response(response_of(refusal)).map_into_right_body()
 }
 
-async fn admit<S, B>(
-    admission: Box<Admission<Actix>>,
-    inner: Rc<S>,
-    request: ServiceRequest,
-) -> Result<ServiceResponse<EitherBody<B>>, Error>
+async fn admit<S, B>(admission: Box<Admission<Actix>>, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
@@ -84,11 +104,7 @@ where
     }
 }
 
-async fn run<S, B>(
-    admitted: Admitted,
-    inner: Rc<S>,
-    request: ServiceRequest,
-) -> Result<ServiceResponse<EitherBody<B>>, Error>
+async fn run<S, B>(admitted: Admitted, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {

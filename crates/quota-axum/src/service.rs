@@ -1,14 +1,11 @@
 //! The layer at work.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
-use pin_project_lite::pin_project;
-use quota_http::{Admission, Admitted, Passage, RefusalResponse, RequestQuota, Watch};
+use quota_http::{Admission, Admitted, Finish, Passage, RequestQuota, Watch};
 use tower_service::Service;
 
 use crate::carried;
@@ -54,7 +51,7 @@ where
     type Error = S::Error;
     type Future = MeteredFuture<S::Future, RB, S::Error>;
 
-    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
@@ -62,7 +59,7 @@ where
         let (mut parts, body) = request.into_parts();
         let admission = match self.layer.metering().passage(&parts, carried::find(&parts.extensions)) {
             Passage::Metered(admission) => admission,
-            Passage::Refused(refusal) => return MeteredFuture::refused(refusal),
+            Passage::Refused(refusal) => return MeteredFuture::refused(Ok(refusal.into())),
             Passage::Free(watch) => {
                 let then = watch.map_or(Then::Nothing, |watch| Then::Watch(watch, parts.uri.clone()));
                 return MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), then);
@@ -76,15 +73,15 @@ where
             }
             Ok(Ok(admitted)) => {
                 let inner = self.take_inner();
-                MeteredFuture::waiting(run(admitted, inner, Request::from_parts(parts, body)))
+                MeteredFuture::waiting(Box::pin(run(admitted, inner, Request::from_parts(parts, body))))
             }
             Ok(Err(refusal)) => {
                 carried::supersede(&parts.extensions);
-                MeteredFuture::refused(refusal)
+                MeteredFuture::refused(Ok(refusal.into()))
             }
             Err(admission) => {
                 let inner = self.take_inner();
-                MeteredFuture::waiting(admit(admission, inner, Request::from_parts(parts, body)))
+                MeteredFuture::waiting(Box::pin(admit(admission, inner, Request::from_parts(parts, body))))
             }
         }
     }
@@ -122,84 +119,37 @@ where
     }
 }
 
-pin_project! {
-    /// The answer to a request that went through [`Metered`].
-    pub struct MeteredFuture<F, RB, E> {
-        #[pin]
-        state: State<F, RB, E>,
-    }
-}
-
-pin_project! {
-    #[project = StateProjection]
-    enum State<F, RB, E> {
-        /// The handler runs; the headers are written on the way out.
-        Running { #[pin] inner: F, then: Then },
-        /// It does not.
-        Refused { refusal: Option<RefusalResponse> },
-        /// The store, or one of the application's functions, takes time.
-        Waiting { future: Pin<Box<dyn Future<Output = Result<Response<RB>, E>> + Send>> },
-    }
-}
+/// The answer to a request that went through [`Metered`], whose handler's future is `F`.
+pub type MeteredFuture<F, RB, E> = quota_http::MeteredFuture<Axum, F, Then, Result<Response<RB>, E>>;
 
 /// What is left to do when a handler has answered.
-enum Then {
+#[derive(Debug)]
+pub enum Then {
+    /// Nothing.
     Nothing,
-    /// Write the headers.
+    /// To write the headers.
     Write(RequestQuota),
-    /// Look whether something answered for which there was no pattern.
+    /// To look whether something answered for which there was no pattern.
     Watch(Watch, Uri),
 }
 
-impl<F, RB, E> MeteredFuture<F, RB, E> {
-    const fn running(inner: F, then: Then) -> Self {
-        Self { state: State::Running { inner, then } }
-    }
+impl<RB, E> Finish<Result<Response<RB>, E>> for Then {
+    type Answer = Result<Response<RB>, E>;
 
-    const fn refused(refusal: RefusalResponse) -> Self {
-        Self { state: State::Refused { refusal: Some(refusal) } }
-    }
-
-    fn waiting(future: impl Future<Output = Result<Response<RB>, E>> + Send + 'static) -> Self {
-        Self { state: State::Waiting { future: Box::pin(future) } }
-    }
-}
-
-impl<F, RB, E> Future for MeteredFuture<F, RB, E>
-where
-    F: Future<Output = Result<Response<RB>, E>>,
-    RB: From<Bytes>,
-{
-    type Output = Result<Response<RB>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProjection::Running { inner, then } => {
-                let mut response = ready!(inner.poll(cx))?;
-                match then {
-                    Then::Nothing => {}
-                    Then::Write(quota) => quota.write(response.headers_mut()),
-                    Then::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),
-                }
-                Poll::Ready(Ok(response))
+    fn finish(self, mut answered: Self::Answer) -> Self::Answer {
+        if let Ok(response) = &mut answered {
+            match self {
+                Self::Nothing => {}
+                Self::Write(quota) => quota.write(response.headers_mut()),
+                Self::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),
             }
-            // Polled again after it was ready, it stays pending, as a future may.
-            StateProjection::Refused { refusal } => {
-                refusal.take().map_or(Poll::Pending, |refusal| Poll::Ready(Ok(refusal.into())))
-            }
-            StateProjection::Waiting { future } => future.as_mut().poll(cx),
         }
+        answered
     }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Metered<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metered").field("layer", &self.layer).field("inner", &self.inner).finish_non_exhaustive()
-    }
-}
-
-impl<F, RB, E> fmt::Debug for MeteredFuture<F, RB, E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MeteredFuture")
     }
 }

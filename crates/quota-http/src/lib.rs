@@ -24,8 +24,8 @@ pub use crate::headers::{
 pub use crate::member::{Malformed, MemberError, credits_from_query, member_from_query};
 #[cfg(feature = "service")]
 pub use crate::metering::{
-    Admission, Admitted, Charged, ClientBy, Framework, Held, IdempotencyKeys, Metering, OnDrop, OnReplay, Passage,
-    QuotaError, RequestQuota, RouteCost, SettledAfter, Watch,
+    Admission, Admitted, Charged, ClientBy, Finish, Framework, Held, IdempotencyKeys, MeteredFuture, Metering, OnDrop,
+    OnReplay, Passage, QuotaError, RequestQuota, RouteCost, SettledAfter, Watch,
 };
 pub use crate::quota_headers::{HeadersMut, QuotaHeader};
 pub use crate::response::RefusalResponse;

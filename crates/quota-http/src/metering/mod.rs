@@ -8,6 +8,7 @@ mod framework;
 mod held;
 mod idempotency;
 mod meter;
+mod metered_future;
 #[expect(clippy::module_inception, reason = "the type that gives the folder its name")]
 mod metering;
 mod quota_error;
@@ -24,6 +25,7 @@ pub use framework::Framework;
 pub use held::Held;
 pub use idempotency::{IdempotencyKeys, OnReplay};
 pub use meter::Watch;
+pub use metered_future::{Finish, MeteredFuture};
 pub use metering::{Metering, Passage};
 pub use quota_error::QuotaError;
 pub use request_quota::{Charged, RequestQuota};
