@@ -39,7 +39,8 @@ impl Additions<'_> {
                 ids.entry(key).or_default().extend([id.as_str().to_owned(), value]);
             }
         }
-        self.write_sums(&sums, call, memory, settings);
+        let closed = memory.open.add(sums);
+        self.write_sums(&closed, call, memory, settings);
         for (key, words) in ids {
             self.write_ids(key, words, call, memory, settings);
         }

@@ -42,6 +42,17 @@ pub enum ConnectError {
         /// The server's `maxmemory-policy`.
         policy: String,
     },
+    /// Keys were written before the first release of this crate.
+    #[error(
+        "the keys have format {found}, from before the first release, and this version knows {known}: choose another prefix \
+         or database"
+    )]
+    Older {
+        /// The format that is stored.
+        found: u64,
+        /// The format that this version knows.
+        known: u64,
+    },
     /// Keys were written by a newer version of this crate.
     #[error("the keys have format {found} and this version knows {known}: upgrade it")]
     Newer {

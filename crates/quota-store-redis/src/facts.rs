@@ -95,7 +95,7 @@ impl Ledger<'_> {
         }
         let reading = Reading::of(range, self.detail, memory);
         let values = self.wire.call_all(&reading.commands(self.keys)).await.map_err(CallError::of_read)?;
-        Ok(reading.read(values)?.sum())
+        Ok(reading.read(values, memory)?.sum())
     }
 }
 

@@ -16,6 +16,7 @@ mod id_counts;
 mod keys;
 mod link;
 mod node;
+mod open_sums;
 mod pruning;
 mod reading;
 mod removing;

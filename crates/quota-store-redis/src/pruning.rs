@@ -7,7 +7,7 @@ use crate::attempt::new_version;
 use crate::call_error::CallError;
 use crate::entry_text::{bound, read_member};
 use crate::gathering::Gathering;
-use crate::keys::{ClientKeys, Key, day_of};
+use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::reading::command;
 use crate::script::{Call, Outcome};
 use crate::store::RedisStore;
@@ -99,7 +99,8 @@ impl RedisStore {
             self.forget_ids(before, &mut step);
         }
         self.forget_sums(before, &mut step);
-        Ok((!step.call.is_empty()).then(|| finish(step, &stored.memory)))
+        let is_something = !step.call.is_empty() || step.memory != stored.memory;
+        Ok(is_something.then(|| finish(step, &stored.memory)))
     }
 
     /// Folds some of the oldest entries; says whether there were any.
@@ -191,6 +192,7 @@ impl RedisStore {
     fn forget_sums(&self, before: Instant, step: &mut Step) {
         let Some(retention) = self.settings.retention else { return };
         let first = day_of(before.saturating_sub(retention).millis());
+        step.memory.open.remove((i64::MIN, first.saturating_mul(DAY_MILLIS)));
         let days: Vec<i64> = step.memory.days.between(i64::MIN, first.saturating_sub(1)).take(DAYS_AT_ONCE).collect();
         for day in days {
             step.call.command("UNLINK", Key::Sums(day), Vec::new());

@@ -68,13 +68,18 @@ impl Reading {
         commands
     }
 
-    /// Takes the answers to the commands.
-    pub(crate) fn read(&self, values: impl IntoIterator<Item = Value>) -> Result<Read, StoreError> {
+    /// Takes the answers to the commands, and what is known at the version that they are of.
+    pub(crate) fn read(&self, values: impl IntoIterator<Item = Value>, memory: &Memory) -> Result<Read, StoreError> {
         let mut values = values.into_iter();
         let mut read = Read::default();
         for day in &self.days {
             read.sums.extend(read_day(*day, fields(values.next().unwrap_or_default())?, self.quarters)?);
         }
+        for (key, sum) in memory.open.within(self.quarters) {
+            read.sums.entry(key).or_default().add(sum);
+        }
+        // Those whose entries were all taken out.
+        read.sums.retain(|_, sum| sum.entries != 0);
         for (from, _) in &self.edges {
             for member in texts(values.next().unwrap_or_default())? {
                 read.entries.push(read_member(day_of(*from), &member)?.1);

@@ -62,15 +62,17 @@ impl Removing<'_> {
         let (quarters, _) = cut(range, self.settings.detail, memory.folded_until);
         let whole = (quarters.0.saturating_add(DAY_MILLIS - 1).div_euclid(DAY_MILLIS), day_of(quarters.1));
         let days: Vec<i64> = memory.days.between(day_of(quarters.0), day_of(quarters.1)).collect();
+        memory.open.remove(quarters);
+        let whole_days: Vec<i64> = memory.entries.between(whole.0, whole.1.saturating_sub(1)).collect();
+        for day in whole_days {
+            call.command("UNLINK", Key::Entries(day), Vec::new());
+            call.command("UNLINK", Key::Ids(day), Vec::new());
+            memory.entries.remove(day);
+        }
         for day in days {
             if whole.0 <= day && day < whole.1 {
                 call.command("UNLINK", Key::Sums(day), Vec::new());
                 memory.days.remove(day);
-                if memory.entries.contains(day) {
-                    call.command("UNLINK", Key::Entries(day), Vec::new());
-                    call.command("UNLINK", Key::Ids(day), Vec::new());
-                    memory.entries.remove(day);
-                }
             } else if quarters.0 < quarters.1 {
                 self.quarters_of_day(day, quarters, call, memory).await?;
             }
@@ -167,7 +169,7 @@ impl Removing<'_> {
 }
 
 /// Takes entries out of their quarters' sums.
-fn take_from_sums<'a>(entries: impl IntoIterator<Item = &'a Entry>, call: &mut Call, memory: &Memory) {
+fn take_from_sums<'a>(entries: impl IntoIterator<Item = &'a Entry>, call: &mut Call, memory: &mut Memory) {
     let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
     for entry in entries {
         let label = memory.labels.counted(entry.label.as_ref()).to_owned();
@@ -175,6 +177,11 @@ fn take_from_sums<'a>(entries: impl IntoIterator<Item = &'a Entry>, call: &mut C
         sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(less);
     }
     for ((quarter, label), sum) in sums {
+        let key = (quarter, label);
+        if memory.open.adjust(&key, sum) {
+            continue;
+        }
+        let (quarter, label) = key;
         let [credits, count] = fields_of(quarter, &label);
         let words = vec![credits, sum.micros.to_string(), count, sum.entries.to_string()];
         call.increment(Key::Sums(day_of(quarter)), words);

@@ -1,5 +1,7 @@
 //! Whether a server can keep usage.
 
+use std::cmp::Ordering;
+
 use quota_core::Detail;
 use redis::Value;
 
@@ -9,7 +11,7 @@ use crate::keys::KeyPrefix;
 use crate::link::Wire;
 
 /// The format of the keys that this version writes and knows.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Looks at every primary before anything is written there.
 pub(crate) async fn check(wire: &Wire, allowed_eviction: Option<&str>) -> Result<(), ConnectError> {
@@ -73,7 +75,11 @@ pub(crate) async fn check_format(wire: &Wire, prefix: &KeyPrefix) -> Result<(), 
     };
     let text = crate::values::text(found).ok().flatten().ok_or_else(foreign)?;
     let found: u64 = text.parse().map_err(|_| foreign())?;
-    if found > FORMAT { Err(ConnectError::Newer { found, known: FORMAT }) } else { Ok(()) }
+    match found.cmp(&FORMAT) {
+        Ordering::Less => Err(ConnectError::Older { found, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(ConnectError::Newer { found, known: FORMAT }),
+    }
 }
 
 /// Notes the level of detail where none is noted yet, and says which it is: that of whoever made the store. `wanted` is

@@ -6,9 +6,10 @@ use quota_service::StoreError;
 use crate::day_set::DaySet;
 use crate::entry_text::corrupt;
 use crate::id_counts::IdCounts;
+use crate::open_sums::OpenSums;
 
 /// The fields of the account's hash, as the script answers them.
-pub(crate) const FIELDS: [&str; 7] = ["v", "a", "l", "d", "f", "i", "e"];
+pub(crate) const FIELDS: [&str; 8] = ["v", "a", "l", "d", "f", "i", "e", "o"];
 
 /// One client's account at a version.
 #[derive(Clone, Debug)]
@@ -39,18 +40,21 @@ pub(crate) struct Memory {
     pub(crate) ids: IdCounts,
     /// With entries: the days that have entries and their ids.
     pub(crate) entries: DaySet,
+    /// Sums that do not stand in their day's key yet.
+    pub(crate) open: OpenSums,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let (labels, days, entries) = (Labels::default(), DaySet::default(), DaySet::default());
-        Self { labels, days, folded_until: Instant::MIN, ids: IdCounts::default(), entries }
+        let (ids, open) = (IdCounts::default(), OpenSums::default());
+        Self { labels, days, folded_until: Instant::MIN, ids, entries, open }
     }
 }
 
 impl Stored {
     /// Reads what the script answered.
-    pub(crate) fn read([version, account, memory @ ..]: [Option<String>; 7]) -> Result<Self, StoreError> {
+    pub(crate) fn read([version, account, memory @ ..]: [Option<String>; FIELDS.len()]) -> Result<Self, StoreError> {
         let Some(version) = version else {
             return match account {
                 None => Ok(Self { version: String::new(), account: Account::new(), memory: Memory::default() }),
@@ -63,8 +67,10 @@ impl Stored {
 }
 
 impl Memory {
-    /// Reads the fields `l`, `d`, `f`, `i` and `e`.
-    pub(crate) fn read([labels, days, folded_until, ids, entries]: [Option<String>; 5]) -> Result<Self, StoreError> {
+    /// Reads the fields `l`, `d`, `f`, `i`, `e` and `o`.
+    pub(crate) fn read(
+        [labels, days, folded_until, ids, entries, open]: [Option<String>; 6],
+    ) -> Result<Self, StoreError> {
         let folded_until = match folded_until {
             None => Instant::MIN,
             Some(millis) => {
@@ -79,6 +85,7 @@ impl Memory {
             folded_until,
             ids: IdCounts::read(&ids.unwrap_or_default())?,
             entries: DaySet::read(&entries.unwrap_or_default())?,
+            open: OpenSums::read(&open.unwrap_or_default())?,
         })
     }
 
@@ -100,6 +107,9 @@ impl Memory {
         if self.entries != before.entries {
             fields.push(("e", self.entries.write()));
         }
+        if self.open != before.open {
+            fields.push(("o", self.open.write()));
+        }
         fields
     }
 }
@@ -107,6 +117,7 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sum_text::Sum;
 
     #[test]
     fn what_stands_beside_an_account_is_read_as_it_was_written() {
@@ -116,8 +127,9 @@ mod tests {
         memory.entries.insert(19_801);
         memory.folded_until = Instant::from_millis(900_000).unwrap();
         memory.labels.place(Some(&quota_core::Label::new("a,b").unwrap()));
+        memory.open.add([((900_000, "a,b".to_owned()), Sum { micros: 5, entries: 1 })].into());
         let changed = memory.changed_since(&Memory::default());
-        assert_eq!(changed.iter().map(|(field, _)| *field).collect::<String>(), "ldfie");
+        assert_eq!(changed.iter().map(|(field, _)| *field).collect::<String>(), "ldfieo");
         let fields: Vec<_> = changed.into_iter().map(|(_, value)| Some(value)).collect();
         assert_eq!(Memory::read(fields.try_into().unwrap()).unwrap(), memory);
         assert!(memory.changed_since(&memory).is_empty());
@@ -126,7 +138,9 @@ mod tests {
     #[test]
     fn half_an_account_is_corrupt() {
         let some = || Some("x".to_owned());
-        for fields in [[some(), None, None, None, None, None, None], [None, some(), None, None, None, None, None]] {
+        for fields in
+            [[some(), None, None, None, None, None, None, None], [None, some(), None, None, None, None, None, None]]
+        {
             assert!(matches!(Stored::read(fields), Err(StoreError::Corrupt { .. })));
         }
         let absent = Stored::read(std::array::from_fn(|_| None)).unwrap();

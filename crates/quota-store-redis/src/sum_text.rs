@@ -33,7 +33,7 @@ pub(crate) fn fields_of(millis: i64, label: &str) -> [String; 2] {
     [format!("c{quarter}:{label}"), format!("n{quarter}:{label}")]
 }
 
-/// The quarters of a day's hash that begin in a span. Those whose entries were all taken out are left out.
+/// The quarters of a day's hash that begin in a span, those whose entries were all taken out too.
 pub(crate) fn read_day(
     day: i64,
     fields: Vec<(String, String)>,
@@ -53,7 +53,6 @@ pub(crate) fn read_day(
             if field.starts_with('c') { sum.micros = number } else { sum.entries = number }
         }
     }
-    sums.retain(|_, sum| sum.entries != 0);
     Ok(sums)
 }
 

@@ -86,7 +86,8 @@ impl RedisStore {
             let mut answers = wire.transaction(&commands).await.map_err(CallError::of_read)?.into_iter();
             let now = read_memory(answers.next().unwrap_or_default())?;
             if (&now.days, now.folded_until) == (&memory.days, memory.folded_until) {
-                return Ok((now, asked.read(answers)?));
+                let read = asked.read(answers, &now)?;
+                return Ok((now, read));
             }
             memory = now;
         }
@@ -183,14 +184,14 @@ fn edges_of(range: Window, folded_until: Instant) -> Vec<Span> {
 
 fn memory_command(keys: &ClientKeys) -> Cmd {
     let mut command = command("HMGET", keys, Key::Account);
-    command.arg(&["l", "d", "f", "i", "e"]);
+    command.arg(&["l", "d", "f", "i", "e", "o"]);
     command
 }
 
 /// The account itself is not read: usage can be read back where it is damaged.
 pub(crate) fn read_memory(answer: Value) -> Result<Memory, StoreError> {
     let mut values = array(answer)?.into_iter();
-    let mut fields: [Option<String>; 5] = std::array::from_fn(|_| None);
+    let mut fields: [Option<String>; 6] = std::array::from_fn(|_| None);
     for field in &mut fields {
         *field = text(values.next().unwrap_or_default())?;
     }

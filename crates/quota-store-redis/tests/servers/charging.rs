@@ -1,12 +1,15 @@
 //! Amounts that are exact, and keys that others have written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use quota_core::{Credits, Detail, EntryId, GroupBy, Operation, OperationId, Window};
+use quota_core::{Answer, Credits, Detail, EntryId, GroupBy, Operation, OperationId, Window};
 use quota_service::{DailyQuery, StoreError, UsageStore};
 use redis::Value;
 
-use crate::requests::{agreed_usage, allowed, charge_as, charge_one, client, credits, one, request, used};
+use crate::requests::{
+    PLENTY, agreed_usage, allowed, at_quarter, charge_as, charge_later, charge_one, client, credits, one, request, used,
+};
 use crate::servers::{Place, private};
 
 /// Where doubles stop to count in ones: 2^53 + 1 millionths.
@@ -52,7 +55,9 @@ async fn usage_of_which_a_key_is_foreign_is_corrupt_and_the_connection_stays() {
     for detail in [Detail::Entries, Detail::Quarters] {
         let place = Place::at(place.url.clone());
         let store = place.store(detail).await;
-        assert!(allowed(&charge_one(&store, "a", "1").await));
+        for quarters in 0..2 {
+            assert!(allowed(&charge_later(&store, "a", &quarters.to_string(), quarters).await));
+        }
         store.total(&client("a"), Window::ALL).await.unwrap();
         let key = place.key("{a}:s:19797");
         place.tell(&format!("DEL {key}")).await;
@@ -78,12 +83,61 @@ async fn keys_of_a_day_that_were_emptied_expire_like_those_before() {
     let store = builder.connect().await.unwrap();
     for id in ["1", "2"] {
         assert!(allowed(&charge_one(&store, "a", id).await));
-        for kind in ["e", "i", "s"] {
+        for kind in ["e", "i"] {
             let left = place.tell(&format!("PTTL {}", place.key(&format!("{{a}}:{kind}:19797")))).await;
             assert!(matches!(left, Value::Int(1..)), "{kind} after {id}: {left:?}");
         }
         let void = Operation::Void { id: OperationId::new(id).unwrap() };
         one(&store, request("a", void, LIMIT)).await.unwrap();
+    }
+    for quarters in 0..2 {
+        assert!(allowed(&charge_later(&store, "a", &quarters.to_string(), quarters).await));
+    }
+    let left = place.tell(&format!("PTTL {}", place.key("{a}:s:19797"))).await;
+    assert!(matches!(left, Value::Int(1..)), "{left:?}");
+}
+
+/// Two processes, whose callers say different quarters: sums are open, closed, and added to when they are closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn usage_is_exact_while_quarters_end() {
+    let Some(place) = Place::shared() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let stores = [Arc::new(place.store(detail).await), Arc::new(place.store(detail).await)];
+        let callers: Vec<_> = (0..8_u32)
+            .map(|caller| {
+                let store = Arc::clone(&stores[usize::try_from(caller).unwrap() % 2]);
+                tokio::spawn(async move {
+                    for number in 0..60_u32 {
+                        let id = format!("{caller}.{number}");
+                        // Some go on to the next day; some voids are of quarters that have ended.
+                        assert!(allowed(&charge_later(&store, "a", &id, number + caller % 3).await));
+                        if number % 5 == 0 {
+                            let void = Operation::Void { id: OperationId::new(&id).unwrap() };
+                            one(&store, request("a", void, PLENTY)).await.unwrap();
+                        }
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        let expected = credits(&(8 * 60 - 8 * 12).to_string());
+        let other = place.store(detail).await;
+        for store in [&*stores[0], &*stores[1], &other] {
+            assert_eq!(agreed_usage(store, "a").await, expected);
+            let query = DailyQuery { range: Window::ALL, zone: quota_core::Tz::UTC, by: GroupBy::Day };
+            let days = store.daily(&client("a"), &query).await.unwrap();
+            assert_eq!(days.iter().map(|day| day.entries).sum::<u64>(), 384);
+            assert_eq!(days.len(), 2, "{days:?}");
+        }
+        let all = Operation::Delete { range: Window::ALL };
+        let deleted = one(&other, request("a", all, PLENTY)).await.unwrap();
+        assert!(matches!(deleted, Answer::Deleted(384)), "{deleted:?}");
+        assert_eq!(agreed_usage(&stores[0], "a").await, Credits::ZERO);
+        let sums = place.tell(&format!("KEYS {}", place.key("{a}:s:*"))).await;
+        assert!(matches!(&sums, Value::Array(keys) if keys.is_empty()), "{sums:?}");
     }
 }
 
@@ -111,7 +165,8 @@ async fn a_foreign_key_is_its_clients_error_and_left_alone() {
         place.tell(&format!("DEL {key}")).await;
         place.tell(&make.replace("{}", &key)).await;
         let before = place.tell(&format!("DUMP {key}")).await;
-        let batch = [name, "well"].map(|name| request(name, charge_as(name, "1"), "10"));
+        // Later, so that what was added before is to go to its day's key.
+        let batch = [name, "well"].map(|name| at_quarter(request(name, charge_as(name, "1"), "10"), 1));
         let answers = store.apply(batch.to_vec()).await;
         assert!(matches!(answers[0], Err(StoreError::Corrupt { .. })), "{name}: {:?}", answers[0]);
         assert!(

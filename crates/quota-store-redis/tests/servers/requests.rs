@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quota_core::{
     Anchor, Answer, ClientId, Credits, Decision, EntryId, Instant, Limit, Operation, OperationId, Period, Plan,
@@ -11,6 +12,8 @@ use quota_service::{EntriesQuery, PlanStamp, PlanView, Request, StoreError, Usag
 use quota_store_redis::RedisStore;
 
 pub(crate) type Answered = Result<Answer, StoreError>;
+
+const QUARTER: Duration = Duration::from_secs(15 * 60);
 
 /// More than any test charges.
 pub(crate) const PLENTY: &str = "1000000";
@@ -59,6 +62,15 @@ pub(crate) fn allowed(answer: &Answered) -> bool {
         Ok(Answer::Decision(Decision::Denied(_))) => false,
         other => panic!("no decision: {other:?}"),
     }
+}
+
+/// The same, so many quarters of an hour later: what was added before stands in its day's key then.
+pub(crate) async fn charge_later(store: &RedisStore, name: &str, id: &str, quarters: u32) -> Answered {
+    one(store, at_quarter(request(name, charge_as(id, "1"), PLENTY), quarters)).await
+}
+
+pub(crate) fn at_quarter(request: Request, quarters: u32) -> Request {
+    Request { at: request.at.saturating_add(QUARTER.saturating_mul(quarters)), ..request }
 }
 
 /// What the only quota of a decision or a status says is used.

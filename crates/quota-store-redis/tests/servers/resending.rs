@@ -94,7 +94,7 @@ impl Between {
                 continue;
             }
             // Not the script itself, whose text has all its words.
-            let is_commit = has(b"EVALSHA") && has(b"HINCRBY");
+            let is_commit = has(b"EVALSHA") && has(b"ACCOUNT");
             let is_held = is_commit && self.is_armed.swap(false, Ordering::SeqCst);
             is_silent.fetch_or(is_held, Ordering::SeqCst);
             if to.write_all(some).await.is_err() {
