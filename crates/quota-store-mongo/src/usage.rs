@@ -16,6 +16,9 @@ use crate::tables::CallError;
 /// How often usage is read again because something was added meanwhile; then it is told as it was seen, each entry whole.
 const TRIES: usize = 5;
 
+/// How often it is read again because something was taken out or folded.
+const MOST_TRIES: usize = 200;
+
 impl MongoStore {
     pub(crate) async fn sum_of(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
         let mut tries = 1;
@@ -73,13 +76,15 @@ impl MongoStore {
     }
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
+        // An entry that is added meanwhile stands in a page whole, or not.
+        let mut tries = TRIES;
         loop {
             let stored = self.beside(client).await?;
             let page = self.read_page(client, query, &stored).await?;
-            // An entry that is added meanwhile stands in a page whole, or not.
-            if self.serves(client, &stored, TRIES).await? {
+            if self.serves(client, &stored, tries).await? {
                 return Ok(page);
             }
+            tries += 1;
         }
     }
 
@@ -141,7 +146,7 @@ impl MongoStore {
 
     /// What stands beside a client's account, with what its last commit left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
-        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "o": 1, "d": 1 };
+        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "d": 1 };
         let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields)).await?;
         let mut stored = Stored::read_beside(document.as_ref())?;
         if let Some(outbox) = stored.outbox.take() {
@@ -163,6 +168,10 @@ impl MongoStore {
         let version = document.as_ref().and_then(|document| document.get("v")).and_then(Bson::as_str);
         if version.unwrap_or_default() == stored.version {
             return Ok(true);
+        }
+        if tries >= MOST_TRIES {
+            let message = "what is there keeps being taken out".to_owned();
+            return Err(StoreError::NotDone { message, source: None });
         }
         let field = |name| document.as_ref().map(|document| optional_number(document, name)).transpose();
         let (folded, removed) = (field("f")?.flatten(), field("r")?.flatten());

@@ -39,6 +39,9 @@ impl Additions<'_> {
                 ids.entry(key).or_default().extend([id.as_str().to_owned(), value]);
             }
         }
+        if let Some(horizon) = settings.horizon(self.written) {
+            memory.open.remove((i64::MIN, horizon));
+        }
         let closed = memory.open.add(sums);
         self.write_sums(&closed, call, memory, settings);
         for (key, words) in ids {
@@ -70,9 +73,9 @@ impl Additions<'_> {
         }
         for (day, words) in days {
             call.increment(Key::Sums(day), words);
-            if memory.days.insert(day)
-                && let Some(expiry) = settings.expiry_of_day(day, self.written)
-            {
+            memory.days.insert(day);
+            // The day may have been written to long ago, and its key have expired since.
+            if let Some(expiry) = settings.expiry_of_day(day, self.written) {
                 call.command("PEXPIRE", Key::Sums(day), vec![expiry]);
             }
         }

@@ -97,7 +97,8 @@ impl RedisBuilder {
     }
 
     /// For how long the sums of quarters are kept; for ever by default. The keys of a day that is longer past expire by
-    /// themselves, entries included, and what was used then is read back as nothing. A plan with a window that may last
+    /// themselves, entries included, and what was used then is read back as nothing (but for a client's newest quarter, which
+    /// goes with its next charge or pruning). A plan with a window that may last
     /// longer ([`quota_core::Period::longest`]) is refused. Every store on the same keys should be given the same.
     pub fn with_retention(mut self, retention: Duration) -> Self {
         self.settings.retention = Some(retention);

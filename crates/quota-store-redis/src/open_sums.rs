@@ -62,9 +62,11 @@ impl OpenSums {
             closed = self.take();
             self.start = newest;
         }
-        for (key, sum) in added {
-            if !self.adjust(&key, sum) {
-                closed.entry(key).or_default().add(sum);
+        for ((quarter, label), sum) in added {
+            if quarter == self.start {
+                self.sums.entry(label).or_default().add(sum);
+            } else {
+                closed.entry((quarter, label)).or_default().add(sum);
             }
         }
         if self.sums.len() > MAX_LABELS {
@@ -75,20 +77,22 @@ impl OpenSums {
         closed
     }
 
-    /// Adds to a sum, or takes from it, if it is of the open quarter; else says no.
-    pub(crate) fn adjust(&mut self, (quarter, label): &QuarterKey, by: Sum) -> bool {
+    /// Takes from a sum; gives what is to be written to its day's key, if anything is. Neither part is ever less than nothing.
+    pub(crate) fn subtract(&mut self, (quarter, label): &QuarterKey, less: Sum) -> Option<Sum> {
+        let less = Sum { micros: less.micros.saturating_neg(), entries: less.entries.saturating_neg() };
         if *quarter != self.start {
-            return false;
+            return Some(less);
         }
-        let sum = self.sums.entry(label.clone()).or_default();
-        sum.add(by);
-        if *sum == Sum::default() {
-            self.sums.remove(label);
+        let mut sum = self.sums.remove(label).unwrap_or_default();
+        sum.add(less);
+        let is_below = sum.micros < 0 || sum.entries < 0;
+        if !is_below && sum != Sum::default() {
+            self.sums.insert(label.clone(), sum);
         }
         if self.sums.is_empty() {
             *self = Self::default();
         }
-        true
+        is_below.then_some(sum)
     }
 
     /// The sums, if their quarter begins in a span.
@@ -156,13 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_leaves_nothing_empty_behind() {
+    fn what_is_taken_out_leaves_nothing_empty_or_below_zero_behind() {
         let mut open = OpenSums::default();
+        let of = |quarter: i64| (NOON + quarter * QUARTER_MILLIS, "a".to_owned());
+        let sum = |micros, entries| Sum { micros, entries };
         open.add(one(0, "a", 5));
-        let key = (NOON, "a".to_owned());
-        assert!(!open.adjust(&(NOON + QUARTER_MILLIS, "a".to_owned()), Sum { micros: -5, entries: -1 }));
-        assert!(open.adjust(&key, Sum { micros: -5, entries: -1 }));
-        assert_eq!(open.write(), "");
+        assert_eq!(open.subtract(&of(1), sum(5, 1)), Some(sum(-5, -1)));
+        // Of what stands in the key.
+        assert_eq!(open.subtract(&of(0), sum(7, 1)), Some(sum(-2, 0)));
+        assert_eq!(open, OpenSums::default());
+        open.add(one(0, "a", 5));
+        assert_eq!(open.subtract(&of(0), sum(5, 1)), None);
+        assert_eq!(open, OpenSums::default());
         open.add(one(0, "a", 5));
         open.remove((NOON + 1, i64::MAX));
         assert_ne!(open, OpenSums::default());

@@ -7,6 +7,7 @@
 -- then       for each of KEYS[2..] where its members begin and end
 --
 -- Answers    the days as they are, and where these are still the same the members of each key that was come to
+--            an error FOREIGN: a key is not of this store's making
 
 local days = redis.call('HGET', KEYS[1], 'e') or ''
 local answer, wanted = { days }, tonumber(ARGV[2])
@@ -17,7 +18,12 @@ for place = 2, #KEYS do
     if wanted <= 0 then
         break
     end
-    local members = redis.call('ZRANGEBYLEX', KEYS[place], ARGV[2 * place - 1], ARGV[2 * place], 'LIMIT', 0, wanted)
+    local from, to = ARGV[2 * place - 1], ARGV[2 * place]
+    local members = redis.pcall('ZRANGEBYLEX', KEYS[place], from, to, 'LIMIT', 0, wanted)
+    if members.err then
+        local is_foreign = string.find(members.err, 'WRONGTYPE', 1, true)
+        return is_foreign and redis.error_reply('FOREIGN the key ' .. KEYS[place] .. ' is no sorted set') or members
+    end
     answer[place] = members
     wanted = wanted - #members
 end

@@ -173,17 +173,15 @@ fn take_from_sums<'a>(entries: impl IntoIterator<Item = &'a Entry>, call: &mut C
     let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
     for entry in entries {
         let label = memory.labels.counted(entry.label.as_ref()).to_owned();
-        let less = Sum { micros: entry.credits.micros().saturating_neg(), entries: -1 };
-        sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(less);
+        let sum = Sum { micros: entry.credits.micros(), entries: 1 };
+        sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(sum);
     }
-    for ((quarter, label), sum) in sums {
-        let key = (quarter, label);
-        if memory.open.adjust(&key, sum) {
-            continue;
+    for (key, sum) in sums {
+        if let Some(change) = memory.open.subtract(&key, sum) {
+            let (quarter, label) = key;
+            let [credits, count] = fields_of(quarter, &label);
+            let words = vec![credits, change.micros.to_string(), count, change.entries.to_string()];
+            call.increment(Key::Sums(day_of(quarter)), words);
         }
-        let (quarter, label) = key;
-        let [credits, count] = fields_of(quarter, &label);
-        let words = vec![credits, sum.micros.to_string(), count, sum.entries.to_string()];
-        call.increment(Key::Sums(day_of(quarter)), words);
     }
 }

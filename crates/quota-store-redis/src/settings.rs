@@ -65,6 +65,12 @@ impl Settings {
         Some(left.max(0).saturating_add(millis(retention)).to_string())
     }
 
+    /// The first millisecond of the first day whose keys are still there; none where they are kept for ever.
+    pub(crate) fn horizon(&self, now: Instant) -> Option<i64> {
+        let retention = self.retention?.saturating_add(MARGIN);
+        Some(day_of(now.saturating_sub(retention).millis()).saturating_mul(DAY_MILLIS))
+    }
+
     /// In how many milliseconds a day's ids may go, from when its first is written.
     pub(crate) fn expiry_of_ids(&self) -> String {
         millis(self.ids_for.saturating_add(MARGIN)).saturating_add(DAY_MILLIS).to_string()

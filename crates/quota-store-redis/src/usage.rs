@@ -16,8 +16,8 @@ use crate::store::RedisStore;
 use crate::stored::Memory;
 use crate::values::{array, text, texts};
 
-/// The list of a client's days changes once a day: more than this is a fault.
-const TRIES: usize = 16;
+/// The list of a client's days changes once a day, or with each commit of an import: more than this is a fault.
+const TRIES: usize = 64;
 
 /// So many days are looked through at first for a page of entries.
 const DAYS_AT_ONCE: usize = 8;

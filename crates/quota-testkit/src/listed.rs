@@ -157,6 +157,7 @@ macro_rules! for_each_case {
                 callers_that_go_away_leave_nothing_half_done
                 an_answer_reflects_what_another_process_was_answered_before
                 a_deletion_is_one_step_for_every_reader
+                usage_is_told_while_a_client_is_charged_all_the_time
                 a_page_of_entries_shows_a_deletion_whole
                 deleting_while_charging_counts_each_entry_once
                 one_backfill_from_two_processes_adds_each_entry_once

@@ -59,7 +59,7 @@ impl<F: Framework, H, T, A> MeteredFuture<F, H, T, A> {
 impl<F: Framework, H: Future, T: Finish<H::Output, Answer = A>, A> Future for MeteredFuture<F, H, T, A> {
     type Output = A;
 
-    /// Polled again after it was ready, it stays pending, as a future may.
+    /// Polled again after a handler or a refusal has answered, it stays pending, as a future may.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A> {
         let answer = match self.project().state.project() {
             StateProjection::Running { handler, then } if then.is_some() => {

@@ -288,6 +288,36 @@ pub async fn a_deletion_is_one_step_for_every_reader<F: StoreFactory>(harness: &
     }
 }
 
+/// Also where something was taken out once: that is long past.
+pub async fn usage_is_told_while_a_client_is_charged_all_the_time<F: StoreFactory>(harness: &Harness<F>) {
+    let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
+    client.plan(&[per_day("1000000")]).await;
+    assert_eq!(client.charge_as("mistake", "1").await, "allowed");
+    assert!(client.void("mistake").await);
+    let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let charging: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, ended) = (client.clone(), Arc::clone(&ended));
+            tokio::spawn(async move {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    assert_eq!(client.charge("0.000001").await, "allowed");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..scale(10, 200) {
+        reader.total().await;
+        reader.days("2024-03-15T00:00:00Z", "2024-03-16T00:00:00Z", "UTC").await;
+        let query = EntriesQuery { range: quota_core::Window::ALL, after: None, limit: 10 };
+        reader.service().entries(reader.client(), query).await.unwrap();
+    }
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    for caller in charging {
+        caller.await.unwrap();
+    }
+    assert_eq!(reader.used().await, reader.total().await);
+}
+
 /// Entries of many days, for a store may look into days one by one.
 pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: &Harness<F>) {
     if !harness.keeps_entries().await {
