@@ -1,16 +1,14 @@
 //! Quotas in the hands of a handler.
 
-use std::fmt;
 use std::future::{Ready, ready};
 use std::ops::Deref;
 
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
-use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError};
+use actix_web::{FromRequest, HttpRequest};
 use quota_http::{Answers, RequestQuota};
 
 use crate::carried;
-use crate::response::response_of;
+use crate::refused::Refused;
 
 /// The quotas of the client of a request, as an extractor: [`RequestQuota`], which charges, holds and reads them. Every
 /// decision that is made here shows in the headers of the answer, the last one if there are several.
@@ -31,10 +29,6 @@ use crate::response::response_of;
 #[derive(Clone, Debug)]
 pub struct ClientQuota(RequestQuota);
 
-/// The route of a handler that extracts [`ClientQuota`] has no quota layer, or is exempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MissingLayer;
-
 impl Deref for ClientQuota {
     type Target = RequestQuota;
 
@@ -44,8 +38,8 @@ impl Deref for ClientQuota {
 }
 
 impl FromRequest for ClientQuota {
-    type Error = MissingLayer;
-    type Future = Ready<Result<Self, MissingLayer>>;
+    type Error = Refused;
+    type Future = Ready<Result<Self, Refused>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         ready(carried::find(request).map(Self).ok_or_else(|| {
@@ -53,25 +47,7 @@ impl FromRequest for ClientQuota {
                 route = request.match_pattern().as_deref().unwrap_or_else(|| request.path()),
                 "a handler takes ClientQuota and its route has no QuotaLayer, or is exempt: wrap the route in the layer"
             );
-            MissingLayer
+            Answers::default().internal().into()
         }))
-    }
-}
-
-impl fmt::Display for MissingLayer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the request came through no QuotaLayer")
-    }
-}
-
-impl std::error::Error for MissingLayer {}
-
-impl ResponseError for MissingLayer {
-    fn status_code(&self) -> StatusCode {
-        StatusCode::INTERNAL_SERVER_ERROR
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        response_of(Answers::default().internal())
     }
 }

@@ -24,7 +24,7 @@ pub type ClientBy = quota_http::ClientBy<Actix>;
 /// ```
 pub type RouteCost = quota_http::RouteCost<Actix>;
 
-pub use crate::extract::{ClientQuota, MissingLayer};
+pub use crate::extract::ClientQuota;
 pub use crate::framework::Actix;
 pub use crate::layer::QuotaLayer;
 pub use crate::refused::Refused;

@@ -1,16 +1,16 @@
 //! Refusals as answers.
 
-use std::fmt;
-
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
+use thiserror::Error;
 
-use crate::response::response_of;
+use crate::response::{response_of, status_of};
 
 /// Any answer in place of a handler's, for handlers that return `Result<_, Refused>`: made by `?` from a
 /// [`QuotaError`], a [`Malformed`] member or a [`RefusalResponse`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Error)]
+#[error("the request was refused: {}", .0.status())]
 pub struct Refused(RefusalResponse);
 
 impl Refused {
@@ -39,17 +39,9 @@ impl From<Malformed> for Refused {
     }
 }
 
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the request was refused: {}", self.0.status())
-    }
-}
-
-impl std::error::Error for Refused {}
-
 impl ResponseError for Refused {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.0.status().as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        status_of(self.0.status())
     }
 
     fn error_response(&self) -> HttpResponse {

@@ -11,7 +11,8 @@ use quota_http::{HeadersMut, QuotaHeader, RefusalResponse, RequestQuota};
 pub(crate) struct Headers<'a>(pub(crate) &'a mut HeaderMap);
 
 /// An error on its way out, with the quota headers for its answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
 pub(crate) struct Told {
     error: Error,
     quota: RequestQuota,
@@ -36,11 +37,11 @@ impl HeadersMut for Headers<'_> {
 }
 
 fn name(header: QuotaHeader) -> HeaderName {
-    const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-    const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-    const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-    const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-    const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+    const LIMIT: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitLimit.as_str());
+    const REMAINING: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitRemaining.as_str());
+    const RESET: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitReset.as_str());
+    const POLICY: HeaderName = HeaderName::from_static(QuotaHeader::RateLimitPolicy.as_str());
+    const RATE_LIMIT: HeaderName = HeaderName::from_static(QuotaHeader::RateLimit.as_str());
     match header {
         QuotaHeader::XRateLimitLimit => LIMIT,
         QuotaHeader::XRateLimitRemaining => REMAINING,
@@ -50,12 +51,15 @@ fn name(header: QuotaHeader) -> HeaderName {
     }
 }
 
+/// Every status of the one crate is one of the other's.
+pub(crate) fn status_of(status: http::StatusCode) -> StatusCode {
+    StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// A refusal as an answer.
 pub(crate) fn response_of(refusal: RefusalResponse) -> HttpResponse {
     let (status, headers, body) = refusal.into_parts();
-    // Every status of the one crate is one of the other's.
-    let status = StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = HttpResponse::with_body(status, BoxBody::new(body));
+    let mut response = HttpResponse::with_body(status_of(status), BoxBody::new(body));
     for (name, value) in &headers {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
@@ -69,12 +73,6 @@ impl Told {
     /// The error, whose answer will tell of the quotas.
     pub(crate) fn of(error: Error, quota: RequestQuota) -> Error {
         Self { error, quota }.into()
-    }
-}
-
-impl std::fmt::Display for Told {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.error.fmt(f)
     }
 }
 

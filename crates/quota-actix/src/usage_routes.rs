@@ -2,7 +2,6 @@
 
 use actix_web::dev::{HttpServiceFactory, ServiceRequest};
 use actix_web::{HttpRequest, HttpResponse, web};
-use http::{HeaderMap, HeaderName, HeaderValue};
 use quota_http::{ApiRequest, Framework, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
@@ -64,7 +63,8 @@ impl UsageRoutes {
         let whole_path = request.uri().path().to_owned();
         let request = ServiceRequest::from_request(request);
         let method = Actix::method(&request);
-        let sent = Sent { method, path, whole_path, query, headers: headers_of(&request), body };
+        let headers = Sent::headers_of(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+        let sent = Sent { method, path, whole_path, query, headers, body };
         response_of(self.0.answer(&request, sent).await)
     }
 }
@@ -74,16 +74,4 @@ fn below_prefix(request: &HttpRequest) -> String {
     let (sent, segments) = (request.uri().path(), request.match_info().unprocessed().matches('/').count());
     let start = sent.rmatch_indices('/').nth(segments.saturating_sub(1)).map(|(start, _)| start);
     start.filter(|_| segments > 0).and_then(|start| sent.get(start..)).unwrap_or("/").to_owned()
-}
-
-fn headers_of(request: &ServiceRequest) -> HeaderMap {
-    let both = |(name, value): (&actix_web::http::header::HeaderName, &actix_web::http::header::HeaderValue)| {
-        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
-        Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
-    };
-    let mut headers = HeaderMap::new();
-    for (name, value) in request.headers().iter().filter_map(both) {
-        headers.append(name, value);
-    }
-    headers
 }

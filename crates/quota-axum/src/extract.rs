@@ -2,13 +2,12 @@
 
 use std::ops::Deref;
 
-use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath};
-use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use quota_http::{Answers, RequestQuota};
 
 use crate::carried;
+use crate::refused::Refused;
 
 /// The quotas of the client of a request, as an extractor: [`RequestQuota`], which charges, holds and reads them. Every
 /// decision that is made here shows in the headers of the answer, the last one if there are several.
@@ -26,13 +25,9 @@ use crate::carried;
 ///
 /// A request that did not come through a [`crate::QuotaLayer`] is answered with 500; the log says why. That goes for a
 /// CORS preflight too, which no layer meters: a handler under `axum::routing::any` that takes `ClientQuota` has no quota
-/// for it. Let a CORS layer further out answer preflights, or take `Result<ClientQuota, MissingLayer>`.
+/// for it. Let a CORS layer further out answer preflights, or take `Result<ClientQuota, Refused>`.
 #[derive(Clone, Debug)]
 pub struct ClientQuota(RequestQuota);
-
-/// The route of a handler that extracts [`ClientQuota`] has no quota layer, or is exempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MissingLayer;
 
 impl Deref for ClientQuota {
     type Target = RequestQuota;
@@ -43,22 +38,16 @@ impl Deref for ClientQuota {
 }
 
 impl<S: Sync> FromRequestParts<S> for ClientQuota {
-    type Rejection = MissingLayer;
+    type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, MissingLayer> {
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refused> {
         carried::find(&parts.extensions).map(|quota| Self(quota.clone())).ok_or_else(|| {
             let matched = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
             tracing::error!(
                 route = matched.unwrap_or_else(|| parts.uri.path()),
                 "a handler takes ClientQuota and its route has no QuotaLayer, or is exempt: add the layer to the route"
             );
-            MissingLayer
+            Answers::default().internal().into()
         })
-    }
-}
-
-impl IntoResponse for MissingLayer {
-    fn into_response(self) -> Response {
-        http::Response::<Body>::from(Answers::default().internal())
     }
 }

@@ -23,7 +23,7 @@ pub type ClientBy = quota_http::ClientBy<Axum>;
 /// ```
 pub type RouteCost = quota_http::RouteCost<Axum>;
 
-pub use crate::extract::{ClientQuota, MissingLayer};
+pub use crate::extract::ClientQuota;
 pub use crate::framework::Axum;
 pub use crate::layer::QuotaLayer;
 pub use crate::refused::Refused;

@@ -14,8 +14,8 @@ use axum::extract::Query;
 use axum::routing::{any, get as on_get};
 use http::{Method, StatusCode, Uri};
 use quota_axum::{
-    Answers, ClientBy, ClientQuota, MissingLayer, NoClient, QuotaLayer, RateLimitFields, RefusalResponse, Refused,
-    RouteCost, credits_from_query,
+    Answers, ClientBy, ClientQuota, NoClient, QuotaLayer, RateLimitFields, RefusalResponse, Refused, RouteCost,
+    credits_from_query,
 };
 use quota_service::{ClientId, Credits, ManualClock, QuotaService, Settled, Ttl};
 use quota_store_memory::MemoryStore;
@@ -200,7 +200,7 @@ async fn a_missing_layer_is_a_500_whose_cause_stands_in_the_log_only() {
 #[tokio::test]
 async fn a_preflight_that_reaches_a_handler_has_no_quota() {
     let service = service();
-    let handler = |quota: Result<ClientQuota, MissingLayer>| async move {
+    let handler = |quota: Result<ClientQuota, Refused>| async move {
         if quota.is_ok() { StatusCode::OK } else { StatusCode::NO_CONTENT }
     };
     let app = Router::new().route("/a", any(handler)).layer(layer(&service));

@@ -11,15 +11,15 @@ use crate::lasting::{ceil_seconds, lasting, push_parameter, start_item};
 use crate::quota_headers::{HeadersMut, QuotaHeader};
 
 /// The lowest quota's limit, a decimal.
-pub const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+pub const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitLimit.as_str());
 /// What remains of the lowest quota, a decimal, never below `0`.
-pub const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+pub const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitRemaining.as_str());
 /// When the lowest quota resets: Unix seconds, rounded up.
-pub const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+pub const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitReset.as_str());
 /// The finite quotas, as a structured list.
-pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static(QuotaHeader::RateLimitPolicy.as_str());
 /// Where the finite quotas stand, as a structured list.
-pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static(QuotaHeader::RateLimit.as_str());
 
 /// What the headers of one answer are written from.
 #[derive(Clone, Copy)]

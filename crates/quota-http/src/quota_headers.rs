@@ -42,6 +42,18 @@ impl QuotaHeader {
         Self::RateLimit,
     ];
 
+    /// Its name as a text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::XRateLimitLimit => "x-ratelimit-limit",
+            Self::XRateLimitRemaining => "x-ratelimit-remaining",
+            Self::XRateLimitReset => "x-ratelimit-reset",
+            Self::RateLimitPolicy => "ratelimit-policy",
+            Self::RateLimit => "ratelimit",
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> HeaderName {

@@ -14,8 +14,8 @@ impl Told {
         for (header, value) in self.0.iter().flatten() {
             // Digits, points and ASCII names are always UTF-8.
             match value.as_deref().map(str::from_utf8) {
-                Some(Ok(value)) => _ = response.set_raw_header(name(*header), value),
-                Some(Err(_)) | None => response.remove_header(name(*header)),
+                Some(Ok(value)) => _ = response.set_raw_header(header.as_str(), value),
+                Some(Err(_)) | None => response.remove_header(header.as_str()),
             }
         }
     }
@@ -39,15 +39,5 @@ impl HeadersMut for Told {
 
     fn remove(&mut self, header: QuotaHeader) {
         self.tell(header, None);
-    }
-}
-
-const fn name(header: QuotaHeader) -> &'static str {
-    match header {
-        QuotaHeader::XRateLimitLimit => "x-ratelimit-limit",
-        QuotaHeader::XRateLimitRemaining => "x-ratelimit-remaining",
-        QuotaHeader::XRateLimitReset => "x-ratelimit-reset",
-        QuotaHeader::RateLimitPolicy => "ratelimit-policy",
-        QuotaHeader::RateLimit => "ratelimit",
     }
 }

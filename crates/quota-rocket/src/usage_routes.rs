@@ -1,8 +1,8 @@
 //! The usage API as routes.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use quota_http::{ApiRequest, Framework, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
 use rocket::data::{Data, ToByteUnit};
 use rocket::http::Method;
@@ -59,7 +59,8 @@ impl Handler for UsageRoutes {
         let whole_path = request.uri().path().raw().as_str().to_owned();
         let path = whole_path.strip_prefix(base.trim_end_matches('/')).unwrap_or(&whole_path).to_owned();
         let query = request.uri().query().map(|query| query.raw().as_str().to_owned()).unwrap_or_default();
-        let headers = headers_of(request);
+        let sent = request.headers().iter();
+        let headers = Sent::headers_of(sent.map(|header| (header.name().to_string(), header.value().to_owned())));
         let body = body_of(data, &headers).await;
         let sent = Sent { method: method_of(request), path, whole_path, query, headers, body };
         let mut response = Response::new();
@@ -89,17 +90,6 @@ async fn body_of(data: Data<'_>, headers: &HeaderMap) -> Result<Bytes, NoBody> {
         return Err(NoBody::CutOff);
     }
     Ok(body.into_inner().into())
-}
-
-fn headers_of(request: &Request<'_>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for header in request.headers().iter() {
-        let name = HeaderName::from_bytes(header.name().as_str().as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(header.value())) {
-            headers.append(name, value);
-        }
-    }
-    headers
 }
 
 /// Every path and method below the prefix: which ones there are is the API's to say.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 #[cfg(feature = "dashboard")]
 use quota_dashboard::{Dashboard, PageRequest};
 
@@ -39,6 +39,20 @@ pub struct Sent {
     pub headers: HeaderMap,
     /// As in [`ApiRequest::body`].
     pub body: Result<Bytes, NoBody>,
+}
+
+impl Sent {
+    /// The headers of a framework that has types of its own for them; what is no header to others is left out.
+    pub fn headers_of<N: AsRef<[u8]>, V: AsRef<[u8]>>(sent: impl IntoIterator<Item = (N, V)>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in sent {
+            let name = HeaderName::from_bytes(name.as_ref());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_ref())) {
+                headers.append(name, value);
+            }
+        }
+        headers
+    }
 }
 
 impl<F: Framework> MountedUsageApi<F> {
