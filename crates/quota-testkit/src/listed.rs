@@ -131,6 +131,7 @@ macro_rules! for_each_case {
                 an_id_that_a_batch_has_deleted_is_charged_by_it
                 a_pruning_finishes_large_deletions
                 a_large_deletion_is_finished_by_many_while_charges_go_on
+                a_page_of_entries_shows_a_deletion_whole
             }
             batches {
                 requests_of_one_client_run_in_order
@@ -158,7 +159,6 @@ macro_rules! for_each_case {
                 an_answer_reflects_what_another_process_was_answered_before
                 a_deletion_is_one_step_for_every_reader
                 usage_is_told_while_a_client_is_charged_all_the_time
-                a_page_of_entries_shows_a_deletion_whole
                 deleting_while_charging_counts_each_entry_once
                 one_backfill_from_two_processes_adds_each_entry_once
                 concurrent_first_requests_agree

@@ -318,40 +318,6 @@ pub async fn usage_is_told_while_a_client_is_charged_all_the_time<F: StoreFactor
     assert_eq!(reader.used().await, reader.total().await);
 }
 
-/// Entries of many days, for a store may look into days one by one.
-pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: &Harness<F>) {
-    if !harness.keeps_entries().await {
-        return;
-    }
-    let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
-    client.plan(&[per_day("1000000")]).await;
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
-    let first = crate::at("2023-01-01T12:00:00Z");
-    let entry = |number: u32| {
-        crate::past_entry(&number.to_string(), first.saturating_add(day.saturating_mul(number)), Credits::ONE)
-    };
-    for _ in 0..scale(8, 200) {
-        let done = client.service().backfill(client.client(), (0..400).map(entry).collect()).await.unwrap();
-        assert_eq!(done.added, 400);
-        let reading = {
-            let reader = reader.clone();
-            tokio::spawn(async move {
-                loop {
-                    let query = EntriesQuery { range: quota_core::Window::ALL, after: None, limit: 1_000 };
-                    let page = reader.service().entries(reader.client(), query).await.unwrap();
-                    assert!([0, 400].contains(&page.entries.len()), "{} of 400", page.entries.len());
-                    if page.entries.is_empty() {
-                        return;
-                    }
-                }
-            })
-        };
-        tokio::task::yield_now().await;
-        assert_eq!(client.delete("2023-01-01T00:00:00Z", "2024-03-01T00:00:00Z").await, 400);
-        reading.await.unwrap();
-    }
-}
-
 pub async fn deleting_while_charging_counts_each_entry_once<F: StoreFactory>(harness: &Harness<F>) {
     let (client, other) = (harness.subject("a").await, harness.subject("a").await);
     client.plan(&[per_day("1000000")]).await;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use quota_core::{Answer, Decision, Instant, Operation, Plan, Unit, Window};
-use quota_service::UsageStore;
+use quota_service::{EntriesQuery, UsageStore};
 
 use super::batches::{charge_as, empty_plan, request, view};
-use crate::{Harness, StoreFactory, Subject, at, credits, past_entry, per_day, quota, range};
+use crate::{Harness, StoreFactory, Subject, at, credits, past_entry, per_day, quota, range, scale};
 
 /// So many entries of one credit each; more than any store takes out at once.
 const ENTRIES: u32 = 2_500;
@@ -180,4 +180,36 @@ pub async fn a_large_deletion_is_finished_by_many_while_charges_go_on<F: StoreFa
     }
     assert!(charged.iter().all(|word| *word == "allowed"), "{charged:?}");
     assert_used(harness, &client, stay + 30, stay + 30).await;
+}
+
+/// Entries of many days, for a store may look into days one by one.
+pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: &Harness<F>) {
+    if !harness.keeps_entries().await {
+        return;
+    }
+    let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
+    client.plan(&[per_day("1000000")]).await;
+    let (day, first) = (Duration::from_secs(24 * 60 * 60), at("2023-01-01T12:00:00Z"));
+    let entry =
+        |number: u32| past_entry(&number.to_string(), first.saturating_add(day.saturating_mul(number)), credits("1"));
+    for _ in 0..scale(8, 200) {
+        let done = client.service().backfill(client.client(), (0..400).map(entry).collect()).await.unwrap();
+        assert_eq!(done.added, 400);
+        let reading = {
+            let reader = reader.clone();
+            tokio::spawn(async move {
+                loop {
+                    let query = EntriesQuery { range: Window::ALL, after: None, limit: 1_000 };
+                    let page = reader.service().entries(reader.client(), query).await.unwrap();
+                    assert!([0, 400].contains(&page.entries.len()), "{} of 400", page.entries.len());
+                    if page.entries.is_empty() {
+                        return;
+                    }
+                }
+            })
+        };
+        tokio::task::yield_now().await;
+        assert_eq!(client.delete("2023-01-01T00:00:00Z", "2024-03-01T00:00:00Z").await, 400);
+        reading.await.unwrap();
+    }
 }
