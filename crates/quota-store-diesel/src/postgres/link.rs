@@ -33,6 +33,12 @@ pub(crate) struct PostgresLink {
 type LockedRow = (String, String, i64, String, i64, i64);
 
 impl PostgresLink {
+    /// What is sent on a connection that has ended reaches nobody: the server rolled back what was open on it.
+    fn check_open(&self) -> Result<(), Undone> {
+        let ended = || Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new("it ended".to_owned()));
+        if self.is_closed() { Err(Undone::NotDone(ended().into())) } else { Ok(()) }
+    }
+
     async fn run(&self, sql: &ArraySql, columns: &[Column<'_>]) -> Result<usize, Error> {
         RunQueryDsl::execute(sql.with::<()>(columns), &mut &self.connection).await
     }
@@ -95,6 +101,7 @@ impl Link for PostgresLink {
     /// One round trip, the commit included.
     async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
         let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
+        self.check_open()?;
         let statements = statements(&self.own, writing, &plans);
         let writes = join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns)));
         let commit = OptionFuture::from((end == End::Commit).then(|| self.run(&self.own.commit, &[])));
@@ -109,6 +116,7 @@ impl Link for PostgresLink {
     }
 
     async fn commit(&mut self) -> Result<(), Undone> {
+        self.check_open()?;
         self.run(&self.own.commit, &[]).await.map(|_| ()).map_err(not_committed)
     }
 

@@ -112,7 +112,7 @@ pub(crate) async fn a_deadlock_is_tried_again<D: Database>(_shared: &D) {
 }
 
 pub(crate) async fn an_account_that_stays_held_ends_in_nothing_done<D: Database>(database: &D) {
-    let store = database.store().await;
+    let store = database.connect_impatient().await.unwrap();
     for name in ["a", "b"] {
         one(&store, request(name, charge("1"), "10")).await.unwrap();
     }

@@ -15,15 +15,17 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     type Connection: Send;
 
     const SERVER: Server;
-    /// What a bound that an account waits for is made with, in seconds.
+    /// What holds the account of the client `{c}` until the transaction ends.
     const LOCK: &'static str;
 
     fn at(url: String) -> Self;
     fn url(&self) -> &str;
     fn prefix(&self) -> &TablePrefix;
 
-    /// Connects to the URL with this test's tables, and with one second for locks.
+    /// Connects to the URL with this test's tables.
     fn connect(&self, url: &str) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
+    /// The same, and waits only a second for an account that somebody else holds.
+    fn connect_impatient(&self) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
 
     fn connection(&self) -> impl Future<Output = Self::Connection> + Send;
     fn execute_on(&self, connection: &mut Self::Connection, sql: &str) -> impl Future<Output = ()> + Send;
@@ -31,7 +33,7 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
 
     /// Makes a user who may read our tables and no more, and gives a URL of theirs.
     fn reader(&self) -> impl Future<Output = String> + Send;
-    /// Ends every other connection.
+    /// Ends every other connection; they have ended when this returns.
     fn end_connections(&self) -> impl Future<Output = ()> + Send;
 
     async fn store(&self) -> Self::Store {
@@ -112,7 +114,11 @@ impl Database for Postgres {
     }
 
     async fn connect(&self, url: &str) -> Result<PostgresStore, ConnectError> {
-        PostgresStore::builder(url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+        PostgresStore::builder(url).with_prefix(self.prefix.clone()).connect().await
+    }
+
+    async fn connect_impatient(&self) -> Result<PostgresStore, ConnectError> {
+        PostgresStore::builder(&self.url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
     }
 
     async fn connection(&self) -> tokio_postgres::Client {
@@ -146,7 +152,7 @@ impl Database for Postgres {
 
     async fn end_connections(&self) {
         self.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
              WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
         )
         .await;
@@ -184,7 +190,11 @@ impl Database for Mysql {
     }
 
     async fn connect(&self, url: &str) -> Result<MysqlStore, ConnectError> {
-        MysqlStore::builder(url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+        MysqlStore::builder(url).with_prefix(self.prefix.clone()).connect().await
+    }
+
+    async fn connect_impatient(&self) -> Result<MysqlStore, ConnectError> {
+        MysqlStore::builder(&self.url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
     }
 
     async fn connection(&self) -> mysql_async::Conn {
@@ -216,5 +226,6 @@ impl Database for Mysql {
             // It may have ended by itself, and the server's own cannot be ended.
             let _ = connection.query_drop(format!("KILL {id}")).await;
         }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

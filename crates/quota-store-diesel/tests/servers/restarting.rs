@@ -73,7 +73,6 @@ pub(crate) async fn connections_that_were_lost_are_replaced<D: Database>(_shared
             assert!(allowed(&answer), "{answer:?}");
         }
         database.end_connections().await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
         let total = store.total(&client("c0"), Window::ALL).await.unwrap();
         assert_eq!(total.to_string(), round.to_string());
         database.end_connections().await;
