@@ -34,7 +34,8 @@ pub struct Account {
     pub(crate) plan_version: Option<PlanVersion>,
     /// None where there are none.
     pub(crate) holds: Option<Box<Holds>>,
-    /// First the plan's quotas in its order, then slots of earlier plans, last used first.
+    /// First the plan's quotas in its order, then spare ones, last used first: of other plans, and of the window that the
+    /// account's time is in where only a status or the like was in a later one.
     pub(crate) slots: SmallVec<[Slot; 2]>,
     /// The identity of the plan whose slots are in place. Says nothing that the slots do not say; it is quicker to ask.
     pub(crate) seated: Option<NonZeroU64>,
@@ -147,8 +148,13 @@ impl Account {
         for slot in seated {
             slot.used = slot.used.saturating_add(credits);
         }
+        let mut is_passed = false;
         for slot in spare {
             slot.add_entry(now, credits);
+            is_passed |= slot.window.end() <= now;
+        }
+        if is_passed {
+            self.forget_passed_slots();
         }
         Some(Verdict::Allowed)
     }
@@ -163,7 +169,8 @@ impl Account {
         }
     }
 
-    /// Puts a slot in its current window in place for each quota of the plan. Changes caches only.
+    /// Puts a slot in its current window in place for each quota of the plan. Changes caches only: a slot that an
+    /// operation at the account's time would need is kept.
     pub(crate) fn seat(&mut self, plan: &Plan, now: Instant, facts: &Facts) -> Result<(), Stop> {
         let mut seated = self.slots.iter().take(plan.quotas().len());
         if self.seated == Some(plan.identity()) && seated.all(|slot| slot.window.contains(now)) {
@@ -172,8 +179,7 @@ impl Account {
         self.seated = None;
         let mut needs = Vec::new();
         for (place, quota) in plan.quotas().iter().enumerate() {
-            let slot = self.take_place(place, quota.lattice());
-            if slot.window.contains(now) {
+            if self.take_place(place, quota.lattice(), now).window.contains(now) {
                 continue;
             }
             let window = quota.lattice().window_at(now).map_err(|error| Stop::Refused(Refusal::from(error)))?;
@@ -185,7 +191,11 @@ impl Account {
             };
             match used {
                 Ok(used) => {
-                    *self.take_place(place, quota.lattice()) = Slot { window, used, held, lattice: quota.lattice() }
+                    let slot = Slot { window, used, held, lattice: quota.lattice() };
+                    let left = std::mem::replace(self.take_place(place, quota.lattice(), now), slot);
+                    if left.window.contains(self.latest) && window.start() > self.latest {
+                        self.slots.push(left);
+                    }
                 }
                 Err(need) => needs.push(need),
             }
@@ -198,10 +208,13 @@ impl Account {
         Ok(())
     }
 
-    /// Moves the lattice's slot to its place; makes one that knows nothing where there is none.
-    fn take_place(&mut self, place: usize, lattice: Lattice) -> &mut Slot {
-        let found = self.slots.iter().skip(place).position(|slot| slot.lattice == lattice);
-        match found {
+    /// Moves the lattice's slot to its place, that of the current window if there is one; makes one that knows nothing where
+    /// there is none.
+    fn take_place(&mut self, place: usize, lattice: Lattice, now: Instant) -> &mut Slot {
+        let of_lattice = |slot: &Slot| slot.lattice == lattice;
+        let mut waiting = self.slots.iter().skip(place);
+        let current = waiting.clone().position(|slot| of_lattice(slot) && slot.window.contains(now));
+        match current.or_else(|| waiting.position(of_lattice)) {
             Some(0) => {}
             Some(distance) => {
                 if let Some(range) = self.slots.get_mut(place..=place.saturating_add(distance)) {
@@ -245,12 +258,24 @@ impl Account {
         self.holds.as_ref().map_or(0, |holds| holds.count_active(now))
     }
 
-    /// Moves the account's time to `now` and forgets the holds that it passes.
+    /// Moves the account's time to `now` and forgets the windows and holds that it passes.
     pub(crate) fn advance(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
+        self.forget_passed_slots();
         while let Some(hold) = self.holds.as_mut().and_then(|holds| holds.pop_expired(now)) {
             self.forget_hold(&hold);
         }
+    }
+
+    /// No operation is in their windows any more. Those of the plan that is decided by have just been put in place.
+    fn forget_passed_slots(&mut self) {
+        let latest = self.latest;
+        if self.slots.iter().all(|slot| slot.window.end() > latest) {
+            return;
+        }
+        self.seated = None;
+        self.slots.retain(|slot| slot.window.end() > latest);
+        self.slots.shrink_to_fit();
     }
 
     pub(crate) fn add_entry(&mut self, entry: &Entry) {

@@ -21,6 +21,7 @@ macro_rules! for_each_case {
                 sixty_four_quotas_decide_together
                 a_lifetime_sum_beyond_the_bound_is_refused_and_what_is_taken_out_gives_room
                 an_instant_on_a_boundary_belongs_to_the_window_that_begins
+                a_look_from_the_next_window_leaves_this_one_exact
                 time_never_runs_backwards
                 an_unknown_client_is_refused_and_leaves_no_trace
                 an_instant_too_far_ahead_is_refused_and_changes_nothing

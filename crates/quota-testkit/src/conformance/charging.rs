@@ -163,6 +163,32 @@ pub async fn an_instant_on_a_boundary_belongs_to_the_window_that_begins<F: Store
     assert_eq!(client.total_in("2024-03-16T00:00:00Z", "2024-03-17T00:00:00Z").await, "10");
 }
 
+/// What writes nothing moves no account's time: a charge that is a little earlier still finds its window as it was.
+pub async fn a_look_from_the_next_window_leaves_this_one_exact<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[quota(Unit::Minute, 1, "10"), per_day("100")]).await;
+    for minute in ["2024-03-15T12:00:00Z", "2024-03-15T12:01:00Z", "2024-03-15T12:02:00Z"] {
+        harness.clock().set(at(minute));
+        assert_eq!(client.charge("6").await, "allowed");
+    }
+    let used = async || -> Vec<String> {
+        client.status().await.quotas().iter().map(|quota| quota.used().to_string()).collect()
+    };
+    for _ in 0..3 {
+        harness.clock().set(at("2024-03-15T12:03:00Z"));
+        assert_eq!(used().await, ["0", "18"]);
+        assert_eq!(client.charge("11").await, "denied");
+        harness.clock().set(at("2024-03-15T12:02:59.999Z"));
+        assert_eq!(used().await, ["6", "18"]);
+        assert_eq!(client.charge("4.000001").await, "denied");
+    }
+    assert_eq!(client.charge("4").await, "allowed");
+    assert_eq!(used().await, ["10", "22"]);
+    harness.clock().set(at("2024-03-15T12:03:00Z"));
+    assert_eq!(client.charge("10").await, "allowed");
+    assert_eq!(used().await, ["10", "32"]);
+}
+
 pub async fn time_never_runs_backwards<F: StoreFactory>(harness: &Harness<F>) {
     let (client, other) = (harness.subject("a").await, harness.subject("a").await);
     client.plan(&[per_day("10")]).await;
