@@ -22,7 +22,7 @@ const MAX_ROUNDS: usize = 16;
 /// use quota_service::quota_core::{Account, Fact, Operation, PlanCheck, Terms};
 /// use quota_service::{Batch, ClientId, ClientTurn, Instant, PlanStamp, PlanView, Request, Step};
 ///
-/// let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+/// let stamp = PlanStamp::lasting(0);
 /// let plan = PlanView { plan: None, check: PlanCheck::Any, stamp };
 /// let client = ClientId::new("client1")?;
 /// let batch = Batch::new(vec![Request { client, operation: Operation::RemovePlan, at: Instant::MIN, plan }]);

@@ -70,6 +70,8 @@ pub(crate) struct GuardSeed {
     pub(crate) credits: Credits,
     pub(crate) ttl: Ttl,
     pub(crate) label: Option<Label>,
+    /// Whether the caller gave the id: another process may hold under it as well.
+    pub(crate) is_given: bool,
 }
 
 /// What a guard does to its hold.

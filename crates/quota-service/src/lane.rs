@@ -290,13 +290,21 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             _ => None,
         });
         // A caller who is gone drops the reply, and with it the guard.
-        let _ = reply.send(Ok(Reply { answer, guard }));
+        if let Err(Ok(Reply { answer: Ok(Answer::Decision(Decision::Allowed(allowed))), guard: Some(guard) })) =
+            reply.send(Ok(Reply { answer, guard }))
+            && allowed.replayed()
+        {
+            guard.disown();
+        }
     }
 }
 
-/// Releases a hold of which nobody knows whether it was made, by a guard that nobody gets.
+/// Releases a hold of which nobody knows whether it was made, by a guard that nobody gets. Under an id that was given it may
+/// be another process's, or about to be: it is left to whoever asks again, or to its ttl.
 fn release_unknown(seed: GuardSeed) {
-    drop(seed.guard(Decision::Unchecked));
+    if !seed.is_given {
+        drop(seed.guard(Decision::Unchecked));
+    }
 }
 
 /// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.

@@ -21,6 +21,7 @@ mod lane;
 mod lanes;
 mod made_id;
 mod patience;
+mod perform;
 mod plan_file;
 mod plan_set;
 mod plan_source;

@@ -50,8 +50,9 @@ struct Shared {
     is_told: AtomicBool,
 }
 
-/// A change of any of these is taken for a change of the file.
-type Stamp = (SystemTime, u64);
+/// A change of any of these is taken for a change of the file: when it was changed and how long it is, and, where the system
+/// tells, which file it is and when anything of it was changed.
+type Stamp = (SystemTime, u64, Option<(u64, i64, i64)>);
 
 /// Why a file of plans was not taken.
 #[derive(Debug, Error)]
@@ -165,7 +166,14 @@ impl Shared {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    #[cfg(unix)]
+    let file = {
+        use std::os::unix::fs::MetadataExt;
+        Some((metadata.ino(), metadata.ctime(), metadata.ctime_nsec()))
+    };
+    #[cfg(not(unix))]
+    let file = None;
+    Some((metadata.modified().ok()?, metadata.len(), file))
 }
 
 fn read(path: &Path) -> Result<HashMap<ClientId, Arc<Plan>>, PlanFileError> {

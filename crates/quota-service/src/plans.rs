@@ -93,7 +93,7 @@ impl Plans {
             let old = |known: &Known| match &self.origin {
                 // The store compares versions, however old the plan is.
                 Origin::Store(_) => false,
-                _ => known.stamp.generation != generation || now >= known.stamp.fresh_until,
+                _ => known.stamp.generation != generation || !known.stamp.is_fresh(now),
             };
             let asked = self.asked(client, old);
             let waiting = asked.get_or_try_init(|| self.ask(client, now));
@@ -131,7 +131,7 @@ impl Plans {
     /// Takes a plan that was just set through this service: whoever was decided by the one before tries again with
     /// this one, without asking the store.
     pub(crate) fn learn(&self, client: &ClientId, plan: Arc<Plan>, version: PlanVersion) {
-        let stamp = PlanStamp { generation: self.generation(), fresh_until: Instant::MAX };
+        let stamp = PlanStamp::lasting(self.generation());
         let known = Known { plan: Some(plan), version: Some(version), stamp };
         self.put(&mut self.met.lock(), client, Arc::new(OnceCell::new_with(Some(known))));
     }
@@ -145,8 +145,7 @@ impl Plans {
 
     /// A view of a plan that is not the origin's (yet).
     pub(crate) fn view_with(&self, plan: Arc<Plan>) -> PlanView {
-        let stamp = PlanStamp { generation: self.generation(), fresh_until: Instant::MIN };
-        PlanView { plan: Some(plan), check: PlanCheck::Any, stamp }
+        PlanView { plan: Some(plan), check: PlanCheck::Any, stamp: PlanStamp::ONCE }
     }
 
     fn view_of(&self, known: Known) -> PlanView {
@@ -181,8 +180,11 @@ impl Plans {
             }
         };
         let ttl = if plan.is_some() { self.plan_ttl } else { self.unknown_ttl };
-        let fresh_until = if changes_are_noticed { Instant::MAX } else { at.saturating_add(ttl) };
-        Ok(Known { plan, version, stamp: PlanStamp { generation, fresh_until } })
+        let stamp = match changes_are_noticed {
+            true => PlanStamp::lasting(generation),
+            false => PlanStamp { generation, asked_at: at, fresh_until: at.saturating_add(ttl) },
+        };
+        Ok(Known { plan, version, stamp })
     }
 }
 

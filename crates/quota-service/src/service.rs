@@ -5,16 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quota_core::{
-    Answer, ClientId, Credits, Decision, EntryId, Instant, Label, Operation, OperationId, PlanCheck, Refusal, Ttl,
-};
-use tracing::Instrument;
+use quota_core::{Answer, ClientId, Credits, Decision, EntryId, Instant, Label, Operation, OperationId, Refusal, Ttl};
 
 use crate::builder::OnStoreError;
 use crate::charge::Charge;
 use crate::claims::Claims;
 use crate::clock::Clock;
-use crate::deadline::within;
 use crate::denials::Denials;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldEnder, Holding};
@@ -23,12 +19,8 @@ use crate::lanes::{Lanes, Reply};
 use crate::made_id;
 use crate::plans::Plans;
 use crate::server_clock::ServerClock;
-use crate::store::{PlainCharge, PlanStamp, PlanView, Request, UsageStore};
+use crate::store::{PlainCharge, UsageStore};
 use crate::store_error::StoreError;
-
-/// How often an operation is tried while the client's plan changes under it. Each lost try means that someone's change
-/// was done in between, so a small number would fail operations of a client whose plan is set again and again.
-const MAX_TRIES: usize = 1_000;
 
 /// Charges clients against their quotas, in whatever store. Clones share everything.
 ///
@@ -117,6 +109,7 @@ impl<S: UsageStore> QuotaService<S> {
             credits: charge.credits,
             ttl,
             label: charge.label.clone(),
+            is_given: matches!(id, EntryId::Given(_)),
         };
         let operation = Operation::Hold { credits: charge.credits, id, ttl, label: charge.label };
         let replied = inner.perform(client, operation, charge.at, Some(seed.clone())).await;
@@ -288,81 +281,6 @@ impl<S: UsageStore> Inner<S> {
     pub(crate) fn check_running(&self) -> Result<(), ServiceError> {
         if self.shut_down.load(Ordering::SeqCst) { Err(ServiceError::ShutDown) } else { Ok(()) }
     }
-
-    /// Sends an operation to the store, with the client's plan if it is decided by one.
-    pub(crate) async fn perform(
-        &self,
-        client: &ClientId,
-        operation: Operation,
-        at: Option<Instant>,
-        seed: Option<GuardSeed>,
-    ) -> Result<Reply, ServiceError> {
-        let span = tracing::debug_span!("quota", operation = operation.name(), %client);
-        self.perform_planned(client, operation, at, seed).instrument(span).await
-    }
-
-    async fn perform_planned(
-        &self,
-        client: &ClientId,
-        operation: Operation,
-        at: Option<Instant>,
-        seed: Option<GuardSeed>,
-    ) -> Result<Reply, ServiceError> {
-        self.check_running()?;
-        self.follow_server().await?;
-        let at = self.instant(at)?;
-        let deadline = tokio::time::Instant::now() + self.deadline;
-        if !is_planned(&operation) {
-            let request = Request { client: client.clone(), operation, at, plan: no_plan() };
-            return self.send(request, seed, deadline).await;
-        }
-        for _ in 0..MAX_TRIES {
-            let plan = self.plans.view(client, self.clock.now()).await?;
-            let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
-            let reply = self.send(request, seed.clone(), deadline).await?;
-            match reply.answer {
-                Err(StoreError::PlanChanged(version)) => {
-                    self.instruments.plan_changed();
-                    self.plans.forget_unless(client, version);
-                }
-                _ => return Ok(reply),
-            }
-        }
-        Err(ServiceError::PlanKeepsChanging)
-    }
-
-    pub(crate) async fn send(
-        &self,
-        request: Request,
-        seed: Option<GuardSeed>,
-        deadline: tokio::time::Instant,
-    ) -> Result<Reply, ServiceError> {
-        if let Some(lanes) = &self.lanes {
-            return lanes.submit(request, seed, deadline).await;
-        }
-        let id = request.operation.id().cloned();
-        let begun = std::time::Instant::now();
-        let applied = within(self.deadline, self.store.apply(vec![request])).await;
-        self.instruments.batch(1, begun.elapsed());
-        let answer = applied.ok().and_then(|answers| answers.into_iter().next());
-        answer.map(|answer| Reply { answer, guard: None }).ok_or(ServiceError::Unknown { id, source: None })
-    }
-}
-
-const fn is_planned(operation: &Operation) -> bool {
-    !matches!(
-        operation,
-        Operation::Void { .. }
-            | Operation::Delete { .. }
-            | Operation::Backfill { .. }
-            | Operation::SetPlan { .. }
-            | Operation::RemovePlan
-    )
-}
-
-const fn no_plan() -> PlanView {
-    let stamp = PlanStamp { generation: 0, fresh_until: Instant::MIN };
-    PlanView { plan: None, check: PlanCheck::Any, stamp }
 }
 
 /// What a store's error means for the operation with this id.

@@ -154,8 +154,29 @@ pub struct PlanView {
 pub struct PlanStamp {
     /// Names the source that it was read from and its generation then.
     pub generation: u64,
+    /// When it was asked for, by the caller's clock. That clock may be set back: before this instant nothing tells how old
+    /// the plan is, and it has to be asked again.
+    pub asked_at: Instant,
     /// The first instant of the caller's clock at which it has to be asked again.
     pub fresh_until: Instant,
+}
+
+impl PlanStamp {
+    /// Of a plan that may be used for the operation that it comes with, and never again.
+    pub const ONCE: Self = Self { generation: 0, asked_at: Instant::MAX, fresh_until: Instant::MIN };
+
+    /// Of a plan that may be used for as long as its source is in this generation.
+    #[must_use]
+    pub const fn lasting(generation: u64) -> Self {
+        Self { generation, asked_at: Instant::MIN, fresh_until: Instant::MAX }
+    }
+
+    /// Whether the plan may be used at this instant of the caller's clock without asking again, if its source is in the
+    /// same generation.
+    #[must_use]
+    pub fn is_fresh(&self, at: Instant) -> bool {
+        self.asked_at <= at && at < self.fresh_until
+    }
 }
 
 /// Which plan a [`PlainCharge`] is to be decided by.

@@ -51,7 +51,7 @@ async fn measure(directory: &std::path::Path, row: &Row, synchronous: Synchronou
         let client = ClientId::new(format!("client-{:06}", next() % row.clients))?;
         let id = OperationId::new(uuid::Uuid::now_v7().to_string())?;
         let id = if row.ids == Ids::Given { EntryId::Given(id) } else { EntryId::Made(id) };
-        let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+        let stamp = PlanStamp::lasting(0);
         let plan = PlanView { plan: Some(Arc::clone(&plan)), check: PlanCheck::Any, stamp };
         Ok(Request { client, operation: Operation::Charge { credits: Credits::ONE, id, label: None }, at: now(), plan })
     };

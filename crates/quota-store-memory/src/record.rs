@@ -19,12 +19,9 @@ pub(crate) struct Record {
     pub(crate) ledger: Ledger,
 }
 
-/// Of a plan that did not come from a source.
-const NEVER_FRESH: PlanStamp = PlanStamp { generation: 0, fresh_until: Instant::MIN };
-
 impl Record {
     pub(crate) fn new(client: ClientId) -> Self {
-        Self { client, account: Account::new(), plan: None, stamp: NEVER_FRESH, ledger: Ledger::default() }
+        Self { client, account: Account::new(), plan: None, stamp: PlanStamp::ONCE, ledger: Ledger::default() }
     }
 
     /// Whether the client is as good as unknown.
@@ -43,9 +40,7 @@ impl Record {
     pub(crate) fn charge_now(&mut self, charge: &PlainCharge<'_>, keeping: Keeping) -> Option<Decision> {
         let at_hand = match charge.plans {
             PlansNow::Stored => self.account.plan_version().is_some(),
-            PlansNow::Source { generation } => {
-                self.stamp.generation == generation && charge.at < self.stamp.fresh_until
-            }
+            PlansNow::Source { generation } => self.stamp.generation == generation && self.stamp.is_fresh(charge.at),
         };
         let plan = self.plan.as_deref().filter(|_| at_hand)?;
         let verdict = self.account.charge(plan, charge.credits, charge.at)?;
@@ -96,7 +91,7 @@ impl Record {
         match writes.plan {
             Some(PlanWrite::Set(plan, _)) => {
                 self.plan = Some(plan);
-                self.stamp = NEVER_FRESH;
+                self.stamp = PlanStamp::ONCE;
             }
             Some(PlanWrite::Remove) => self.plan = None,
             None => {}
@@ -106,7 +101,7 @@ impl Record {
     /// Keeps a plan that may be used again without asking. A stored one is never overwritten: where a service brings its
     /// own plans to a store that has some, those clients take the longer way.
     fn keep(&mut self, view: &PlanView, at: Instant) {
-        if at < view.stamp.fresh_until && self.account.plan_version().is_none() {
+        if view.stamp.is_fresh(at) && self.account.plan_version().is_none() {
             self.plan.clone_from(&view.plan);
             self.stamp = view.stamp;
         }

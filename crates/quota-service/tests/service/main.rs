@@ -5,6 +5,7 @@ mod failures;
 mod gated;
 mod given;
 mod guards;
+mod holds;
 mod hot_clients;
 mod lanes;
 mod metrics;

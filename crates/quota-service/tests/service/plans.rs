@@ -134,6 +134,22 @@ async fn a_plan_is_asked_again_exactly_when_its_ttl_has_passed() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_keeps_no_plan_for_longer() {
+    let (source, clock) = (Told::new(), clock());
+    source.set(ann(), daily(1));
+    let service = service(&source, &clock);
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert!(is_unknown_client(&service.charge(&client("bob"), Credits::ONE).await));
+    source.set(ann(), daily(3));
+    source.set(client("bob"), daily(1));
+    clock.set(noon().saturating_sub(Duration::from_secs(3_600)));
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert!(service.charge_with(&ann(), charge(1, "a")).await.unwrap().is_allowed());
+    assert!(service.charge(&client("bob"), Credits::ONE).await.unwrap().is_allowed());
+    assert_eq!(source.asked(), 4, "each once before and once after");
+}
+
+#[tokio::test]
 async fn an_unknown_client_is_asked_again_exactly_when_its_ttl_has_passed() {
     let (source, clock) = (Told::new(), clock());
     let service = QuotaService::builder(MemoryStore::new())

@@ -120,7 +120,7 @@ mod tests {
     use crate::sqlite::opening::open_writer;
 
     fn request(client: &ClientId, operation: Operation) -> Request {
-        let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+        let stamp = PlanStamp::lasting(0);
         let plan = PlanView { plan: Some(Arc::new(Plan::default())), check: PlanCheck::Any, stamp };
         Request { client: client.clone(), operation, at: Instant::MIN, plan }
     }

@@ -129,7 +129,7 @@ pub(crate) fn unlimited() -> Arc<Plan> {
 }
 
 pub(crate) fn request(name: &str, operation: Operation, now: Instant, plan: &Arc<Plan>) -> Request {
-    let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+    let stamp = PlanStamp::lasting(0);
     let plan = PlanView { plan: Some(Arc::clone(plan)), check: PlanCheck::Any, stamp };
     Request { client: client(name), operation, at: now, plan }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{
-    Anchor, Answer, ClientId, Credits, Decision, EntryId, Instant, Limit, Operation, OperationId, Period, Plan,
-    PlanCheck, Quota, Tz, Window,
+    Anchor, Answer, ClientId, Credits, Decision, EntryId, Limit, Operation, OperationId, Period, Plan, PlanCheck,
+    Quota, Tz, Window,
 };
 use quota_service::{EntriesQuery, PlanStamp, PlanView, Request, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
@@ -33,7 +33,7 @@ fn per_year(limit: &str) -> Arc<Plan> {
 }
 
 pub(crate) fn request(name: &str, operation: Operation, limit: &str) -> Request {
-    let stamp = PlanStamp { generation: 0, fresh_until: Instant::MAX };
+    let stamp = PlanStamp::lasting(0);
     let plan = PlanView { plan: Some(per_year(limit)), check: PlanCheck::Any, stamp };
     Request { client: client(name), operation, at: "2024-03-15T12:00:00Z".parse().unwrap(), plan }
 }

@@ -4,8 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use quota_core::{
-    Answer, Credits, Decision, EntryId, Instant, Operation, OperationId, PastEntry, Plan, PlanCheck, PlanVersion,
-    Window,
+    Answer, Credits, Decision, EntryId, Operation, OperationId, PastEntry, Plan, PlanCheck, PlanVersion, Window,
 };
 use quota_service::{PlanStamp, PlanView, Request, StoreError, UsageStore};
 
@@ -28,7 +27,7 @@ pub(super) fn view(plan: &Arc<Plan>) -> PlanView {
 }
 
 pub(super) const fn no_plan() -> PlanView {
-    let stamp = PlanStamp { generation: 0, fresh_until: Instant::MIN };
+    let stamp = PlanStamp::ONCE;
     PlanView { plan: None, check: PlanCheck::Any, stamp }
 }
 

@@ -1,0 +1,83 @@
+//! Holds that others have as well, and holds whose plan cannot be told.
+
+use std::time::Duration;
+
+use quota_service::quota_core::Operation;
+use quota_service::{
+    Credits, Decision, OnStoreError, QuotaService, QuotaServiceBuilder, Refusal, ServiceError, Settled, Ttl,
+};
+
+use crate::gated::{Fault, Gated, unknown};
+use crate::given::{ann, begun, charge, clock, credits, daily, guard, held, hundred_a_day, id, used};
+use crate::told::Told;
+
+fn releases(store: &Gated) -> usize {
+    store.count(|operation| matches!(operation, Operation::Release { .. }))
+}
+
+#[tokio::test]
+async fn a_hold_of_another_process_outlives_a_caller_who_asked_for_it_again_and_went_away() {
+    let store = Gated::batched();
+    let (one, other) = (hundred_a_day(store.clone()).build(), hundred_a_day(store.clone()).build());
+    let ann = ann();
+    let first = guard(one.hold(&ann, charge(60, "a"), Ttl::DEFAULT).await.unwrap());
+    store.close();
+    let came = store.batches().len();
+    let again = begun(other.hold(&ann, charge(60, "a"), Ttl::DEFAULT)).await;
+    store.came(came + 1).await;
+    drop(again);
+    store.open();
+    assert_eq!(held(&other, &ann).await, credits(60));
+    assert_eq!(held(&other, &ann).await, credits(60), "nor is it released a little later");
+    assert_eq!(releases(&store), 0);
+    assert!(!first.settle(credits(55)).await.unwrap().is_late());
+}
+
+#[tokio::test]
+async fn a_hold_of_another_process_outlives_an_answer_that_was_lost() {
+    let store = Gated::batched();
+    let (one, other) = (hundred_a_day(store.clone()).build(), hundred_a_day(store.clone()).build());
+    let first = guard(one.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await.unwrap());
+    store.next(Fault::Done(unknown));
+    let lost = other.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await;
+    assert!(matches!(&lost, Err(ServiceError::Unknown { id: Some(known), .. }) if *known == id("a")), "{lost:?}");
+    assert_eq!(held(&other, &ann()).await, credits(60));
+    assert_eq!(releases(&store), 0);
+    assert!(!first.settle(credits(55)).await.unwrap().is_late());
+}
+
+#[tokio::test]
+async fn a_hold_is_ended_though_its_plan_cannot_be_told() {
+    async fn ends(on_error: OnStoreError) {
+        let (source, clock) = (Told::new(), clock());
+        source.set(ann(), daily(100));
+        let builder: QuotaServiceBuilder<Gated> = QuotaService::builder(Gated::batched());
+        let builder = builder.with_plan_source(source.clone()).with_clock(clock.clone());
+        let service = builder.with_on_store_error(on_error).build();
+        let [settled, released, extended] = ["settled", "released", "extended"]
+            .map(|name| async { guard(service.hold(&ann(), charge(10, name), Ttl::DEFAULT).await.unwrap()) });
+        let (settled, released, extended) = (settled.await, released.await, extended.await);
+        clock.advance(Duration::from_secs(31));
+        source.fail(true);
+        let settled = settled.settle(credits(7)).await.unwrap();
+        let Settled::InTime(Decision::Allowed(allowed)) = settled else { panic!("{settled:?}") };
+        assert!(allowed.quotas().as_slice().is_empty(), "there are none to show");
+        assert!(released.release().await.unwrap().is_allowed());
+        assert!(matches!(extended.extend(Ttl::DEFAULT).await, Ok(Decision::Allowed(_))));
+        // Of one that is not active nothing can be said without a plan.
+        let ended = service.release(&ann(), &id("released")).await;
+        match on_error {
+            OnStoreError::FailOpen => assert_eq!(ended.unwrap(), Decision::Unchecked),
+            _ => assert!(matches!(ended, Err(ServiceError::Plans(_))), "{ended:?}"),
+        }
+        source.fail(false);
+        assert_eq!(used(&service, &ann()).await, credits(7));
+        assert_eq!(held(&service, &ann()).await, credits(10));
+        drop(extended);
+        assert_eq!(held(&service, &ann()).await, Credits::ZERO);
+        let ended = service.release(&ann(), &id("released")).await;
+        assert!(matches!(ended, Err(ServiceError::Refused(Refusal::HoldNotActive { .. }))), "{ended:?}");
+    }
+    ends(OnStoreError::FailClosed).await;
+    ends(OnStoreError::FailOpen).await;
+}
