@@ -91,7 +91,7 @@ impl QuotaLayer {
         Self(self.0.with_route(pattern, cost))
     }
 
-    /// Meters every request, whether a resource matched it or not, under this label.
+    /// Meters every request but CORS preflights, whether a resource matched it or not, under this label.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {
         Self(self.0.with_every_request(label))

@@ -5,24 +5,23 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap};
 use quota_core::ClientId;
 use quota_http::{Answers, IdempotencyKeys, Metering, NoClient, RefusalResponse};
 use quota_service::{QuotaService, SharedService, UsageStore};
 use rocket::fairing::{self, Fairing, Info, Kind};
-use rocket::request::FromRequest;
+use rocket::request::{FromRequest, Outcome};
 use rocket::{Build, Request, Response};
 
 use crate::framework::Rocket;
-use crate::memo::Memo;
-use crate::refused::put;
+use crate::memo::{Decided, Memo};
+use crate::refused::{put, put_headers};
 use crate::told::Told;
 use crate::{ClientBy, RouteCost};
 
-type ByGuard = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Pin<Box<dyn Future<Output = Result<ClientId, NoClient>> + Send + 'a>>
-    + Send
-    + Sync;
+type ByGuard = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Pin<Box<dyn Future<Output = Named> + Send + 'a>> + Send + Sync;
 
 /// The service for the guards [`crate::Paid`], and the quota headers on the way out.
 ///
@@ -44,7 +43,7 @@ type ByGuard = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Pin<Box<dyn Future<Output 
 /// **What is charged**: routes whose handler takes such a guard. `HEAD` is charged as `GET`. A fairing cannot refuse, so a
 /// route without the guard is free. An application whose routes have the guard and not the fairing does not start.
 ///
-/// **Cancelled requests**: a charge that was sent stands; one still queued is not made.
+/// **Cancelled requests**: Rocket runs a request to its end, whether its client is still there or not, and so is it charged.
 #[derive(Clone, Debug)]
 pub struct QuotaFairing(Quotas);
 
@@ -56,8 +55,12 @@ pub(crate) struct Quotas {
     leaves_to_catchers: bool,
 }
 
-/// The client that the application's own guard has named.
-struct Named(Result<ClientId, NoClient>);
+/// What the application's own guard has said.
+struct Named {
+    client: Result<ClientId, NoClient>,
+    /// Whether it failed: its answer is the application's.
+    failed: bool,
+}
 
 impl QuotaFairing {
     /// Charges the client that `client` finds.
@@ -73,7 +76,7 @@ impl QuotaFairing {
     }
 
     /// Charges the client that a request guard of the application's names, such as its authentication. Where the guard
-    /// fails, its status is the answer; where it forwards, the request is from nobody: 401.
+    /// fails, the answer is its status, by the application's catchers; where it forwards, the request is from nobody: 401.
     #[must_use]
     pub fn by_guard<G, C>(service: SharedService, client: C) -> Self
     where
@@ -81,7 +84,7 @@ impl QuotaFairing {
         C: Fn(&G) -> Result<ClientId, NoClient> + Send + Sync + 'static,
     {
         let named = ClientBy::function(|request| match request.local_cache(|| None::<Named>) {
-            Some(Named(named)) => named.clone(),
+            Some(named) => named.client.clone(),
             None => Err(NoClient::Missing),
         });
         let mut fairing = Self::from_shared(service, named);
@@ -90,9 +93,11 @@ impl QuotaFairing {
             let client = Arc::clone(&client);
             Box::pin(async move {
                 match request.guard::<G>().await {
-                    rocket::outcome::Outcome::Success(guard) => client(&guard),
-                    rocket::outcome::Outcome::Forward(_) => Err(NoClient::Missing),
-                    rocket::outcome::Outcome::Error((status, _)) => Err(NoClient::Refused(of_status(status.code))),
+                    Outcome::Success(guard) => Named { client: client(&guard), failed: false },
+                    Outcome::Forward(_) => Named { client: Err(NoClient::Missing), failed: false },
+                    Outcome::Error((status, _)) => {
+                        Named { client: Err(NoClient::Refused(of_status(status.code))), failed: true }
+                    }
                 }
             })
         }));
@@ -121,7 +126,8 @@ impl QuotaFairing {
         self
     }
 
-    /// Leaves the body of a guard's refusal to the application's catchers; its headers are added all the same.
+    /// Leaves the body of a guard's refusal, with its type, to the application's catchers; its other headers are added all the
+    /// same.
     #[must_use]
     pub fn with_catchers(mut self) -> Self {
         self.0.leaves_to_catchers = true;
@@ -131,9 +137,7 @@ impl QuotaFairing {
 
 fn of_status(code: u16) -> RefusalResponse {
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut headers = HeaderMap::new();
-    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    RefusalResponse::new(status, headers, status.canonical_reason().unwrap_or_default().into())
+    RefusalResponse::new(status, HeaderMap::new(), Bytes::new())
 }
 
 impl Quotas {
@@ -145,8 +149,13 @@ impl Quotas {
     pub(crate) async fn find_client(&self, request: &Request<'_>) {
         if let Some(by_guard) = &self.by_guard {
             let named = by_guard(request).await;
-            request.local_cache(|| Some(Named(named)));
+            request.local_cache(|| Some(named));
         }
+    }
+
+    /// Whether the application's own guard has failed.
+    fn has_failed(&self, request: &Request<'_>) -> bool {
+        self.by_guard.is_some() && request.local_cache(|| None::<Named>).as_ref().is_some_and(|named| named.failed)
     }
 }
 
@@ -165,19 +174,29 @@ impl Fairing for QuotaFairing {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let memo = Memo::found(request);
-        if let Memo::Refused(refusal) = memo
+        let (memo, is_answered) = Memo::found(request);
+        if !is_answered {
+            memo.give_back().await;
+            return;
+        }
+        if let Decided::Refused(refusal) = memo
             && response.status().code == refusal.status().as_u16()
+            && !self.0.has_failed(request)
         {
-            let body = self.0.leaves_to_catchers.then(|| std::mem::take(response.body_mut()));
-            put(refusal.clone(), response);
-            if let Some(body) = body {
-                *response.body_mut() = body;
+            if self.0.leaves_to_catchers {
+                let (_, mut headers, _) = refusal.clone().into_parts();
+                headers.remove(CONTENT_TYPE);
+                put_headers(&headers, response);
+            } else {
+                put(refusal.clone(), response);
             }
         }
-        if let Some((admitted, place)) = memo.take() {
-            let status = StatusCode::from_u16(response.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            let mut told = Told::default();
+        let status = StatusCode::from_u16(response.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut told = Told::default();
+        if let Decided::Admitted { quota, price: None, told: place, .. } = memo {
+            quota.answered(status, &mut told);
+            place.get_or_init(|| told).put(response);
+        } else if let Some((admitted, place)) = memo.take() {
             match admitted.conclude(status, &mut told).await {
                 Ok(()) => place.get_or_init(|| told).put(response),
                 Err(refusal) => put(refusal, response),

@@ -11,7 +11,7 @@ use rocket::request::{FromRequest, Outcome};
 use rocket::{Request, Sentinel};
 
 use crate::fairing::Quotas;
-use crate::memo::Memo;
+use crate::memo::{Decided, Memo};
 use crate::price::{ByHandler, Price, Whole};
 use crate::refused::Refused;
 
@@ -19,7 +19,9 @@ use crate::refused::Refused;
 /// [`Price`] of one's own. It is the request's [`RequestQuota`] too.
 ///
 /// A request is charged once, by its first guard. Guards run from left to right: put it last, so that who is turned away by
-/// another guard does not pay. A refusal is an error with its status; the answer's body is the problem document,
+/// another guard does not pay. Parameters of the path come after all guards: where one is none and the router passes the request
+/// on to another route, what was charged is given back (but for a process's first such request of a route, which pays its
+/// price). A refusal is an error with its status; the answer's body is the problem document,
 /// unless [`crate::QuotaFairing::with_catchers`] leaves it to the application's catchers. A handler that takes
 /// `Result<Costs<1>, _>` and answers a refusal by itself does so with another status than the refusal's: the fairing cannot
 /// tell its answer from a catcher's.
@@ -65,13 +67,15 @@ impl<'r, P: Price> FromRequest<'r> for Paid<P> {
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Refused> {
         let price = TypeId::of::<P>();
         match Memo::of(request, price, P::cost()).await {
-            Memo::Admitted { quota, price: paid, .. } if *paid == price || price == TypeId::of::<ByHandler>() => {
+            Decided::Admitted { quota, price: paid, .. }
+                if paid.is_none_or(|paid| paid == price) || price == TypeId::of::<ByHandler>() =>
+            {
                 Outcome::Success(Self { quota: quota.clone(), price: PhantomData })
             }
-            Memo::Refused(refusal) => {
+            Decided::Refused(refusal) => {
                 Outcome::Error((Status::new(refusal.status().as_u16()), Refused::from(refusal.clone())))
             }
-            Memo::Unasked | Memo::Admitted { .. } => {
+            Decided::Unasked | Decided::Admitted { .. } => {
                 let route = request.route().map(|route| route.uri.as_str());
                 tracing::error!(
                     route,

@@ -5,20 +5,31 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use quota_http::{Admitted, Answers, Passage, RefusalResponse, RequestQuota};
 use rocket::Request;
+use rocket::tokio::sync::OnceCell;
 
 use crate::RouteCost;
 use crate::fairing::Quotas;
 use crate::told::Told;
 
-/// What was decided of a request: by its first guard, for all of them, and for the fairing.
+/// What was decided of a request on one of its routes: by its first guard there, for all of them, and for the fairing.
+pub(crate) struct Memo {
+    /// Which route; 0 before any guard has asked.
+    route: usize,
+    decided: Decided,
+    /// On the route that the router passed it on to.
+    next: OnceCell<Box<Self>>,
+}
+
+/// What was decided.
 #[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is not moved")]
-pub(crate) enum Memo {
+pub(crate) enum Decided {
     /// No guard has asked.
     Unasked,
-    /// It may run. Its type of price, so that another one is told from it.
+    /// It may run. Its type of price, so that another one is told from it; none where an earlier route's guard charged,
+    /// which is not given back.
     Admitted {
         quota: RequestQuota,
-        price: TypeId,
+        price: Option<TypeId>,
         open: Mutex<Option<Admitted>>,
         /// What the answer's headers borrow.
         told: OnceLock<Told>,
@@ -27,17 +38,45 @@ pub(crate) enum Memo {
 }
 
 impl Memo {
-    /// Decides, if nobody has.
-    pub(crate) async fn of<'r>(request: &'r Request<'_>, price: TypeId, cost: RouteCost) -> &'r Self {
-        request.local_cache_async(Self::decide(request, price, cost)).await
+    /// Decides, if nobody has for this route.
+    pub(crate) async fn of<'r>(request: &'r Request<'_>, price: TypeId, cost: RouteCost) -> &'r Decided {
+        let route = route_of(request);
+        let first = async { Self::new(route, Decided::of(request, price, cost.clone()).await) };
+        let mut memo = request.local_cache_async(first).await;
+        while memo.route != route {
+            let next = async {
+                let decided = match memo.decided.give_back().await {
+                    Some(stands) => stands,
+                    None => Decided::of(request, price, cost.clone()).await,
+                };
+                Box::new(Self::new(route, decided))
+            };
+            memo = memo.next.get_or_init(|| next).await;
+        }
+        &memo.decided
     }
 
-    /// What was decided, if anybody has asked.
-    pub(crate) fn found<'r>(request: &'r Request<'_>) -> &'r Self {
-        request.local_cache(|| Self::Unasked)
+    /// What was decided last, if anybody has asked; and whether that was on the route that has answered.
+    pub(crate) fn found<'r>(request: &'r Request<'_>) -> (&'r Decided, bool) {
+        let mut memo = request.local_cache(|| Self::new(0, Decided::Unasked));
+        while let Some(next) = memo.next.get() {
+            memo = next;
+        }
+        (&memo.decided, memo.route == route_of(request))
     }
 
-    async fn decide(request: &Request<'_>, price: TypeId, cost: RouteCost) -> Self {
+    fn new(route: usize, decided: Decided) -> Self {
+        Self { route, decided, next: OnceCell::new() }
+    }
+}
+
+/// Tells a route from all others of the application.
+fn route_of(request: &Request<'_>) -> usize {
+    request.route().map_or(0, |route| std::ptr::from_ref(route).addr())
+}
+
+impl Decided {
+    async fn of(request: &Request<'_>, price: TypeId, cost: RouteCost) -> Self {
         let Some(quotas) = request.rocket().state::<Quotas>() else {
             tracing::error!("a route asks for quotas and no QuotaFairing is attached");
             return Self::Refused(Answers::default().internal());
@@ -62,10 +101,21 @@ impl Memo {
         match admitted {
             Ok(admitted) => {
                 let quota = admitted.quota().clone();
-                Self::Admitted { quota, price, open: Mutex::new(Some(admitted)), told: OnceLock::new() }
+                Self::Admitted { quota, price: Some(price), open: Mutex::new(Some(admitted)), told: OnceLock::new() }
             }
             Err(refusal) => Self::Refused(refusal),
         }
+    }
+
+    /// Gives back what was charged on a route whose handler did not run, since the router passed the request on. Where that
+    /// cannot be, it is what the request pays on any other route.
+    pub(crate) async fn give_back(&self) -> Option<Self> {
+        let (admitted, _) = self.take()?;
+        let quota = admitted.give_back().await.err()?;
+        tracing::warn!(
+            "a request was charged on a route that passed it on: it pays that, and those after it what their own route costs"
+        );
+        Some(Self::Admitted { quota, price: None, open: Mutex::new(None), told: OnceLock::new() })
     }
 
     /// The request that may run, for whoever concludes it, and a place for what its answer's headers borrow.

@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use http::HeaderMap;
 use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
 use rocket::http::Status;
 use rocket::response::{self, Responder};
@@ -47,19 +48,24 @@ impl<'r> Responder<'r, 'static> for Refused {
     }
 }
 
-/// Makes an answer of this one.
-pub(crate) fn put(refusal: RefusalResponse, response: &mut Response<'_>) {
-    let (status, headers, body) = refusal.into_parts();
-    response.set_status(Status::new(status.as_u16()));
+/// Gives an answer these headers, in place of its own of these names.
+pub(crate) fn put_headers(headers: &HeaderMap, response: &mut Response<'_>) {
     for name in headers.keys() {
         response.remove_header(name.as_str());
     }
-    for (name, value) in &headers {
+    for (name, value) in headers {
         // What quota-http writes is visible ASCII; an application's own value that is none is left out.
         if let Ok(value) = value.to_str() {
             response.adjoin_raw_header(name.as_str().to_owned(), value.to_owned());
         }
     }
+}
+
+/// Makes an answer of this one.
+pub(crate) fn put(refusal: RefusalResponse, response: &mut Response<'_>) {
+    let (status, headers, body) = refusal.into_parts();
+    response.set_status(Status::new(status.as_u16()));
+    put_headers(&headers, response);
     if status == http::StatusCode::NOT_MODIFIED {
         // Of no known length, or it would be told one that the page does not have.
         response.set_streamed_body(empty());

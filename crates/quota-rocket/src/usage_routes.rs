@@ -62,18 +62,20 @@ impl Handler for UsageRoutes {
         let sent = request.headers().iter();
         let headers = Sent::headers_of(sent.map(|header| (header.name().to_string(), header.value().to_owned())));
         let body = body_of(data, &headers).await;
-        let sent = Sent { method: method_of(request), path, whole_path, query, headers, body };
+        let method = method_of(request, body.as_deref().unwrap_or_default());
+        let sent = Sent { method, path, whole_path, query, headers, body };
         let mut response = Response::new();
         put(self.0.answer(request, sent).await, &mut response);
         Outcome::Success(response)
     }
 }
 
-/// The method as it was sent: Rocket takes a form's `_method` for it, which every page of the web can send by `POST`. No
-/// resource takes forms.
-fn method_of(request: &Request<'_>) -> http::Method {
+/// The method as it was sent: Rocket takes a form's first field `_method` for it, which every page of the web can send by
+/// `POST`. No resource takes forms.
+fn method_of(request: &Request<'_>, body: &[u8]) -> http::Method {
     let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
-    if is_form { http::Method::POST } else { Rocket::method(request) }
+    let first = body.iter().position(|byte| *byte != b'&').and_then(|first| body.get(first..)).unwrap_or_default();
+    if is_form && first.starts_with(b"_method=") { http::Method::POST } else { Rocket::method(request) }
 }
 
 /// So many bytes Rocket has read before, for a form's `_method`; where that failed, they look like all there is.

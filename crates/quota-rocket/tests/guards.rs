@@ -84,6 +84,9 @@ fn a_denial_is_a_problem_document_unless_it_is_left_to_catchers() {
         let (status, remaining, answered) = ask(&client, "/five", "client1");
         assert_eq!((status, remaining.as_deref()), (429, Some("0")));
         assert!(answered.contains(body), "{answered}");
+        let response = client.get("/five").header(Header::new("x-client-id", "client1")).dispatch();
+        let kind = if body == "caught" { "text/plain; charset=utf-8" } else { "application/problem+json" };
+        assert_eq!(response.headers().get("content-type").collect::<Vec<_>>(), [kind]);
     }
 }
 
@@ -135,12 +138,19 @@ impl<'r> FromRequest<'r> for User {
     }
 }
 
+#[catch(410)]
+fn gone() -> rocket::response::content::RawJson<&'static str> {
+    rocket::response::content::RawJson(r#"{"gone":true}"#)
+}
+
 #[test]
 fn a_guard_of_the_applications_names_the_client() {
     let quota =
         QuotaFairing::by_guard(Arc::new(service()), |user: &User| ClientId::new(&user.0).map_err(NoClient::from));
-    let client = Client::untracked(quiet().attach(quota).mount("/", routes![five])).unwrap();
+    let rocket = quiet().attach(quota).mount("/", routes![five]).register("/", catchers![gone]);
+    let client = Client::untracked(rocket).unwrap();
     assert_eq!(ask(&client, "/five", "client1").1.as_deref(), Some("5"));
+    assert_eq!(ask(&client, "/five", "banned").2, r#"{"gone":true}"#, "the application's own answer");
     for (id, status) in [("nobody", 401), ("banned", 410), ("stranger", 403)] {
         assert_eq!(ask(&client, "/five", id).0, status, "{id}");
     }

@@ -257,15 +257,31 @@ impl Admitted {
     /// The answer in place of the handler's, where what it owes cannot be charged.
     pub async fn conclude(self, status: StatusCode, headers: &mut impl HeadersMut) -> Result<(), RefusalResponse> {
         let Self { quota, stake } = self;
-        if status != StatusCode::METHOD_NOT_ALLOWED {
-            quota.note_handled();
-        }
+        quota.note_status(status);
         if let Some(stake) = stake {
             stake.conclude(status, &quota).await?;
         } else if status != StatusCode::METHOD_NOT_ALLOWED && quota.cost().is_by_handler() {
             quota.read_status().await;
         }
         quota.write(headers);
+        Ok(())
+    }
+}
+
+impl Admitted {
+    /// The router has passed the request on to another route before this one's handler ran: what was charged is given
+    /// back, and waits for that.
+    ///
+    /// # Errors
+    /// These quotas, where that cannot be: the charge has no id. From now on those of the route have.
+    pub async fn give_back(self) -> Result<(), RequestQuota> {
+        let Self { quota, stake } = self;
+        quota.note_unsure();
+        match stake {
+            Some(stake) => stake.give_back(&quota).await,
+            None if quota.cost().is_by_handler() => {}
+            None => return Err(quota),
+        }
         Ok(())
     }
 }

@@ -84,6 +84,8 @@ impl IdempotencyKeys {
         }
         let other = || malformed("a key is 1 to 128 visible ASCII characters".into());
         let key = key(value).ok_or_else(other)?;
+        // Rocket's routes know no HEAD apart from GET.
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
         let text = format!("{PREFIX}{method} {route}:{key}");
         let id = OperationId::new(&text).or_else(|_| OperationId::new(format!("{PREFIX}{}", hashed(&text))));
         id.map(Some).map_err(|_| other())

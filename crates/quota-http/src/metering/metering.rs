@@ -109,7 +109,7 @@ impl<F: Framework> Metering<F> {
         let keys = meter.keys.as_ref();
         let key = keys.map(|keys| keys.id(F::header(request, keys.name()), &method, pattern)).transpose();
         let route = meter.shared.routes.route(pattern);
-        let is_handled = F::ROUTES_BY_METHOD || route.handles(&method);
+        let is_handled = if F::ROUTES_BY_METHOD { !route.is_unsure(&method) } else { route.handles(&method) };
         Passage::Metered(Admission {
             client: self.base.client.find(request),
             key: key.map(Option::flatten),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
 use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
 use quota_service::{Charge, Holding, ServiceError};
 
@@ -179,6 +180,15 @@ impl RequestQuota {
         }
     }
 
+    /// What is left to do when a request has answered of which nothing is open ([`crate::Admitted::is_concluded`]): writes the
+    /// headers.
+    pub fn answered(&self, status: StatusCode, headers: &mut impl HeadersMut) {
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            self.note_unsure();
+        }
+        self.write(headers);
+    }
+
     /// Leaves the headers to a layer further in, which runs the request or refuses it.
     pub fn supersede(&self) {
         self.0.is_superseded.store(true, Ordering::Relaxed);
@@ -196,9 +206,18 @@ impl RequestQuota {
         self.0.asked.cost
     }
 
-    /// Notes that a handler answers this route and method.
-    pub(crate) fn note_handled(&self) {
-        self.route().note_handled(&self.0.asked.method);
+    /// Notes whether a handler answers this route and method.
+    pub(crate) fn note_status(&self, status: StatusCode) {
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            self.note_unsure();
+        } else {
+            self.route().note_handled(&self.0.asked.method);
+        }
+    }
+
+    /// Notes that another than this route's handler answered the method.
+    pub(crate) fn note_unsure(&self) {
+        self.route().note_unsure(&self.0.asked.method);
     }
 
     /// Notes a decision that was made in this request.

@@ -24,6 +24,8 @@ pub(crate) struct Route {
     label: Option<Label>,
     /// The methods that answered with something else than 405: a bit for each, and one for all others.
     handled: AtomicU16,
+    /// Those of which it is not sure all the same: a guard of the router's answered one with 405, or passed it on.
+    unsure: AtomicU16,
 }
 
 impl Routes {
@@ -54,7 +56,7 @@ impl Default for Routes {
 
 impl Route {
     fn new(pattern: &str) -> Self {
-        Self { pattern: pattern.into(), label: label(pattern), handled: AtomicU16::new(0) }
+        Self { pattern: pattern.into(), label: label(pattern), handled: AtomicU16::new(0), unsure: AtomicU16::new(0) }
     }
 
     /// The pattern, as far as a label is long.
@@ -66,14 +68,26 @@ impl Route {
         &self.pattern
     }
 
-    /// Whether a handler is known to answer this method.
+    /// Whether a handler is known to answer this method, whatever else a request says.
     pub(crate) fn handles(&self, method: &Method) -> bool {
-        self.handled.load(Ordering::Relaxed) & bit(method) != 0
+        self.handled.load(Ordering::Relaxed) & bit(method) != 0 && !self.is_unsure(method)
+    }
+
+    /// Whether this method was answered by another than this route's handler.
+    pub(crate) fn is_unsure(&self, method: &Method) -> bool {
+        self.unsure.load(Ordering::Relaxed) & bit(method) != 0
+    }
+
+    /// Notes that this method was answered by another than this route's handler.
+    pub(crate) fn note_unsure(&self, method: &Method) {
+        if !self.is_unsure(method) {
+            self.unsure.fetch_or(bit(method), Ordering::Relaxed);
+        }
     }
 
     /// Notes that a handler answers this method.
     pub(crate) fn note_handled(&self, method: &Method) {
-        if !self.handles(method) {
+        if self.handled.load(Ordering::Relaxed) & bit(method) == 0 {
             self.handled.fetch_or(bit(method), Ordering::Relaxed);
         }
     }
@@ -126,6 +140,9 @@ mod tests {
         route.note_handled(&extension);
         assert!(route.handles(&extension) && route.handles(&Method::from_bytes(b"PROPFIND").unwrap()));
         assert!(!route.handles(&Method::CONNECT));
+        route.note_unsure(&Method::GET);
+        route.note_handled(&Method::GET);
+        assert!(!route.handles(&Method::GET), "it is never sure again");
     }
 
     #[test]

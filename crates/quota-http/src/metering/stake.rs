@@ -45,8 +45,24 @@ impl Stake {
             Self::OnStatus(condition, paid) if !is_unhandled && condition.holds(status) => paid.keep(quota).await,
             Self::OnStatus(_, paid) => {
                 paid.give_back(quota).await;
+                if is_unhandled {
+                    quota.forget();
+                } else {
+                    // Nothing to tell of, or what was released with a plan that has gone: then the status says it.
+                    quota.read_status().await;
+                }
                 Ok(())
             }
+        }
+    }
+
+    /// Gives back what was charged or held: nothing of it was asked for.
+    pub(crate) async fn give_back(self, quota: &RequestQuota) {
+        match self {
+            Self::UnlessUnhandled(trial) => {
+                trial.take_back().await;
+            }
+            Self::OnStatus(_, paid) => paid.give_back(quota).await,
         }
     }
 }
@@ -84,7 +100,5 @@ impl Paid {
             }
             Self::Before => {}
         }
-        // Nothing to tell of, or what was released with a plan that has gone: then the status says it.
-        quota.read_status().await;
     }
 }

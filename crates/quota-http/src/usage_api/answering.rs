@@ -33,7 +33,8 @@ const OPEN_API: &str = include_str!("../../openapi.json");
 /// | --- | --- |
 /// | `GET /status`, `GET /usage?from=&to=&tz=&by=label` | the caller's own |
 /// | `GET /clients?prefix=&after=&limit=` | clients, at most 200 a page |
-/// | `GET /clients/{id}/status`, `…/usage`, `…/entries`, `…/denials` | a client's |
+/// | `GET /clients/{id}/status`, `…/usage`, `…/entries` | a client's |
+/// | `GET /clients/{id}/denials` | the last ones, where the service remembers them (`QuotaServiceBuilder::with_denials`) |
 /// | `GET`, `PUT`, `DELETE /clients/{id}/plan`, `POST …/plan/preview` | its plan |
 /// | `DELETE /clients/{id}/usage?from=&to=` or `?all=true` | how many entries went |
 /// | `GET /health`, `GET /openapi.json` | whether the store answers; the description of all this |
@@ -202,13 +203,23 @@ impl Inner {
         let plan = self.plan_in(request)?;
         let quotas = plan.quotas().iter().map(|quota| format!("{}: {}", quota.period(), quota.limit()));
         let quotas = quotas.collect::<Vec<_>>().join(", ");
-        let status = self.service.set_plan(client, plan).await.map_err(|error| self.plan_failed(client, &error))?;
+        let status = self.service.set_plan(client, plan).await.map_err(|error| {
+            if let ServiceError::Unknown { .. } = error {
+                tracing::warn!(%client, operator, quotas, "a plan was perhaps set");
+            }
+            self.plan_failed(client, &error)
+        })?;
         tracing::info!(%client, operator, quotas, "a plan was set");
         Ok(json(StatusCode::OK, &StatusView::new(&status)))
     }
 
     async fn remove_plan(&self, client: &ClientId, operator: &Operator) -> Answered {
-        self.service.remove_plan(client).await.map_err(|error| self.failed(client, &error))?;
+        self.service.remove_plan(client).await.map_err(|error| {
+            if let ServiceError::Unknown { .. } = error {
+                tracing::warn!(%client, operator, "a plan was perhaps removed");
+            }
+            self.failed(client, &error)
+        })?;
         tracing::info!(%client, operator, "a plan was removed");
         Ok(empty(StatusCode::NO_CONTENT))
     }
@@ -252,7 +263,12 @@ impl Inner {
         let (from, to): (Instant, Instant) = (range.start(), range.end());
         let deleted = self.service.delete_usage(client, range).await;
         let bound = |at| if at == from { "from" } else { "to" };
-        let deleted = deleted.map_err(|error| self.range_failed(client, &error, bound))?;
+        let deleted = deleted.map_err(|error| {
+            if let ServiceError::Unknown { .. } = error {
+                tracing::warn!(%client, operator, %from, %to, "usage was perhaps deleted");
+            }
+            self.range_failed(client, &error, bound)
+        })?;
         tracing::info!(%client, operator, %from, %to, deleted, "usage was deleted");
         Ok(json(StatusCode::OK, &DeletedView { deleted }))
     }

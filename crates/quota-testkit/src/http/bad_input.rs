@@ -120,7 +120,7 @@ pub fn a_body_that_is_cut_off_is_no_plan<H: HttpHarness>() {
         assert!(answer.starts_with("HTTP/1.1 400 "), "{rest}: {answer}");
         assert!(answer.contains("\"detail\":\"body: it ended before it was whole\""), "{rest}: {answer}");
     }
-    let whole = ground.send_raw(&format!("{head}Connection: close\r\nContent-Length: 13\r\n\r\n{{\"quotas\":[]}}"));
+    let whole = ground.send_closing(&format!("{head}Connection: close\r\nContent-Length: 13\r\n\r\n{{\"quotas\":[]}}"));
     assert!(whole.starts_with("HTTP/1.1 200 "), "what is whole is taken: {whole}");
 }
 

@@ -227,13 +227,22 @@ impl<H: HttpHarness> Ground<H> {
 
     /// Sends a request of HTTP/1.1 as it stands, then nothing more, and reads what comes back.
     pub(super) fn send_raw(&self, text: &str) -> String {
+        let stream = self.write(text);
+        stream.shutdown(Shutdown::Write).unwrap();
+        read(stream)
+    }
+
+    /// Sends a whole request that asks for the connection to be closed after it, and reads what comes back. A server that is
+    /// sent nothing more may take that for a client who has gone.
+    pub(super) fn send_closing(&self, text: &str) -> String {
+        read(self.write(text))
+    }
+
+    fn write(&self, text: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.harness.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        stream
     }
 
     /// The service's time.
@@ -254,6 +263,12 @@ impl<H: HttpHarness> Ground<H> {
             Description::new(answer.unwrap().json())
         })
     }
+}
+
+fn read(mut stream: TcpStream) -> String {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 /// Everything that comes back; none where the server cuts the connection.

@@ -98,6 +98,13 @@ pub fn a_form_is_a_post_whatever_method_it_names<H: HttpHarness>() {
         }
     }
     ground.assert_used("1");
+    // What is no POST stays what it is.
+    let plan = r#"{"quotas":[]}"#;
+    for (method, body, status) in [(Method::PUT, plan, 200), (Method::GET, "", 200), (Method::DELETE, "", 204)] {
+        let mut request = operators(method, "/clients/client1/plan", body);
+        request.headers_mut().insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
+        assert_eq!(ground.send(request).status, status);
+    }
 }
 
 pub fn denials_are_told_the_last_one_first<H: HttpHarness>() {

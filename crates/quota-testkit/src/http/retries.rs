@@ -22,6 +22,11 @@ pub fn a_key_is_charged_once<H: HttpHarness>() {
     }
     assert_eq!(ground.get("/one").status, 200);
     ground.assert_used("3.5");
+    // HEAD is charged as GET, and so is its key.
+    let mut head = request(Method::HEAD, "/one");
+    head.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+    assert_eq!(ground.send(head).status, 409);
+    ground.assert_used("3.5");
 }
 
 pub fn a_key_with_another_cost_is_a_conflict<H: HttpHarness>() {

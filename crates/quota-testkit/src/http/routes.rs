@@ -58,7 +58,8 @@ pub fn preflights_unmatched_paths_and_methods_without_a_handler_are_free<H: Http
     let ground = Setting::<H>::ten().serve();
     let mut preflight = request(Method::OPTIONS, "/one");
     preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
-    let unhandled = [preflight, request(Method::OPTIONS, "/one"), request(Method::PUT, "/five")];
+    let put = |path| request(Method::PUT, path);
+    let unhandled = [preflight, request(Method::OPTIONS, "/one"), put("/five"), put("/answer?status=200")];
     for request in unhandled {
         let answer = ground.send(request);
         // Which of the two is the framework's own business.

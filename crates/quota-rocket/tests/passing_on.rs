@@ -1,0 +1,82 @@
+//! Requests that a route's guard admits and its parameters pass on to another route.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Tz};
+use quota_rocket::{ClientBy, Costs, Paid, Price, QuotaFairing, RouteCost};
+use quota_service::{PlanRegistry, QuotaService};
+use quota_store_memory::MemoryStore;
+use rocket::http::Header;
+use rocket::local::blocking::Client;
+use rocket::{get, routes};
+
+/// Two credits, if it works.
+struct IfItWorks;
+
+impl Price for IfItWorks {
+    fn cost() -> RouteCost {
+        RouteCost::from(Credits::new(2).unwrap()).on_success()
+    }
+}
+
+#[get("/item/<id>")]
+fn by_id(id: u32, _quota: Costs<5>) -> String {
+    format!("item {id}")
+}
+
+#[get("/item/<name>", rank = 2)]
+fn by_name(name: &str, _quota: Costs<1>) -> String {
+    format!("the item {name}")
+}
+
+#[get("/thing/<id>")]
+fn thing(id: u32, _quota: Paid<IfItWorks>) -> String {
+    format!("thing {id}")
+}
+
+#[get("/thing/<name>", rank = 2)]
+fn free(name: &str) -> String {
+    format!("the thing {name} is free")
+}
+
+/// The answer and what remains of a hundred.
+fn ask(client: &Client, path: &'static str) -> (u16, Option<String>, String) {
+    let response = client.get(path).header(Header::new("x-client-id", "client1")).dispatch();
+    let remaining = response.headers().get_one("x-ratelimit-remaining").map(str::to_owned);
+    (response.status().code, remaining, response.into_string().unwrap())
+}
+
+fn client() -> (Client, QuotaService<MemoryStore>) {
+    let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    let year = Quota::new(Period::YEAR, Limit::Finite("100".parse().unwrap()), anchor);
+    let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap());
+    let service = QuotaService::builder(MemoryStore::new()).with_registry(plans).build();
+    let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap());
+    let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() };
+    let rocket = rocket::custom(config).attach(quota).mount("/", routes![by_id, by_name, thing, free]);
+    (Client::untracked(rocket).unwrap(), service)
+}
+
+#[test]
+fn it_pays_what_the_route_costs_that_runs_it() {
+    let (client, _service) = client();
+    let answer = |remaining: &str, body: &str| (200, Some(remaining.to_owned()), body.to_owned());
+    assert_eq!(ask(&client, "/item/7"), answer("95", "item 7"));
+    // The first one that is passed on pays the route's price that passed it on, for its charge had no id.
+    assert_eq!(ask(&client, "/item/seven"), answer("90", "the item seven"));
+    for remaining in ["89", "88", "87"] {
+        assert_eq!(ask(&client, "/item/seven"), answer(remaining, "the item seven"));
+    }
+    assert_eq!(ask(&client, "/item/8"), answer("82", "item 8"));
+}
+
+#[test]
+fn what_is_held_on_a_route_that_passes_it_on_is_given_back() {
+    let (client, service) = client();
+    assert_eq!(ask(&client, "/thing/7").1.as_deref(), Some("98"));
+    assert_eq!(ask(&client, "/thing/seven"), (200, None, "the thing seven is free".to_owned()));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let status = runtime.block_on(service.status(&ClientId::new("client1").unwrap())).unwrap();
+    let year = *status.lowest().unwrap();
+    assert_eq!((year.used().to_string(), year.held()), ("2".to_owned(), Credits::ZERO));
+}
