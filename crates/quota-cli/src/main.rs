@@ -15,6 +15,8 @@ mod prune;
 mod shown;
 mod status;
 mod target;
+#[cfg(feature = "tls")]
+mod trust;
 mod usage;
 mod windows;
 

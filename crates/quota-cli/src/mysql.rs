@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use diesel_async::AsyncMysqlConnection;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, UrlError};
 
-use crate::postgres::CONNECTING;
+use crate::postgres::{CONNECTING, unreachable};
 
 /// Connects. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
 ///
@@ -16,14 +16,26 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncMysqlConnection> {
         return Err(anyhow!("its URL is malformed: it names no database"));
     }
     let server = format!("MySQL at {}:{}", options.ip_or_hostname(), options.tcp_port());
+    #[cfg(feature = "tls")]
+    let encryption = encryption(&options)?;
     // Diesel has statements of its own.
-    let options: Opts = OptsBuilder::from_opts(options).prefer_socket(false).stmt_cache_size(0).into();
+    let options = OptsBuilder::from_opts(options).prefer_socket(false).stmt_cache_size(0);
+    #[cfg(feature = "tls")]
+    let options = options.ssl_opts(encryption);
+    let options: Opts = options.into();
     let opened = tokio::time::timeout(CONNECTING, async {
         let connection = Conn::new(options).await.map_err(|error| cause(&error, &server))?;
         let connection = AsyncMysqlConnection::try_from(connection).await;
         connection.map_err(|error| anyhow!("{server} cannot be used: {error}"))
     });
     opened.await.map_err(|_| anyhow!("{server} did not answer within {} s", CONNECTING.as_secs()))?
+}
+
+#[cfg(feature = "tls")]
+fn encryption(options: &Opts) -> anyhow::Result<Option<mysql_async::SslOpts>> {
+    let Some(wanted) = options.ssl_opts().cloned() else { return Ok(None) };
+    let roots = crate::trust::authorities()?.iter().map(|certificate| certificate.to_vec().into()).collect();
+    Ok(Some(wanted.with_root_certs(roots).with_disable_built_in_roots(true)))
 }
 
 /// Not the parser's words where they repeat what stands in the URL.
@@ -42,7 +54,7 @@ fn malformed(error: &UrlError) -> String {
 fn cause(error: &Error, server: &str) -> anyhow::Error {
     match error {
         Error::Server(refused) => anyhow!("{server} refuses the connection: {}", refused.message),
-        Error::Io(mysql_async::IoError::Io(error)) => anyhow!("{server} cannot be reached: {error}"),
-        other => anyhow!("{server} cannot be reached: {other}"),
+        Error::Io(mysql_async::IoError::Io(error)) => unreachable(server, &error.to_string()),
+        other => unreachable(server, &other.to_string()),
     }
 }

@@ -34,7 +34,8 @@ async fn encrypted(config: &Config, server: &str) -> anyhow::Result<AsyncPgConne
     use rustls::{ClientConfig, RootCertStore};
     use tokio_postgres_rustls::MakeRustlsConnect;
 
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(crate::trust::authorities()?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     through(config, MakeRustlsConnect::new(tls.with_root_certificates(roots).with_no_client_auth()), server).await
@@ -96,5 +97,16 @@ fn cause(error: &tokio_postgres::Error, server: &str) -> anyhow::Error {
         causes.push(cause.to_string());
         next = cause.source();
     }
-    anyhow!("{server} cannot be reached: {}", causes.join(": "))
+    unreachable(server, &causes.join(": "))
+}
+
+/// Why there is no connection, and what to do about a certificate.
+pub(crate) fn unreachable(server: &str, words: &str) -> anyhow::Error {
+    if !words.contains("invalid peer certificate") {
+        return anyhow!("{server} cannot be reached: {words}");
+    }
+    anyhow!(
+        "{server} shows a certificate that is not trusted: name the authority that signed it, by a file in \
+         SSL_CERT_FILE: {words}"
+    )
 }

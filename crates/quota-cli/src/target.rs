@@ -10,6 +10,7 @@ use diesel_async::RunQueryDsl;
 use mongodb::bson::doc;
 use quota_core::ClientId;
 use quota_service::{AnyStore, QuotaService};
+use quota_store_redis::RedisStore;
 
 use crate::{mongo, mysql, postgres};
 
@@ -28,8 +29,8 @@ pub(crate) async fn open(url: &str) -> anyhow::Result<AnyStore> {
     quota_stores::connect(url).await.context(CLOSED)
 }
 
-/// Opens a store that is there. A file is not made, and one of something else is left as it is: a path that was mistyped
-/// is not to be answered with an empty store.
+/// Opens a store that is there. Nothing is made, and what is something else is left as it is: a path or a database that was
+/// mistyped is not to be answered with an empty store.
 pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
     if let Some(path) = file(url) {
         if !path.is_file() {
@@ -39,6 +40,8 @@ pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
         if let Ok(false) = holds_store(&path) {
             return Err(anyhow!("{} is an SQLite database without a store", path.display()).context(CLOSED));
         }
+    } else if !is_there(url).await.context(CLOSED)? {
+        return Err(anyhow!("there is none: look at the database and the prefix in its URL").context(CLOSED));
     }
     open(url).await
 }
@@ -49,17 +52,22 @@ pub(crate) async fn existing_service(url: &str) -> anyhow::Result<QuotaService<A
 }
 
 /// Opens a store if it is there, and otherwise looks only whether it could be made.
-///
-/// Redis has nothing to look for: there the store is opened, which notes the format of its keys.
 pub(crate) async fn look(url: &str) -> anyhow::Result<Option<AnyStore>> {
+    if is_there(url).await.context(CLOSED)? { open(url).await.map(Some) } else { Ok(None) }
+}
+
+/// Whether there is a store, as far as that can be told without opening it.
+async fn is_there(url: &str) -> anyhow::Result<bool> {
     let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
-    let is_there = match scheme {
+    match scheme {
         "sqlite" => look_at_file(url),
         "postgres" | "postgresql" | "mysql" => look_at_tables(url).await,
         "mongodb" => look_at_collections(url).await,
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
+            Ok(RedisStore::builder(url).is_made().await?)
+        }
         _ => Ok(true),
-    };
-    if is_there.context(CLOSED)? { open(url).await.map(Some) } else { Ok(None) }
+    }
 }
 
 /// Reads a client id.

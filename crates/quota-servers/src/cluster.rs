@@ -4,6 +4,7 @@ use std::io;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use crate::encrypted::{Encrypted, Encryption};
 use crate::error::ServerError;
 use crate::log;
 use crate::node::Node;
@@ -47,6 +48,15 @@ pub(crate) fn start() -> Result<Vec<Node>, ServerError> {
     }
     wait_until_healthy(&nodes)?;
     Ok(nodes)
+}
+
+/// Starts one of a single primary, which encrypts.
+pub(crate) fn start_encrypted() -> Result<Node, ServerError> {
+    let recipe = Box::new(Redis::clustered());
+    let node = Node::start(Encrypted { recipe, encryption: Encryption::RedisCluster })?;
+    told(&node, "CLUSTER ADDSLOTSRANGE 0 16383")?;
+    wait(std::slice::from_ref(&node), |node| Ok(info(node, "cluster_state:")? == "ok"))?;
+    Ok(node)
 }
 
 /// `redis+cluster://` and the addresses of those that began as primaries.

@@ -3,6 +3,7 @@
 use std::env;
 use std::io::Write;
 
+use crate::error::ServerError;
 use crate::private_server::PrivateServer;
 use crate::server::{REQUIRED, Server};
 
@@ -32,7 +33,29 @@ pub fn url(server: Server) -> Option<String> {
 /// Where it does not start, or is not installed although the run requires this kind of server.
 #[must_use]
 pub fn private(server: Server) -> Option<PrivateServer> {
-    match PrivateServer::start(server) {
+    unless_missing(server, PrivateServer::start(server))
+}
+
+/// The same with [`PrivateServer::start_encrypted`].
+///
+/// # Panics
+/// As [`private`].
+#[must_use]
+pub fn private_encrypted(server: Server) -> Option<PrivateServer> {
+    unless_missing(server, PrivateServer::start_encrypted(server))
+}
+
+/// The same with [`PrivateServer::start_sentinel`], where there is a Redis.
+///
+/// # Panics
+/// As [`private`].
+#[must_use]
+pub fn private_sentinel(password: &str) -> Option<PrivateServer> {
+    unless_missing(Server::Redis, PrivateServer::start_sentinel(password))
+}
+
+fn unless_missing(server: Server, started: Result<PrivateServer, ServerError>) -> Option<PrivateServer> {
+    match started {
         Ok(running) => Some(running),
         Err(error) if error.is_missing() && !is_required(server) => {
             skip(&format!("{error}; cargo xtask test sets it up"));

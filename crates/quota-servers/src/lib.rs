@@ -3,6 +3,7 @@
 mod cluster;
 #[expect(clippy::panic, reason = "a suite fails whose required server is missing")]
 mod declared;
+mod encrypted;
 mod error;
 mod family;
 mod launch;
@@ -17,9 +18,11 @@ mod programs;
 mod recipe;
 mod redis;
 mod resp;
+mod sentinel;
 mod server;
 
-pub use crate::declared::{private, url};
+pub use crate::declared::{private, private_encrypted, private_sentinel, url};
+pub use crate::encrypted::another_authority;
 pub use crate::error::ServerError;
 pub use crate::node::Node;
 pub use crate::private_server::PrivateServer;

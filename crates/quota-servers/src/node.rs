@@ -36,11 +36,11 @@ pub struct Node {
 impl Node {
     pub(crate) fn start(recipe: impl Recipe + 'static) -> Result<Self, ServerError> {
         let (folder, log) = prepared(&recipe)?;
-        let none = Ports { client: 0, bus: 0 };
+        let none = Ports { client: 0, bus: 0, encrypted: 0 };
         let mut node = Self { recipe: Box::new(recipe), ports: none, process: None, log, folder };
         let mut outcome = Ok(());
         for _ in 0..ATTEMPTS {
-            node.ports = Ports { client: ports::free()?, bus: ports::free()? };
+            node.ports = Ports { client: ports::free()?, bus: ports::free()?, encrypted: ports::free()? };
             outcome = node.launch();
             if !matches!(outcome, Err(ServerError::Ended { .. })) {
                 break;
@@ -57,6 +57,10 @@ impl Node {
 
     pub(crate) const fn bus(&self) -> u16 {
         self.ports.bus
+    }
+
+    pub(crate) const fn encrypted(&self) -> u16 {
+        self.ports.encrypted
     }
 
     /// The number of its process; none while it is killed.

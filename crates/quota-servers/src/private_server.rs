@@ -1,14 +1,18 @@
 //! A server of one's own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cluster;
+use crate::encrypted::{self, Encrypted, Encryption};
 use crate::error::ServerError;
 use crate::mariadb::Mariadb;
 use crate::mongodb::Mongodb;
 use crate::node::Node;
 use crate::postgres::Postgres;
+use crate::programs;
+use crate::recipe::Recipe;
 use crate::redis::Redis;
+use crate::sentinel;
 use crate::server::Server;
 
 /// A server that was started for its owner alone, in temporary folders and on free ports of the loopback interface.
@@ -27,16 +31,15 @@ impl PrivateServer {
     /// # Errors
     /// [`ServerError::Missing`] where it is not installed; what its log says where it does not start.
     pub fn start(server: Server) -> Result<Self, ServerError> {
-        let secret: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
-        let with_password = |scheme, port| format!("{scheme}://quota:{secret}@127.0.0.1:{port}/quota");
+        let secret = secret();
         let (url, nodes) = match server {
             Server::Postgres => {
                 let node = Node::start(Postgres::new(secret.clone()))?;
-                (with_password("postgres", node.port()), vec![node])
+                (with_password("postgres", &secret, node.port()), vec![node])
             }
             Server::Mysql => {
                 let node = Node::start(Mariadb::new(secret.clone()))?;
-                (with_password("mysql", node.port()), vec![node])
+                (with_password("mysql", &secret, node.port()), vec![node])
             }
             Server::Redis => {
                 let node = Node::start(Redis::single())?;
@@ -54,6 +57,64 @@ impl PrivateServer {
         Ok(Self { server, url, nodes })
     }
 
+    /// Starts one whose URL asks for an encrypted connection. Its certificate, for `127.0.0.1` and not for
+    /// `localhost`, is signed by an authority that nobody knows ([`PrivateServer::authority`]).
+    ///
+    /// A cluster has one primary alone.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub fn start_encrypted(server: Server) -> Result<Self, ServerError> {
+        let secret = secret();
+        let start = |recipe: Box<dyn Recipe>, encryption| Node::start(Encrypted { recipe, encryption });
+        let (url, node) = match server {
+            Server::Postgres => {
+                let node = start(Box::new(Postgres::new(secret.clone())), Encryption::Postgres)?;
+                (format!("{}?sslmode=require", with_password("postgres", &secret, node.port())), node)
+            }
+            Server::Mysql => {
+                let node = start(Box::new(Mariadb::new(secret.clone())), Encryption::Mariadb)?;
+                (format!("{}?require_ssl=true", with_password("mysql", &secret, node.port())), node)
+            }
+            Server::Redis => {
+                let node = start(Box::new(Redis::single()), Encryption::Redis)?;
+                (format!("rediss://127.0.0.1:{}/0", node.encrypted()), node)
+            }
+            Server::Mongodb => {
+                let (_, is_mongod) = programs::mongodb()?;
+                let encryption = if is_mongod { Encryption::Mongod } else { Encryption::MongoReplacement };
+                let node = start(Box::new(Mongodb), encryption)?;
+                (format!("mongodb://127.0.0.1:{}/quota?tls=true", node.port()), node)
+            }
+            Server::RedisCluster => {
+                let node = cluster::start_encrypted()?;
+                (format!("rediss+cluster://127.0.0.1:{}", node.encrypted()), node)
+            }
+        };
+        Ok(Self { server, url, nodes: vec![node] })
+    }
+
+    /// Starts a Redis with a replica, and a Sentinel that watches them and wants this password. Its URL names the Sentinel,
+    /// without the password.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub fn start_sentinel(password: &str) -> Result<Self, ServerError> {
+        let nodes = sentinel::start(password)?;
+        let port = nodes.last().map_or(0, Node::port);
+        Ok(Self {
+            server: Server::Redis,
+            url: format!("redis+sentinel://127.0.0.1:{port}/{}", sentinel::MASTER),
+            nodes,
+        })
+    }
+
+    /// Where the certificate (PEM) of the authority is that signed for an encrypted server.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.nodes.first().map(|node| encrypted::authority(node.folder())).unwrap_or_default()
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn server(&self) -> Server {
@@ -66,7 +127,8 @@ impl PrivateServer {
         &self.url
     }
 
-    /// Its processes: one; of a cluster six, of which the first three began as primaries.
+    /// Its processes: one; of a cluster six, of which the first three began as primaries; a primary, its replica and their
+    /// Sentinel.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
@@ -94,7 +156,8 @@ impl PrivateServer {
     pub fn restart(&mut self) -> Result<(), ServerError> {
         self.kill();
         self.nodes.iter_mut().try_for_each(Node::restart)?;
-        if self.server == Server::RedisCluster { cluster::wait_until_healthy(&self.nodes) } else { Ok(()) }
+        let is_whole_cluster = self.server == Server::RedisCluster && self.nodes.len() > 1;
+        if is_whole_cluster { cluster::wait_until_healthy(&self.nodes) } else { Ok(()) }
     }
 
     /// Stops all its processes: connections stay open, and nothing answers.
@@ -106,4 +169,12 @@ impl PrivateServer {
     pub fn resume(&self) {
         self.nodes.iter().for_each(Node::resume);
     }
+}
+
+fn secret() -> String {
+    std::iter::repeat_with(fastrand::alphanumeric).take(20).collect()
+}
+
+fn with_password(scheme: &str, secret: &str, port: u16) -> String {
+    format!("{scheme}://quota:{secret}@127.0.0.1:{port}/quota")
 }

@@ -15,6 +15,8 @@ pub(crate) struct Ports {
     pub(crate) client: u16,
     /// For other servers of its cluster.
     pub(crate) bus: u16,
+    /// For clients with encrypted connections, where these have a port of their own.
+    pub(crate) encrypted: u16,
 }
 
 /// A server that was started, and may answer by now.

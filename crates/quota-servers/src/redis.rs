@@ -14,15 +14,21 @@ const NODE_TIMEOUT: &str = "1000";
 #[derive(Debug)]
 pub(crate) struct Redis {
     is_clustered: bool,
+    /// The port of its primary, if it has one.
+    replica_of: Option<u16>,
 }
 
 impl Redis {
     pub(crate) const fn single() -> Self {
-        Self { is_clustered: false }
+        Self { is_clustered: false, replica_of: None }
+    }
+
+    pub(crate) const fn replica_of(port: u16) -> Self {
+        Self { is_clustered: false, replica_of: Some(port) }
     }
 
     pub(crate) const fn clustered() -> Self {
-        Self { is_clustered: true }
+        Self { is_clustered: true, replica_of: None }
     }
 }
 
@@ -39,6 +45,12 @@ impl Recipe for Redis {
             // What the stores' documentation asks for.
             .arguments(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"])
             .arguments(["--save", "", "--daemonize", "no"]);
+        let program = match self.replica_of {
+            Some(port) => {
+                program.arguments(["--replicaof", &format!("127.0.0.1 {port}"), "--repl-diskless-sync-delay", "0"])
+            }
+            None => program,
+        };
         if !self.is_clustered {
             return Ok(program);
         }

@@ -34,6 +34,17 @@ pub enum ConnectError {
         /// The driver's words.
         source: Source,
     },
+    /// The server's certificate was signed by nobody who is trusted, is for another host, or is out of date.
+    #[error(
+        "{server} shows a certificate that is not trusted: name the authority that signed it, by a file in SSL_CERT_FILE \
+         or by with_root_certificates"
+    )]
+    Untrusted {
+        /// The server's address.
+        server: String,
+        /// Why it is not trusted.
+        source: Source,
+    },
     /// The server does not let us in: a wrong user or password, no such database, too many connections.
     #[error("{server} refuses the connection")]
     Refused {
@@ -116,4 +127,11 @@ impl ConnectError {
     pub(crate) fn failed(server: &str, source: impl Into<Source>) -> Self {
         Self::Failed { server: server.to_owned(), source: source.into() }
     }
+}
+
+/// Whether a certificate is why there is no connection. Drivers keep its error behind layers of their own, and it
+/// always begins with the same words.
+pub(crate) fn is_of_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let own = error.to_string().contains("invalid peer certificate");
+    own || error.source().is_some_and(is_of_certificate)
 }

@@ -24,6 +24,12 @@ pub enum ConnectError {
     /// No primary was reached there in time.
     #[error("no MongoDB primary answers there")]
     Unreachable(#[source] Error),
+    /// The server's certificate was signed by nobody who is trusted, is for another host, or is out of date.
+    #[error(
+        "the server shows a certificate that is not trusted: name the authority that signed it, by a file in the URL \
+         (?tls=true&tlsCAFile=PATH)"
+    )]
+    Untrusted(#[source] Error),
     /// The server does not accept the user or the password, or the user may not do what a store needs.
     #[error("the server refuses the user: check user, password, authSource and rights (readWrite on the database)")]
     NotAllowed(#[source] Error),
@@ -69,13 +75,16 @@ pub enum ConnectError {
 impl From<Error> for ConnectError {
     fn from(error: Error) -> Self {
         match &*error.kind {
+            _ if error.to_string().contains("invalid peer certificate") => Self::Untrusted(error),
             ErrorKind::Authentication { .. } => Self::NotAllowed(error),
             // Unauthorized, AuthenticationFailed.
             ErrorKind::Command(refused) if matches!(refused.code, 13 | 18) => Self::NotAllowed(error),
             // NotWritablePrimary, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary.
             ErrorKind::Command(refused) if matches!(refused.code, 10_107 | 13_435 | 13_436) => Self::ReadOnly,
             ErrorKind::Command(_) | ErrorKind::Write(_) => Self::Server(error),
-            ErrorKind::InvalidArgument { message, .. } => Self::Url { message: message.clone() },
+            ErrorKind::InvalidArgument { message, .. } | ErrorKind::InvalidTlsConfig { message, .. } => {
+                Self::Url { message: message.clone() }
+            }
             _ => Self::Unreachable(error),
         }
     }

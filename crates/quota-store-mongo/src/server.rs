@@ -46,6 +46,15 @@ pub(crate) async fn check_format(tables: &Tables) -> Result<(), ConnectError> {
     if tables.timely(tables.schema.find_one(others)).await.map_err(reached)?.is_some() {
         return Err(ConnectError::Foreign { collection: tables.schema.name().to_owned() });
     }
+    if !has_format(tables).await? {
+        for collection in [&tables.accounts, &tables.entries, &tables.quarters] {
+            let theirs = tables.timely(collection.find_one(doc! {})).await.map_err(reached)?.is_some();
+            // Another start-up may have made them meanwhile, which notes the format first.
+            if theirs && !has_format(tables).await? {
+                return Err(ConnectError::Foreign { collection: collection.name().to_owned() });
+            }
+        }
+    }
     let format = doc! { "q": { "_id": "format" }, "u": { "$setOnInsert": { "n": FORMAT } }, "upsert": true };
     tables.update(&tables.schema, vec![format]).await.map_err(reached)?;
     let found = tables.timely(tables.schema.find_one(doc! { "_id": "format" })).await.map_err(reached)?;
@@ -59,6 +68,11 @@ pub(crate) async fn check_format(tables: &Tables) -> Result<(), ConnectError> {
         Ordering::Equal => Ok(()),
         Ordering::Greater => Err(ConnectError::Newer { found, known: FORMAT }),
     }
+}
+
+async fn has_format(tables: &Tables) -> Result<bool, ConnectError> {
+    let format = tables.timely(tables.schema.find_one(doc! { "_id": "format" })).await;
+    Ok(format.map_err(reached)?.is_some())
 }
 
 /// Makes the indexes that are not there.

@@ -12,6 +12,7 @@ use crate::keys::KeyPrefix;
 use crate::node::Timeouts;
 use crate::settings::Settings;
 use crate::store::RedisStore;
+use crate::trust::Trust;
 
 /// How a store is to be opened.
 ///
@@ -39,6 +40,7 @@ pub struct RedisBuilder {
     pub(crate) has_prefix: bool,
     pub(crate) allowed_eviction: Option<String>,
     pub(crate) timeouts: Timeouts,
+    pub(crate) trust: Trust,
     pub(crate) lanes: NonZeroUsize,
     pub(crate) connections: NonZeroUsize,
     pub(crate) max_batch: NonZeroUsize,
@@ -75,6 +77,7 @@ impl RedisBuilder {
             has_prefix: false,
             allowed_eviction: None,
             timeouts: Timeouts { connect: Duration::from_secs(3), answer: Duration::from_secs(5) },
+            trust: Trust::default(),
             lanes: Self::LANES,
             connections: Self::CONNECTIONS,
             max_batch: Self::MAX_BATCH,
@@ -126,6 +129,14 @@ impl RedisBuilder {
         self
     }
 
+    /// Trusts servers, and sentinels, whose certificate was signed by one of these (PEM). By default those are trusted that
+    /// the system trusts, or whom the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Needs the feature `tls`, and a URL
+    /// that asks for an encrypted connection.
+    pub fn with_root_certificates(mut self, pem: &[u8]) -> Self {
+        self.trust.root_certificates = pem.to_vec();
+        self
+    }
+
     /// How long connecting may take.
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
@@ -168,6 +179,15 @@ impl RedisBuilder {
     pub fn with_kept_accounts(mut self, accounts: NonZeroUsize) -> Self {
         self.kept_accounts = accounts;
         self
+    }
+
+    /// Connects, and looks whether a store with this prefix was opened there before. Nothing is written, and nothing else of
+    /// the servers is looked at.
+    ///
+    /// # Errors
+    /// [`ConnectError`]
+    pub async fn is_made(&self) -> Result<bool, ConnectError> {
+        RedisStore::is_made(self).await
     }
 
     /// Connects, and looks whether the servers can keep usage: 6.2 or newer, a primary, nothing evicted.

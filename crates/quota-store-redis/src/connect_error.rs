@@ -18,6 +18,12 @@ pub enum ConnectError {
     /// No server was reached there, or it did not answer.
     #[error("no Redis server answers there")]
     Unreachable(#[source] RedisError),
+    /// The server's certificate was signed by nobody who is trusted, is for another host, or is out of date.
+    #[error(
+        "the server shows a certificate that is not trusted: name the authority that signed it, by a file in \
+         SSL_CERT_FILE or by with_root_certificates"
+    )]
+    Untrusted(#[source] RedisError),
     /// The server does not accept the user or the password, or the user may not do what a store needs.
     #[error("the server refuses the user: check user, password and rights (keys, scripts, INFO)")]
     NotAllowed(#[source] RedisError),
@@ -88,6 +94,7 @@ impl From<RedisError> for ConnectError {
     fn from(error: RedisError) -> Self {
         let refused = ["NOAUTH", "WRONGPASS", "NOPERM"];
         match error.kind() {
+            _ if error.to_string().contains("invalid peer certificate") => Self::Untrusted(error),
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => Self::NotAllowed(error),
             ErrorKind::RESP3NotSupported => Self::TooOld { found: "before 6.0".to_owned() },
             _ if error.code().is_some_and(|code| refused.contains(&code)) => Self::NotAllowed(error),

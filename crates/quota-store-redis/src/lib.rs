@@ -28,6 +28,7 @@ mod store;
 mod stored;
 mod sum_text;
 mod target;
+mod trust;
 mod usage;
 mod values;
 

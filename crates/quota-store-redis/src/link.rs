@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::ConnectionLike;
-use redis::cluster::ClusterClient;
+use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, TlsMode, Value};
+use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::call_error::CallError;
 use crate::cluster_node::ClusterNode;
 use crate::node::{Node, Source, Timeouts};
 use crate::sent_commit::AskedCommit;
 use crate::target::Servers;
+use crate::trust::Trust;
 
 /// The connections of a store.
 pub(crate) struct Link {
@@ -36,20 +36,18 @@ const CLUSTER_RETRIES: u32 = 6;
 
 impl Link {
     /// Prepares connections; those of a cluster are made at once.
-    pub(crate) async fn open(servers: &Servers, count: usize, timeouts: Timeouts) -> Result<Self, RedisError> {
+    pub(crate) async fn open(
+        servers: &Servers,
+        trust: &Trust,
+        count: usize,
+        timeouts: Timeouts,
+    ) -> Result<Self, RedisError> {
         let source = match servers {
-            Servers::Single(info) => Source::Single(Client::open((**info).clone())?),
+            Servers::Single(server) => Source::Single(trust.client((**server).clone())?),
             Servers::Sentinel { sentinels, master, server } => {
-                let mut how =
-                    SentinelNodeConnectionInfo::default().set_redis_connection_info(server.redis_settings().clone());
-                if matches!(server.addr(), redis::ConnectionAddr::TcpTls { .. }) {
-                    how = how.set_tls_mode(TlsMode::Secure);
-                }
-                let kind = SentinelServerType::Master;
-                let client = SentinelClient::build(sentinels.clone(), master.clone(), Some(how), kind)?;
-                Source::Sentinel(tokio::sync::Mutex::new(client))
+                Source::Sentinel(tokio::sync::Mutex::new(trust.sentinels(sentinels, master, server)?))
             }
-            Servers::Cluster(nodes) => return cluster(nodes, timeouts).await,
+            Servers::Cluster(nodes) => return cluster(trust.cluster(nodes), timeouts).await,
         };
         let source = Arc::new(source);
         // One more, to read usage back.
@@ -75,8 +73,8 @@ impl Link {
     }
 }
 
-async fn cluster(nodes: &[impl IntoConnectionInfo + Clone], timeouts: Timeouts) -> Result<Link, RedisError> {
-    let client = ClusterClient::builder(nodes.iter().cloned())
+async fn cluster(builder: ClusterClientBuilder, timeouts: Timeouts) -> Result<Link, RedisError> {
+    let client = builder
         .use_protocol(redis::ProtocolVersion::RESP3)
         .connection_timeout(timeouts.connect)
         .response_timeout(timeouts.answer)

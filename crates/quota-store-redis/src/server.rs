@@ -60,6 +60,13 @@ fn is_old(version: &str) -> bool {
     (major, minor) < (6, 2)
 }
 
+/// Whether a store was opened here before.
+pub(crate) async fn has_format(wire: &Wire, prefix: &KeyPrefix) -> Result<bool, ConnectError> {
+    let mut exists = redis::cmd("EXISTS");
+    exists.arg(prefix.format());
+    Ok(wire.call(&exists).await.map_err(reached)? == Value::Int(1))
+}
+
 /// Writes the format's number where there is none, which a read-only or full server refuses, and reads it.
 pub(crate) async fn check_format(wire: &Wire, prefix: &KeyPrefix) -> Result<(), ConnectError> {
     let key = prefix.format();

@@ -55,6 +55,14 @@ impl RedisStore {
         RedisBuilder::new(url)
     }
 
+    /// Whether there is one of this prefix. Nothing is written.
+    pub(crate) async fn is_made(builder: &RedisBuilder) -> Result<bool, ConnectError> {
+        let target = Target::parse(&builder.url)?;
+        let link = Link::open(&target.servers, &builder.trust, builder.connections.get(), builder.timeouts).await?;
+        let prefix = target.prefix.filter(|_| !builder.has_prefix);
+        server::has_format(link.for_batch(), prefix.as_ref().unwrap_or(&builder.settings.prefix)).await
+    }
+
     pub(crate) async fn open(builder: RedisBuilder) -> Result<Self, ConnectError> {
         let target = Target::parse(&builder.url)?;
         let mut settings = builder.settings;
@@ -67,7 +75,7 @@ impl RedisStore {
             let message = "a cluster has one database only: leave the number out of the URL".to_owned();
             return Err(ConnectError::Unsupported { message });
         }
-        let link = Link::open(&target.servers, builder.connections.get(), builder.timeouts).await?;
+        let link = Link::open(&target.servers, &builder.trust, builder.connections.get(), builder.timeouts).await?;
         let wire = link.for_batch();
         server::check(wire, builder.allowed_eviction.as_deref()).await?;
         server::check_format(wire, &settings.prefix).await?;

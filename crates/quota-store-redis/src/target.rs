@@ -1,5 +1,6 @@
 //! Which servers a URL names.
 
+use percent_encoding::percent_decode_str;
 use quota_core::Detail;
 use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
@@ -17,6 +18,7 @@ pub(crate) enum Servers {
     Single(Box<ConnectionInfo>),
     Cluster(Vec<ConnectionInfo>),
     Sentinel {
+        /// With the user and the password that they want.
         sentinels: Vec<ConnectionInfo>,
         master: String,
         /// How to connect to the servers that the sentinels name: database, user, password, encryption.
@@ -36,7 +38,7 @@ struct Parts<'a> {
 
 const FORM: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, \
     redis+cluster://HOST:PORT,HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE]; \
-    ?detail=entries or ?detail=quarters, ?prefix=PREFIX";
+    ?detail=entries or ?detail=quarters, ?prefix=PREFIX, for sentinels ?sentinel_password=PASSWORD, ?sentinel_user=USER";
 
 impl Target {
     /// # Errors
@@ -73,6 +75,18 @@ impl Target {
                     let prefix = KeyPrefix::new(prefix);
                     target.prefix = Some(prefix.map_err(|error| ConnectError::Url { message: error.to_string() })?);
                 }
+                ("sentinel_user" | "sentinel_password", text) => {
+                    let Servers::Sentinel { sentinels, .. } = &mut target.servers else { return Err(malformed()) };
+                    let text = percent_decode_str(text).decode_utf8().map_err(|_| malformed())?;
+                    for sentinel in sentinels {
+                        let settings = sentinel.redis_settings().clone();
+                        let settings = match name {
+                            "sentinel_user" => settings.set_username(&text),
+                            _ => settings.set_password(&text),
+                        };
+                        *sentinel = sentinel.clone().set_redis_settings(settings);
+                    }
+                }
                 _ => return Err(malformed()),
             }
         }
@@ -87,7 +101,7 @@ impl Parts<'_> {
             return None;
         }
         let servers = || {
-            // The user and the password are the servers'; the sentinels are asked without.
+            // The user and the password are the servers'; the sentinels have their own.
             let sentinels = self.each("", "")?;
             let server = self.one(self.hosts.first().copied().unwrap_or_default(), self.credentials, database)?;
             Ok(Servers::Sentinel { sentinels, master: master.to_owned(), server: Box::new(server) })
@@ -135,6 +149,13 @@ mod tests {
         let Servers::Sentinel { sentinels, master, server } = target.servers else { panic!() };
         assert_eq!((sentinels.len(), master.as_str(), server.redis_settings().db()), (2, "main", 4));
         assert_eq!(sentinels[0].redis_settings().password(), None);
+        let url = "redis+sentinel://a:1,b:2/main?sentinel_user=u&sentinel_password=p%40";
+        let Servers::Sentinel { sentinels, server: open, .. } = Target::parse(url).unwrap().servers else { panic!() };
+        for sentinel in &sentinels {
+            let settings = sentinel.redis_settings();
+            assert_eq!((settings.username(), settings.password()), (Some("u"), Some("p@")));
+        }
+        assert_eq!(open.redis_settings().password(), None);
         assert_eq!(server.redis_settings().password(), Some("p"));
     }
 
@@ -148,6 +169,8 @@ mod tests {
             "redis+sentinel://:hunter2@h:1",
             "redis://:hunter2@h?detail=all",
             "redis://:hunter2@h?prefix={",
+            "redis://h?sentinel_password=hunter2",
+            "redis+sentinel://h/main?sentinel_password=hunter2%ff",
             "redis://:hunter2@",
         ] {
             assert!(!refused(url).contains("hunter2"), "{url}");

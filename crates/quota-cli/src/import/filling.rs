@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use anyhow::anyhow;
 use quota_core::{ClientId, OperationId, PastEntry, Refusal};
-use quota_service::{AnyStore, QuotaService, ServiceError};
+use quota_service::{AnyStore, QuotaService, ServiceError, StoreError};
 
 use crate::import::row::Skip;
 use crate::shown;
@@ -59,6 +59,10 @@ pub(super) async fn fill(
             Err(error) => {
                 let refused = match &error {
                     ServiceError::Refused(refusal) => skip(refusal, &client),
+                    // That client's alone, and no later attempt's either: the others are not to wait for it.
+                    ServiceError::NotDone { source: StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. } } => {
+                        Some(Skip::Unreadable(client.clone()))
+                    }
                     _ => None,
                 };
                 let Some(skip) = refused else {
@@ -67,8 +71,9 @@ pub(super) async fn fill(
                     filled.failed = Some(anyhow!(error).context(format!("the client {told}")));
                     break;
                 };
-                // There is no room for any other either, and to ask for each of them would take long.
-                let others = matches!(skip, Skip::TooManyIds(_)).then(|| waiting.drain(..).rev().flatten());
+                // Nor is any other of them taken, and to ask for each would take long.
+                let others = matches!(skip, Skip::TooManyIds(_) | Skip::Unreadable(_))
+                    .then(|| waiting.drain(..).rev().flatten());
                 let all = batch.into_iter().chain(others.into_iter().flatten());
                 filled.refused.extend(all.map(|entry| (entry.id, skip.clone())));
             }

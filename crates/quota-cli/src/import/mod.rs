@@ -82,6 +82,7 @@ impl ImportFrappy {
         };
         done.context("the import was cut off; what was added stays, and the same command goes on")?;
         refuse_full(&transfer)?;
+        refuse_unreadable(&transfer)?;
         said
     }
 
@@ -104,6 +105,19 @@ fn refuse_full(transfer: &Transfer) -> anyhow::Result<()> {
     bail!(
         "rows of {} were left out: a store with quarters tells 100,000 rows of a client apart in 24 hours. Import with \
          ?detail=entries in the store's URL, which whoever else opens the store has to say as well",
+        names.join(", ")
+    )
+}
+
+/// Clients whose account is damaged, or of a later version.
+fn refuse_unreadable(transfer: &Transfer) -> anyhow::Result<()> {
+    let names: Vec<_> = transfer.unreadable().map(|client| shown::escape(client.as_str())).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "rows of {} were left out, since the store cannot read what it has of them: `quota status` says why. The others \
+         are done, and a later run adds what is missing",
         names.join(", ")
     )
 }

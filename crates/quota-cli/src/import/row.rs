@@ -35,6 +35,8 @@ pub(super) enum Skip {
     Overflow(ClientId),
     /// The client has more rows than a store with quarters tells apart.
     TooManyIds(ClientId),
+    /// What the store has of the client cannot be read.
+    Unreadable(ClientId),
 }
 
 impl Row {
@@ -95,6 +97,9 @@ impl fmt::Display for Skip {
                     f,
                     "the client {client} has more rows than a store with quarters tells apart in 24 hours"
                 );
+            }
+            Self::Unreadable(client) => {
+                return write!(f, "what the store has of the client {client} cannot be read");
             }
         })
     }

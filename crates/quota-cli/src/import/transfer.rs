@@ -26,11 +26,13 @@ pub(super) struct Transfer {
     dry_run: bool,
     pub(super) summary: Summary,
     full: BTreeSet<ClientId>,
+    /// Clients that the store cannot read.
+    unreadable: BTreeSet<ClientId>,
 }
 
 impl Transfer {
     pub(super) fn new(name: String, target: Option<QuotaService<AnyStore>>, dry_run: bool) -> Self {
-        Self { name, target, dry_run, summary: Summary::default(), full: BTreeSet::new() }
+        Self { name, target, dry_run, summary: Summary::default(), full: BTreeSet::new(), unreadable: BTreeSet::new() }
     }
 
     /// Everything that the source has. What was read before the source fails is written.
@@ -56,6 +58,11 @@ impl Transfer {
         self.full.iter()
     }
 
+    /// Clients that the store cannot read.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = &ClientId> {
+        self.unreadable.iter()
+    }
+
     pub(super) async fn end(&self) {
         if let Some(target) = &self.target {
             target.shutdown().await;
@@ -79,20 +86,19 @@ impl Transfer {
                 }
             }
         }
-        let Some(target) = self.target.as_ref().filter(|_| !self.dry_run) else {
+        let Some(target) = self.target.clone().filter(|_| !self.dry_run) else {
             let count = u64::try_from(clients.values().map(Vec::len).sum::<usize>())?;
             self.summary.added += count;
             bar.inc(count);
             return Ok(());
         };
         let stop = Cell::new(false);
-        let filling = stream::iter(clients).map(|(client, entries)| fill(target, client, entries, &stop));
+        let filling = stream::iter(clients).map(|(client, entries)| fill(&target, client, entries, &stop));
         let mut filling = std::pin::pin!(filling.buffer_unordered(AT_ONCE));
         let mut failed = None;
         while let Some(filled) = filling.next().await {
             bar.inc(filled.rows());
-            let (summary, full) = (&mut self.summary, &mut self.full);
-            failed = failed.or(note(summary, full, &self.name, filled));
+            failed = failed.or(self.note(filled));
         }
         failed.map_or(Ok(()), Err)
     }
@@ -105,19 +111,21 @@ impl Transfer {
         };
         Ok(server.unwrap_or_else(|| SystemClock.now()))
     }
-}
 
-/// Counts what became of a client's entries; why the rest of them was not written.
-fn note(summary: &mut Summary, full: &mut BTreeSet<ClientId>, source: &str, filled: Filled) -> Option<anyhow::Error> {
-    summary.added += filled.added;
-    summary.there += filled.there;
-    filled.conflicts.iter().for_each(|id| summary.conflict(id.as_str()));
-    let begins = format!("frappy:{source}:");
-    for (id, skip) in filled.refused {
-        if let Skip::TooManyIds(client) = &skip {
-            full.insert(client.clone());
+    /// Counts what became of a client's entries; why the rest of them was not written.
+    fn note(&mut self, filled: Filled) -> Option<anyhow::Error> {
+        self.summary.added += filled.added;
+        self.summary.there += filled.there;
+        filled.conflicts.iter().for_each(|id| self.summary.conflict(id.as_str()));
+        let begins = format!("frappy:{}:", self.name);
+        for (id, skip) in filled.refused {
+            match &skip {
+                Skip::TooManyIds(client) => self.full.insert(client.clone()),
+                Skip::Unreadable(client) => self.unreadable.insert(client.clone()),
+                _ => false,
+            };
+            self.summary.skip(id.as_str().strip_prefix(&begins).unwrap_or(id.as_str()), skip);
         }
-        summary.skip(id.as_str().strip_prefix(&begins).unwrap_or(id.as_str()), skip);
+        filled.failed
     }
-    filled.failed
 }

@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use serde_json::json;
 
-use crate::support::{Folder, json, quota, refused, told};
+use crate::support::{Folder, both, json, quota, refused, told};
 
 /// The predecessor's table with rows of every kind.
 fn old(folder: &Folder) -> String {
@@ -20,6 +20,21 @@ fn old(folder: &Folder) -> String {
         )
         .unwrap();
     folder.url("old.db")
+}
+
+#[test]
+fn a_client_that_the_store_cannot_read_keeps_no_other_waiting() {
+    let folder = Folder::new();
+    let (from, to) = (old(&folder), folder.url("quota.db"));
+    let import = ["import-frappy", "--from", &from, "--to", &to];
+    json(&import);
+    let mut connection = SqliteConnection::establish(&folder.path("quota.db")).unwrap();
+    connection.batch_execute("UPDATE quota_accounts SET document = '{' WHERE client = 'client1'").unwrap();
+    let (code, told, said) = both(&[&import[..], &["--source-name", "again", "--json"]].concat());
+    let done: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &done["added"], &done["skipped"]["count"]), (Some(1), &json!(1), &json!(12)), "{done}");
+    assert!(told.contains("what the store has of the client client1 cannot be read"), "{told}");
+    assert!(said.contains("rows of client1 were left out"), "{said}");
 }
 
 #[test]

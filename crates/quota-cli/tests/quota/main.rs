@@ -1,6 +1,8 @@
 //! The command, called for real.
 
 mod asking;
+#[cfg(feature = "tls")]
+mod encrypting;
 mod importing;
 mod odd_rows;
 mod reading;

@@ -187,9 +187,32 @@ fn a_redis_store_says_that_it_forgets_ids_unless_it_keeps_entries() {
     let quarters = format!("{url}?prefix={}", name());
     let (code, _, said) = both(&["import-frappy", "--from", &from, "--to", &quarters]);
     assert!(code == Some(0) && said.contains("24 hours"), "{said}");
-    let entries = format!("{url}?detail=entries&prefix={}", name());
+    let prefix = name();
+    let tried = json(&["import-frappy", "--from", &from, "--to", &format!("{url}?prefix={prefix}"), "--dry-run"]);
+    assert_eq!(tried["added"], 1);
+    // It was not made by the dry run, and so it can still be made like this.
+    let entries = format!("{url}?detail=entries&prefix={prefix}");
     let (code, _, said) = both(&["import-frappy", "--from", &from, "--to", &entries]);
     assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert_eq!(json(&["usage", "c", "--store", &entries, "--from", "2024-03-01", "--to", "2024-03-02"])["total"], "1");
+}
+
+#[test]
+fn a_store_that_is_not_there_is_told_and_not_made() {
+    for server in [Server::Postgres, Server::Mysql, Server::Redis, Server::Mongodb] {
+        let Some(private) = quota_servers::private(server) else { continue };
+        for asked in [
+            &["usage", "c"][..],
+            &["status", "c"],
+            &["delete", "c", "--all", "--yes"],
+            &["prune", "--before", "2024-01-01"],
+        ] {
+            for _ in 0..2 {
+                let said = refused(&[asked, &["--store", private.url()]].concat());
+                assert!(said.contains("there is none"), "{server}: {asked:?}: {said}");
+            }
+        }
+    }
 }
 
 #[test]

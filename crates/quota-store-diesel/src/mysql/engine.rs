@@ -8,7 +8,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
 use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
 
-use crate::connect_error::ConnectError;
+use crate::connect_error::{ConnectError, is_of_certificate};
 use crate::mysql::link::{MysqlLink, is_lost};
 use crate::mysql::opening;
 use crate::mysql::texts::MysqlTexts;
@@ -100,11 +100,16 @@ impl Mysql {
     fn not_connected(&self, error: mysql_async::Error) -> ConnectError {
         let server = self.server.clone();
         match error {
+            _ if is_of_certificate(&error) => ConnectError::Untrusted { server, source: error.into() },
             mysql_async::Error::Io(_) => ConnectError::Unreachable { server, source: error.into() },
             _ => ConnectError::Refused { server, source: error.into() },
         }
     }
 }
+
+/// After so many idle seconds MySQL ends a connection: then accounts are free again whose process vanished without a
+/// word, by default only after eight hours. One that was idle in the pool is replaced at its next use.
+const IDLE_SECONDS: u32 = 30;
 
 /// The settings of every connection. Its words are English, for by them errors are told apart.
 fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
@@ -126,7 +131,11 @@ fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
             statement.as_secs_f64()
         ));
     } else {
-        set.push(format!("SET SESSION max_execution_time = {}", statement.as_millis().clamp(1, 4_294_967_295)));
+        // MySQL has no such timeout: one that nothing was asked of for so long ends, and lets its accounts go.
+        set.push(format!(
+            "SET SESSION max_execution_time = {}, SESSION wait_timeout = {IDLE_SECONDS}",
+            statement.as_millis().clamp(1, 4_294_967_295)
+        ));
     }
     set
 }
@@ -157,14 +166,14 @@ fn invalid(error: UrlError) -> ConnectError {
     }
 }
 
-/// Trusts the certificates that were given, instead of those that browsers know.
+/// Trusts the authorities that were given, or else the system's.
 #[cfg(feature = "tls")]
 fn encryption(options: &Opts, settings: &Settings) -> Result<Option<mysql_async::SslOpts>, ConnectError> {
-    let wanted = options.ssl_opts().cloned();
-    if settings.root_certificates.is_empty() {
-        return Ok(wanted);
-    }
-    crate::server::tls::client_config(&settings.root_certificates)?;
-    let own = vec![settings.root_certificates.clone().into()];
-    Ok(wanted.map(|wanted| wanted.with_root_certs(own).with_disable_built_in_roots(true)))
+    let Some(wanted) = options.ssl_opts().cloned() else { return Ok(None) };
+    // The driver leaves the algorithms to the process, and panics where they are not chosen and more than one is built in.
+    // Where they are chosen, this fails and nothing is changed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let authorities = crate::server::tls::authorities(&settings.root_certificates)?;
+    let roots = authorities.iter().map(|certificate| certificate.to_vec().into()).collect();
+    Ok(Some(wanted.with_root_certs(roots).with_disable_built_in_roots(true)))
 }

@@ -196,14 +196,19 @@ pub(super) fn is_lost(error: &Error) -> bool {
 }
 
 /// What ends with the commit rolled back where a statement of it failed; it may stand where the connection was lost or
-/// the commit itself failed.
+/// the commit itself failed, as by its own words or by those of the log that it was to be in.
 fn not_committed(error: Error) -> Undone {
     let unsure = match &error {
+        // Its words hold what a caller chose.
+        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => false,
         Error::DatabaseError(_, info) => {
-            let message = info.message();
-            ["COMMIT", "shutdown", "killed", "interrupted"].iter().any(|word| message.contains(word))
+            let message = info.message().to_ascii_lowercase();
+            UNSURE.iter().any(|words| message.contains(words))
         }
         _ => true,
     };
     if unsure || is_lost(&error) { Undone::Unknown(Arc::new(error)) } else { Undone::NotDone(error.into()) }
 }
+
+/// In what a server says of a commit that may stand.
+const UNSURE: [&str; 7] = ["commit", "shutdown", "stopped", "killed", "interrupted", "binary log", "binlog"];

@@ -14,6 +14,13 @@ use crate::statement::{Bind, Sql};
 /// Names a lock that start-ups of one prefix in one database share; names of locks are short.
 const LOCK: &str = "CONCAT('quota ', MD5(CONCAT(DATABASE(), ' ', ?)))";
 
+/// How long another start-up that makes the tables is waited for, and each statement of making them: of statements that are no
+/// readings, only MariaDB takes the time.
+const PATIENCE: &str = "SET SESSION wait_timeout = 120 /*M!, SESSION max_statement_time = 120 */";
+
+/// The shortest text that a server must take: what a batch writes comes in texts of some 2 MiB.
+const LEAST_PACKET: i64 = 4 << 20;
+
 /// Checks the server, makes or upgrades the tables.
 pub(super) async fn prepare(engine: &Mysql, link: &mut MysqlLink) -> Result<(), ConnectError> {
     let connection = &mut link.connection;
@@ -26,9 +33,12 @@ pub(super) async fn prepare(engine: &Mysql, link: &mut MysqlLink) -> Result<(), 
 
 async fn check_server(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> Result<(), ConnectError> {
     let server = engine.server.clone();
-    let sql = Sql::new("SELECT VERSION(), CAST(@@global.read_only AS SIGNED)");
-    let rows: Result<Vec<(String, i64)>, Error> = RunQueryDsl::load(sql.with::<(Text, BigInt)>(&[]), connection).await;
-    let Some((version, read_only)) = rows.map_err(|error| ConnectError::failed(&server, error))?.into_iter().next()
+    let sql =
+        Sql::new("SELECT VERSION(), CAST(@@global.read_only AS SIGNED), CAST(@@session.max_allowed_packet AS SIGNED)");
+    let rows: Result<Vec<(String, i64, i64)>, Error> =
+        RunQueryDsl::load(sql.with::<(Text, BigInt, BigInt)>(&[]), connection).await;
+    let Some((version, read_only, packet)) =
+        rows.map_err(|error| ConnectError::failed(&server, error))?.into_iter().next()
     else {
         return Err(ConnectError::failed(&server, Error::NotFound));
     };
@@ -37,6 +47,10 @@ async fn check_server(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> 
     if numbers(&version) < oldest {
         let found = if is_mariadb { version } else { format!("MySQL {version}") };
         return Err(ConnectError::TooOld { server, found, needed: "MySQL 8.0.16 or MariaDB 10.6" });
+    }
+    if packet < LEAST_PACKET {
+        let message = format!("its max_allowed_packet is {packet}: set it to {LEAST_PACKET} at least");
+        return Err(ConnectError::Unsuited { server, message });
     }
     if read_only != 0 {
         return Err(ConnectError::ReadOnly { server, reason: "read_only is on".to_owned() });
@@ -90,6 +104,7 @@ async fn find(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> Result<i
 /// so the version is noted last: one that was killed in between is gone on with.
 async fn make(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> Result<(), ConnectError> {
     let (server, prefix) = (&engine.server, &engine.settings.prefix);
+    connection.batch_execute(PATIENCE).await.map_err(|error| ConnectError::failed(server, error))?;
     let lock = Sql::new(&format!("SELECT CAST(COALESCE(GET_LOCK({LOCK}, 60), 0) AS SIGNED)"));
     let locked: Result<Vec<i64>, Error> =
         RunQueryDsl::load(lock.with::<BigInt>(&[prefix.as_str().into()]), connection).await;

@@ -10,7 +10,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket};
 
-use crate::connect_error::ConnectError;
+use crate::connect_error::{ConnectError, is_of_certificate};
 use crate::postgres::link::{PostgresLink, is_lost};
 use crate::postgres::opening;
 use crate::postgres::texts::PostgresTexts;
@@ -122,6 +122,8 @@ impl Postgres {
         let server = self.server.clone();
         if error.as_db_error().is_some() {
             ConnectError::Refused { server, source: error.into() }
+        } else if is_of_certificate(&error) {
+            ConnectError::Untrusted { server, source: error.into() }
         } else {
             ConnectError::Unreachable { server, source: error.into() }
         }

@@ -139,7 +139,8 @@ impl<E: Engine> Applying<E> {
     }
 }
 
-/// Folds some whole quarters of a client; none where there is nothing left.
+/// Folds some whole quarters of a client; none where there is nothing left. Where the first alone has too many entries, their
+/// rows are left to be taken out step by step, as after a large deletion.
 async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
     let texts = link.texts();
     let name = client.as_str();
@@ -149,16 +150,21 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
     }
     let Some(first) = nth_entry(link, name, before, 0).await? else { return Ok(None) };
     let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
-    let cut = match nth_entry(link, name, before, ENTRIES_AT_ONCE).await? {
-        Some(at) => Cut::floor(at).max(end_of_first),
-        None => before.millis(),
+    let (cut, leaves) = match nth_entry(link, name, before, ENTRIES_AT_ONCE).await? {
+        Some(at) if at < end_of_first => (end_of_first, true),
+        Some(at) => (Cut::floor(at), false),
+        None => (before.millis(), false),
     };
     let sizes = link.fold_sizes(&texts.fold_size, &[name.into(), cut.into()]).await?;
     let (last, entries, ids) = sizes.first().copied().unwrap_or_default();
     // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
     let folded_until = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
     link.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()]).await?;
-    link.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()]).await?;
+    if leaves {
+        link.execute(&texts.leave, &[first.into(), cut.into(), name.into()]).await?;
+    } else {
+        link.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()]).await?;
+    }
     Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
 }
 

@@ -68,8 +68,9 @@ macro_rules! server_store {
                 Self(self.0.with_connect_timeout(timeout))
             }
 
-            /// Trusts servers whose certificate was signed by one of these (PEM), instead of the authorities that
-            /// browsers know. Needs the feature `tls`, and a URL that asks for an encrypted connection.
+            /// Trusts servers whose certificate was signed by one of these (PEM). By default those are trusted that
+            /// the system trusts, or whom the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` name. Needs the feature
+            /// `tls`, and a URL that asks for an encrypted connection.
             pub fn with_root_certificates(self, pem: &[u8]) -> Self {
                 Self(self.0.with_root_certificates(pem))
             }

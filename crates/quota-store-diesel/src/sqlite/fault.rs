@@ -1,7 +1,5 @@
 //! What SQLite's errors mean.
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use diesel::result::{DatabaseErrorKind, Error};
@@ -74,8 +72,21 @@ impl Fault {
     /// over the log that it cannot make beside the file.
     pub(crate) fn cannot_open(path: &Path, message: String) -> OpenError {
         let path = path.to_owned();
-        let read_only = |kind| matches!(kind, ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
-        let refused = OpenOptions::new().append(true).open(&path).is_err_and(|error| read_only(error.kind()));
-        if refused { OpenError::ReadOnly { path, message } } else { OpenError::Io { path, message } }
+        if is_read_only(&path) { OpenError::ReadOnly { path, message } } else { OpenError::Io { path, message } }
     }
+}
+
+/// Without opening the file: to close it again would drop the locks that another store of this process has on it
+/// (<https://www.sqlite.org/howtocorrupt.html>, 2.2).
+#[cfg(unix)]
+fn is_read_only(path: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    use rustix::io::Errno;
+
+    matches!(access(path, Access::WRITE_OK), Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
+}
+
+#[cfg(not(unix))]
+fn is_read_only(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().readonly())
 }

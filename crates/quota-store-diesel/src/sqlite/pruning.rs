@@ -120,17 +120,18 @@ impl SqliteStore {
 }
 
 impl SqliteLedger<'_> {
-    /// Folds some whole quarters of a client; none where there is nothing left. About as many entries as are taken out
-    /// at once, but a quarter is never divided.
+    /// Folds some whole quarters of a client; none where there is nothing left. Where the first alone has too many entries,
+    /// their rows are left to be taken out step by step, as after a large deletion.
     fn fold(&mut self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
         if self.standing(client)?.deleted.is_some() {
             return Err(Failure::Unfinished);
         }
         let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(None) };
         let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
-        let cut = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {
-            Some(at) => Cut::floor(at).max(end_of_first),
-            None => before.millis(),
+        let (cut, leaves) = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {
+            Some(at) if at < end_of_first => (end_of_first, true),
+            Some(at) => (Cut::floor(at), false),
+            None => (before.millis(), false),
         };
         let name = client.as_str();
         let binds = [name.into(), cut.into()];
@@ -142,7 +143,11 @@ impl SqliteLedger<'_> {
         // It says how far it is folded.
         self.kept.take(client);
         self.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()])?;
-        self.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()])?;
+        if leaves {
+            self.execute(&texts.leave, &[first.into(), cut.into(), name.into()])?;
+        } else {
+            self.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()])?;
+        }
         Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
     }
 

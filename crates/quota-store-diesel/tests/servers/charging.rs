@@ -1,9 +1,11 @@
 //! What is written, and what is read of it.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 use quota_core::{Answer, Instant, Operation, OperationId, PastEntry, Window};
-use quota_service::{ClientsQuery, EntriesQuery, StoreError, UsageStore};
+use quota_service::{ClientsQuery, EntriesQuery, Pruned, StoreError, UsageStore};
 
 use crate::database::Database;
 use crate::requests::{allowed, charge, charge_as, client, credits, noon, one, request, used};
@@ -144,6 +146,36 @@ pub(crate) async fn the_servers_time_is_now<D: Database>(database: &D) {
     let ours = quota_service::Clock::now(&quota_service::SystemClock);
     assert!((theirs.millis() - ours.millis()).abs() < 5_000, "{theirs} {ours}");
     store.health().await.unwrap();
+}
+
+/// Somebody holds the last of a quarter's entries: those before it are taken out meanwhile, and charges go on.
+pub(crate) async fn a_quarter_of_many_entries_is_pruned_in_steps<D: Database>(database: &D) {
+    let store = Arc::new(database.store().await);
+    let entry = |number: u32| PastEntry {
+        id: OperationId::new(format!("id {number}")).unwrap(),
+        at: noon().saturating_add(Duration::from_millis(number.into())),
+        credits: credits("1"),
+        label: None,
+    };
+    let entries = Operation::Backfill { entries: (0..7_000).map(entry).collect(), not_after: Instant::MAX };
+    one(&*store, request("a", entries, "10000")).await.unwrap();
+    let mut holder = database.connection().await;
+    let hold = "BEGIN; SELECT 1 FROM {p}entries WHERE client = 'a' AND id = 'id 6999' FOR UPDATE";
+    database.execute_on(&mut holder, &database.fill(hold)).await;
+    let pruning = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.prune(noon().saturating_add(Duration::from_secs(3_600))).await }
+    });
+    while database.number("SELECT COUNT(*) FROM {p}entries").await != 1_000 {
+        assert!(!pruning.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("7000"), "they are in the sums");
+    database.execute_on(&mut holder, "ROLLBACK").await;
+    assert_eq!(pruning.await.unwrap().unwrap(), Pruned { entries: 7_000, ids: 7_000 });
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 0);
+    assert_eq!(database.number("SELECT SUM(deleted_to - deleted_from) FROM {p}accounts").await, 0);
+    assert_eq!(used(&one(&*store, request("a", Operation::Status, "10000")).await), "7000");
 }
 
 pub(crate) async fn rows_of_a_large_deletion_are_taken_out_by_a_pruning<D: Database>(database: &D) {

@@ -17,6 +17,8 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     const SERVER: Server;
     /// What holds the account of the client `{c}` until the transaction ends.
     const LOCK: &'static str;
+    /// How many encrypted connections of stores there are, or were.
+    const ENCRYPTED: &'static str;
 
     fn at(url: String) -> Self;
     fn url(&self) -> &str;
@@ -24,8 +26,12 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
 
     /// Connects to the URL with this test's tables.
     fn connect(&self, url: &str) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
-    /// The same, and waits only a second for an account that somebody else holds.
+    /// Connects to the same, and waits only a second for an account that somebody else holds.
     fn connect_impatient(&self) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
+
+    /// The same, and trusts servers for whom one of these authorities (PEM) has signed.
+    fn connect_trusting(&self, url: &str, pem: &[u8])
+    -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
 
     fn connection(&self) -> impl Future<Output = Self::Connection> + Send;
     fn execute_on(&self, connection: &mut Self::Connection, sql: &str) -> impl Future<Output = ()> + Send;
@@ -100,6 +106,8 @@ impl Database for Postgres {
 
     const SERVER: Server = Server::Postgres;
     const LOCK: &'static str = "BEGIN; SELECT 1 FROM {p}accounts WHERE client = '{c}' FOR UPDATE";
+    const ENCRYPTED: &'static str = "SELECT COUNT(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+         WHERE ssl AND application_name = 'quota'";
 
     fn at(url: String) -> Self {
         Self::new(url)
@@ -119,6 +127,10 @@ impl Database for Postgres {
 
     async fn connect_impatient(&self) -> Result<PostgresStore, ConnectError> {
         PostgresStore::builder(&self.url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+    }
+
+    async fn connect_trusting(&self, url: &str, pem: &[u8]) -> Result<PostgresStore, ConnectError> {
+        PostgresStore::builder(url).with_prefix(self.prefix.clone()).with_root_certificates(pem).connect().await
     }
 
     async fn connection(&self) -> tokio_postgres::Client {
@@ -176,6 +188,8 @@ impl Database for Mysql {
 
     const SERVER: Server = Server::Mysql;
     const LOCK: &'static str = "BEGIN; SELECT 1 FROM {p}accounts WHERE client = '{c}' FOR UPDATE";
+    const ENCRYPTED: &'static str = "SELECT CAST(VARIABLE_VALUE AS INTEGER) FROM information_schema.GLOBAL_STATUS \
+         WHERE VARIABLE_NAME = 'SSL_ACCEPTS'";
 
     fn at(url: String) -> Self {
         Self::new(url)
@@ -195,6 +209,10 @@ impl Database for Mysql {
 
     async fn connect_impatient(&self) -> Result<MysqlStore, ConnectError> {
         MysqlStore::builder(&self.url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+    }
+
+    async fn connect_trusting(&self, url: &str, pem: &[u8]) -> Result<MysqlStore, ConnectError> {
+        MysqlStore::builder(url).with_prefix(self.prefix.clone()).with_root_certificates(pem).connect().await
     }
 
     async fn connection(&self) -> mysql_async::Conn {

@@ -34,6 +34,8 @@ mod contending;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod encrypting;
+#[cfg(test)]
 mod failing;
 #[cfg(test)]
 mod opening;
@@ -62,6 +64,7 @@ on_both! {
         a_fault_of_one_client_is_not_the_others
         an_unknown_client_leaves_no_row
         quarters_are_the_sums_of_entries
+        a_quarter_of_many_entries_is_pruned_in_steps
         rows_of_a_large_deletion_are_taken_out_by_a_pruning
         the_servers_time_is_now
     }
@@ -72,6 +75,10 @@ on_both! {
         a_deadlock_is_tried_again
         an_account_that_stays_held_ends_in_nothing_done
         a_batch_that_is_dropped_lets_its_accounts_go
+    }
+    encrypting {
+        a_server_is_trusted_by_its_certificate
+        a_server_without_encryption_is_told
     }
     failing {
         a_full_disk_does_nothing_by_halves

@@ -1,6 +1,7 @@
 //! Pruning: entries become sums, and no credits come back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quota_core::{Answer, Credits, GroupBy, Operation, Period, Refusal, Tz, Window};
 use quota_service::{DailyQuery, EntriesQuery, Pruned, StoreError, UsageStore};
@@ -66,6 +67,31 @@ async fn pruning_keeps_sums_and_refuses_ranges_that_cut_them() {
         store.total(&client("young"), range("2024-03-02T11:59:59.999Z", "2024-03-02T12:00:00.001Z")).await.unwrap(),
         credits("1")
     );
+}
+
+#[tokio::test]
+async fn a_quarter_of_many_entries_is_pruned_in_steps() {
+    let file = File::new();
+    let (first, now) = (at("2024-03-01T10:00:00Z"), at("2024-03-01T12:00:00Z"));
+    let entry =
+        |number: u64| past(&format!("id {number}"), first.saturating_add(Duration::from_millis(number)), "1", None);
+    let store = file.store();
+    one(&store, request("a", backfill((0..5_000).map(entry).collect()), now, &unlimited())).await.unwrap();
+    // A trigger that lets no statement take out more than are taken out at once.
+    file.execute(
+        "CREATE TABLE taken (number INTEGER); INSERT INTO taken VALUES (0); \
+         CREATE TRIGGER count_taken AFTER DELETE ON quota_entries BEGIN UPDATE taken SET number = number + 1; END; \
+         CREATE TRIGGER each_step AFTER UPDATE OF deleted_from ON quota_accounts BEGIN \
+         SELECT RAISE(ABORT, 'too many at once') FROM taken WHERE number > 2000; UPDATE taken SET number = 0; END",
+    );
+    let pruned = store.prune(at("2024-03-01T10:15:00Z")).await.unwrap();
+    assert_eq!(pruned, Pruned { entries: 5_000, ids: 5_000 });
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 0);
+    assert_eq!(file.number("SELECT deleted_to - deleted_from FROM quota_accounts"), 0);
+    assert_eq!(file.number("SELECT number FROM taken"), 0, "the last were counted as well");
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("5000"));
+    one(&store, request("a", charge_with_id("1", "id 7"), now, &unlimited())).await.unwrap();
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("5001"), "its id was forgotten");
 }
 
 #[tokio::test]
@@ -165,7 +191,7 @@ async fn pruning_in_many_steps_beside_charges_loses_nothing() {
 async fn a_horizon_forgets_old_sums_and_refuses_longer_windows() {
     let file = File::new();
     drop(filled(&file).await);
-    let day = std::time::Duration::from_secs(24 * 3_600);
+    let day = Duration::from_secs(24 * 3_600);
     let store = file.builder().with_retention(2 * day).open().unwrap();
     let a = client("a");
     let all = || store.total(&a, Window::ALL);

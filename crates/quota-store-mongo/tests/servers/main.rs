@@ -11,6 +11,8 @@ mod deletions;
 #[cfg(test)]
 mod dying;
 #[cfg(test)]
+mod encrypting;
+#[cfg(test)]
 mod late;
 #[cfg(test)]
 mod names;

@@ -109,6 +109,21 @@ fn a_collection_that_is_not_ours_is_refused_and_left_alone() {
 }
 
 #[test]
+fn collections_of_our_names_without_a_format_are_refused_and_left_alone() {
+    for name in ["accounts", "entries", "quarters"] {
+        run(async |collections| {
+            let theirs = doc! { "_id": 1, "gone": mongodb::bson::DateTime::MIN };
+            collections.collection(name).insert_one(theirs.clone()).await.unwrap();
+            let error = refused(collections).await;
+            assert!(matches!(&error, ConnectError::Foreign { collection } if collection.ends_with(name)), "{error:?}");
+            assert_eq!(collections.all(name, doc! {}).await, [theirs]);
+            let indexes = collections.collection(name).list_index_names().await.unwrap();
+            assert_eq!(indexes, ["_id_"], "nothing sweeps it");
+        });
+    }
+}
+
+#[test]
 fn a_store_that_was_opened_and_asked_for_its_health_is_opened_again() {
     run(async |collections| {
         for _ in 0..2 {

@@ -1,26 +1,52 @@
-//! A cluster whose primary dies.
+//! A primary that dies: of a cluster, and of one that sentinels watch.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{Credits, Detail};
+use quota_servers::PrivateServer;
+use quota_store_redis::ConnectError;
 
 use crate::load::{Load, ask_again, charge_until_allowed};
 use crate::requests::{agreed_usage, credits};
-use crate::servers::private_cluster;
+use crate::servers::{Place, private_cluster, shown};
+
+/// What the sentinel wants.
+const PASSWORD: &str = "hunter2secret";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_that_dies_is_replaced_and_its_clients_ledgers_agree() {
+    let Some((server, place)) = private_cluster() else { return };
+    // On all three primaries.
+    first_dies(server, &place, 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_that_dies_is_replaced_by_the_one_that_the_sentinels_name() {
+    let Some(server) = quota_servers::private_sentinel(PASSWORD) else { return };
+    let place = Place::at(format!("{}?sentinel_password={PASSWORD}", server.url()));
+    first_dies(server, &place, 4).await;
+}
+
+#[tokio::test]
+async fn sentinels_that_want_a_password_are_told_it_or_refuse() {
+    let Some(server) = quota_servers::private_sentinel(PASSWORD) else { return };
+    for url in [server.url().to_owned(), format!("{}?sentinel_password=hunter2wrong", server.url())] {
+        let error = Place::at(url).refused().await;
+        assert!(matches!(error, ConnectError::NotAllowed(_) | ConnectError::Unreachable(_)), "{error:?}");
+        assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+    }
+}
 
 /// What was acknowledged in the last moments of the primary may be lost: its replica had not heard of it. What is not
 /// lost is whole.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_primary_that_dies_is_replaced_and_its_clients_ledgers_agree() {
-    let Some((mut server, place)) = private_cluster() else { return };
+async fn first_dies(mut server: PrivateServer, place: &Place, clients: u32) {
     let open = async || {
         let builder = place.builder().with_detail(Detail::Entries).with_response_timeout(Duration::from_secs(2));
         Arc::new(builder.connect().await.unwrap())
     };
     let stores = [open().await, open().await];
-    // On all three primaries.
-    let names: Vec<String> = (0..12).map(|number| format!("client{number}")).collect();
+    let names: Vec<String> = (0..clients).map(|number| format!("client{number}")).collect();
     charge_until_allowed(&stores[0], &names).await;
     let load = Load::begin(&stores, &names);
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod charging;
+#[cfg(all(test, feature = "tls"))]
+mod encrypting;
 #[cfg(test)]
 mod failing_over;
 #[cfg(test)]
