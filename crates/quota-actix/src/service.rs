@@ -77,7 +77,7 @@ impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
     fn finish(self, answered: Result<ServiceResponse<B>, Error>) -> Answer<B> {
         match (answered, self.0) {
             (Ok(mut response), Some(quota)) => {
-                quota.answered(status_of(response.status()), &mut Headers(response.headers_mut()));
+                quota.write(&mut Headers(response.headers_mut()));
                 Ok(response.map_into_left_body())
             }
             (Ok(response), None) => Ok(response.map_into_left_body()),

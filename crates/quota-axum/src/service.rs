@@ -140,7 +140,7 @@ impl<RB, E> Finish<Result<Response<RB>, E>> for Then {
         if let Ok(response) = &mut answered {
             match self {
                 Self::Nothing => {}
-                Self::Write(quota) => quota.answered(response.status(), response.headers_mut()),
+                Self::Write(quota) => quota.write(response.headers_mut()),
                 Self::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),
             }
         }

@@ -194,7 +194,8 @@ impl Account {
                     let slot = Slot { window, used, held, lattice: quota.lattice() };
                     let left = std::mem::replace(self.take_place(place, quota.lattice(), now), slot);
                     if left.window.contains(self.latest) && window.start() > self.latest {
-                        self.slots.push(left);
+                        // Before the other spare ones, whose last are cut off; those of the plan are put before it.
+                        self.slots.insert(place.saturating_add(1), left);
                     }
                 }
                 Err(need) => needs.push(need),

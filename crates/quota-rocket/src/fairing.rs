@@ -194,7 +194,7 @@ impl Fairing for QuotaFairing {
         let status = StatusCode::from_u16(response.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut told = Told::default();
         if let Decided::Admitted { quota, price: None, told: place, .. } = memo {
-            quota.answered(status, &mut told);
+            quota.write(&mut told);
             place.get_or_init(|| told).put(response);
         } else if let Some((admitted, place)) = memo.take() {
             match admitted.conclude(status, &mut told).await {

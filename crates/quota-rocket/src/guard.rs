@@ -20,8 +20,8 @@ use crate::refused::Refused;
 ///
 /// A request is charged once, by its first guard. Guards run from left to right: put it last, so that who is turned away by
 /// another guard does not pay. Parameters of the path come after all guards: where one is none and the router passes the request
-/// on to another route, what was charged is given back (but for a process's first such request of a route, which pays its
-/// price). A refusal is an error with its status; the answer's body is the problem document,
+/// on to another route of another price, what was charged is given back (but for a process's first such request of a route, which pays
+/// its price). A refusal is an error with its status; the answer's body is the problem document,
 /// unless [`crate::QuotaFairing::with_catchers`] leaves it to the application's catchers. A handler that takes
 /// `Result<Costs<1>, _>` and answers a refusal by itself does so with another status than the refusal's: the fairing cannot
 /// tell its answer from a catcher's.

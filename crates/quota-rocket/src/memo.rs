@@ -45,7 +45,7 @@ impl Memo {
         let mut memo = request.local_cache_async(first).await;
         while memo.route != route {
             let next = async {
-                let decided = match memo.decided.give_back().await {
+                let decided = match memo.decided.passed_on(price, &cost).await {
                     Some(stands) => stands,
                     None => Decided::of(request, price, cost.clone()).await,
                 };
@@ -107,8 +107,28 @@ impl Decided {
         }
     }
 
-    /// Gives back what was charged on a route whose handler did not run, since the router passed the request on. Where that
-    /// cannot be, it is what the request pays on any other route.
+    /// What was charged on a route whose handler did not run, since the router passed the request on, where that is what it
+    /// costs on its next one.
+    async fn passed_on(&self, price: TypeId, cost: &RouteCost) -> Option<Self> {
+        let Self::Admitted { quota, price: paid, .. } = self else { return None };
+        let told = OnceLock::new();
+        if paid.is_none() {
+            return Some(Self::Admitted { quota: quota.clone(), price: None, open: Mutex::new(None), told });
+        }
+        if *paid == Some(price) || quota.costs_as(cost) {
+            let (admitted, _) = self.take()?;
+            return Some(Self::Admitted {
+                quota: quota.clone(),
+                price: Some(price),
+                open: Mutex::new(Some(admitted)),
+                told,
+            });
+        }
+        self.give_back().await
+    }
+
+    /// Gives back what was charged on a route whose handler did not run. Where that cannot be, it is what the request pays
+    /// on any other route.
     pub(crate) async fn give_back(&self) -> Option<Self> {
         let (admitted, _) = self.take()?;
         let quota = admitted.give_back().await.err()?;

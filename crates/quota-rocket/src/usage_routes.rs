@@ -54,15 +54,17 @@ impl UsageRoutes {
 
 #[rocket::async_trait]
 impl Handler for UsageRoutes {
-    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+    async fn handle<'r>(&self, request: &'r Request<'_>, mut data: Data<'r>) -> Outcome<'r> {
         let base = request.route().map(|route| route.uri.base()).unwrap_or_default();
         let whole_path = request.uri().path().raw().as_str().to_owned();
         let path = whole_path.strip_prefix(base.trim_end_matches('/')).unwrap_or(&whole_path).to_owned();
         let query = request.uri().query().map(|query| query.raw().as_str().to_owned()).unwrap_or_default();
         let sent = request.headers().iter();
         let headers = Sent::headers_of(sent.map(|header| (header.name().to_string(), header.value().to_owned())));
-        let body = body_of(data, &headers).await;
-        let method = method_of(request, body.as_deref().unwrap_or_default());
+        // Before another look, which takes a reading that failed for the end.
+        let is_whole = data.peek_complete();
+        let method = method_of(request, data.peek(PEEKED).await);
+        let body = body_of(data, is_whole, &headers).await;
         let sent = Sent { method, path, whole_path, query, headers, body };
         let mut response = Response::new();
         put(self.0.answer(request, sent).await, &mut response);
@@ -71,18 +73,17 @@ impl Handler for UsageRoutes {
 }
 
 /// The method as it was sent: Rocket takes a form's first field `_method` for it, which every page of the web can send by
-/// `POST`. No resource takes forms.
-fn method_of(request: &Request<'_>, body: &[u8]) -> http::Method {
+/// `POST`, and looks for it in what it has read of the body. No resource takes forms.
+fn method_of(request: &Request<'_>, peeked: &[u8]) -> http::Method {
     let is_form = request.content_type().is_some_and(|content_type| content_type.is_form());
-    let first = body.iter().position(|byte| *byte != b'&').and_then(|first| body.get(first..)).unwrap_or_default();
-    if is_form && first.starts_with(b"_method=") { http::Method::POST } else { Rocket::method(request) }
+    let names_method = peeked.windows(b"_method".len()).any(|bytes| bytes == b"_method");
+    if is_form && names_method { http::Method::POST } else { Rocket::method(request) }
 }
 
 /// So many bytes Rocket has read before, for a form's `_method`; where that failed, they look like all there is.
 const PEEKED: usize = "_method=delete".len();
 
-async fn body_of(data: Data<'_>, headers: &HeaderMap) -> Result<Bytes, NoBody> {
-    let is_whole = data.peek_complete();
+async fn body_of(data: Data<'_>, is_whole: bool, headers: &HeaderMap) -> Result<Bytes, NoBody> {
     let body = data.open(ApiRequest::MAX_BODY.bytes()).into_bytes().await.map_err(|_| NoBody::CutOff)?;
     if !body.is_complete() {
         return Err(NoBody::TooLong);

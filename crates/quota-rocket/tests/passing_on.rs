@@ -29,6 +29,21 @@ fn by_name(name: &str, _quota: Costs<1>) -> String {
     format!("the item {name}")
 }
 
+#[get("/chain/<number>")]
+fn first(number: u32, _quota: Costs<5>) -> String {
+    number.to_string()
+}
+
+#[get("/chain/<_choice>", rank = 2)]
+fn second(_choice: bool, _quota: Costs<1>) -> &'static str {
+    "true or false"
+}
+
+#[get("/chain/<text>", rank = 3)]
+fn third(text: &str, _quota: Costs<1>) -> String {
+    text.to_owned()
+}
+
 #[get("/thing/<id>")]
 fn thing(id: u32, _quota: Paid<IfItWorks>) -> String {
     format!("thing {id}")
@@ -53,7 +68,8 @@ fn client() -> (Client, QuotaService<MemoryStore>) {
     let service = QuotaService::builder(MemoryStore::new()).with_registry(plans).build();
     let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap());
     let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() };
-    let rocket = rocket::custom(config).attach(quota).mount("/", routes![by_id, by_name, thing, free]);
+    let rocket =
+        rocket::custom(config).attach(quota).mount("/", routes![by_id, by_name, first, second, third, thing, free]);
     (Client::untracked(rocket).unwrap(), service)
 }
 
@@ -68,6 +84,18 @@ fn it_pays_what_the_route_costs_that_runs_it() {
         assert_eq!(ask(&client, "/item/seven"), answer(remaining, "the item seven"));
     }
     assert_eq!(ask(&client, "/item/8"), answer("82", "item 8"));
+}
+
+#[test]
+fn it_pays_once_on_three_routes() {
+    let (client, _service) = client();
+    let answer = |remaining: &str, body: &str| (200, Some(remaining.to_owned()), body.to_owned());
+    // The first is not given back, and so nothing more is charged.
+    assert_eq!(ask(&client, "/chain/x"), answer("95", "x"));
+    // The price of the second is the third's, which keeps its charge.
+    assert_eq!(ask(&client, "/chain/x"), answer("94", "x"));
+    assert_eq!(ask(&client, "/chain/true"), answer("93", "true or false"));
+    assert_eq!(ask(&client, "/chain/7"), answer("88", "7"));
 }
 
 #[test]

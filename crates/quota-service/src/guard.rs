@@ -181,6 +181,20 @@ impl HoldGuard {
     }
 }
 
+impl HoldGuard {
+    /// Of a hold that was there before, until its caller has it.
+    pub(crate) const fn others(mut self) -> Self {
+        self.parting = Parting::Disowned;
+        self
+    }
+
+    /// In the hands of its caller.
+    pub(crate) const fn received(mut self) -> Self {
+        self.parting = Parting::Owing;
+        self
+    }
+}
+
 /// After how much of the ttl an extension that failed is tried again.
 const RETRY: u32 = 16;
 

@@ -282,6 +282,10 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             continue;
         };
         let guard = seed.and_then(|seed| match &answer {
+            // Nobody's but its caller's; a replay's may be another process's, if its caller is gone.
+            Ok(Answer::Decision(decision @ Decision::Allowed(allowed))) if allowed.replayed() => {
+                Some(seed.guard(decision.clone()).others())
+            }
             Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
             Err(StoreError::Unknown { .. }) => {
                 release_unknown(seed);
@@ -290,12 +294,7 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             _ => None,
         });
         // A caller who is gone drops the reply, and with it the guard.
-        if let Err(Ok(Reply { answer: Ok(Answer::Decision(Decision::Allowed(allowed))), guard: Some(guard) })) =
-            reply.send(Ok(Reply { answer, guard }))
-            && allowed.replayed()
-        {
-            guard.disown();
-        }
+        let _ = reply.send(Ok(Reply { answer, guard }));
     }
 }
 

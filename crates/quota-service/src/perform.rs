@@ -48,6 +48,8 @@ impl<S: UsageStore> Inner<S> {
             let plan = match self.plans.view(client, self.clock.now()).await {
                 Ok(plan) => plan,
                 Err(untold) if ends_hold(&operation) => {
+                    // Asking for the plan may have taken all of the time.
+                    let deadline = tokio::time::Instant::now() + self.deadline;
                     let request = Request { client: client.clone(), operation, at, plan: no_plan() };
                     let reply = self.send(request, seed, deadline).await?;
                     return if is_unplanned(&reply) { Err(untold) } else { Ok(reply) };

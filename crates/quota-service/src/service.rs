@@ -124,7 +124,7 @@ impl<S: UsageStore> QuotaService<S> {
         }
         Ok(match (answer?, guard) {
             (Decision::Denied(denied), _) => Holding::Denied(denied),
-            (Decision::Allowed(_), Some(guard)) => Holding::Held(guard),
+            (Decision::Allowed(_), Some(guard)) => Holding::Held(guard.received()),
             (decision @ Decision::Allowed(_), None) => Holding::Held(seed.guard(decision)),
             (decision @ Decision::Unchecked, _) => Holding::Unchecked(seed.guard(decision)),
         })

@@ -51,9 +51,10 @@ impl From<Failure> for StoreError {
         match failure {
             Failure::Database(error) => Self::not_done("the transaction was rolled back", error),
             Failure::Broken(broken) => broken.into(),
-            Failure::Unfinished => {
-                Self::NotDone { message: "what a deletion left is still being taken out".to_owned(), source: None }
-            }
+            Failure::Unfinished => Self::NotDone {
+                message: "what a deletion or a pruning left is still being taken out".to_owned(),
+                source: None,
+            },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Unconnected(error) => Self::not_done("there is no connection", error),
             #[cfg(any(feature = "postgres", feature = "mysql"))]

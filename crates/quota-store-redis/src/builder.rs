@@ -181,8 +181,8 @@ impl RedisBuilder {
         self
     }
 
-    /// Connects, and looks whether a store with this prefix was opened there before. Nothing is written, and nothing else of
-    /// the servers is looked at.
+    /// Connects, looks whether the servers can keep usage, as far as that is seen without writing, and whether a store with
+    /// this prefix was opened there before.
     ///
     /// # Errors
     /// [`ConnectError`]

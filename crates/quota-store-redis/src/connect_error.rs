@@ -15,6 +15,12 @@ pub enum ConnectError {
         /// What is wrong with it.
         message: String,
     },
+    /// The URL wants an encrypted connection, and a certificate of an authority cannot be read or there is none.
+    #[error("no encrypted connection: {message}")]
+    Tls {
+        /// Why not.
+        message: String,
+    },
     /// No server was reached there, or it did not answer.
     #[error("no Redis server answers there")]
     Unreachable(#[source] RedisError),

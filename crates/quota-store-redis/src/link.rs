@@ -16,7 +16,7 @@ use crate::cluster_node::ClusterNode;
 use crate::node::{Node, Source, Timeouts};
 use crate::sent_commit::AskedCommit;
 use crate::target::Servers;
-use crate::trust::Trust;
+use crate::trust::Trusted;
 
 /// The connections of a store.
 pub(crate) struct Link {
@@ -38,16 +38,16 @@ impl Link {
     /// Prepares connections; those of a cluster are made at once.
     pub(crate) async fn open(
         servers: &Servers,
-        trust: &Trust,
+        trusted: &Trusted,
         count: usize,
         timeouts: Timeouts,
     ) -> Result<Self, RedisError> {
         let source = match servers {
-            Servers::Single(server) => Source::Single(trust.client((**server).clone())?),
+            Servers::Single(server) => Source::Single(trusted.client((**server).clone())?),
             Servers::Sentinel { sentinels, master, server } => {
-                Source::Sentinel(tokio::sync::Mutex::new(trust.sentinels(sentinels, master, server)?))
+                Source::Sentinel(tokio::sync::Mutex::new(trusted.sentinels(sentinels, master, server)?))
             }
-            Servers::Cluster(nodes) => return cluster(trust.cluster(nodes), timeouts).await,
+            Servers::Cluster(nodes) => return cluster(trusted.cluster(nodes), timeouts).await,
         };
         let source = Arc::new(source);
         // One more, to read usage back.

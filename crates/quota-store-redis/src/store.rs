@@ -25,7 +25,7 @@ use crate::script::CommitScript;
 use crate::server;
 use crate::settings::Settings;
 use crate::stored::Stored;
-use crate::target::{Servers, Target};
+use crate::target::Target;
 use crate::values::{array, text};
 
 /// Keeps usage and plans in Redis or Valkey, which any number of stores in any number of processes may share.
@@ -58,24 +58,26 @@ impl RedisStore {
     /// Whether there is one of this prefix. Nothing is written.
     pub(crate) async fn is_made(builder: &RedisBuilder) -> Result<bool, ConnectError> {
         let target = Target::parse(&builder.url)?;
-        let link = Link::open(&target.servers, &builder.trust, builder.connections.get(), builder.timeouts).await?;
+        let link = Self::link(builder, &target).await?;
+        server::check(link.for_batch(), builder.allowed_eviction.as_deref()).await?;
         let prefix = target.prefix.filter(|_| !builder.has_prefix);
         server::has_format(link.for_batch(), prefix.as_ref().unwrap_or(&builder.settings.prefix)).await
     }
 
+    async fn link(builder: &RedisBuilder, target: &Target) -> Result<Link, ConnectError> {
+        target.servers.check_database()?;
+        let trusted = builder.trust.of(&target.servers)?;
+        Ok(Link::open(&target.servers, &trusted, builder.connections.get(), builder.timeouts).await?)
+    }
+
     pub(crate) async fn open(builder: RedisBuilder) -> Result<Self, ConnectError> {
         let target = Target::parse(&builder.url)?;
-        let mut settings = builder.settings;
+        let mut settings = builder.settings.clone();
         let detail = if builder.has_detail { Some(settings.detail) } else { target.detail };
         if !builder.has_prefix {
             settings.prefix = target.prefix.clone().unwrap_or(settings.prefix);
         }
-        if matches!(&target.servers, Servers::Cluster(nodes) if nodes.iter().any(|node| node.redis_settings().db() != 0))
-        {
-            let message = "a cluster has one database only: leave the number out of the URL".to_owned();
-            return Err(ConnectError::Unsupported { message });
-        }
-        let link = Link::open(&target.servers, &builder.trust, builder.connections.get(), builder.timeouts).await?;
+        let link = Self::link(&builder, &target).await?;
         let wire = link.for_batch();
         server::check(wire, builder.allowed_eviction.as_deref()).await?;
         server::check_format(wire, &settings.prefix).await?;

@@ -6,6 +6,8 @@ use redis::{ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
 
 use crate::connect_error::ConnectError;
 use crate::keys::KeyPrefix;
+#[cfg(feature = "tls")]
+use crate::trust::is_encrypted;
 
 /// Which servers a URL names, and what else it chooses. Never shown: it may hold a password.
 pub(crate) struct Target {
@@ -24,6 +26,29 @@ pub(crate) enum Servers {
         /// How to connect to the servers that the sentinels name: database, user, password, encryption.
         server: Box<ConnectionInfo>,
     },
+}
+
+impl Servers {
+    /// Whether what is said to them is encrypted: to all of them, or to none.
+    #[cfg(feature = "tls")]
+    pub(crate) fn are_encrypted(&self) -> bool {
+        match self {
+            Self::Single(server) | Self::Sentinel { server, .. } => is_encrypted(server),
+            Self::Cluster(nodes) => nodes.iter().any(is_encrypted),
+        }
+    }
+
+    /// # Errors
+    /// [`ConnectError::Unsupported`]: a cluster has one database.
+    pub(crate) fn check_database(&self) -> Result<(), ConnectError> {
+        match self {
+            Self::Cluster(nodes) if nodes.iter().any(|node| node.redis_settings().db() != 0) => {
+                let message = "a cluster has one database only: leave the number out of the URL".to_owned();
+                Err(ConnectError::Unsupported { message })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What stands in a URL.

@@ -68,7 +68,12 @@ impl ImportFrappy {
         let bar = progress(source.count().await?)?;
         let name = self.source_name.clone().unwrap_or_else(|| source.name().to_owned());
         let target = self.target().await?;
-        if target.as_ref().is_some_and(|target| target.store().detail() == Detail::Quarters) {
+        let is_redis = self.to.starts_with("redis");
+        let keeps_quarters = match &target {
+            Some(target) => target.store().detail() == Detail::Quarters,
+            None => is_redis && !self.to.contains("detail=entries"),
+        };
+        if keeps_quarters {
             output::complain(FORGETS);
         }
         let mut transfer = Transfer::new(name, target, self.dry_run);

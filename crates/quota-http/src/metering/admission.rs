@@ -129,7 +129,14 @@ impl Request {
             trial = made_id().map(|id| self.trial(&client, id));
         }
         let id = trial.as_ref().map(|trial| trial.id().clone());
-        let answer = self.meter.service.charge(&client, self.priced(cost, id)).await;
+        let mut answer = self.meter.service.charge(&client, self.priced(cost, id)).await;
+        if trial.is_some() && matches!(answer, Err(ServiceError::Refused(Refusal::TooManyIds))) {
+            // Rather charged for what may turn out to be free than refused for an id that the client has not asked for.
+            if let Some(mut trial) = trial.take() {
+                trial.disarm();
+            }
+            answer = self.meter.service.charge(&client, self.priced(cost, None)).await;
+        }
         // From here on nothing waits until the request runs or is refused, and then the charge stands or never was.
         if let Some(trial) = &mut trial {
             trial.disarm();
@@ -257,7 +264,9 @@ impl Admitted {
     /// The answer in place of the handler's, where what it owes cannot be charged.
     pub async fn conclude(self, status: StatusCode, headers: &mut impl HeadersMut) -> Result<(), RefusalResponse> {
         let Self { quota, stake } = self;
-        quota.note_status(status);
+        if status != StatusCode::METHOD_NOT_ALLOWED {
+            quota.note_handled();
+        }
         if let Some(stake) = stake {
             stake.conclude(status, &quota).await?;
         } else if status != StatusCode::METHOD_NOT_ALLOWED && quota.cost().is_by_handler() {

@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::StatusCode;
 use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
 use quota_service::{Charge, Holding, ServiceError};
 
 use crate::answers::Answers;
 use crate::metering::admission::Asked;
+use crate::metering::framework::Framework;
 use crate::metering::held::Held;
 use crate::metering::idempotency::{OnReplay, is_reserved};
 use crate::metering::meter::{Meter, log};
 use crate::metering::quota_error::{Cause, QuotaError};
-use crate::metering::route_cost::CostMark;
+use crate::metering::route_cost::{CostMark, RouteCost};
 use crate::metering::routes::Route;
 use crate::quota_headers::HeadersMut;
 
@@ -180,13 +180,9 @@ impl RequestQuota {
         }
     }
 
-    /// What is left to do when a request has answered of which nothing is open ([`crate::Admitted::is_concluded`]): writes the
-    /// headers.
-    pub fn answered(&self, status: StatusCode, headers: &mut impl HeadersMut) {
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            self.note_unsure();
-        }
-        self.write(headers);
+    /// Whether another route asks for the same.
+    pub fn costs_as<F: Framework>(&self, cost: &RouteCost<F>) -> bool {
+        self.cost() == cost.mark()
     }
 
     /// Leaves the headers to a layer further in, which runs the request or refuses it.
@@ -206,16 +202,12 @@ impl RequestQuota {
         self.0.asked.cost
     }
 
-    /// Notes whether a handler answers this route and method.
-    pub(crate) fn note_status(&self, status: StatusCode) {
-        if status == StatusCode::METHOD_NOT_ALLOWED {
-            self.note_unsure();
-        } else {
-            self.route().note_handled(&self.0.asked.method);
-        }
+    /// Notes that a handler answers this route and method.
+    pub(crate) fn note_handled(&self) {
+        self.route().note_handled(&self.0.asked.method);
     }
 
-    /// Notes that another than this route's handler answered the method.
+    /// Notes that a request of this route and method was passed on to another route.
     pub(crate) fn note_unsure(&self) {
         self.route().note_unsure(&self.0.asked.method);
     }

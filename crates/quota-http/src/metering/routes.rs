@@ -24,7 +24,7 @@ pub(crate) struct Route {
     label: Option<Label>,
     /// The methods that answered with something else than 405: a bit for each, and one for all others.
     handled: AtomicU16,
-    /// Those of which it is not sure all the same: a guard of the router's answered one with 405, or passed it on.
+    /// Those of which it is not sure all the same: the router passed one on to another route.
     unsure: AtomicU16,
 }
 
@@ -73,12 +73,12 @@ impl Route {
         self.handled.load(Ordering::Relaxed) & bit(method) != 0 && !self.is_unsure(method)
     }
 
-    /// Whether this method was answered by another than this route's handler.
+    /// Whether a request of this method was passed on to another route.
     pub(crate) fn is_unsure(&self, method: &Method) -> bool {
         self.unsure.load(Ordering::Relaxed) & bit(method) != 0
     }
 
-    /// Notes that this method was answered by another than this route's handler.
+    /// Notes that a request of this method was passed on to another route.
     pub(crate) fn note_unsure(&self, method: &Method) {
         if !self.is_unsure(method) {
             self.unsure.fetch_or(bit(method), Ordering::Relaxed);

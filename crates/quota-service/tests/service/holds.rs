@@ -28,6 +28,12 @@ async fn a_hold_of_another_process_outlives_a_caller_who_asked_for_it_again_and_
     drop(again);
     store.open();
     assert_eq!(held(&other, &ann).await, credits(60));
+    // Nor one whose caller is gone when the answer is there.
+    let again = begun(other.hold(&ann, charge(60, "a"), Ttl::DEFAULT)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(again);
     assert_eq!(held(&other, &ann).await, credits(60), "nor is it released a little later");
     assert_eq!(releases(&store), 0);
     assert!(!first.settle(credits(55)).await.unwrap().is_late());
@@ -44,6 +50,21 @@ async fn a_hold_of_another_process_outlives_an_answer_that_was_lost() {
     assert_eq!(held(&other, &ann()).await, credits(60));
     assert_eq!(releases(&store), 0);
     assert!(!first.settle(credits(55)).await.unwrap().is_late());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_ended_though_nobody_answers_what_its_plan_is() {
+    let (source, clock) = (Told::new(), clock());
+    source.set(ann(), daily(100));
+    let builder: QuotaServiceBuilder<Gated> = QuotaService::builder(Gated::batched());
+    let service = builder.with_plan_source(source.clone()).with_clock(clock.clone()).build();
+    let held = guard(service.hold(&ann(), charge(10, "a"), Ttl::DEFAULT).await.unwrap());
+    clock.advance(Duration::from_secs(31));
+    source.wait(true);
+    let settled = held.settle(credits(7)).await.unwrap();
+    assert!(matches!(settled, Settled::InTime(Decision::Allowed(_))), "{settled:?}");
+    source.wait(false);
+    assert_eq!(used(&service, &ann()).await, credits(7));
 }
 
 #[tokio::test]

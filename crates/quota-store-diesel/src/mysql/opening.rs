@@ -14,12 +14,14 @@ use crate::statement::{Bind, Sql};
 /// Names a lock that start-ups of one prefix in one database share; names of locks are short.
 const LOCK: &str = "CONCAT('quota ', MD5(CONCAT(DATABASE(), ' ', ?)))";
 
-/// How long another start-up that makes the tables is waited for, and each statement of making them: of statements that are no
-/// readings, only MariaDB takes the time.
-const PATIENCE: &str = "SET SESSION wait_timeout = 120 /*M!, SESSION max_statement_time = 120 */";
+/// How long another start-up that makes the tables is waited for, and each statement of making them: MariaDB takes the time of
+/// all, MySQL of readings, and to wait for a lock is one.
+const PATIENCE: &str = "SET SESSION wait_timeout = 120 /*M!, SESSION max_statement_time = 120 */ \
+    /*!80000 , SESSION max_execution_time = 0 */";
 
-/// The shortest text that a server must take: what a batch writes comes in texts of some 2 MiB.
-const LEAST_PACKET: i64 = 4 << 20;
+/// The shortest text that a server must take, as MariaDB does by default: what a batch writes comes in texts of some 2 MiB, and
+/// an account with 10,000 holds in one of up to 9 MiB.
+const LEAST_PACKET: i64 = 16 << 20;
 
 /// Checks the server, makes or upgrades the tables.
 pub(super) async fn prepare(engine: &Mysql, link: &mut MysqlLink) -> Result<(), ConnectError> {

@@ -91,7 +91,7 @@ impl<E: Engine> Applying<E> {
         answers: &mut Answers,
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let began = Instant::now();
-        let mut tries = 0;
+        let (mut tries, mut in_vain) = (0, 0);
         let mut at_once = ENTRIES_AT_ONCE;
         loop {
             let undone = match self.transact(clients, wait, at_once, answers).await {
@@ -100,7 +100,10 @@ impl<E: Engine> Applying<E> {
             };
             if let (Undone::NotDone(Failure::Unfinished), [client]) = (&undone, clients) {
                 if !self.take_out(client.client()).await? {
-                    // The deletion that is in the way is one of these requests.
+                    in_vain += 1;
+                }
+                if in_vain > 1 {
+                    // Nobody else has taken it out meanwhile: the deletion that is in the way is one of these requests.
                     at_once = i64::MAX;
                 }
                 continue;

@@ -97,6 +97,23 @@ async fn keys_of_a_day_that_were_emptied_expire_like_those_before() {
     assert!(matches!(left, Value::Int(1..)), "{left:?}");
 }
 
+#[tokio::test]
+async fn what_is_older_than_the_retention_is_let_go_with_the_next_charge() {
+    let Some(place) = Place::shared() else { return };
+    let retention = Duration::from_secs(400 * 86_400);
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let store = place.builder().with_detail(detail).with_retention(retention).connect().await.unwrap();
+        assert!(allowed(&charge_one(&store, "a", "1").await));
+        // In the newest quarter still: it rides in the account.
+        assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), Credits::ONE);
+        assert!(allowed(&charge_later(&store, "a", "2", 600 * 96).await));
+        assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), Credits::ONE, "the first one is forgotten");
+        let old = place.tell(&format!("EXISTS {}", place.key("{a}:s:19797"))).await;
+        assert_eq!(old, Value::Int(0), "no key of its day was made");
+    }
+}
+
 /// Two processes, whose callers say different quarters: sums are open, closed, and added to when they are closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn usage_is_exact_while_quarters_end() {

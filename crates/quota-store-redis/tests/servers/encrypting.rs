@@ -23,6 +23,10 @@ async fn a_server_is_trusted_by_its_certificate() {
     let by_name = server.url().replace("127.0.0.1", "localhost");
     let error = trusting(&by_name, &authority).await.unwrap_err();
     assert!(matches!(error, ConnectError::Untrusted(_)), "its certificate is for another name: {error:?}");
+    for broken in ["no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let error = trusting(server.url(), broken.as_bytes()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Tls { .. }), "{broken}: {error:?}");
+    }
     let encrypted_port = server.url().replace("rediss:", "redis:");
     let error = trusting(&encrypted_port, &authority).await.unwrap_err();
     assert!(matches!(error, ConnectError::Unreachable(_)), "asked without encryption: {error:?}");

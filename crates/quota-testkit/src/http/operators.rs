@@ -96,6 +96,11 @@ pub fn a_form_is_a_post_whatever_method_it_names<H: HttpHarness>() {
             request.headers_mut().insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
             ground.send(request).assert_problem(405, "this resource does not take that method");
         }
+        // Nor where it is longer than what is read of a body.
+        let long = format!("_method=DELETE&x={}", "y".repeat(100_000));
+        let mut request = operators(Method::POST, path, &long);
+        request.headers_mut().insert(CONTENT_TYPE, "application/x-www-form-urlencoded".parse().unwrap());
+        ground.send(request).assert_problem(405, "this resource does not take that method");
     }
     ground.assert_used("1");
     // What is no POST stays what it is.
