@@ -10,7 +10,7 @@ use diesel_async::RunQueryDsl;
 use mongodb::bson::doc;
 use quota_core::ClientId;
 use quota_service::{AnyStore, QuotaService};
-use quota_store_redis::RedisStore;
+use quota_store_redis::{ConnectError, RedisStore};
 
 use crate::{mongo, mysql, postgres};
 
@@ -64,8 +64,13 @@ async fn is_there(url: &str) -> anyhow::Result<bool> {
         "postgres" | "postgresql" | "mysql" => look_at_tables(url).await,
         "mongodb" => look_at_collections(url).await,
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
-            // Why it cannot be asked is told by opening it, which looks at the same before it writes.
-            Ok(RedisStore::builder(url).is_made().await.unwrap_or(true))
+            match RedisStore::builder(url).is_made().await {
+                Ok(is_made) => Ok(is_made),
+                // It may answer in a moment.
+                Err(error @ (ConnectError::Unreachable(_) | ConnectError::Server(_))) => Err(error.into()),
+                // Opening says so in better words, and before it writes.
+                Err(_) => Ok(true),
+            }
         }
         _ => Ok(true),
     }

@@ -45,7 +45,7 @@ impl Memo {
         let mut memo = request.local_cache_async(first).await;
         while memo.route != route {
             let next = async {
-                let decided = match memo.decided.passed_on(price, &cost).await {
+                let decided = match memo.decided.passed_on(request, price, &cost).await {
                     Some(stands) => stands,
                     None => Decided::of(request, price, cost.clone()).await,
                 };
@@ -109,13 +109,14 @@ impl Decided {
 
     /// What was charged on a route whose handler did not run, since the router passed the request on, where that is what it
     /// costs on its next one.
-    async fn passed_on(&self, price: TypeId, cost: &RouteCost) -> Option<Self> {
+    async fn passed_on(&self, request: &Request<'_>, price: TypeId, cost: &RouteCost) -> Option<Self> {
         let Self::Admitted { quota, price: paid, .. } = self else { return None };
         let told = OnceLock::new();
         if paid.is_none() {
             return Some(Self::Admitted { quota: quota.clone(), price: None, open: Mutex::new(None), told });
         }
-        if *paid == Some(price) || quota.costs_as(cost) {
+        let metering = request.rocket().state::<Quotas>().map(|quotas| quotas.metering().cost(cost.clone()));
+        if metering.is_some_and(|metering| metering.costs_the_same(request, quota)) {
             let (admitted, _) = self.take()?;
             return Some(Self::Admitted {
                 quota: quota.clone(),

@@ -54,6 +54,16 @@ fn free(name: &str) -> String {
     format!("the thing {name} is free")
 }
 
+#[get("/set/<id>")]
+fn set_by_id(id: u32, _quota: Costs<1>) -> String {
+    id.to_string()
+}
+
+#[get("/set/<name>", rank = 2)]
+fn set_by_name(name: &str, _quota: Costs<1>) -> String {
+    name.to_owned()
+}
+
 /// The answer and what remains of a hundred.
 fn ask(client: &Client, path: &'static str) -> (u16, Option<String>, String) {
     let response = client.get(path).header(Header::new("x-client-id", "client1")).dispatch();
@@ -67,9 +77,11 @@ fn client() -> (Client, QuotaService<MemoryStore>) {
     let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap());
     let service = QuotaService::builder(MemoryStore::new()).with_registry(plans).build();
     let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap());
+    let quota = quota.with_route("/set/<name>", Credits::new(7).unwrap());
     let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() };
-    let rocket =
-        rocket::custom(config).attach(quota).mount("/", routes![by_id, by_name, first, second, third, thing, free]);
+    let rocket = rocket::custom(config)
+        .attach(quota)
+        .mount("/", routes![by_id, by_name, first, second, third, set_by_id, set_by_name, thing, free]);
     (Client::untracked(rocket).unwrap(), service)
 }
 
@@ -96,6 +108,17 @@ fn it_pays_once_on_three_routes() {
     assert_eq!(ask(&client, "/chain/x"), answer("94", "x"));
     assert_eq!(ask(&client, "/chain/true"), answer("93", "true or false"));
     assert_eq!(ask(&client, "/chain/7"), answer("88", "7"));
+}
+
+#[test]
+fn it_pays_what_the_settings_say_of_its_route() {
+    let (client, _service) = client();
+    let answer = |remaining: &str, body: &str| (200, Some(remaining.to_owned()), body.to_owned());
+    assert_eq!(ask(&client, "/set/1"), answer("99", "1"));
+    // The first that is passed on pays the first route's price.
+    for remaining in ["98", "91", "84"] {
+        assert_eq!(ask(&client, "/set/one"), answer(remaining, "one"));
+    }
 }
 
 #[test]

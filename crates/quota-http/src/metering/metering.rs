@@ -123,6 +123,15 @@ impl<F: Framework> Metering<F> {
         })
     }
 
+    /// Whether the route of a request costs what was asked of it on another route. Of two costs that are computed that is
+    /// not known.
+    #[must_use]
+    pub fn costs_the_same(&self, request: &F::Request<'_>, other: &RequestQuota) -> bool {
+        let pattern = F::pattern(request);
+        let own = pattern.and_then(|pattern| self.base.costs.get(pattern.as_ref()));
+        own.unwrap_or(&self.cost).mark() == other.cost()
+    }
+
     /// Within a clone of itself, which has charged already.
     fn inside(&self, outer: &RequestQuota, route: &str, inner: &RouteCost<F>) -> Passage<F> {
         if inner.mark() == outer.cost() {

@@ -9,12 +9,11 @@ use quota_service::{Charge, Holding, ServiceError};
 
 use crate::answers::Answers;
 use crate::metering::admission::Asked;
-use crate::metering::framework::Framework;
 use crate::metering::held::Held;
 use crate::metering::idempotency::{OnReplay, is_reserved};
 use crate::metering::meter::{Meter, log};
 use crate::metering::quota_error::{Cause, QuotaError};
-use crate::metering::route_cost::{CostMark, RouteCost};
+use crate::metering::route_cost::CostMark;
 use crate::metering::routes::Route;
 use crate::quota_headers::HeadersMut;
 
@@ -178,11 +177,6 @@ impl RequestQuota {
             Shown::Decision(decision) => self.answers().write_decision(decision, headers),
             Shown::Status(status) => self.answers().write_status(status, headers),
         }
-    }
-
-    /// Whether another route asks for the same.
-    pub fn costs_as<F: Framework>(&self, cost: &RouteCost<F>) -> bool {
-        self.cost() == cost.mark()
     }
 
     /// Leaves the headers to a layer further in, which runs the request or refuses it.
