@@ -99,8 +99,8 @@ impl QuotaLayer {
         Self(self.0.with_route(pattern, cost))
     }
 
-    /// Meters every request but CORS preflights, whether a router matched it or not, under this label: for tower services that are no
-    /// axum router. Without it, a request that no router has matched passes free.
+    /// Meters every request but CORS preflights, whether a router matched it or not, under this label: for tower services
+    /// that are no axum router. Without it, a request that no router has matched passes free.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {
         Self(self.0.with_every_request(label))

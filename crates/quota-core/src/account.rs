@@ -268,15 +268,20 @@ impl Account {
         }
     }
 
-    /// No operation is in their windows any more. Those of the plan that is decided by have just been put in place.
+    /// No operation is in their windows any more. Those of the plan that is decided by are in place and not among them; where
+    /// there is no plan, nothing is ([`Account::unseat`]).
     fn forget_passed_slots(&mut self) {
         let latest = self.latest;
         if self.slots.iter().all(|slot| slot.window.end() > latest) {
             return;
         }
-        self.seated = None;
         self.slots.retain(|slot| slot.window.end() > latest);
         self.slots.shrink_to_fit();
+    }
+
+    /// No plan's slots are in place.
+    pub(crate) const fn unseat(&mut self) {
+        self.seated = None;
     }
 
     pub(crate) fn add_entry(&mut self, entry: &Entry) {

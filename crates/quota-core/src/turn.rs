@@ -301,7 +301,13 @@ impl<'a> Turn<'a> {
     }
 
     fn seat_if(&mut self, plan: Option<&Plan>, now: Instant) -> Result<(), Stop> {
-        plan.map_or(Ok(()), |plan| self.account.seat(plan, now, &self.facts))
+        match plan {
+            Some(plan) => self.account.seat(plan, now, &self.facts),
+            None => {
+                self.account.unseat();
+                Ok(())
+            }
+        }
     }
 
     /// The entry that a caller's id already names; an id made for this operation names none.
