@@ -4,21 +4,26 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::mpsc;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServerHandle, ServiceResponse};
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Bytes, Data};
-use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, Resource};
+use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, HttpServer, Resource};
 use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 use quota_actix::{
     Answers, ClientBy, ClientQuota, OnDrop, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes,
     credits_from_query, member_from_query,
 };
-use quota_core::Credits;
-use quota_testkit::http::{HttpHarness, Pause, Program, in_time};
+use quota_core::{Credits, Label, OperationId};
+use quota_service::Charge;
+use quota_testkit::http::{
+    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role,
+};
 
 /// A server in a thread of its own.
 struct Actix {
@@ -69,7 +74,7 @@ fn app(
         InitError = (),
     >,
 > {
-    let client = ClientBy::header("X-Client-Id").unwrap();
+    let client = client_by(program.named);
     let mut quota = QuotaLayer::from_shared(program.service, client.clone()).with_answers(program.answers);
     if let Some(keys) = program.keys {
         quota = quota.with_idempotency_keys(keys);
@@ -78,8 +83,11 @@ fn app(
         .with_route("/five", 5)
         .with_route("/half", RouteCost::from("0.5".parse::<Credits>().unwrap()))
         .with_route("/by-query", by_query())
+        .with_route("/by-waiting", by_waiting())
         .with_route("/free", RouteCost::exempt())
+        .with_route("/labelled", RouteCost::from(1).with_label(Label::new("reports").unwrap()))
         .with_route("/answer", RouteCost::from(4).on_success())
+        .with_route("/accepted", RouteCost::from(4).on_status(|status| status == http::StatusCode::ACCEPTED))
         .with_route("/idle", RouteCost::by_handler())
         .with_route("/compute", RouteCost::by_handler())
         .with_route("/generate", RouteCost::by_handler())
@@ -91,17 +99,60 @@ fn app(
         .service(ran("/any").route(web::method(Method::OPTIONS).to(async || "ran")))
         .service(ran("/half"))
         .service(ran("/by-query"))
+        .service(ran("/by-waiting"))
         .service(ran("/free"))
+        .service(ran("/labelled"))
         .service(web::resource("/created").route(web::post().to(created)))
         .service(web::resource("/number/{number}").route(web::get().to(async |_: web::Path<u32>| "ran")))
         .service(web::resource("/answer").route(web::get().to(answer)))
+        .service(web::resource("/accepted").route(web::get().to(answer)))
         .service(ran("/idle"))
         .service(web::resource("/compute").route(web::get().to(compute)))
         .service(web::resource("/generate").route(web::get().to(generate)))
         .service(web::resource("/stream").route(web::get().to(streamed)))
         .service(web::resource("/twice").route(web::get().to(twice)));
-    let usage = UsageRoutes::new(program.usage, client).at("/quota");
-    App::new().app_data(Data::new(program.pause)).service(usage).service(metered)
+    let mut usage = UsageRoutes::new(program.usage, client);
+    if program.operators_by_role {
+        usage = usage.with_operators(|request| standing_of_role(value(request, "x-role")));
+    }
+    App::new()
+        .app_data(Data::new(program.pause))
+        .wrap(from_fn(authenticate))
+        .service(usage.at("/quota"))
+        .service(web::scope("/v1").service(usage.at("/deep/quota")))
+        .service(metered)
+}
+
+fn value<'a>(request: &'a ServiceRequest, name: &str) -> Option<&'a [u8]> {
+    request.headers().get(name).map(|value| value.as_bytes())
+}
+
+/// The program's own authentication.
+async fn authenticate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let member = Member::of_token(value(&request, "x-token"));
+    if let Some(member) = member {
+        request.extensions_mut().insert(member);
+    }
+    next.call(request).await
+}
+
+fn client_by(named: Named) -> ClientBy {
+    match named {
+        Named::Header => ClientBy::header("X-Client-Id").unwrap(),
+        Named::Extension => ClientBy::extension(|member: &Member| Ok(member.client())),
+        Named::Function => ClientBy::function(|request| client_of_token(value(request, "x-token"))),
+        Named::Waiting => ClientBy::async_function(|request| {
+            // What stays on its thread may be kept while it waits.
+            let token = Rc::new(value(request, "x-token").map(<[u8]>::to_vec));
+            Box::pin(async move {
+                actix_web::rt::task::yield_now().await;
+                client_of_token(token.as_deref())
+            })
+        }),
+    }
 }
 
 fn ran(path: &str) -> Resource {
@@ -111,6 +162,16 @@ fn ran(path: &str) -> Resource {
 fn by_query() -> RouteCost {
     RouteCost::computed(|request| {
         credits_from_query(request.uri().query(), "n").map_err(|error| Answers::default().malformed(&error))
+    })
+}
+
+fn by_waiting() -> RouteCost {
+    RouteCost::async_computed(|request| {
+        let query = Rc::new(request.query_string().to_owned());
+        Box::pin(async move {
+            actix_web::rt::task::yield_now().await;
+            credits_from_query(Some(query.as_str()), "n").map_err(|error| Answers::default().malformed(&error))
+        })
     })
 }
 
@@ -134,8 +195,13 @@ async fn answer(pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse
 }
 
 async fn compute(quota: ClientQuota, request: HttpRequest) -> Result<String, Refused> {
-    let credits = credits_from_query(request.uri().query(), "credits")?;
-    quota.charge(credits).await?;
+    let query = request.uri().query();
+    let credits = credits_from_query(query, "credits")?;
+    let mut charge = Charge::new(credits);
+    if let Some(id) = member_from_query(query, "id")? {
+        charge = charge.with_id(OperationId::new(id).unwrap());
+    }
+    quota.charge(charge).await?;
     Ok(credits.to_string())
 }
 
@@ -143,12 +209,12 @@ async fn generate(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) 
     let query = request.uri().query();
     in_time(query, async {
         let held = quota.hold(credits_from_query(query, "max")?).await?;
+        pause.work(query).await;
         if member_from_query(query, "fail")?.is_some() {
             held.release().await?;
             let failed = http::StatusCode::INTERNAL_SERVER_ERROR;
             return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
         }
-        pause.work(query).await;
         let settled = held.settle(credits_from_query(query, "actual")?).await?;
         Ok(format!("late: {}", settled.is_late()))
     })

@@ -6,8 +6,9 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::body::Body;
-use axum::extract::Path;
-use axum::response::IntoResponse;
+use axum::extract::{Path, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use futures_util::{StreamExt, stream};
@@ -16,8 +17,11 @@ use quota_axum::{
     Answers, ClientBy, ClientQuota, OnDrop, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes,
     credits_from_query, member_from_query,
 };
-use quota_core::Credits;
-use quota_testkit::http::{HttpHarness, Pause, Program, in_time};
+use quota_core::{Credits, Label, OperationId};
+use quota_service::Charge;
+use quota_testkit::http::{
+    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -44,7 +48,7 @@ impl HttpHarness for Axum {
 }
 
 fn app(program: Program) -> Router {
-    let client = ClientBy::header("X-Client-Id").unwrap();
+    let client = client_by(program.named);
     let mut quota = QuotaLayer::from_shared(program.service, client.clone()).with_answers(program.answers);
     if let Some(keys) = program.keys {
         quota = quota.with_idempotency_keys(keys);
@@ -53,22 +57,32 @@ fn app(program: Program) -> Router {
         .with_route("/five", 5)
         .with_route("/half", RouteCost::from("0.5".parse::<Credits>().unwrap()))
         .with_route("/by-query", by_query())
+        .with_route("/by-waiting", by_waiting())
         .with_route("/free", RouteCost::exempt())
+        .with_route("/labelled", RouteCost::from(1).with_label(Label::new("reports").unwrap()))
         .with_route("/answer", RouteCost::from(4).on_success())
+        .with_route("/accepted", RouteCost::from(4).on_status(|status| status == StatusCode::ACCEPTED))
         .with_route("/idle", RouteCost::by_handler())
         .with_route("/compute", RouteCost::by_handler())
         .with_route("/generate", RouteCost::by_handler())
         .with_route("/stream", RouteCost::by_handler());
+    let mut usage = UsageRoutes::new(program.usage, client);
+    if program.operators_by_role {
+        usage = usage.with_operators(|request| standing_of_role(value(&request.headers, "x-role")));
+    }
     Router::new()
         .route("/one", get(ran))
         .route("/five", get(works))
         .route("/any", get(ran).options(ran))
         .route("/half", get(ran))
         .route("/by-query", get(ran))
+        .route("/by-waiting", get(ran))
         .route("/free", get(ran))
+        .route("/labelled", get(ran))
         .route("/created", post(created))
         .route("/number/{number}", get(async |Path(_): Path<u32>| "ran"))
         .route("/answer", get(answer))
+        .route("/accepted", get(answer))
         .route("/idle", get(ran))
         .route("/compute", get(compute))
         .route("/generate", get(generate))
@@ -76,12 +90,51 @@ fn app(program: Program) -> Router {
         .route("/twice", get(twice))
         .layer(quota)
         .layer(Extension(program.pause))
-        .merge(UsageRoutes::new(program.usage, client).at("/quota"))
+        .merge(usage.clone().at("/quota"))
+        .nest("/v1", usage.at("/deep/quota"))
+        .layer(from_fn(authenticate))
+}
+
+fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
+    headers.get(name).map(|value| value.as_bytes())
+}
+
+/// The program's own authentication.
+async fn authenticate(mut request: Request, next: Next) -> Response {
+    if let Some(member) = Member::of_token(value(request.headers(), "x-token")) {
+        request.extensions_mut().insert(member);
+    }
+    next.run(request).await
+}
+
+fn client_by(named: Named) -> ClientBy {
+    match named {
+        Named::Header => ClientBy::header("X-Client-Id").unwrap(),
+        Named::Extension => ClientBy::extension(|member: &Member| Ok(member.client())),
+        Named::Function => ClientBy::function(|request| client_of_token(value(&request.headers, "x-token"))),
+        Named::Waiting => ClientBy::async_function(|request| {
+            let token = value(&request.headers, "x-token").map(<[u8]>::to_vec);
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                client_of_token(token.as_deref())
+            })
+        }),
+    }
 }
 
 fn by_query() -> RouteCost {
     RouteCost::computed(|request| {
         credits_from_query(request.uri.query(), "n").map_err(|error| Answers::default().malformed(&error))
+    })
+}
+
+fn by_waiting() -> RouteCost {
+    RouteCost::async_computed(|request| {
+        let uri = request.uri.clone();
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            credits_from_query(uri.query(), "n").map_err(|error| Answers::default().malformed(&error))
+        })
     })
 }
 
@@ -106,7 +159,11 @@ async fn answer(Extension(pause): Extension<Pause>, uri: Uri) -> Result<(StatusC
 
 async fn compute(quota: ClientQuota, uri: Uri) -> Result<String, Refused> {
     let credits = credits_from_query(uri.query(), "credits")?;
-    quota.charge(credits).await?;
+    let mut charge = Charge::new(credits);
+    if let Some(id) = member_from_query(uri.query(), "id")? {
+        charge = charge.with_id(OperationId::new(id).unwrap());
+    }
+    quota.charge(charge).await?;
     Ok(credits.to_string())
 }
 
@@ -114,12 +171,12 @@ async fn generate(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: U
     let query = uri.query();
     in_time(query, async {
         let held = quota.hold(credits_from_query(query, "max")?).await?;
+        pause.work(query).await;
         if member_from_query(query, "fail")?.is_some() {
             held.release().await?;
             let failed = StatusCode::INTERNAL_SERVER_ERROR;
             return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
         }
-        pause.work(query).await;
         let settled = held.settle(credits_from_query(query, "actual")?).await?;
         Ok(format!("late: {}", settled.is_late()))
     })

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use quota_core::{Anchor, ClientId, Limit, Period, Plan, Quota, Tz};
-use quota_rocket::{ClientBy, ClientQuota, Costs, NoClient, QuotaFairing, Refused};
+use quota_rocket::{ClientBy, ClientQuota, Costs, NoClient, QuotaFairing, Refused, RouteCost};
 use quota_service::{PlanRegistry, QuotaService};
 use quota_store_memory::MemoryStore;
 use rocket::http::{Header, Status};
@@ -103,6 +103,31 @@ fn a_handler_may_take_the_refusal_in_hand() {
 fn guards_of_two_prices_are_refused_and_not_misunderstood() {
     let client = Client::untracked(quiet().attach(fairing()).mount("/", routes![two_prices])).unwrap();
     assert_eq!(ask(&client, "/two-prices", "client1").0, 500);
+}
+
+#[get("/one/<_id>")]
+fn one(_quota: Costs<1>, _id: u32) -> &'static str {
+    "ran"
+}
+
+#[test]
+fn a_table_gives_routes_their_costs_whatever_their_guards_say() {
+    let quota = fairing().with_route("/five", 2).with_route("/api/one/<_id>", RouteCost::from(4).on_success());
+    let rocket = quiet().attach(quota).mount("/", routes![five, in_hand]).mount("/api", routes![one]);
+    let client = Client::untracked(rocket).unwrap();
+    // Of `/in-hand` nothing is said: what its guard says.
+    for (path, remaining) in [("/five", "8"), ("/api/one/7", "4"), ("/five", "2")] {
+        assert_eq!(ask(&client, path, "client1").1.as_deref(), Some(remaining), "{path}");
+    }
+    assert_eq!(ask(&client, "/api/one/7", "client1").0, 429);
+    assert_eq!(ask(&client, "/in-hand", "client1").2, "for free, though 429 Too Many Requests");
+}
+
+#[test]
+fn a_route_that_is_exempt_and_has_a_guard_is_refused() {
+    let quota = fairing().with_route("/five", RouteCost::exempt());
+    let client = Client::untracked(quiet().attach(quota).mount("/", routes![five])).unwrap();
+    assert_eq!(ask(&client, "/five", "client1").0, 500);
 }
 
 #[test]

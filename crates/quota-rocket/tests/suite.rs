@@ -7,19 +7,22 @@ use std::sync::mpsc;
 
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
-use quota_core::Credits;
+use quota_core::{Credits, Label, OperationId};
 use quota_rocket::{
     Answers, ClientBy, ClientQuota, Costs, OnDrop, Paid, Price, QuotaFairing, RefusalResponse, Refused, RouteCost,
     UsageRoutes, credits_from_query, member_from_query,
 };
-use quota_testkit::http::{HttpHarness, Pause, Program, in_time};
+use quota_service::Charge;
+use quota_testkit::http::{
+    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role,
+};
 use rocket::config::LogLevel;
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
 use rocket::http::{Header, Status};
 use rocket::response::Responder;
 use rocket::response::stream::TextStream;
-use rocket::{Build, Config, State, get, options, post, routes};
+use rocket::{Build, Config, Request, State, get, options, post, routes};
 use tokio::runtime::Runtime;
 
 /// A server in a runtime of its own, with which it ends.
@@ -32,6 +35,7 @@ impl HttpHarness for Rocket {
     /// Rocket runs a handler in a task that it does not end.
     const CANCELS: bool = false;
     const PAYS_BY_TYPE: bool = true;
+    const HIDES_OTHER_THAN_UTF8: bool = true;
 
     fn serve(program: Program) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -50,7 +54,7 @@ impl HttpHarness for Rocket {
 }
 
 fn app(program: Program) -> rocket::Rocket<Build> {
-    let client = ClientBy::header("X-Client-Id").unwrap();
+    let client = client_by(program.named);
     let mut quota = QuotaFairing::from_shared(program.service, client.clone()).with_answers(program.answers);
     if let Some(keys) = program.keys {
         quota = quota.with_idempotency_keys(keys);
@@ -62,10 +66,13 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         five,
         half,
         by_query,
+        by_waiting,
         free,
+        labelled,
         created,
         number,
         answer,
+        accepted,
         idle,
         compute,
         generate,
@@ -73,8 +80,41 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         twice
     ];
     let quiet = Config { port: 0, log_level: LogLevel::Off, ..Config::debug_default() };
-    let rocket = rocket::custom(quiet).manage(program.pause).attach(quota).mount("/", routes);
-    rocket.mount("/quota", UsageRoutes::new(program.usage, client))
+    let mut usage = UsageRoutes::new(program.usage, client);
+    if program.operators_by_role {
+        usage = usage.with_operators(|request| standing_of_role(value(request, "x-role")));
+    }
+    let rocket = rocket::custom(quiet).manage(program.pause).attach(quota).attach(authentication()).mount("/", routes);
+    rocket.mount("/quota", usage.clone()).mount("/v1/deep/quota", usage)
+}
+
+fn value<'a>(request: &'a Request<'_>, name: &str) -> Option<&'a [u8]> {
+    request.headers().get_one(name).map(str::as_bytes)
+}
+
+/// The program's own authentication.
+fn authentication() -> AdHoc {
+    AdHoc::on_request("who it is", |request, _| {
+        Box::pin(async move {
+            let member = Member::of_token(value(request, "x-token"));
+            request.local_cache(|| member);
+        })
+    })
+}
+
+fn client_by(named: Named) -> ClientBy {
+    match named {
+        Named::Header => ClientBy::header("X-Client-Id").unwrap(),
+        Named::Extension => ClientBy::extension(|member: &Member| Ok(member.client())),
+        Named::Function => ClientBy::function(|request| client_of_token(value(request, "x-token"))),
+        Named::Waiting => ClientBy::async_function(|request| {
+            let token = value(request, "x-token").map(<[u8]>::to_vec);
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                client_of_token(token.as_deref())
+            })
+        }),
+    }
 }
 
 #[get("/one")]
@@ -127,6 +167,38 @@ fn by_query(_quota: Paid<ByQuery>) -> &'static str {
     "ran"
 }
 
+struct ByWaiting;
+
+impl Price for ByWaiting {
+    fn cost() -> RouteCost {
+        RouteCost::async_computed(|request| {
+            let query = request.uri().query().map(|query| query.as_str().to_owned());
+            Box::pin(async move {
+                tokio::task::yield_now().await;
+                credits_from_query(query.as_deref(), "n").map_err(|error| Answers::default().malformed(&error))
+            })
+        })
+    }
+}
+
+#[get("/by-waiting")]
+fn by_waiting(_quota: Paid<ByWaiting>) -> &'static str {
+    "ran"
+}
+
+struct Labelled;
+
+impl Price for Labelled {
+    fn cost() -> RouteCost {
+        RouteCost::from(1).with_label(Label::new("reports").unwrap())
+    }
+}
+
+#[get("/labelled")]
+fn labelled(_quota: Paid<Labelled>) -> &'static str {
+    "ran"
+}
+
 #[get("/free")]
 fn free() -> &'static str {
     "ran"
@@ -173,6 +245,19 @@ async fn answer(
     (Status::new(status), "ran")
 }
 
+struct FourIfAccepted;
+
+impl Price for FourIfAccepted {
+    fn cost() -> RouteCost {
+        RouteCost::from(4).on_status(|status| status == http::StatusCode::ACCEPTED)
+    }
+}
+
+#[get("/accepted?<status>")]
+fn accepted(_quota: Paid<FourIfAccepted>, status: u16) -> (Status, &'static str) {
+    (Status::new(status), "ran")
+}
+
 #[get("/idle")]
 fn idle(_quota: ClientQuota) -> &'static str {
     "ran"
@@ -186,7 +271,11 @@ fn query<'r>(uri: &'r Origin<'_>) -> Option<&'r str> {
 #[get("/compute")]
 async fn compute(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused> {
     let credits = credits_from_query(query(uri), "credits")?;
-    quota.charge(credits).await?;
+    let mut charge = Charge::new(credits);
+    if let Some(id) = member_from_query(query(uri), "id")? {
+        charge = charge.with_id(OperationId::new(id).unwrap());
+    }
+    quota.charge(charge).await?;
     Ok(credits.to_string())
 }
 
@@ -194,12 +283,12 @@ async fn compute(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused
 async fn generate(quota: ClientQuota, pause: &State<Pause>, uri: &Origin<'_>) -> Result<String, Refused> {
     in_time(query(uri), async {
         let held = quota.hold(credits_from_query(query(uri), "max")?).await?;
+        pause.work(query(uri)).await;
         if member_from_query(query(uri), "fail")?.is_some() {
             held.release().await?;
             let failed = http::StatusCode::INTERNAL_SERVER_ERROR;
             return Err(RefusalResponse::new(failed, HeaderMap::new(), "failed".into()).into());
         }
-        pause.work(query(uri)).await;
         let settled = held.settle(credits_from_query(query(uri), "actual")?).await?;
         Ok(format!("late: {}", settled.is_late()))
     })

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quota_core::Instant;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::clock::{Clock, SystemClock};
 use crate::instruments::Instruments;
@@ -15,14 +15,18 @@ use crate::store_error::StoreError;
 /// For how long a measurement is counted on from before the server is asked again.
 const MEASUREMENT_LASTS: Duration = Duration::from_secs(60);
 
-/// How long a server may take to tell its time again, and how long it is left alone if it does not.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server may take to tell its time again, which is twice the error, and how long it is left alone if it does not.
+const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// How far the machine's clock runs ahead of its monotonic one where the machine has slept: the latter stands still then.
+const SLEPT: Duration = Duration::from_secs(2);
 
 /// The time of a store's server: this machine's monotonic time and what the server's clock was ahead of it when it
 /// was asked last. So all processes on one store agree on the present however wrong their own clocks are.
 ///
-/// It is asked at a service's first operation, and again by an operation that comes a minute later, in the background.
+/// It is asked at a service's first operation, and again by an operation that comes a minute later, in the background; by the
+/// first operation after the machine has slept (or its clock was set forward) before that is done.
 /// Half of the time that the question took is the greatest error. Where a store has no server ([`UsageStore::server_time`]
 /// is none), and before the first answer, it is [`SystemClock`].
 pub(crate) struct ServerClock {
@@ -33,7 +37,10 @@ pub(crate) struct ServerClock {
     at_begun: AtomicI64,
     /// Milliseconds from then to the last measurement.
     measured: AtomicU64,
+    /// The machine's own milliseconds since 1970 when this clock was made, as they were at the last measurement.
+    own_at_begun: AtomicI64,
     measuring: AtomicBool,
+    waking: Mutex<()>,
     instruments: Instruments,
 }
 
@@ -46,6 +53,17 @@ impl Drop for Measuring {
     }
 }
 
+impl Measuring {
+    async fn run<S: UsageStore>(self, store: Arc<S>) {
+        match tokio::time::timeout(PATIENCE, self.0.measure(&*store)).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => tracing::warn!(%error, "the server did not tell its time"),
+            Err(_) => tracing::warn!("the server did not tell its time in {PATIENCE:?}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 impl ServerClock {
     /// A clock that has not asked yet.
     pub(crate) fn new(instruments: &Instruments) -> Self {
@@ -54,7 +72,9 @@ impl ServerClock {
             has_server: OnceCell::new(),
             at_begun: AtomicI64::new(0),
             measured: AtomicU64::new(0),
+            own_at_begun: AtomicI64::new(0),
             measuring: AtomicBool::new(false),
+            waking: Mutex::new(()),
             instruments: instruments.clone(),
         }
     }
@@ -64,26 +84,29 @@ impl ServerClock {
         self.has_server.get() == Some(&true)
     }
 
-    /// Asks for the first time, however many callers wait; or again, in the background, after a minute.
+    /// Asks for the first time, and after the machine has slept, however many callers wait; or again, in the background,
+    /// after a minute.
     ///
     /// # Errors
-    /// The store's, where it could not be asked for the first time.
+    /// The store's, where it could not be asked and was waited for.
     pub(crate) async fn follow<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> Result<(), StoreError> {
-        if let Some(has_server) = self.has_server.get() {
-            if *has_server && self.is_old() && !self.measuring.swap(true, Ordering::AcqRel) {
-                let (measuring, store) = (Measuring(Arc::clone(self)), Arc::clone(store));
-                tokio::spawn(async move {
-                    match tokio::time::timeout(PATIENCE, measuring.0.measure(&*store)).await {
-                        Ok(Ok(_)) => return,
-                        Ok(Err(error)) => tracing::warn!(%error, "the server did not tell its time"),
-                        Err(_) => tracing::warn!("the server did not tell its time in {PATIENCE:?}"),
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                });
+        match self.has_server.get() {
+            None => self.has_server.get_or_try_init(|| self.measure(&**store)).await.map(|_| ()),
+            Some(false) => Ok(()),
+            Some(true) if self.has_slept() => {
+                let _one_asks = self.waking.lock().await;
+                if self.has_slept() {
+                    self.measure(&**store).await?;
+                }
+                Ok(())
             }
-            return Ok(());
+            Some(true) => {
+                if self.is_old() && !self.measuring.swap(true, Ordering::AcqRel) {
+                    tokio::spawn(Measuring(Arc::clone(self)).run(Arc::clone(store)));
+                }
+                Ok(())
+            }
         }
-        self.has_server.get_or_try_init(|| self.measure(&**store)).await.map(|_| ())
     }
 
     /// Asks the server; false where there is none.
@@ -94,6 +117,7 @@ impl ServerClock {
         let middle = asked.midpoint(answered);
         self.at_begun.store(server.millis().saturating_sub_unsigned(middle), Ordering::Release);
         self.measured.store(answered, Ordering::Release);
+        self.own_at_begun.store(self.own_at_begun(), Ordering::Release);
         self.instruments.offset(SystemClock.now(), server);
         Ok(true)
     }
@@ -101,6 +125,16 @@ impl ServerClock {
     fn is_old(&self) -> bool {
         let age = self.elapsed().saturating_sub(self.measured.load(Ordering::Acquire));
         Duration::from_millis(age) >= MEASUREMENT_LASTS
+    }
+
+    fn has_slept(&self) -> bool {
+        let ahead = self.own_at_begun().saturating_sub(self.own_at_begun.load(Ordering::Acquire));
+        u64::try_from(ahead).is_ok_and(|ahead| Duration::from_millis(ahead) > SLEPT)
+    }
+
+    /// What the machine's own clock must have shown when this one was made, in milliseconds since 1970.
+    fn own_at_begun(&self) -> i64 {
+        SystemClock.now().millis().saturating_sub_unsigned(self.elapsed())
     }
 
     /// Milliseconds since this clock was made.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{Method, StatusCode};
-use quota_core::{ClientId, Credits, Decision, OperationId, Refusal, Ttl};
+use quota_core::{ClientId, Credits, Decision, Label, OperationId, Refusal, Ttl};
 use quota_service::{Charge, Holding, ServiceError};
 
 use crate::client::NoClient;
@@ -46,6 +46,8 @@ pub(crate) struct Asked {
     pub(crate) route: Arc<Route>,
     pub(crate) method: Method,
     pub(crate) cost: CostMark,
+    /// Its entries' label, where that is not the route's pattern.
+    pub(crate) label: Option<Label>,
     /// The id of its charge, where it carries an idempotency key.
     pub(crate) key: Option<OperationId>,
 }
@@ -69,7 +71,7 @@ impl<F: Framework> Admission<F> {
             (Found::Now(Err(error)), _, _) => Ok(Err(request.meter.answers.no_client(&error))),
             (Found::Now(Ok(_)), Ok(_), Some(Found::Now(Err(refusal)))) => Ok(Err(refusal)),
             (Found::Now(Ok(client)), Ok(None), Some(Found::Now(Ok(cost)))) if request.is_plain() => {
-                match request.meter.service.charge_now(&client, cost, request.asked.route.label()) {
+                match request.meter.service.charge_now(&client, cost, request.asked.label()) {
                     Some(decision) => Ok(request.concluded(client, Ok(decision), None)),
                     None => {
                         let (client, cost) = (Found::Now(Ok(client)), Some(Found::Now(Ok(cost))));
@@ -100,6 +102,13 @@ impl<F: Framework> Admission<F> {
 impl<F: Framework> fmt::Debug for Admission<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission").field("route", &self.request.asked.route.pattern()).finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    /// What its entries are made under, unless a handler says otherwise.
+    pub(crate) fn label(&self) -> Option<&Label> {
+        self.label.as_ref().or_else(|| self.route.label())
     }
 }
 
@@ -202,10 +211,10 @@ impl Request {
         Trial::new(&self.meter, client, &self.asked.route, id)
     }
 
-    /// The charge of a request, under its route's label.
+    /// The charge of a request, under its label.
     fn priced(&self, cost: Credits, id: Option<OperationId>) -> Charge {
         let mut charge = Charge::new(cost);
-        if let Some(label) = self.asked.route.label() {
+        if let Some(label) = self.asked.label() {
             charge = charge.with_label(label.clone());
         }
         match id {

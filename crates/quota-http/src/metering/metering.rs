@@ -117,24 +117,25 @@ impl<F: Framework> Metering<F> {
             request: Request {
                 meter: Arc::clone(meter),
                 is_handled,
-                asked: Asked { route, method, cost: cost.mark(), key: None },
+                asked: Asked { route, method, cost: cost.mark(), label: cost.label().cloned(), key: None },
                 condition: cost.condition().cloned(),
             },
         })
     }
 
-    /// Whether the route of a request costs what was asked of it on another route. Of two costs that are computed that is
+    /// Whether the route of a request costs what was asked of it on another route, under the same label if it has one of its
+    /// own. Of two costs that are computed that is
     /// not known.
     #[must_use]
     pub fn costs_the_same(&self, request: &F::Request<'_>, other: &RequestQuota) -> bool {
         let pattern = F::pattern(request);
         let own = pattern.and_then(|pattern| self.base.costs.get(pattern.as_ref()));
-        own.unwrap_or(&self.cost).mark() == other.cost()
+        other.is_charged_as(own.unwrap_or(&self.cost))
     }
 
     /// Within a clone of itself, which has charged already.
     fn inside(&self, outer: &RequestQuota, route: &str, inner: &RouteCost<F>) -> Passage<F> {
-        if inner.mark() == outer.cost() {
+        if outer.is_charged_as(inner) {
             return Passage::Free(None);
         }
         tracing::error!(

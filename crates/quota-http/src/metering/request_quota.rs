@@ -9,11 +9,12 @@ use quota_service::{Charge, Holding, ServiceError};
 
 use crate::answers::Answers;
 use crate::metering::admission::Asked;
+use crate::metering::framework::Framework;
 use crate::metering::held::Held;
 use crate::metering::idempotency::{OnReplay, is_reserved};
 use crate::metering::meter::{Meter, log};
 use crate::metering::quota_error::{Cause, QuotaError};
-use crate::metering::route_cost::CostMark;
+use crate::metering::route_cost::{CostMark, RouteCost};
 use crate::metering::routes::Route;
 use crate::quota_headers::HeadersMut;
 
@@ -96,7 +97,7 @@ impl RequestQuota {
         &self.0.meter.answers
     }
 
-    /// Charges so many credits more, under the route's label. The first charge without an id is made under the request's
+    /// Charges so many credits more, under the route's label unless the charge has its own. The first charge without an id is made under the request's
     /// idempotency key, if it carries one and nothing was charged under it yet.
     ///
     /// # Errors
@@ -196,6 +197,12 @@ impl RequestQuota {
         self.0.asked.cost
     }
 
+    /// Whether this is what the request costs, and its entries' own label if there is one.
+    pub(crate) fn is_charged_as<F: Framework>(&self, cost: &RouteCost<F>) -> bool {
+        let asked = &self.0.asked;
+        asked.cost == cost.mark() && asked.label.as_ref() == cost.label()
+    }
+
     /// Notes that a handler answers this route and method.
     pub(crate) fn note_handled(&self) {
         self.route().note_handled(&self.0.asked.method);
@@ -245,7 +252,7 @@ impl RequestQuota {
         if charge.id().is_some_and(is_reserved) {
             return Err(self.error(Cause::ReservedId));
         }
-        if let (Some(label), None) = (self.route().label(), charge.label()) {
+        if let (Some(label), None) = (self.0.asked.label(), charge.label()) {
             charge = charge.with_label(Label::clone(label));
         }
         let key = match (&self.0.asked.key, charge.id()) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::StatusCode;
-use quota_core::Credits;
+use quota_core::{Credits, Label};
 
 use crate::metering::condition::{Condition, next_number};
 use crate::metering::found::Found;
@@ -20,6 +20,8 @@ pub struct RouteCost<F: Framework> {
     kind: Kind<F>,
     /// Charged after the handler, if its answer is one of these.
     condition: Option<Condition>,
+    /// Its entries' label; none for the route's pattern.
+    label: Option<Label>,
 }
 
 enum Kind<F: Framework> {
@@ -63,16 +65,17 @@ impl<F: Framework> RouteCost<F> {
     }
 
     /// Nothing is charged before: the handler charges or holds itself, in all what it says. The answer carries the quota
-    /// headers even if the handler did neither.
+    /// headers even if the handler did neither. [`RouteCost::on_success`] changes nothing of that: a handler that holds decides
+    /// itself when it settles.
     #[must_use]
     pub const fn by_handler() -> Self {
-        Self { kind: Kind::Handler, condition: None }
+        Self { kind: Kind::Handler, condition: None, label: None }
     }
 
     /// Not metered at all: no client is asked for, no headers are written.
     #[must_use]
     pub const fn exempt() -> Self {
-        Self { kind: Kind::Exempt, condition: None }
+        Self { kind: Kind::Exempt, condition: None, label: None }
     }
 
     /// Charged only if the handler succeeded (200 to 299): the cost is held before it runs, so a request that cannot be
@@ -92,6 +95,14 @@ impl<F: Framework> RouteCost<F> {
         self
     }
 
+    /// Entries are made under this label: several routes are told as one, or one route by the names of its prices. Without
+    /// it, and where a handler's own charge says none, they are made under the route's pattern.
+    #[must_use]
+    pub fn with_label(mut self, label: Label) -> Self {
+        self.label = Some(label);
+        self
+    }
+
     pub(crate) const fn is_exempt(&self) -> bool {
         matches!(self.kind, Kind::Exempt)
     }
@@ -104,6 +115,10 @@ impl<F: Framework> RouteCost<F> {
             Kind::Exempt => KindMark::Exempt,
         };
         CostMark { kind, condition: self.condition.as_ref().map(Condition::number) }
+    }
+
+    pub(crate) const fn label(&self) -> Option<&Label> {
+        self.label.as_ref()
     }
 
     pub(crate) const fn condition(&self) -> Option<&Condition> {
@@ -134,7 +149,7 @@ impl<F: Framework> Default for RouteCost<F> {
 
 impl<F: Framework> From<Kind<F>> for RouteCost<F> {
     fn from(kind: Kind<F>) -> Self {
-        Self { kind, condition: None }
+        Self { kind, condition: None, label: None }
     }
 }
 
@@ -159,7 +174,7 @@ impl<F: Framework> Clone for RouteCost<F> {
             Kind::Handler => Kind::Handler,
             Kind::Exempt => Kind::Exempt,
         };
-        Self { kind, condition: self.condition.clone() }
+        Self { kind, condition: self.condition.clone(), label: self.label.clone() }
     }
 }
 

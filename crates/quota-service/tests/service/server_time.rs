@@ -50,6 +50,31 @@ async fn the_present_is_the_servers_and_is_asked_again_after_a_minute() {
     assert!(present(&store).since(noon()) < Duration::from_secs(1), "the server still says noon");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_server_is_asked_before_anything_else_where_the_machine_has_slept() {
+    fn told_one() -> Result<Instant, StoreError> {
+        Ok(noon().saturating_add(Duration::from_secs(3_600)))
+    }
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let service = over(&store).build();
+    service.status(&ann()).await.unwrap();
+    assert_eq!(present(&store), noon());
+
+    // The monotonic clock stands still, and the machine's own goes on.
+    std::thread::sleep(Duration::from_millis(2_100));
+    store.tell_time(fails);
+    let answer = service.charge(&ann(), Credits::ONE).await;
+    assert!(matches!(answer, Err(ServiceError::NotDone { .. })), "nobody knows how long it has slept: {answer:?}");
+    store.tell_time(told_one);
+    let (one, two) = (ann(), ann());
+    let (one, two) = tokio::join!(service.charge(&one, Credits::ONE), service.charge(&two, Credits::ONE));
+    assert!(one.unwrap().is_allowed() && two.unwrap().is_allowed());
+    assert_eq!((present(&store), store.time_questions()), (told_one().unwrap(), 3), "one asks for all");
+    service.status(&ann()).await.unwrap();
+    assert_eq!(store.time_questions(), 3);
+}
+
 #[tokio::test]
 async fn no_clock_may_be_too_far_ahead_of_the_servers() {
     let store = Gated::batched();

@@ -1,7 +1,8 @@
 //! What the headers and the body of an answer say.
 
-use quota_core::Period;
+use quota_core::{Period, Unit};
 use quota_http::Answers;
+use serde_json::json;
 use sfv::{FieldType, List, ListEntry, Parser};
 
 use crate::http::HttpHarness;
@@ -162,4 +163,20 @@ pub fn the_fields_are_structured_lists<H: HttpHarness>() {
         }
         assert_eq!(list.serialize().unwrap(), value, "as a library writes it");
     }
+}
+
+pub fn periods_of_several_units_are_named_by_their_number<H: HttpHarness>() {
+    let every = |unit, every, limit| quota(Period::new(unit, every).unwrap(), limit);
+    let ground = Setting::<H>::with([every(Unit::Minute, 15, "10"), every(Unit::Month, 3, "8.5")]).serve();
+    // Three months from January on: 91 days, of which 30 and a half are left.
+    ground.get("/one").assert_headers([
+        ("x-ratelimit-limit", Some("8.5")),
+        ("x-ratelimit-remaining", Some("7.5")),
+        ("ratelimit-policy", Some(r#""15-minute";q=10;w=900, "3-month";q=8;w=7862400"#)),
+        ("ratelimit", Some(r#""15-minute";r=9;t=900, "3-month";r=7;t=2635200"#)),
+    ]);
+    let denied = ground.get("/compute?credits=8");
+    assert_eq!(denied.json()["violated-policies"], json!(["3-month"]));
+    let detail = "8 credits are required, 7.5 remain in the 3-month quota until 2024-04-01T00:00:00Z";
+    assert_eq!((denied.status, denied.json()["detail"].as_str()), (429, Some(detail)));
 }

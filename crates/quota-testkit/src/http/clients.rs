@@ -1,9 +1,10 @@
 //! Who is charged.
 
-use http::{HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request};
 
-use crate::http::HttpHarness;
-use crate::http::ground::{Setting, request};
+use crate::http::ground::{Ground, Setting, request};
+use crate::http::{HttpHarness, Named};
 
 pub fn who_names_no_client_is_challenged<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -50,4 +51,65 @@ pub fn the_same_client_named_twice_is_one<H: HttpHarness>() {
     request.headers_mut().append("x-client-id", HeaderValue::from_static("client1"));
     assert_eq!(ground.send(request).status, 200);
     ground.assert_used("1");
+}
+
+pub fn the_challenge_is_the_applications<H: HttpHarness>() {
+    let challenge = HeaderValue::from_static("Bearer realm=\"reports\"");
+    let ground = Setting::<H>::ten().answers(|answers| answers.with_challenge(challenge)).serve();
+    let mut request = request(Method::GET, "/one");
+    request.headers_mut().remove("x-client-id");
+    let answer = ground.send(request);
+    answer.assert_problem(401, "the request names no client");
+    answer.assert_headers([("www-authenticate", Some("Bearer realm=\"reports\""))]);
+}
+
+/// A request of the bearer of a token; it names a client by the header, too, which is not asked.
+fn with_token(path: &str, token: Option<&'static str>) -> Request<Bytes> {
+    let mut request = request(Method::GET, path);
+    request.headers_mut().insert("x-client-id", HeaderValue::from_static("a/b"));
+    if let Some(token) = token {
+        request.headers_mut().insert("x-token", HeaderValue::from_static(token));
+    }
+    request
+}
+
+/// The bearer of a token is the client, for what is metered and for the usage API; who has none is nobody.
+fn tokens_name_the_client<H: HttpHarness>(named: Named) -> Ground<H> {
+    let ground = Setting::<H>::ten().named(named).serve();
+    // The first time it is not known yet whether a handler answers, the second time it is.
+    for remaining in ["9", "8"] {
+        let answer = ground.send(with_token("/one", Some("of client1")));
+        assert_eq!((answer.status, answer.remaining()), (200, Some(remaining)), "{named:?}");
+    }
+    assert_eq!(ground.send(with_token("/generate?max=4&actual=2", Some("of client1"))).remaining(), Some("6"));
+    let own = ground.send(with_token("/quota/status", Some("of client1")));
+    assert_eq!(own.json()["quotas"][0]["used"], "4", "{named:?}");
+    for path in ["/one", "/answer?status=200", "/idle", "/quota/status"] {
+        for token in [None, Some("client1")] {
+            ground.send(with_token(path, token)).assert_problem(401, "the request names no client");
+        }
+    }
+    let stranger = ground.send(with_token("/one", Some("of a stranger")));
+    stranger.assert_problem(403, "no quota is available to this client");
+    ground.assert_used("4");
+    ground
+}
+
+pub fn authentication_may_name_the_client<H: HttpHarness>() {
+    tokens_name_the_client::<H>(Named::Extension);
+}
+
+pub fn a_function_may_name_the_client<H: HttpHarness>() {
+    for named in [Named::Function, Named::Waiting] {
+        let ground = tokens_name_the_client::<H>(named);
+        for path in ["/one", "/answer?status=200", "/idle"] {
+            let refused = ground.send(with_token(path, Some("stolen")));
+            assert_eq!((refused.status, refused.body.as_str()), (451, "stolen"), "{path}");
+            refused.assert_headers([("x-why", Some("stolen")), ("www-authenticate", None)]);
+            refused.assert_no_quota();
+        }
+        let empty = ground.send(with_token("/one", Some("of ")));
+        empty.assert_problem(401, "the request names no valid client id");
+        ground.assert_used("4");
+    }
 }

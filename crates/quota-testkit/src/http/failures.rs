@@ -1,14 +1,17 @@
 //! A store that cannot answer, and a limit that is reached.
 
+use std::time::Duration;
+
 use http::Method;
-use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
+use quota_core::{Answer as StoreAnswer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, OnStoreError, PlainCharge, Pruned, Request,
     StoreError, UsageStore,
 };
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Failing, Setting, request};
+use crate::http::answer::Answer;
+use crate::http::ground::{Failing, Ground, Setting, request};
 
 pub fn a_store_that_fails_closed_is_unavailable_and_tells_nothing<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -45,10 +48,49 @@ pub fn a_store_that_fails_is_not_asked_again_for_the_headers<H: HttpHarness>() {
 pub fn a_store_that_fails_open_runs_without_headers<H: HttpHarness>() {
     let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
     ground.fail(true);
-    for path in ["/one", "/compute?credits=1", "/answer?status=200"] {
+    for path in ["/one", "/compute?credits=1", "/answer?status=200", "/generate?max=1&actual=1", "/twice"] {
         let answer = ground.get(path);
         assert_eq!(answer.status, 200, "{path}");
         answer.assert_no_quota();
+    }
+    let streamed = ground.get("/stream?max=1&chunks=1");
+    assert_eq!((streamed.status, streamed.body.as_str()), (200, "x"));
+    streamed.assert_no_quota();
+}
+
+/// Asks for what waits with four credits held, lets the store fail, and lets it go on; the answer.
+fn fails_while_held<H: HttpHarness>(ground: &Ground<H>, path: &str) -> Answer {
+    let asked = ground.begin(request(Method::GET, path));
+    ground.wait_for_held("4");
+    ground.fail(true);
+    ground.pause().end();
+    let answer = asked.answer().unwrap();
+    ground.fail(false);
+    ground.pause().begin();
+    answer
+}
+
+const HELD: [&str; 2] = ["/answer?status=200&work=wait", "/generate?max=4&actual=4&work=wait"];
+
+pub fn what_cannot_be_settled_is_unavailable<H: HttpHarness>() {
+    for path in HELD {
+        let ground = Setting::<H>::ten().serve();
+        let answer = fails_while_held(&ground, path);
+        assert_eq!(answer.status, 503, "{path}");
+        answer.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
+        assert!(answer.body.contains("the request could not be metered; try again"), "{answer:?}");
+        // What the client was told was not done is not charged, now or later.
+        ground.clock().advance(Duration::from_secs(6 * 60));
+        ground.wait_for_held("0");
+        ground.assert_used("0");
+    }
+}
+
+pub fn what_cannot_be_settled_is_answered_where_the_service_fails_open<H: HttpHarness>() {
+    for path in HELD {
+        let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
+        let answer = fails_while_held(&ground, path);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
     }
 }
 
@@ -85,7 +127,7 @@ impl UsageStore for Failing {
         self.check().ok().and_then(|()| self.store().charge_now(charge))
     }
 
-    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<StoreAnswer, StoreError>> {
         self.count();
         match self.check() {
             Ok(()) => self.store().apply(batch).await,

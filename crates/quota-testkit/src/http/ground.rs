@@ -1,6 +1,7 @@
 //! A served program with a clock, plans and a store that can fail.
 
 use std::cell::OnceCell;
+use std::error::Error;
 use std::io::{Read, Write};
 use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,13 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Version};
 use http_body_util::BodyExt;
-use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Tz};
+use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Ttl, Tz};
 use quota_http::{Answers, IdempotencyKeys, OperatorToken, RateLimitFields, UsageApi};
-use quota_service::{ManualClock, OnStoreError, PlanRegistry, QuotaService, StoreError};
+use quota_service::{
+    HoldGuard, Holding, ManualClock, OnStoreError, PlanRegistry, PlanSource, QuotaService, StoreError,
+};
 use quota_store_memory::MemoryStore;
 use tokio::runtime::Runtime;
 
@@ -23,7 +27,7 @@ use crate::http::connection::Connection;
 use crate::http::description::Description;
 use crate::http::pause::Pause;
 use crate::http::under_way::{Streamed, UnderWay};
-use crate::http::{HttpHarness, Program};
+use crate::http::{HttpHarness, Named, Program};
 
 /// A program at work.
 pub(super) struct Ground<H> {
@@ -43,7 +47,25 @@ pub(super) struct Setting<H> {
     answers: Answers,
     keys: Option<IdempotencyKeys>,
     on_store_error: OnStoreError,
+    named: Named,
+    operators_by_role: bool,
+    /// Whether plans come from a source that takes none.
+    reads_plans: bool,
     harness: PhantomData<H>,
+}
+
+/// Plans that nobody sets.
+struct ReadOnly(PlanRegistry);
+
+#[async_trait]
+impl PlanSource for ReadOnly {
+    async fn plan(&self, client: &ClientId) -> Result<Option<Arc<Plan>>, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.plan_of(client))
+    }
+
+    fn generation(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// The client with a plan. So has `a/b`.
@@ -74,6 +96,9 @@ impl<H: HttpHarness> Setting<H> {
             answers: Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11),
             keys: None,
             on_store_error: OnStoreError::FailClosed,
+            named: Named::Header,
+            operators_by_role: false,
+            reads_plans: false,
             harness: PhantomData,
         }
     }
@@ -98,18 +123,41 @@ impl<H: HttpHarness> Setting<H> {
         self
     }
 
+    /// Clients are found in this way.
+    pub(super) const fn named(mut self, named: Named) -> Self {
+        self.named = named;
+        self
+    }
+
+    /// Operators are named by a function.
+    pub(super) const fn operators_by_role(mut self) -> Self {
+        self.operators_by_role = true;
+        self
+    }
+
+    /// Plans come from a source that takes none.
+    pub(super) const fn read_only(mut self) -> Self {
+        self.reads_plans = true;
+        self
+    }
+
+    fn plans(&self) -> PlanRegistry {
+        let clients = [CLIENT, "a/b"].map(|client| ClientId::new(client).unwrap());
+        clients.into_iter().fold(PlanRegistry::new(), |plans, client| plans.with(client, self.plan.clone()))
+    }
+
     pub(super) fn serve(self) -> Ground<H> {
         let fails = Arc::new(AtomicBool::new(false));
         let asked = Arc::new(AtomicUsize::new(0));
         let store =
             Failing { store: MemoryStore::with_entries(), fails: Arc::clone(&fails), asked: Arc::clone(&asked) };
-        let plans = [CLIENT, "a/b"]
-            .into_iter()
-            .fold(PlanRegistry::new(), |plans, client| plans.with(ClientId::new(client).unwrap(), self.plan.clone()));
+        let plans = self.plans();
         let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
         let pause = Pause::new();
-        let service = QuotaService::builder(store)
-            .with_registry(plans)
+        let builder = QuotaService::builder(store);
+        let builder =
+            if self.reads_plans { builder.with_plan_source(ReadOnly(plans)) } else { builder.with_registry(plans) };
+        let service = builder
             .with_clock(Arc::clone(&clock))
             .with_on_store_error(self.on_store_error)
             .with_denials(20)
@@ -119,7 +167,9 @@ impl<H: HttpHarness> Setting<H> {
             service: Arc::new(service.clone()),
             answers: self.answers,
             keys: self.keys,
+            named: self.named,
             usage,
+            operators_by_role: self.operators_by_role,
             pause: pause.clone(),
         };
         let harness = H::serve(program);
@@ -140,7 +190,8 @@ impl<H: HttpHarness> Ground<H> {
     pub(super) fn try_send(&self, request: Request<Bytes>) -> Option<Answer> {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let answer = self.runtime.block_on(answer(self.harness.address(), H::VERSION, request))?;
-        if let Some(path) = uri.path().strip_prefix("/quota") {
+        let path = uri.path().strip_prefix("/v1/deep").unwrap_or_else(|| uri.path());
+        if let Some(path) = path.strip_prefix("/quota") {
             self.description().check(method.as_str(), path, &answer);
         }
         Some(answer)
@@ -213,6 +264,17 @@ impl<H: HttpHarness> Ground<H> {
         let client = ClientId::new(CLIENT).unwrap();
         let recorded = self.service.record(&client, credits.into());
         assert!(self.runtime.block_on(recorded).unwrap().is_allowed());
+    }
+
+    /// Holds so many times a credit's smallest part, until the guards are dropped.
+    pub(super) fn hold(&self, times: usize) -> Vec<HoldGuard> {
+        let client = ClientId::new(CLIENT).unwrap();
+        let smallest: Credits = "0.000001".parse().unwrap();
+        let hold = || match self.runtime.block_on(self.service.hold(&client, smallest.into(), Ttl::DEFAULT)) {
+            Ok(Holding::Held(guard)) => guard,
+            other => panic!("{other:?}"),
+        };
+        (0..times).map(|_| hold()).collect()
     }
 
     /// Whether the store fails from here on.

@@ -1,7 +1,12 @@
 //! What a handler can do.
 
+use std::time::Duration;
+
+use http::Method;
+use quota_core::Account;
+
 use crate::http::HttpHarness;
-use crate::http::ground::Setting;
+use crate::http::ground::{Setting, request};
 
 pub fn a_handler_charges_exactly_what_it_says<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -62,4 +67,44 @@ pub fn a_handler_that_charges_nothing_shows_what_remains<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     assert_eq!(ground.get("/idle").remaining(), Some("10"));
     ground.assert_used("0");
+}
+
+pub fn a_hold_that_has_expired_is_not_active<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let asked = ground.begin(request(Method::GET, "/generate?max=8&actual=1&fail=true&work=wait"));
+    ground.wait_for_held("8");
+    ground.clock().advance(Duration::from_secs(6 * 60));
+    ground.wait_for_held("0");
+    ground.pause().end();
+    asked.answer().unwrap().assert_problem(409, "the hold is not active");
+    ground.assert_used("0");
+}
+
+pub fn nobody_holds_without_end<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let held = ground.hold(Account::MAX_HOLDS);
+    for path in ["/generate?max=1&actual=1", "/answer?status=200"] {
+        let refused = ground.get(path);
+        refused.assert_problem(429, "the client has too many active holds");
+        // Nobody knows when one ends.
+        refused.assert_headers([("retry-after", None)]);
+    }
+    // What needs no hold runs.
+    assert_eq!(ground.get("/one").remaining(), Some("8.99"));
+    drop(held);
+    ground.wait_for_held("0");
+    ground.assert_used("1");
+}
+
+pub fn a_handler_may_charge_under_an_id_that_no_key_makes<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for _ in 0..2 {
+        let answer = ground.get("/compute?credits=2&id=order-7");
+        assert_eq!((answer.status, answer.remaining()), (200, Some("8")), "it is charged once");
+    }
+    let other = ground.get("/compute?credits=3&id=order-7");
+    other.assert_problem(409, "the id belongs to another operation");
+    let reserved = ground.get("/compute?credits=1&id=key%3AGET%20/one%3Ak");
+    reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
+    ground.assert_used("2");
 }

@@ -14,6 +14,7 @@ pub mod failures;
 mod ground;
 pub mod handlers;
 mod http2;
+mod named;
 pub mod operators;
 mod pause;
 pub mod retries;
@@ -31,13 +32,14 @@ use quota_http::{Answers, IdempotencyKeys, UsageApi};
 use quota_service::SharedService;
 
 pub use crate::http::http2::Http2;
+pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
 pub use crate::http::pause::{Pause, in_time};
 pub use crate::http::steady::steady_service;
 
 /// A framework that serves the suite's program, on a free port of the loopback interface and in threads and a runtime of its
 /// own, until it is dropped. It speaks HTTP/1.1, and HTTP/2 without TLS.
 ///
-/// The program, metered for the client of the header `X-Client-Id`, each route for `GET` alone where nothing else is said:
+/// The program, metered for the client that is [`Program::named`], each route for `GET` alone where nothing else is said:
 ///
 /// | route | cost | answer |
 /// | --- | --- | --- |
@@ -45,16 +47,19 @@ pub use crate::http::steady::steady_service;
 /// | `/five?work=` | 5 | does its [`Pause::work`], then 200, `ran` |
 /// | `GET` and `OPTIONS /any` | 1 | 200, `ran` |
 /// | `/by-query?n=` | computed: the query's `n`, by `credits_from_query` | 200, `ran` |
+/// | `/by-waiting?n=` | the same, by a function that has to wait | 200, `ran` |
 /// | `/free` | exempt | 200, `ran` |
+/// | `/labelled` | 1, under the label `reports` | 200, `ran` |
 /// | `POST /created` | 1 | 201, `Location: /made/1`, `X-RateLimit-Remaining: own`, `made` |
 /// | `/number/{number}` | 1 | 200, `ran`; the framework's own refusal where this is no `u32` |
 /// | `/answer?status=&work=` | 4, on success | does its [`Pause::work`], then that status, `ran` |
+/// | `/accepted?status=` | 4, if the status is 202 | that status, `ran` |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
-/// | `/compute?credits=` | by the handler: charges that | 200, the credits |
-/// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; where there is a `fail`, releases and answers 500, `failed`; else does its [`Pause::work`] and settles `actual` | 200, `late: false` |
+/// | `/compute?credits=&id=` | by the handler: charges that, under the id if there is one | 200, the credits |
+/// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
 /// | `/stream?max=&chunks=&on_drop=` | by the handler: holds `max`, settles 1 for each chunk after the last; where there is an `on_drop`, by `OnDrop::Settle` | 200, so many times `x`, those after the first when the [`Pause::over`] |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
-/// | `/quota` and below | the usage API, for the same client | |
+/// | `/quota` and `/v1/deep/quota`, and below | the usage API, for the same client | |
 ///
 /// A handler's refusal is answered by the adapter's `Refused`.
 pub trait HttpHarness {
@@ -67,6 +72,9 @@ pub trait HttpHarness {
     /// Whether a route that pays can answer preflights, too. Where a handler's type says that it pays, it cannot do so for
     /// nothing: 500, and the log says why.
     const PAYS_BY_TYPE: bool = false;
+
+    /// Whether a header whose value is no UTF-8 is as one that was not sent, to the application and so to us.
+    const HIDES_OTHER_THAN_UTF8: bool = false;
 
     /// Starts the program.
     fn serve(program: Program) -> Self;
@@ -85,8 +93,12 @@ pub struct Program {
     pub answers: Answers,
     /// Where requests carry keys; for all routes.
     pub keys: Option<IdempotencyKeys>,
-    /// What is mounted at `/quota`.
+    /// How clients are found.
+    pub named: Named,
+    /// What is mounted at `/quota` and at `/v1/deep/quota`.
     pub usage: UsageApi,
+    /// Whether operators are those whom [`standing_of_role`] names by the header `X-Role`.
+    pub operators_by_role: bool,
     /// Where handlers wait.
     pub pause: Pause,
 }
@@ -113,14 +125,19 @@ macro_rules! http_suite {
                 of_two_violated_quotas_the_one_that_resets_last_is_shown,
                 a_long_wait_is_not_told_beyond_the_bound,
                 the_fields_are_structured_lists,
+                periods_of_several_units_are_named_by_their_number,
             }
             clients {
                 who_names_no_client_is_challenged,
                 a_client_without_a_plan_is_forbidden,
                 the_same_client_named_twice_is_one,
+                the_challenge_is_the_applications,
+                authentication_may_name_the_client,
+                a_function_may_name_the_client,
             }
             routes {
                 a_route_costs_what_it_declares,
+                entries_may_have_a_label_of_their_own,
                 a_malformed_computed_cost_is_refused_and_nothing_is_charged,
                 what_is_exempt_is_not_metered,
                 head_is_charged_as_get,
@@ -135,6 +152,9 @@ macro_rules! http_suite {
                 a_hold_is_settled_and_the_headers_say_so,
                 a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so,
                 a_failed_handler_releases_its_hold,
+                a_hold_that_has_expired_is_not_active,
+                nobody_holds_without_end,
+                a_handler_may_charge_under_an_id_that_no_key_makes,
                 several_charges_show_the_last,
                 a_handler_that_charges_nothing_shows_what_remains,
             }
@@ -158,8 +178,10 @@ macro_rules! http_suite {
                 a_key_with_another_cost_is_a_conflict,
                 a_hold_under_a_key_is_settled_once,
                 what_is_no_key_is_named,
+                a_key_may_have_a_header_of_its_own,
                 a_replay_may_run_again,
                 only_success_is_charged,
+                only_what_the_application_says_is_charged,
                 a_failed_request_may_be_tried_again_under_its_key,
                 a_key_under_way_is_a_conflict_and_is_left_alone,
                 a_hold_of_another_cost_under_a_key_under_way_is_a_conflict,
@@ -168,6 +190,8 @@ macro_rules! http_suite {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,
                 a_store_that_fails_is_not_asked_again_for_the_headers,
                 a_store_that_fails_open_runs_without_headers,
+                what_cannot_be_settled_is_unavailable,
+                what_cannot_be_settled_is_answered_where_the_service_fails_open,
                 no_more_than_the_limit_runs_over_all_routes,
                 no_more_than_the_limit_runs_at_the_same_time,
             }
@@ -177,6 +201,7 @@ macro_rules! http_suite {
                 usage_is_told_as_a_table,
                 a_table_of_entries_says_where_it_goes_on,
                 every_resource_says_what_it_takes,
+                it_answers_below_any_prefix,
                 a_store_that_fails_is_a_503_that_tells_nothing,
             }
             operators {
@@ -187,6 +212,8 @@ macro_rules! http_suite {
                 usage_is_deleted_between_bounds_or_all_of_it,
                 denials_are_told_the_last_one_first,
                 nobody_else_is_an_operator,
+                operators_may_be_named_by_a_function,
+                plans_of_the_applications_are_only_read,
             }
             bad_input {
                 what_a_query_says_wrongly_is_named,

@@ -153,3 +153,44 @@ pub fn nobody_else_is_an_operator<H: HttpHarness>() {
     assert_eq!(ground.send(put).status, 401);
     assert_eq!(ground.get("/quota/status").json()["quotas"][0]["limit"], "10");
 }
+
+pub fn operators_may_be_named_by_a_function<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().operators_by_role().serve();
+    let of_role = |method: Method, path: &str, role: Option<&'static str>| {
+        let mut request = operators(method, path, r#"{"quotas":[]}"#);
+        if let Some(role) = role {
+            request.headers_mut().insert("x-role", HeaderValue::from_static(role));
+        }
+        ground.send(request)
+    };
+    for (method, path) in [
+        (Method::GET, "/clients"),
+        (Method::GET, "/clients/client1/status"),
+        (Method::PUT, "/clients/client1/plan"),
+        (Method::DELETE, "/clients/client1/usage?all=true"),
+    ] {
+        // The token, which is sent with each, counts for nothing.
+        let nobody = of_role(method.clone(), path, None);
+        nobody.assert_problem(401, "this is for operators: their token is needed");
+        of_role(method.clone(), path, Some("reader")).assert_problem(403, "this is for operators");
+        assert_eq!(ground.get("/quota/status").json()["quotas"].as_array().unwrap().len(), 1, "{method} {path}");
+        if method == Method::GET {
+            assert_eq!(of_role(method, path, Some("operator")).status, 200, "{path}");
+        }
+    }
+    assert_eq!(of_role(Method::PUT, "/clients/client1/plan", Some("operator")).status, 200);
+    assert_eq!(ground.get("/quota/status").json()["quotas"].as_array().unwrap().len(), 0);
+}
+
+pub fn plans_of_the_applications_are_only_read<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().read_only().serve();
+    let plan = r#"{"quotas":[]}"#;
+    assert_eq!(ground.operate(Method::GET, "/clients/client1/plan", "").json()["quotas"][0]["limit"], "10");
+    for (method, body) in [(Method::PUT, plan), (Method::DELETE, "")] {
+        let refused = ground.operate(method, "/clients/client1/plan", body);
+        refused.assert_problem(405, "this resource does not take that method");
+        refused.assert_headers([("allow", Some("GET, HEAD"))]);
+    }
+    assert_eq!(ground.operate(Method::POST, "/clients/client1/plan/preview", plan).status, 200);
+    assert_eq!(ground.get("/quota/status").json()["quotas"][0]["limit"], "10");
+}

@@ -1,6 +1,6 @@
 //! Requests that are sent again, and requests that are charged only if they succeed.
 
-use http::Method;
+use http::{HeaderValue, Method};
 use quota_http::{IdempotencyKeys, OnReplay};
 
 use crate::http::HttpHarness;
@@ -60,6 +60,12 @@ pub fn what_is_no_key_is_named<H: HttpHarness>() {
     }
     ground.send(twice).assert_problem(400, "idempotency-key: it is given more than once");
     ground.assert_used("0");
+    if !H::HIDES_OTHER_THAN_UTF8 {
+        let mut bytes = request(Method::GET, "/one");
+        bytes.headers_mut().insert("idempotency-key", HeaderValue::from_bytes(b"k\xff").unwrap());
+        ground.send(bytes).assert_problem(400, "idempotency-key: a key is 1 to 128 visible ASCII characters");
+        ground.assert_used("0");
+    }
     assert_eq!(ground.get_with_key("/one", &"x".repeat(128)).status, 200);
 }
 
@@ -118,4 +124,31 @@ pub fn a_hold_of_another_cost_under_a_key_under_way_is_a_conflict<H: HttpHarness
     // What was held is settled: what it did cost is charged, whatever is held now.
     ground.get_with_key("/generate?max=5&actual=4", "k").assert_problem(409, "already charged");
     ground.assert_used("4");
+}
+
+pub fn only_what_the_application_says_is_charged<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (status, remaining) in [(200, "10"), (404, "10"), (202, "6"), (500, "6"), (202, "2"), (200, "2")] {
+        let answer = ground.get(&format!("/accepted?status={status}"));
+        let expected = if remaining == "2" && status == 200 { (429, Some("2")) } else { (status, Some(remaining)) };
+        assert_eq!((answer.status, answer.remaining()), expected);
+    }
+    ground.assert_used("8");
+}
+
+pub fn a_key_may_have_a_header_of_its_own<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().keys(IdempotencyKeys::header("X-Request-Key").unwrap()).serve();
+    let keyed = |key: &str| {
+        let mut request = request(Method::GET, "/one");
+        request.headers_mut().insert("x-request-key", key.parse().unwrap());
+        ground.send(request)
+    };
+    assert_eq!(keyed("k").status, 200);
+    keyed("k").assert_problem(409, "already charged");
+    keyed("a b").assert_problem(400, "x-request-key: a key is 1 to 128 visible ASCII characters");
+    // The other header says nothing here.
+    for remaining in ["8", "7"] {
+        assert_eq!(ground.get_with_key("/one", "k").remaining(), Some(remaining));
+    }
+    ground.assert_used("3");
 }

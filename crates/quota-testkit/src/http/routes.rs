@@ -1,25 +1,36 @@
 //! What is charged.
 
 use http::Method;
+use serde_json::json;
 
 use crate::http::HttpHarness;
 use crate::http::ground::{Setting, request};
 
 pub fn a_route_costs_what_it_declares<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
-    for (path, remaining) in [("/one", "9"), ("/five", "4"), ("/half", "3.5"), ("/by-query?n=0.25", "3.25")] {
-        // Once where it is not known yet that a handler answers, and once where it is.
+    for (path, remaining) in [
+        ("/one", "9"),
+        ("/five", "4"),
+        ("/half", "3.5"),
+        ("/by-query?n=0.25", "3.25"),
+        ("/by-waiting?n=0.25", "3"),
+        // Now it is known that a handler answers.
+        ("/one", "2"),
+        ("/by-waiting?n=0.5", "1.5"),
+    ] {
         assert_eq!(ground.get(path).remaining(), Some(remaining), "{path}");
     }
-    assert_eq!(ground.get("/one").remaining(), Some("2.25"));
-    ground.assert_used("7.75");
+    assert_eq!(ground.get("/by-waiting?n=2").status, 429);
+    ground.assert_used("8.5");
 }
 
 pub fn a_malformed_computed_cost_is_refused_and_nothing_is_charged<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
-    ground.get("/by-query?n=-1").assert_problem(400, "n: an amount of credits is not negative");
-    ground.get("/by-query").assert_problem(400, "n: it is missing");
-    ground.get("/by-query?n=1&n=1").assert_problem(400, "n: it is given more than once");
+    for path in ["/by-query", "/by-waiting"] {
+        ground.get(&format!("{path}?n=-1")).assert_problem(400, "n: an amount of credits is not negative");
+        ground.get(path).assert_problem(400, "n: it is missing");
+        ground.get(&format!("{path}?n=1&n=1")).assert_problem(400, "n: it is given more than once");
+    }
     ground.assert_used("0");
 }
 
@@ -89,4 +100,15 @@ pub fn what_the_handler_set_stays<H: HttpHarness>() {
     assert_eq!((answer.status, answer.body.as_str()), (201, "made"));
     // But what it set under our names is replaced.
     answer.assert_headers([("location", Some("/made/1")), ("x-ratelimit-remaining", Some("9"))]);
+}
+
+pub fn entries_may_have_a_label_of_their_own<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for path in ["/labelled", "/labelled", "/one"] {
+        assert_eq!(ground.get(path).status, 200, "{path}");
+    }
+    let days = ground.get("/quota/usage?from=2024-03-01&to=2024-03-02&by=label").json();
+    let labels: Vec<_> =
+        days["days"].as_array().unwrap().iter().map(|day| (&day["label"], &day["credits"])).collect();
+    assert_eq!(labels, [(&json!("/one"), &json!("1")), (&json!("reports"), &json!("2"))]);
 }

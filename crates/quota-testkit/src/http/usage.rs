@@ -140,3 +140,22 @@ pub fn a_store_that_fails_is_a_503_that_tells_nothing<H: HttpHarness>() {
         assert!(!answer.body.contains("redis") && !answer.body.contains("10.0.0.7"), "{}", answer.body);
     }
 }
+
+pub fn it_answers_below_any_prefix<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    let get = |path: &str| ground.get(&format!("/v1/deep/quota{path}"));
+    assert_eq!(get("/status").body, ground.get("/quota/status").body);
+    assert_eq!(get("/usage?from=2024-03-01&to=2024-03-02").json()["total"], "5");
+    assert_eq!(get("/health").status, 200);
+    assert_eq!(get("/openapi.json").status, 200);
+    get("/none").assert_problem(404, "there is no such resource");
+    for (path, status) in [("/clients/a%2Fb/status", 200), ("/clients/a/b/status", 404), ("/clients", 200)] {
+        let mut request = operators(Method::GET, path, "");
+        *request.uri_mut() = format!("/v1/deep/quota{path}").parse().unwrap();
+        assert_eq!(ground.send(request).status, status, "{path}");
+    }
+    for path in ["/v1", "/v1/deep", "/deep/quota/status"] {
+        assert_eq!(ground.get(path).status, 404, "{path}");
+    }
+}
