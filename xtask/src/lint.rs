@@ -39,6 +39,7 @@ pub(crate) fn lint(workspace: &Workspace) -> anyhow::Result<()> {
         Step::command("the stores: sqlite alone", alone("quota-stores", &["--features", "sqlite"])),
         Step::command("the stores: postgres alone", alone("quota-stores", &["--features", "postgres"])),
         Step::command("the stores: mysql alone", alone("quota-stores", &["--features", "mysql"])),
+        Step::command("the stores: mysql alone, encrypted", alone("quota-stores", &["--features", "mysql,tls"])),
         Step::command("the stores: memory alone, tested", stores_with_memory),
         Step::command("HTTP without the service", alone("quota-http", &[])),
         Step::command("clippy", workspace.cargo(clippy)),

@@ -15,8 +15,6 @@ mod prune;
 mod shown;
 mod status;
 mod target;
-#[cfg(feature = "tls")]
-mod trust;
 mod usage;
 mod windows;
 

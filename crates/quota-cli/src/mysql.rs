@@ -4,6 +4,8 @@ use anyhow::anyhow;
 use diesel_async::AsyncMysqlConnection;
 use mysql_async::{Conn, Error, Opts, OptsBuilder, UrlError};
 
+#[cfg(feature = "tls")]
+use crate::postgres::UNENCRYPTED;
 use crate::postgres::{CONNECTING, unreachable};
 
 /// Connects. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
@@ -33,8 +35,11 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncMysqlConnection> {
 
 #[cfg(feature = "tls")]
 fn encryption(options: &Opts) -> anyhow::Result<Option<mysql_async::SslOpts>> {
+    use anyhow::Context;
+
     let Some(wanted) = options.ssl_opts().cloned() else { return Ok(None) };
-    let roots = crate::trust::authorities()?.iter().map(|certificate| certificate.to_vec().into()).collect();
+    let authorities = quota_trust::authorities(&[]).context(UNENCRYPTED)?;
+    let roots = authorities.iter().map(|certificate| certificate.to_vec().into()).collect();
     Ok(Some(wanted.with_root_certs(roots).with_disable_built_in_roots(true)))
 }
 

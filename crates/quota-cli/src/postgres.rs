@@ -12,6 +12,10 @@ use tokio_postgres::{Config, NoTls, Socket};
 /// How long a connection may take.
 pub(crate) const CONNECTING: Duration = Duration::from_secs(10);
 
+/// What is said where nobody can be trusted.
+#[cfg(feature = "tls")]
+pub(crate) const UNENCRYPTED: &str = "no encrypted connection";
+
 /// Connects. As for the store, a connection is encrypted, and then its server verified, where the URL says `sslmode=require`.
 ///
 /// # Errors
@@ -29,16 +33,11 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncPgConnection> {
 
 #[cfg(feature = "tls")]
 async fn encrypted(config: &Config, server: &str) -> anyhow::Result<AsyncPgConnection> {
-    use std::sync::Arc;
-
-    use rustls::{ClientConfig, RootCertStore};
+    use anyhow::Context;
     use tokio_postgres_rustls::MakeRustlsConnect;
 
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(crate::trust::authorities()?);
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    through(config, MakeRustlsConnect::new(tls.with_root_certificates(roots).with_no_client_auth()), server).await
+    let trusting = quota_trust::client_config(&[]).context(UNENCRYPTED)?;
+    through(config, MakeRustlsConnect::new(trusting), server).await
 }
 
 #[cfg(not(feature = "tls"))]

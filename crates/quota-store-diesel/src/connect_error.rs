@@ -129,6 +129,13 @@ impl ConnectError {
     }
 }
 
+#[cfg(feature = "tls")]
+impl From<quota_trust::TrustError> for ConnectError {
+    fn from(error: quota_trust::TrustError) -> Self {
+        Self::Tls { message: error.to_string() }
+    }
+}
+
 /// Whether a certificate is why there is no connection. Drivers keep its error behind layers of their own, and it
 /// always begins with the same words.
 pub(crate) fn is_of_certificate(error: &(dyn std::error::Error + 'static)) -> bool {

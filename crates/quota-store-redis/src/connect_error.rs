@@ -96,6 +96,13 @@ pub enum ConnectError {
     Prefix(#[from] PrefixError),
 }
 
+#[cfg(feature = "tls")]
+impl From<quota_trust::TrustError> for ConnectError {
+    fn from(error: quota_trust::TrustError) -> Self {
+        Self::Tls { message: error.to_string() }
+    }
+}
+
 impl From<RedisError> for ConnectError {
     fn from(error: RedisError) -> Self {
         let refused = ["NOAUTH", "WRONGPASS", "NOPERM"];

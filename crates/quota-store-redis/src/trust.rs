@@ -5,6 +5,8 @@ use redis::TlsCertificates;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError, TlsMode};
+#[cfg(feature = "tls")]
+use rustls::pki_types::CertificateDer;
 
 use crate::connect_error::ConnectError;
 use crate::target::Servers;
@@ -34,47 +36,21 @@ impl Trust {
         // The driver leaves the algorithms to the process, and panics where they are not chosen and more than one is built
         // in. Where they are chosen, this fails and nothing is changed.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let root_cert = if self.root_certificates.is_empty() { of_the_system()? } else { self.checked()? };
-        Ok(Trusted { certificates: Some(TlsCertificates { client_tls: None, root_cert: Some(root_cert) }) })
+        let root_cert = Some(as_pem(&quota_trust::authorities(&self.root_certificates)?));
+        Ok(Trusted { certificates: Some(TlsCertificates { client_tls: None, root_cert }) })
     }
 
     #[cfg(not(feature = "tls"))]
     pub(crate) fn of(&self, _: &Servers) -> Result<Trusted, ConnectError> {
         Ok(Trusted {})
     }
-
-    #[cfg(feature = "tls")]
-    fn checked(&self) -> Result<Vec<u8>, ConnectError> {
-        use rustls::pki_types::pem::PemObject;
-
-        let malformed =
-            |why: String| ConnectError::Tls { message: format!("a root certificate cannot be used: {why}") };
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(&self.root_certificates) {
-            let certificate = certificate.map_err(|error| malformed(error.to_string()))?;
-            roots.add(certificate).map_err(|error| malformed(error.to_string()))?;
-        }
-        if roots.is_empty() { Err(malformed("it is not PEM".to_owned())) } else { Ok(self.root_certificates.clone()) }
-    }
 }
 
-/// The authorities that the system trusts, those that can be used: the driver fails where it meets one that cannot.
+/// As the driver takes them.
 #[cfg(feature = "tls")]
-fn of_the_system() -> Result<Vec<u8>, ConnectError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = rustls::RootCertStore::empty();
-    let usable = found.certs.into_iter().filter(|certificate| roots.add(certificate.clone()).is_ok());
-    let usable: Vec<_> = usable.map(|certificate| pem::Pem::new("CERTIFICATE", certificate.to_vec())).collect();
-    if !usable.is_empty() {
-        return Ok(pem::encode_many(&usable).into_bytes());
-    }
-    let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-    Err(ConnectError::Tls {
-        message: format!(
-            "the system names no authority whose certificates are trusted{why}: install ca-certificates, or name a file of \
-             certificates (PEM) in SSL_CERT_FILE"
-        ),
-    })
+fn as_pem(authorities: &[CertificateDer<'static>]) -> Vec<u8> {
+    let sections = authorities.iter().map(|certificate| pem::Pem::new("CERTIFICATE", certificate.to_vec()));
+    pem::encode_many(&sections.collect::<Vec<_>>()).into_bytes()
 }
 
 impl Trusted {

@@ -19,6 +19,8 @@ pub(super) enum Layer {
     Core,
     Service,
     Http,
+    /// Whom encrypted connections trust.
+    Trust,
     Store,
     /// Every store by its URL.
     Stores,
@@ -63,6 +65,7 @@ impl Layer {
             ("crates", "quota-core") => Some(Self::Core),
             ("crates", "quota-service") => Some(Self::Service),
             ("crates", "quota-http") => Some(Self::Http),
+            ("crates", "quota-trust") => Some(Self::Trust),
             ("crates", "quota-stores") => Some(Self::Stores),
             ("crates", "quota-testkit") => Some(Self::Testkit),
             ("crates", "quota-dashboard") => Some(Self::Dashboard),
@@ -79,14 +82,14 @@ impl Layer {
     /// The crates of ours that it may name.
     const fn may_use(self) -> &'static [Self] {
         match self {
-            Self::Core | Self::Dashboard | Self::Servers => &[],
+            Self::Core | Self::Dashboard | Self::Servers | Self::Trust => &[],
             Self::Service => &[Self::Core],
             Self::Http => &[Self::Core, Self::Service, Self::Dashboard],
-            Self::Store => &[Self::Core, Self::Service],
+            Self::Store => &[Self::Core, Self::Service, Self::Trust],
             Self::Stores => &[Self::Core, Self::Service, Self::Store],
             Self::Adapter => &[Self::Core, Self::Service, Self::Http],
             Self::Testkit => &[Self::Core, Self::Service, Self::Http, Self::Store, Self::Stores, Self::Servers],
-            Self::Cli => &[Self::Core, Self::Service, Self::Store, Self::Stores],
+            Self::Cli => &[Self::Core, Self::Service, Self::Trust, Self::Store, Self::Stores],
             Self::Example => &[
                 Self::Core,
                 Self::Service,
@@ -116,8 +119,8 @@ impl Layer {
         match self {
             Self::Core => &NOT_PURE,
             Self::Store | Self::Stores | Self::Cli => &WEB,
-            // Which driver a test uses is the test's business.
-            Self::Adapter | Self::Servers => &DRIVERS,
+            // Which driver a test uses is the test's business; whom to trust is the same for every driver.
+            Self::Adapter | Self::Servers | Self::Trust => &DRIVERS,
             Self::Dashboard => &FRAMEWORKS,
             Self::Service | Self::Http | Self::Testkit | Self::Example | Self::Tool => &[],
         }
@@ -127,7 +130,14 @@ impl Layer {
     pub(super) const fn is_library(self) -> bool {
         matches!(
             self,
-            Self::Core | Self::Service | Self::Http | Self::Dashboard | Self::Store | Self::Stores | Self::Adapter
+            Self::Core
+                | Self::Service
+                | Self::Http
+                | Self::Dashboard
+                | Self::Trust
+                | Self::Store
+                | Self::Stores
+                | Self::Adapter
         )
     }
 }
@@ -211,11 +221,12 @@ mod tests {
             member("crates/quota-http", &["quota-core", "http"]),
             member("crates/quota-store-memory", &["quota-service", "quota-core"]),
             member("crates/quota-axum", &["quota-http", "quota-service", "axum"]),
-            member("crates/quota-store-redis", &["quota-service", "quota-core", "redis"]),
+            member("crates/quota-trust", &["rustls"]),
+            member("crates/quota-store-redis", &["quota-service", "quota-core", "quota-trust", "redis"]),
             member("crates/quota-store-mongo", &["quota-service", "quota-core", "mongodb"]),
             member("crates/quota-dashboard", &["http"]),
             member("crates/quota-servers", &["rustix", "tempfile"]),
-            member("crates/quota-cli", &["quota-core", "quota-service", "quota-stores"]),
+            member("crates/quota-cli", &["quota-core", "quota-service", "quota-trust", "quota-stores"]),
             member("crates/quota-testkit", &["quota-service", "quota-store-memory", "quota-servers"]),
             member("examples/quickstart", &["quota-axum", "quota-store-memory", "axum"]),
             member("tests/kill", &["quota-testkit"]),
@@ -243,6 +254,9 @@ mod tests {
             ("crates/quota-store-redis", "quota-servers"),
             ("crates/quota-store-mongo", "quota-servers"),
             ("crates/quota-store-mongo", "quota-cli"),
+            ("crates/quota-trust", "quota-service"),
+            ("crates/quota-trust", "redis"),
+            ("crates/quota-http", "quota-trust"),
             ("crates/quota-servers", "quota-core"),
             ("crates/quota-servers", "mongodb"),
             ("crates/quota-dashboard", "axum"),

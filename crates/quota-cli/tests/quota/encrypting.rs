@@ -60,6 +60,21 @@ fn import(server: &PrivateServer) {
     assert!(said.contains("certificate that is not trusted") && said.contains("SSL_CERT_FILE"), "{said}");
 }
 
+/// What it says where the file of authorities is empty.
+fn told_whom_to_trust(folder: &Folder, arguments: &[&str]) {
+    let empty = folder.path("empty.pem");
+    write(&empty, "").unwrap();
+    let said = fails(trusting(Path::new(&empty), arguments));
+    let words = "no encrypted connection: the system names no authority whose certificates are trusted: install \
+        ca-certificates, or name a file of certificates (PEM) in SSL_CERT_FILE";
+    assert!(said.contains(words), "{arguments:?}: {said}");
+}
+
+/// Where nobody listens.
+const POSTGRES: &str = "postgres://user@127.0.0.1:1/quota?sslmode=require";
+const MYSQL: &str = "mysql://user@127.0.0.1:1/quota?require_ssl=true";
+const REDIS: &str = "rediss://127.0.0.1:1";
+
 const ROWS: [&str; 2] = [
     "CREATE TABLE api_billing (id INTEGER PRIMARY KEY, client_id VARCHAR(20), timestamp INTEGER, credits FLOAT)",
     "INSERT INTO api_billing VALUES (1, 'client1', 1709251200, 1)",
@@ -95,4 +110,19 @@ async fn mysql_is_a_store_and_a_source() {
 fn redis_is_a_store() {
     let Some(server) = quota_servers::private_encrypted(Server::Redis) else { return };
     ask(&server);
+}
+
+#[test]
+fn a_file_without_an_authority_is_told_before_a_connection_is_made() {
+    let folder = Folder::new();
+    let old = database(&folder, "old.db", &ROWS.join(";").replace("api_billing", "api_billing_usage"));
+    let new = folder.url("new.db");
+    for url in [POSTGRES, MYSQL, REDIS] {
+        let usage = ["usage", "client1", "--store", url, "--from", "2024-03-01", "--to", "2024-03-02"];
+        told_whom_to_trust(&folder, &usage);
+        told_whom_to_trust(&folder, &["import-frappy", "--from", &old, "--to", url]);
+    }
+    for url in [POSTGRES, MYSQL] {
+        told_whom_to_trust(&folder, &["import-frappy", "--from", url, "--to", &new]);
+    }
 }

@@ -173,7 +173,7 @@ fn encryption(options: &Opts, settings: &Settings) -> Result<Option<mysql_async:
     // The driver leaves the algorithms to the process, and panics where they are not chosen and more than one is built in.
     // Where they are chosen, this fails and nothing is changed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let authorities = crate::server::tls::authorities(&settings.root_certificates)?;
+    let authorities = quota_trust::authorities(&settings.root_certificates)?;
     let roots = authorities.iter().map(|certificate| certificate.to_vec().into()).collect();
     Ok(Some(wanted.with_root_certs(roots).with_disable_built_in_roots(true)))
 }

@@ -171,7 +171,7 @@ fn address(config: &Config) -> Result<String, ConnectError> {
 /// Connects to servers whose certificate is trusted.
 #[cfg(feature = "tls")]
 fn connector(root_certificates: &[u8]) -> Result<tokio_postgres_rustls::MakeRustlsConnect, ConnectError> {
-    crate::server::tls::client_config(root_certificates).map(tokio_postgres_rustls::MakeRustlsConnect::new)
+    Ok(tokio_postgres_rustls::MakeRustlsConnect::new(quota_trust::client_config(root_certificates)?))
 }
 
 fn wants_tls(config: &Config) -> bool {

@@ -13,8 +13,6 @@ mod reading;
 mod rounds;
 mod store;
 mod texts;
-#[cfg(all(feature = "tls", feature = "postgres"))]
-pub(crate) mod tls;
 mod writing;
 
 pub(crate) use crate::server::builder::ServerBuilder;
