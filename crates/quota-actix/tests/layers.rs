@@ -5,7 +5,7 @@
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, Error, HttpResponse, error, web};
 use quota_actix::{ClientBy, ClientQuota, QuotaLayer, Refused, RouteCost};
@@ -39,7 +39,7 @@ async fn ask<const N: usize>(
         impl ServiceFactory<
             ServiceRequest,
             Config = (),
-            Response = ServiceResponse<impl MessageBody>,
+            Response = ServiceResponse<impl MessageBody + 'static>,
             Error = Error,
             InitError = (),
             Future: 'static,
@@ -144,7 +144,7 @@ async fn an_error_of_a_middleware_further_in_tells_of_the_quotas() {
     let service = service();
     let quota = layer(&service);
     let fails = |path: &str, cost: RouteCost| {
-        let fail = from_fn(async |_: actix_web::dev::ServiceRequest, _: actix_web::middleware::Next<_>| {
+        let fail = from_fn(async |_: ServiceRequest, _: Next<_>| {
             Err::<ServiceResponse, Error>(error::InternalError::new("tea", StatusCode::IM_A_TEAPOT).into())
         });
         web::resource(path).wrap(fail).wrap(quota.cost(cost)).route(web::get().to(ran))

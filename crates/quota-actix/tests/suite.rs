@@ -67,7 +67,7 @@ fn app(
     program: Program,
 ) -> App<
     impl actix_web::dev::ServiceFactory<
-        actix_web::dev::ServiceRequest,
+        ServiceRequest,
         Config = (),
         Response = ServiceResponse<impl MessageBody>,
         Error = Error,

@@ -139,7 +139,7 @@ impl<'a> ClientRun<'a> {
         }
         // Ids that were found nowhere were looked for where the account as it was then said: they are looked for again.
         let found = std::mem::take(&mut changed.found).into_iter().filter(|(_, found)| found.is_some()).collect();
-        known.read(found, self.settings, earliest.max(stored.account.latest()))?;
+        known.read(found, &stored.memory, self.settings, earliest.max(stored.account.latest()))?;
         Ok(stored)
     }
 

@@ -2,7 +2,8 @@
 -- tested before the first write, and what may still fail is taken back.
 --
 -- KEYS[1]    the client's account: a hash with v (version), a (account), l (labels), d (days), f (folded until),
---            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), p (plan). To this
+--            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
+--            that still stand), p (plan). To this
 --            script they are opaque, but for the version.
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
@@ -17,7 +18,7 @@
 --            and has but words: fields and values of the account, beside its version.
 --
 -- Answers    1: written, or nothing had to be
---            { v, a, l, d, f, i, e, o, id, id, ... }: nothing was written, since the version is another or ids are there:
+--            { v, a, l, d, f, i, e, o, x, id, id, ... }: nothing was written, since the version is another or ids are there:
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
 --            any other error: the server takes no writes; nothing was written
@@ -53,9 +54,9 @@ if ARGV[4] ~= '0' then
 end
 
 if version ~= expected or found then
-    local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o')
+    local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')
     for number = 1, count do
-        state[8 + number] = found and found[number] or false
+        state[9 + number] = found and found[number] or false
     end
     return state
 end

@@ -9,6 +9,7 @@ mod clients;
 mod cluster_node;
 mod connect_error;
 mod day_set;
+mod dead_entries;
 mod entry_text;
 mod facts;
 mod gathering;

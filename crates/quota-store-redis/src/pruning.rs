@@ -5,6 +5,7 @@ use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
 
 use crate::attempt::new_version;
 use crate::call_error::CallError;
+use crate::dead_entries::{ENTRIES_AT_ONCE, take_out};
 use crate::entry_text::{bound, read_member};
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
@@ -16,9 +17,6 @@ use crate::values::{count, texts};
 
 /// As many clients are looked through at once.
 const CLIENTS_AT_ONCE: usize = 200;
-
-/// So many entries of a day that stays in part are folded in one step: a whole quarter at least.
-const ENTRIES_AT_ONCE: usize = 2_000;
 
 /// So many whole days are folded in one step. Their keys are freed beside the server's work.
 const DAYS_AT_ONCE: usize = 32;
@@ -41,7 +39,7 @@ impl RedisStore {
             let clients = self.list_clients(&query).await?;
             for client in &clients {
                 let gathering = Gathering::new(self.link.for_reading());
-                gathering.run(self.prune_client(&gathering, client, before, &mut pruned)).await?;
+                gathering.run(self.prune_client(&gathering, client, Some(before), &mut pruned)).await?;
             }
             query.after = clients.last().cloned();
             if clients.len() < CLIENTS_AT_ONCE {
@@ -50,11 +48,18 @@ impl RedisStore {
         }
     }
 
+    /// Takes out what deletions and prunings have left of one client.
+    pub(crate) async fn take_out_dead(&self, client: &ClientId) -> Result<(), StoreError> {
+        let gathering = Gathering::new(self.link.for_reading());
+        gathering.run(self.prune_client(&gathering, client, None, &mut Pruned::default())).await
+    }
+
+    /// Takes out what is dead, and then prunes where that is asked.
     async fn prune_client(
         &self,
         gathering: &Gathering<'_>,
         client: &ClientId,
-        before: Instant,
+        before: Option<Instant>,
         pruned: &mut Pruned,
     ) -> Result<(), StoreError> {
         let keys = self.settings.prefix.client(client);
@@ -88,9 +93,19 @@ impl RedisStore {
     }
 
     /// What is to be done next for a client; none where nothing is left.
-    async fn next_step(&self, keys: &ClientKeys, stored: &Stored, before: Instant) -> Result<Option<Step>, StoreError> {
+    async fn next_step(
+        &self,
+        keys: &ClientKeys,
+        stored: &Stored,
+        before: Option<Instant>,
+    ) -> Result<Option<Step>, StoreError> {
         let (call, memory) = (Call::new(&stored.version, []), stored.memory.clone());
         let mut step = Step { call, memory, pruned: Pruned::default() };
+        if step.memory.dead.is_some() {
+            step.pruned.ids = take_out(self.link.for_reading(), keys, &mut step.call, &mut step.memory).await?;
+            return Ok(Some(finish(step, &stored.memory)));
+        }
+        let Some(before) = before else { return Ok(None) };
         let has_entries = self.settings.detail == Detail::Entries;
         if has_entries && self.fold(keys, before, &mut step).await? {
             return Ok(Some(finish(step, &stored.memory)));
@@ -150,14 +165,10 @@ impl RedisStore {
             let quarter = |entry: &Entry| Cut::floor(entry.at.millis());
             let (first, last) = (entries.first().map(quarter), entries.last().map(quarter));
             if first == last {
-                // A quarter is never divided.
-                let end = first.unwrap_or_default().saturating_add(QUARTER_MILLIS);
-                let mut all = command("ZRANGEBYLEX", keys, Key::Entries(day));
-                all.arg("-").arg(format!("({}", bound(day, end)));
-                entries = self.members(&all, day).await?;
-            } else {
-                entries.retain(|entry| Some(quarter(entry)) < last);
+                // A quarter is never divided: it is folded at once, and its entries go in steps.
+                return self.fold_quarter(keys, first.unwrap_or_default(), step).await.map(|()| true);
             }
+            entries.retain(|entry| Some(quarter(entry)) < last);
         }
         let Some(newest) = entries.last() else { return Ok(false) };
         fold_until(&mut step.memory, newest);
@@ -171,6 +182,17 @@ impl RedisStore {
             step.call.command("HDEL", Key::Ids(day), ids);
         }
         Ok(true)
+    }
+
+    /// Folds a quarter whose entries are too many for one step.
+    async fn fold_quarter(&self, keys: &ClientKeys, start: i64, step: &mut Step) -> Result<(), StoreError> {
+        let (day, end) = (day_of(start), start.saturating_add(QUARTER_MILLIS));
+        let mut counting = command("ZLEXCOUNT", keys, Key::Entries(day));
+        counting.arg(format!("[{}", bound(day, start))).arg(format!("({}", bound(day, end)));
+        step.pruned.entries = count(&self.link.for_reading().call(&counting).await.map_err(CallError::of_read)?);
+        step.memory.folded_until = step.memory.folded_until.max(Instant::from_millis(end).unwrap_or(Instant::MAX));
+        step.memory.dead = Some((start, end));
+        Ok(())
     }
 
     async fn members(&self, command: &redis::Cmd, day: i64) -> Result<Vec<Entry>, StoreError> {

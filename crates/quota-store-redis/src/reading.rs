@@ -84,6 +84,7 @@ impl Reading {
             for member in texts(values.next().unwrap_or_default())? {
                 read.entries.push(read_member(day_of(*from), &member)?.1);
             }
+            read.entries.retain(|entry| !memory.is_dead(entry.at.millis()));
         }
         Ok(read)
     }

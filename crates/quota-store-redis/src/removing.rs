@@ -6,6 +6,7 @@ use quota_core::{Cut, Detail, Entry, Instant, OperationId, Removal, Span, Window
 use quota_service::StoreError;
 
 use crate::call_error::CallError;
+use crate::dead_entries::{ENTRIES_AT_ONCE, parts_of};
 use crate::entry_text::{bound, corrupt, member, read_id_value, read_member};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::link::Wire;
@@ -59,7 +60,7 @@ impl Removing<'_> {
     }
 
     async fn range(&self, range: Window, call: &mut Call, memory: &mut Memory) -> Result<(), StoreError> {
-        let (quarters, _) = cut(range, self.settings.detail, memory.folded_until);
+        let (quarters, edges) = cut(range, self.settings.detail, memory.folded_until);
         let whole = (quarters.0.saturating_add(DAY_MILLIS - 1).div_euclid(DAY_MILLIS), day_of(quarters.1));
         let days: Vec<i64> = memory.days.between(day_of(quarters.0), day_of(quarters.1)).collect();
         memory.open.remove(quarters);
@@ -78,7 +79,7 @@ impl Removing<'_> {
             }
         }
         if self.settings.detail == Detail::Entries {
-            return self.entries_of_days(range, quarters, call, memory).await;
+            return self.entries_of_days(range, &edges, call, memory).await;
         }
         self.ids_in(range, call, memory).await
     }
@@ -104,42 +105,56 @@ impl Removing<'_> {
         Ok(())
     }
 
-    /// Takes out the entries of the range that are still there, in days that do not go whole, with their ids; from the
-    /// sums those beside the whole quarters.
+    /// Takes out the entries of the range that are still there, in days that do not go whole, with their ids: at once where
+    /// they are few; else it is noted that they are dead. Those beside the whole quarters are taken from the sums.
     async fn entries_of_days(
         &self,
         range: Window,
-        quarters: Span,
+        edges: &[Span],
         call: &mut Call,
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
-        let (from, to) = (range.start().millis(), range.end().millis());
-        let days: Vec<i64> = memory.entries.between(day_of(from), day_of(to)).collect();
-        for day in days {
-            let start = day.saturating_mul(DAY_MILLIS);
-            let span = (from.max(start), to.min(start.saturating_add(DAY_MILLIS)));
-            if span.0 >= span.1 {
-                continue;
-            }
-            let value = self.wire.call(&members_in(self.keys, span)).await;
-            let members = texts(value.map_err(CallError::of_read)?)?;
-            let entries: Result<Vec<Entry>, StoreError> =
-                members.iter().map(|member| Ok(read_member(day, member)?.1)).collect();
-            let entries = entries?;
-            if entries.is_empty() {
-                continue;
-            }
-            let is_cut = |entry: &&Entry| !(quarters.0..quarters.1).contains(&entry.at.millis());
-            take_from_sums(entries.iter().filter(is_cut), call, memory);
+        for edge in edges {
+            take_from_sums(&self.entries_in(*edge).await?, call, memory);
+        }
+        let span = (range.start().millis(), range.end().millis());
+        let parts = parts_of(span, memory);
+        if self.count_in(&parts).await? > ENTRIES_AT_ONCE {
+            memory.dead = Some(span);
+            return Ok(());
+        }
+        for part in parts {
+            let (day, entries) = (day_of(part.0), self.entries_in(part).await?);
             let ids: Vec<String> =
                 entries.iter().filter_map(|entry| entry.id.as_ref()).map(|id| id.as_str().to_owned()).collect();
             if !ids.is_empty() {
                 call.command("HDEL", Key::Ids(day), ids);
             }
-            let bounds = vec![format!("[{}", bound(day, span.0)), format!("({}", bound(day, span.1))];
-            call.command("ZREMRANGEBYLEX", Key::Entries(day), bounds);
+            if !entries.is_empty() {
+                let bounds = vec![format!("[{}", bound(day, part.0)), format!("({}", bound(day, part.1))];
+                call.command("ZREMRANGEBYLEX", Key::Entries(day), bounds);
+            }
         }
         Ok(())
+    }
+
+    /// The entries of a span within one day.
+    async fn entries_in(&self, span: Span) -> Result<Vec<Entry>, StoreError> {
+        let members = self.wire.call(&members_in(self.keys, span)).await.map_err(CallError::of_read)?;
+        texts(members)?.iter().map(|member| Ok(read_member(day_of(span.0), member)?.1)).collect()
+    }
+
+    /// How many entries these parts of days have.
+    async fn count_in(&self, parts: &[Span]) -> Result<usize, StoreError> {
+        let counting = |(from, to): &Span| {
+            let day = day_of(*from);
+            let mut members = command("ZLEXCOUNT", self.keys, Key::Entries(day));
+            members.arg(format!("[{}", bound(day, *from))).arg(format!("({}", bound(day, *to)));
+            members
+        };
+        let commands: Vec<_> = parts.iter().map(counting).collect();
+        let counts = self.wire.call_all(&commands).await.map_err(CallError::of_read)?;
+        Ok(counts.iter().map(|count| usize::try_from(crate::values::count(count)).unwrap_or(usize::MAX)).sum())
     }
 
     /// Frees the ids of entries in a range: with quarters they stand where they were written.

@@ -140,6 +140,10 @@ impl UsageStore for RedisStore {
         self.prune_before(before).await
     }
 
+    async fn finish_deletion(&self, client: &ClientId) -> Result<(), StoreError> {
+        self.take_out_dead(client).await
+    }
+
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
         let answer = self.link.for_batch().call(&redis::cmd("TIME")).await.map_err(CallError::of_read)?;
         let mut parts = array(answer)?.into_iter();

@@ -1,6 +1,6 @@
 //! One client's account and what stands beside it.
 
-use quota_core::{Account, DocumentError, Instant, Labels};
+use quota_core::{Account, DocumentError, Instant, Labels, Span};
 use quota_service::StoreError;
 
 use crate::day_set::DaySet;
@@ -9,7 +9,7 @@ use crate::id_counts::IdCounts;
 use crate::open_sums::OpenSums;
 
 /// The fields of the account's hash, as the script answers them.
-pub(crate) const FIELDS: [&str; 8] = ["v", "a", "l", "d", "f", "i", "e", "o"];
+pub(crate) const FIELDS: [&str; 9] = ["v", "a", "l", "d", "f", "i", "e", "o", "x"];
 
 /// One client's account at a version.
 #[derive(Clone, Debug)]
@@ -42,13 +42,16 @@ pub(crate) struct Memory {
     pub(crate) entries: DaySet,
     /// Sums that do not stand in their day's key yet.
     pub(crate) open: OpenSums,
+    /// The milliseconds from where to where the entries that still stand, and their ids, are gone: deleted or folded. They are
+    /// taken out in steps; nothing is added there before they are out.
+    pub(crate) dead: Option<Span>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let (labels, days, entries) = (Labels::default(), DaySet::default(), DaySet::default());
         let (ids, open) = (IdCounts::default(), OpenSums::default());
-        Self { labels, days, folded_until: Instant::MIN, ids, entries, open }
+        Self { labels, days, folded_until: Instant::MIN, ids, entries, open, dead: None }
     }
 }
 
@@ -67,9 +70,9 @@ impl Stored {
 }
 
 impl Memory {
-    /// Reads the fields `l`, `d`, `f`, `i`, `e` and `o`.
+    /// Reads the fields `l`, `d`, `f`, `i`, `e`, `o` and `x`.
     pub(crate) fn read(
-        [labels, days, folded_until, ids, entries, open]: [Option<String>; 6],
+        [labels, days, folded_until, ids, entries, open, dead]: [Option<String>; 7],
     ) -> Result<Self, StoreError> {
         let folded_until = match folded_until {
             None => Instant::MIN,
@@ -86,6 +89,7 @@ impl Memory {
             ids: IdCounts::read(&ids.unwrap_or_default())?,
             entries: DaySet::read(&entries.unwrap_or_default())?,
             open: OpenSums::read(&open.unwrap_or_default())?,
+            dead: read_dead(&dead.unwrap_or_default())?,
         })
     }
 
@@ -110,8 +114,25 @@ impl Memory {
         if self.open != before.open {
             fields.push(("o", self.open.write()));
         }
+        if self.dead != before.dead {
+            fields.push(("x", self.dead.map(|(from, to)| format!("{from} {to}")).unwrap_or_default()));
+        }
         fields
     }
+
+    /// Whether an entry that stands at this millisecond is gone.
+    pub(crate) fn is_dead(&self, millis: i64) -> bool {
+        self.dead.is_some_and(|(from, to)| (from..to).contains(&millis))
+    }
+}
+
+/// Where entries are gone that still stand; an empty text is nowhere.
+pub(crate) fn read_dead(text: &str) -> Result<Option<Span>, StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let span = text.split_once(' ').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    span.map(Some).ok_or_else(|| corrupt("where entries are gone", text))
 }
 
 #[cfg(test)]
@@ -128,8 +149,9 @@ mod tests {
         memory.folded_until = Instant::from_millis(900_000).unwrap();
         memory.labels.place(Some(&quota_core::Label::new("a,b").unwrap()));
         memory.open.add([((900_000, "a,b".to_owned()), Sum { micros: 5, entries: 1 })].into());
+        memory.dead = Some((-5, 900_000));
         let changed = memory.changed_since(&Memory::default());
-        assert_eq!(changed.iter().map(|(field, _)| *field).collect::<String>(), "ldfieo");
+        assert_eq!(changed.iter().map(|(field, _)| *field).collect::<String>(), "ldfieox");
         let fields: Vec<_> = changed.into_iter().map(|(_, value)| Some(value)).collect();
         assert_eq!(Memory::read(fields.try_into().unwrap()).unwrap(), memory);
         assert!(memory.changed_since(&memory).is_empty());
@@ -138,9 +160,8 @@ mod tests {
     #[test]
     fn half_an_account_is_corrupt() {
         let some = || Some("x".to_owned());
-        for fields in
-            [[some(), None, None, None, None, None, None, None], [None, some(), None, None, None, None, None, None]]
-        {
+        for half in [0, 1] {
+            let fields = std::array::from_fn(|field| (field == half).then(some).flatten());
             assert!(matches!(Stored::read(fields), Err(StoreError::Corrupt { .. })));
         }
         let absent = Stored::read(std::array::from_fn(|_| None)).unwrap();

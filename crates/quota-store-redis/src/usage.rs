@@ -13,7 +13,7 @@ use crate::facts::{count, credits};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::reading::{Read, Reading, command, members_in};
 use crate::store::RedisStore;
-use crate::stored::Memory;
+use crate::stored::{Memory, read_dead};
 use crate::values::{array, text, texts};
 
 /// The list of a client's days changes once a day, or with each commit of an import: more than this is a fault.
@@ -40,7 +40,7 @@ impl RedisStore {
         let (memory, read) = self.snapshot(&keys, query.range, reading).await?;
         let folded_until = if detail == Detail::Quarters { Instant::MAX } else { memory.folded_until };
         let read_edges = edges(&memory);
-        let mut days = DaysReading::new(query, folded_until, memory.labels);
+        let mut days = DaysReading::new(query, folded_until, memory.labels.clone());
         for ((start, label), sum) in &read.sums {
             days.add_quarter(QuarterSum {
                 start: Instant::from_millis(*start).map_err(|_| corrupt("a quarter", &start.to_string()))?,
@@ -54,7 +54,8 @@ impl RedisStore {
             // A zone that changed its clocks inside a quarter: long past.
             let own = if is_read { Vec::new() } else { self.entries_in(&keys, (from, to)).await? };
             let entries = if is_read { &read.entries } else { &own };
-            for entry in entries.iter().filter(|entry| (from..to).contains(&entry.at.millis())) {
+            let counts = |millis: i64| (from..to).contains(&millis) && !memory.is_dead(millis);
+            for entry in entries.iter().filter(|entry| counts(entry.at.millis())) {
                 days.add_entry(entry.at, entry.credits, entry.label.as_ref());
             }
         }
@@ -114,22 +115,25 @@ impl RedisStore {
     /// looked through at once, from the first on.
     async fn first_entries(&self, keys: &ClientKeys, page: &Page) -> Result<Vec<(String, Entry)>, StoreError> {
         let read = async |command: &Cmd| self.link.for_reading().call(command).await.map_err(CallError::of_read);
-        let listed = |value: Option<Value>| Ok::<_, StoreError>(text(value.unwrap_or_default())?.unwrap_or_default());
-        let mut days_are = listed(Some(read(command("HGET", keys, Key::Account).arg("e")).await?))?;
+        let listed = |value: Value| Ok::<_, StoreError>(array(value)?.into_iter().map(text).collect::<Result<_, _>>()?);
+        let mut listed_is: Vec<Option<String>> =
+            listed(read(command("HMGET", keys, Key::Account).arg(&["e", "x"])).await?)?;
         let mut at_once = DAYS_AT_ONCE;
         for _ in 0..TRIES {
-            let all = DaySet::read(&days_are)?;
+            let mut words = listed_is.iter().map(|word| word.as_deref().unwrap_or_default());
+            let (all, dead) = (DaySet::read(words.next().unwrap_or_default())?, read_dead(words.next().unwrap_or_default())?);
             let days: Vec<i64> = all.between(day_of(page.after.at), day_of(page.range.end().millis())).collect();
             let some = days.get(..at_once).unwrap_or(&days);
-            let mut answers = array(read(&page.command(keys, &days_are, some)).await?)?.into_iter();
-            let days_were = std::mem::replace(&mut days_are, listed(answers.next())?);
-            if days_are != days_were {
+            let parts: Vec<Part> = some.iter().flat_map(|day| page.parts(*day, dead)).collect();
+            let mut answers = array(read(&page.command(keys, &listed_is, &parts)).await?)?.into_iter();
+            let listed_was = std::mem::replace(&mut listed_is, listed(answers.next().unwrap_or_default())?);
+            if listed_is != listed_was {
                 continue;
             }
             let mut found = Vec::new();
-            for (day, members) in some.iter().zip(answers) {
+            for (part, members) in parts.iter().zip(answers) {
                 for member in texts(members)? {
-                    found.push(read_member(*day, &member)?);
+                    found.push(read_member(part.day, &member)?);
                 }
             }
             if found.len() >= page.wanted || some.len() == days.len() {
@@ -148,19 +152,38 @@ struct Page {
     wanted: usize,
 }
 
+/// Some of a day's members, by their bounds.
+struct Part {
+    day: i64,
+    from: String,
+    to: String,
+}
+
 impl Page {
-    /// `days_are`: the client's days with entries, as they are stored.
-    fn command(&self, keys: &ClientKeys, days_are: &str, days: &[i64]) -> Cmd {
+    /// A day's members: those before the ones that are gone, and those after them.
+    fn parts(&self, day: i64, dead: Option<Span>) -> Vec<Part> {
+        let is_first = day_of(self.after.at) == day;
+        let from = if is_first { bound_after(self.after.at, &self.after.id) } else { bound(day, i64::MIN) };
+        let to = bound(day, self.range.end().millis());
+        let Some(dead) = dead else { return vec![Part { day, from, to }] };
+        let (begin, end) = (bound(day, dead.0), bound(day, dead.1));
+        let before = Part { day, from: from.clone(), to: to.clone().min(begin) };
+        [before, Part { day, from: from.max(end), to }].into_iter().filter(|part| part.from < part.to).collect()
+    }
+
+    /// `listed`: the client's days with entries, and where they are gone, as they are stored.
+    fn command(&self, keys: &ClientKeys, listed: &[Option<String>], parts: &[Part]) -> Cmd {
         let mut page = redis::cmd("EVAL");
-        page.arg(include_str!("page.lua")).arg(days.len().saturating_add(1)).arg(keys.name(Key::Account));
-        for day in days {
-            page.arg(keys.name(Key::Entries(*day)));
+        page.arg(include_str!("page.lua")).arg(parts.len().saturating_add(1)).arg(keys.name(Key::Account));
+        for part in parts {
+            page.arg(keys.name(Key::Entries(part.day)));
         }
-        page.arg(days_are).arg(self.wanted);
-        for day in days {
-            let is_first = day_of(self.after.at) == *day;
-            let from = if is_first { bound_after(self.after.at, &self.after.id) } else { bound(*day, i64::MIN) };
-            page.arg(format!("[{from}")).arg(format!("({}", bound(*day, self.range.end().millis())));
+        for word in listed {
+            page.arg(word.as_deref().unwrap_or_default());
+        }
+        page.arg(self.wanted);
+        for Part { from, to, .. } in parts {
+            page.arg(format!("[{from}")).arg(format!("({to}"));
         }
         page
     }
@@ -184,14 +207,14 @@ fn edges_of(range: Window, folded_until: Instant) -> Vec<Span> {
 
 fn memory_command(keys: &ClientKeys) -> Cmd {
     let mut command = command("HMGET", keys, Key::Account);
-    command.arg(&["l", "d", "f", "i", "e", "o"]);
+    command.arg(&["l", "d", "f", "i", "e", "o", "x"]);
     command
 }
 
 /// The account itself is not read: usage can be read back where it is damaged.
 pub(crate) fn read_memory(answer: Value) -> Result<Memory, StoreError> {
     let mut values = array(answer)?.into_iter();
-    let mut fields: [Option<String>; 6] = std::array::from_fn(|_| None);
+    let mut fields: [Option<String>; 7] = std::array::from_fn(|_| None);
     for field in &mut fields {
         *field = text(values.next().unwrap_or_default())?;
     }

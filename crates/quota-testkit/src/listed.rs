@@ -122,6 +122,7 @@ macro_rules! for_each_case {
                 a_hold_that_is_settled_into_pruned_time_keeps_its_id
                 pruning_again_takes_nothing_more
                 pruning_while_charging_loses_nothing
+                a_quarter_of_many_entries_is_pruned_whole
             }
             deletion {
                 a_large_deletion_is_whole_at_once

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod charging;
+#[cfg(test)]
+mod deletions;
 #[cfg(all(test, feature = "tls"))]
 mod encrypting;
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use quota_core::Unit;
+use quota_core::{Operation, Unit};
 use quota_service::{DailyQuery, Refusal, ServiceError, UsageStore};
 
-use crate::{Harness, StoreFactory, Subject, at, credits, per_day, quota, quota_from, range};
+use crate::{Harness, StoreFactory, Subject, at, credits, past_entry, per_day, quota, quota_from, range};
 
 /// A client with usage on three days, and what is before the last of them pruned.
 async fn pruned<F: StoreFactory>(harness: &Harness<F>) -> Subject<F::Store> {
@@ -149,4 +149,33 @@ pub async fn pruning_while_charging_loses_nothing<F: StoreFactory>(harness: &Har
     assert_eq!((used, other.total().await), (vec![sum.clone(), sum.clone()], sum.clone()));
     let days = client.days("2024-03-15T00:00:00Z", "2024-03-16T00:00:00Z", "UTC").await;
     assert_eq!(days, [("2024-03-15".to_owned(), sum, u64::try_from(times + 1).unwrap())]);
+}
+
+/// More entries than any store takes out at once, in one quarter.
+pub async fn a_quarter_of_many_entries_is_pruned_whole<F: StoreFactory>(harness: &Harness<F>) {
+    let (client, other) = (harness.subject("a").await, harness.subject("a").await);
+    client.plan(&[per_day("10000"), quota(Unit::Month, 1, "10000")]).await;
+    let entry = |number: u32| {
+        let after = Duration::from_millis(300).saturating_mul(number);
+        past_entry(&format!("i{number}"), at("2024-03-14T12:00:00Z").saturating_add(after), credits("1"))
+    };
+    let entries: Vec<_> = (0..2_500).map(entry).collect();
+    for page in entries.chunks(Operation::MAX_BACKFILL) {
+        client.service().backfill(client.client(), page.to_vec()).await.unwrap();
+    }
+    let service = other.service().clone();
+    let pruning = tokio::spawn(async move { service.store().prune(at("2024-03-15T00:00:00Z")).await });
+    for number in 0..20 {
+        assert_eq!(client.charge_as(&format!("new {number}"), "1").await, "allowed");
+        assert_eq!(client.total().await, (2_501 + number).to_string());
+    }
+    let pruned = pruning.await.unwrap().unwrap();
+    let used: Vec<_> = other.status().await.quotas().iter().map(|quota| quota.used().to_string()).collect();
+    assert_eq!(used, ["20", "2520"]);
+    let days = client.days("2024-03-14T00:00:00Z", "2024-03-16T00:00:00Z", "UTC").await;
+    let day = |day: &str, sum: &str, entries| (day.to_owned(), sum.to_owned(), entries);
+    assert_eq!(days, [day("2024-03-14", "2500", 2_500), day("2024-03-15", "20", 20)]);
+    if harness.keeps_entries().await {
+        assert_eq!((pruned.entries, client.entries().await.len()), (2_500, 20));
+    }
 }

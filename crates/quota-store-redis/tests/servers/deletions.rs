@@ -1,0 +1,107 @@
+//! Many entries of a day that are deleted or pruned: whole at once, and taken out in steps.
+
+use std::time::Duration;
+
+use quota_core::{Answer, Detail, Instant, Operation, OperationId, PastEntry, Window};
+use quota_service::{Pruned, UsageStore};
+use quota_store_redis::RedisStore;
+use redis::Value;
+
+use crate::requests::{PLENTY, agreed_usage, allowed, charge_as, charge_one, client, credits, one, request};
+use crate::servers::Place;
+
+/// The day of all requests, and its number.
+const DAY: &str = "2024-03-15T00:00:00Z";
+const NUMBER: u32 = 19_797;
+
+fn at(seconds: u64) -> Instant {
+    DAY.parse::<Instant>().unwrap().saturating_add(Duration::from_secs(seconds))
+}
+
+/// So many entries of one credit, an instant each.
+async fn fill(store: &RedisStore, count: u32, between: Duration) {
+    let entry = |number: u32| PastEntry {
+        id: OperationId::new(format!("id {number}")).unwrap(),
+        at: at(0).saturating_add(between.saturating_mul(number)),
+        credits: credits("1"),
+        label: None,
+    };
+    let entries: Vec<PastEntry> = (0..count).map(entry).collect();
+    let backfill = Operation::Backfill { entries, not_after: Instant::MAX };
+    one(store, request("a", backfill, PLENTY)).await.unwrap();
+}
+
+async fn delete(store: &RedisStore, from: u64, to: u64) -> u64 {
+    let range = Window::new(at(from), at(to)).unwrap();
+    match one(store, request("a", Operation::Delete { range }, PLENTY)).await {
+        Ok(Answer::Deleted(count)) => count,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// How many entries and ids stand in the day's keys, and whether there is a note of dead ones.
+async fn stands(place: &Place) -> (i64, i64, bool) {
+    let count = async |command: &str, kind: &str| {
+        match place.tell(&format!("{command} {}", place.key(&format!("{{a}}:{kind}:{NUMBER}")))).await {
+            Value::Int(count) => count,
+            other => panic!("{other:?}"),
+        }
+    };
+    let note = place.tell(&format!("HSTRLEN {} x", place.key("{a}:a"))).await;
+    (count("ZCARD", "e").await, count("HLEN", "i").await, note != Value::Int(0))
+}
+
+#[tokio::test]
+async fn few_entries_of_a_cut_day_go_with_the_deletion() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Entries).await;
+    fill(&store, 2_100, Duration::from_secs(10)).await;
+    assert_eq!(delete(&store, 1_000, 21_000).await, 2_000);
+    assert_eq!(stands(&place).await, (100, 100, false));
+    assert_eq!(agreed_usage(&store, "a").await, credits("100"));
+}
+
+#[tokio::test]
+async fn many_entries_of_a_cut_day_are_gone_at_once_and_go_in_steps() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (place.store(Detail::Entries).await, place.store(Detail::Entries).await);
+    fill(&store, 7_000, Duration::from_secs(10)).await;
+    assert_eq!(delete(&store, 1_000, 68_000).await, 6_700);
+    assert_eq!(stands(&place).await, (7_000, 7_000, true), "they wait");
+    // What reads leaves them where they are.
+    assert_eq!(agreed_usage(&other, "a").await, credits("300"));
+    let cut = Window::new(at(995), at(68_005)).unwrap();
+    assert_eq!(other.total(&client("a"), cut).await.unwrap(), credits("1"), "but for the one at 68,000 seconds");
+    assert_eq!(stands(&place).await, (7_000, 7_000, true));
+    other.finish_deletion(&client("a")).await.unwrap();
+    assert_eq!(stands(&place).await, (300, 300, false));
+    assert_eq!(agreed_usage(&store, "a").await, credits("300"));
+    store.finish_deletion(&client("a")).await.unwrap();
+    store.finish_deletion(&client("nobody")).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_charges_takes_out_what_a_killed_process_has_left() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (place.store(Detail::Entries).await, place.store(Detail::Entries).await);
+    fill(&store, 7_000, Duration::from_secs(10)).await;
+    // This one knows the account, as it was before.
+    assert!(allowed(&charge_one(&other, "a", "before").await));
+    assert_eq!(delete(&store, 1_000, 68_000).await, 6_700 + 1);
+    assert!(allowed(&one(&other, request("a", charge_as("id 3000", "2"), PLENTY)).await), "and no replay");
+    assert_eq!(stands(&place).await, (301, 301, false));
+    assert!(allowed(&one(&store, request("a", charge_as("id 3000", "2"), PLENTY)).await), "a replay");
+    assert_eq!(agreed_usage(&store, "a").await, credits("302"));
+}
+
+#[tokio::test]
+async fn a_quarter_of_many_entries_is_folded_at_once_and_goes_in_steps() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (place.store(Detail::Entries).await, place.store(Detail::Entries).await);
+    fill(&store, 7_000, Duration::from_millis(100)).await;
+    assert_eq!(store.prune(at(3_600)).await.unwrap(), Pruned { entries: 7_000, ids: 7_000 });
+    assert_eq!(stands(&place).await, (0, 0, false));
+    assert_eq!(other.total(&client("a"), Window::ALL).await.unwrap(), credits("7000"), "they are in the sums");
+    assert!(allowed(&charge_one(&other, "a", "id 3000").await), "and their ids are free");
+    assert_eq!(store.prune(at(3_600)).await.unwrap(), Pruned::default());
+}
