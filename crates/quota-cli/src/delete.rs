@@ -40,6 +40,8 @@ impl Delete {
             _ => Window::ALL,
         };
         if !self.yes {
+            // Nobody is asked what there is nothing of.
+            drop(target::existing(&self.store).await?);
             self.confirm(range)?;
         }
         let service = target::existing_service(&self.store).await?;
@@ -62,9 +64,13 @@ impl Delete {
         output::ask(format!("This deletes what {name} used in {range}, {question}"))?;
         let mut typed = String::new();
         std::io::stdin().read_line(&mut typed)?;
-        if typed.trim_end_matches(['\r', '\n']) != self.client.as_str() {
-            bail!("that is not its id: nothing was deleted");
+        match typed.trim_end_matches(['\r', '\n']) {
+            typed if typed == self.client.as_str() => Ok(()),
+            typed if typed == name => bail!(
+                "that is its id as it is shown, and not the id itself: nothing was deleted. Paste the id, or call it with \
+                 --yes"
+            ),
+            _ => bail!("that is not its id: nothing was deleted"),
         }
-        Ok(())
     }
 }

@@ -20,8 +20,8 @@ pub(crate) fn is_unseen(c: char) -> bool {
         || matches!(
             u32::from(c),
             0xad | 0x34f | 0x61c | 0x115f..=0x1160 | 0x17b4..=0x17b5 | 0x180b..=0x180f | 0x200b..=0x200f
-                | 0x2028..=0x202e | 0x2060..=0x206f | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb
-                | 0xe0000..=0xe0fff
+                | 0x2028..=0x202e | 0x2060..=0x206f | 0x2800 | 0x3164 | 0xfe00..=0xfe0f | 0xfeff | 0xffa0 | 0xfff0..=0xfffb
+                | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a | 0xe0000..=0xe0fff
         )
 }
 
@@ -31,11 +31,15 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_act_on_is_escaped() {
-        for plain in ["client1", "Zoë Müller", "顧客", "a'b\"c`d$e\\f"] {
+        for plain in ["client1", "Zoë Müller", "顧客", "a'b\"c`d$e\\f", "\u{1bc9f}\u{1d172}\u{1d17b}"] {
             assert_eq!(escape(plain), plain);
         }
         assert_eq!(escape("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
         assert_eq!(escape("a\u{202e}b"), "a\\u{202e}b");
         assert_eq!(escape("a\u{a0}\u{200b}"), "a\\u{a0}\\u{200b}");
+        // A blank of Braille, and what is not shown of shorthand and of music.
+        for format in ['\u{2800}', '\u{1bca0}', '\u{1bca3}', '\u{1d173}', '\u{1d17a}'] {
+            assert_eq!(escape(&format!("a{format}b")), format!("a\\u{{{:x}}}b", u32::from(format)));
+        }
     }
 }

@@ -21,6 +21,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use quota_core::{Detail, OperationId};
 use quota_service::{AnyStore, QuotaService, UsageStore};
+use tokio::task::JoinHandle;
 
 use crate::import::source::{Names, Source};
 use crate::import::transfer::Transfer;
@@ -64,20 +65,23 @@ impl ImportFrappy {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
         place::refuse_same(&self.from, self.database.as_deref(), &self.to)?;
         let (table, database, collection) = (self.table.clone(), self.database.clone(), self.collection.clone());
-        let mut source = Source::open(&self.from, &Names { table, database, collection }).await?;
-        let bar = progress(source.count().await?)?;
+        let names = Names { table, database, collection };
+        let mut source = Source::open(&self.from, &names).await?;
+        let bar = progress()?;
+        let counting = count_beside(&self.from, names, &bar);
         let name = self.source_name.clone().unwrap_or_else(|| source.name().to_owned());
         let target = self.target().await?;
         let is_redis = self.to.starts_with("redis");
         let keeps_quarters = match &target {
             Some(target) => target.store().detail() == Detail::Quarters,
-            None => is_redis && !self.to.contains("detail=entries"),
+            None => is_redis && !asks_for_entries(&self.to),
         };
         if keeps_quarters {
             output::complain(FORGETS);
         }
         let mut transfer = Transfer::new(name, target, self.dry_run);
         let done = transfer.all(&mut source, &bar).await;
+        counting.abort();
         bar.finish_and_clear();
         transfer.end().await;
         let summary = &transfer.summary;
@@ -132,9 +136,31 @@ fn read_source_name(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 
+/// Whether the query of a URL chooses entries.
+fn asks_for_entries(url: &str) -> bool {
+    url.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair == "detail=entries"))
+}
+
+/// Tells the bar how many rows there are when that is known: a large table takes a while to count, and nobody waits for it.
+/// Nothing is counted for a bar that nobody sees.
+fn count_beside(url: &str, names: Names, bar: &ProgressBar) -> JoinHandle<()> {
+    let (url, bar) = (url.to_owned(), bar.clone());
+    tokio::spawn(async move {
+        if bar.is_hidden() {
+            return;
+        }
+        // A count that fails or takes too long leaves a bar without an end.
+        if let Ok(mut source) = Source::open(&url, &names).await
+            && let Ok(rows) = source.count().await
+        {
+            bar.set_length(rows);
+        }
+    })
+}
+
 /// Drawn on the error stream, and only where that is a terminal.
-fn progress(length: u64) -> anyhow::Result<ProgressBar> {
-    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+fn progress() -> anyhow::Result<ProgressBar> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
     Ok(bar)
 }

@@ -42,13 +42,18 @@ impl Transfer {
             let page = source.page().await;
             let is_last = page.as_ref().map_or(true, Vec::is_empty);
             let failed = page.map(|page| rows.extend(page)).err();
+            let mut taken = Ok(());
             if is_last || rows.len() >= GATHERED {
-                self.take(std::mem::take(&mut rows), bar).await?;
+                taken = self.take(std::mem::take(&mut rows), bar).await;
             }
-            match failed {
-                Some(error) => return Err(error),
-                None if is_last => return Ok(()),
-                None => {}
+            match (failed, taken) {
+                (Some(failed), Ok(())) => return Err(failed),
+                (Some(failed), Err(error)) => {
+                    return Err(error.context(format!("{failed:#}; of what was read before it not all could be written")));
+                }
+                (None, Err(error)) => return Err(error),
+                (None, Ok(())) if is_last => return Ok(()),
+                (None, Ok(())) => {}
             }
         }
     }

@@ -1,10 +1,22 @@
 //! The command, called for real.
 
 mod asking;
+#[cfg(target_os = "linux")]
+mod confirming;
+mod cut_off;
 #[cfg(feature = "tls")]
 mod encrypting;
+mod escaping;
 mod importing;
+mod killed;
 mod odd_rows;
+mod place;
+mod progress;
 mod reading;
+mod relay;
 mod servers;
+mod stored_plans;
 mod support;
+mod targets;
+#[cfg(target_os = "linux")]
+mod terminal;

@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, both, database, json, refused, told};
-
-const TABLE: &str =
-    "CREATE TABLE api_billing_usage (id INTEGER PRIMARY KEY, client_id VARCHAR, timestamp INTEGER, credits FLOAT);";
+use crate::support::{Folder, TABLE, both, database, json, refused, told};
 
 /// The rows that were skipped for a reason.
 fn skipped(done: &Value, reason: &str) -> Value {

@@ -9,7 +9,7 @@ const PLANS: &str = r#"{"clients":{"client1":{"quotas":[
     {"period":"MONTH","every":1,"limit":"10000","anchor":"2022-01-01T00:00:00Z","tz":"UTC"}]}}}"#;
 
 /// A store with the predecessor's usage of `client1`: 1 on 1 March at noon, 2 on 2 March at noon.
-fn used(folder: &Folder) -> String {
+pub(crate) fn used(folder: &Folder) -> String {
     use diesel::connection::SimpleConnection;
     use diesel::{Connection, SqliteConnection};
     let mut connection = SqliteConnection::establish(&folder.path("old.db")).unwrap();
@@ -25,7 +25,8 @@ fn used(folder: &Folder) -> String {
     store
 }
 
-fn usage(store: &str) -> serde_json::Value {
+/// What `client1` used in the first days of March.
+pub(crate) fn usage(store: &str) -> serde_json::Value {
     json(&["usage", "client1", "--store", store, "--from", "2024-03-01", "--to", "2024-03-05"])
 }
 

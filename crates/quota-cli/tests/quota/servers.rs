@@ -5,16 +5,7 @@ use mongodb::bson::{Bson, doc};
 use quota_servers::Server;
 use serde_json::json;
 
-use crate::support::{Folder, both, database, json, refused};
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
-}
-
-/// A name that no other test's table has.
-fn name() -> String {
-    format!("api_billing_{:08x}", fastrand::u32(..))
-}
+use crate::support::{Folder, both, database, json, name, password, refused, runtime};
 
 /// Imports twice and checks what the predecessor's rows have become.
 fn check(from: &str, source: &[&str], secret: &str) {
@@ -52,10 +43,6 @@ fn spelled_out(url: &str, word: &str) -> String {
         _ => return word.to_owned(),
     };
     if word.starts_with("api_") { format!("{schema}.{word}") } else { word.to_owned() }
-}
-
-fn password(url: &str) -> &str {
-    url.split(['@', '/', ':']).nth(4).unwrap_or_default()
 }
 
 #[test]

@@ -6,6 +6,11 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// The predecessor's table.
+pub(crate) const TABLE: &str =
+    "CREATE TABLE api_billing_usage (id INTEGER PRIMARY KEY, client_id VARCHAR, timestamp INTEGER, credits FLOAT);";
 
 pub(crate) struct Folder(TempDir);
 
@@ -22,6 +27,20 @@ impl Folder {
     pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
+}
+
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A name that no other test's table has.
+pub(crate) fn name() -> String {
+    format!("api_billing_{:08x}", fastrand::u32(..))
+}
+
+/// The password in the URL of a server of SQL.
+pub(crate) fn password(url: &str) -> &str {
+    url.split(['@', '/', ':']).nth(4).unwrap_or_default()
 }
 
 pub(crate) fn quota(arguments: &[&str]) -> Output {

@@ -1,0 +1,110 @@
+//! Stores on servers: filled by an import, read, deleted from and pruned.
+
+use quota_servers::Server;
+use serde_json::{Value, json};
+
+use crate::place::at_new_place;
+use crate::stored_plans::{days_ago, keep};
+use crate::support::{Folder, TABLE, both, database, json, name, told};
+
+/// Usage on two days in March, by two clients, and usage of yesterday.
+fn source(folder: &Folder) -> String {
+    let yesterday = days_ago(1).millis() / 1_000;
+    let rows = format!(
+        "INSERT INTO api_billing_usage VALUES (1, 'client1', 1709294400, 1), (2, 'client1', 1709380800, 2),
+         (3, 'client1', 1709380801, 0.5), (4, 'client2', 1709384400, 4), (5, 'client1', {yesterday}, 3.25)"
+    );
+    database(folder, "old.db", &format!("{TABLE} {rows}"))
+}
+
+/// What a client used in the first days of March.
+fn usage(store: &str, client: &str) -> Value {
+    json(&["usage", client, "--store", store, "--from", "2024-03-01", "--to", "2024-03-05"])
+}
+
+/// Calls every subcommand on a store that keeps entries and is not there yet.
+fn check(store: &str) {
+    let folder = Folder::new();
+    let from = source(&folder);
+    let import = ["import-frappy", "--from", &from, "--to", store];
+    let done = json(&import);
+    assert_eq!((&done["added"], &done["already_there"]), (&json!(5), &json!(0)), "{done}");
+    let done = json(&import);
+    assert_eq!((&done["added"], &done["already_there"]), (&json!(0), &json!(5)), "{done}");
+    assert_eq!(
+        usage(store, "client1"),
+        json!({ "days": [
+            { "day": "2024-03-01", "credits": "1", "entries": 1 },
+            { "day": "2024-03-02", "credits": "2.5", "entries": 2 },
+        ], "total": "3.5" })
+    );
+    assert_eq!(json(&["usage", "client1", "--store", store])["total"], "3.25", "the last 30 days");
+
+    let anchor = days_ago(10);
+    keep(store, "client1", json!([{ "period": "DAY", "every": 20, "limit": "10", "anchor": anchor, "tz": "UTC" }]));
+    let status = json(&["status", "client1", "--store", store]);
+    let quota = &status["quotas"][0];
+    assert_eq!((&quota["used"], &quota["remaining"]), (&json!("3.25"), &json!("6.75")), "{status}");
+    assert!(told(&["status", "client1", "--store", store]).contains("lowest: 6.75 left of the 20-day quota"));
+
+    let day = ["delete", "client1", "--store", store, "--from", "2024-03-01", "--to", "2024-03-02", "--yes"];
+    assert_eq!(json(&day), json!({ "deleted": 1 }));
+    assert_eq!(json(&day), json!({ "deleted": 0 }));
+    assert_eq!((&usage(store, "client1")["total"], &usage(store, "client2")["total"]), (&json!("2.5"), &json!("4")));
+
+    let prune = ["prune", "--store", store, "--before", "2024-03-03"];
+    assert_eq!(json(&prune), json!({ "entries": 3, "ids": 3 }));
+    assert_eq!(json(&prune), json!({ "entries": 0, "ids": 0 }));
+    assert_eq!((&usage(store, "client1")["total"], &usage(store, "client2")["total"]), (&json!("2.5"), &json!("4")));
+    let done = json(&import);
+    assert_eq!((&done["added"], &done["already_there"]), (&json!(0), &json!(1)), "{done}");
+    assert_eq!(done["conflicts"]["count"], 4, "their time was folded into sums: {done}");
+
+    assert_eq!(json(&["delete", "client1", "--store", store, "--all", "--yes"]), json!({ "deleted": 3 }));
+    assert_eq!((&usage(store, "client1")["total"], &usage(store, "client2")["total"]), (&json!("0"), &json!("4")));
+    let status = json(&["status", "client1", "--store", store]);
+    assert_eq!(status["lowest"]["remaining"], "10", "{status}");
+}
+
+#[test]
+fn every_subcommand_works_on_postgresql() {
+    at_new_place(Server::Postgres, check);
+}
+
+#[test]
+fn every_subcommand_works_on_mysql() {
+    at_new_place(Server::Mysql, check);
+}
+
+#[test]
+fn every_subcommand_works_on_redis() {
+    at_new_place(Server::Redis, check);
+}
+
+#[test]
+fn every_subcommand_works_on_a_redis_cluster() {
+    at_new_place(Server::RedisCluster, check);
+}
+
+#[test]
+fn every_subcommand_works_on_mongodb() {
+    at_new_place(Server::Mongodb, check);
+}
+
+#[test]
+fn a_redis_store_that_keeps_quarters_is_read_deleted_from_and_pruned() {
+    let Some(url) = quota_servers::url(Server::Redis) else { return };
+    let (folder, store) = (Folder::new(), format!("{url}?prefix={}", name()));
+    let (code, answer, said) = both(&["import-frappy", "--from", &source(&folder), "--to", &store]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(answer.contains("5 entries added, 0 were there already"), "{answer}");
+    let day = ["delete", "client1", "--store", &store, "--from", "2024-03-01", "--to", "2024-03-02", "--yes"];
+    assert_eq!(json(&day), json!({ "deleted": 1 }));
+    // Its entries are sums from the beginning, and its ids were written today.
+    assert_eq!(json(&["prune", "--store", &store, "--before", "2024-03-03"]), json!({ "entries": 0, "ids": 0 }));
+    assert_eq!(
+        usage(&store, "client1"),
+        json!({ "days": [{ "day": "2024-03-02", "credits": "2.5", "entries": 2 }], "total": "2.5" })
+    );
+    assert_eq!(usage(&store, "client2")["total"], "4");
+}
