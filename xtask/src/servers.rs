@@ -16,6 +16,8 @@ use crate::workspace::Workspace;
 /// Servers that run until this is dropped.
 pub(crate) struct Servers {
     running: Vec<PrivateServer>,
+    /// Those that the developer names by a variable.
+    given: Vec<Server>,
     /// Where their logs are kept after a failure.
     logs: PathBuf,
 }
@@ -42,10 +44,10 @@ impl Servers {
     fn start(workspace: &Workspace, wanted: &[Server]) -> anyhow::Result<Self> {
         listen()?;
         let is_given = |server: &Server| std::env::var_os(server.variable()).is_some_and(|url| !url.is_empty());
-        let wanted: Vec<Server> = wanted.iter().copied().filter(|server| !is_given(server)).collect();
+        let (given, wanted): (Vec<Server>, Vec<Server>) = wanted.iter().copied().partition(is_given);
         install(workspace, &wanted)?;
         let logs = workspace.target().join("servers");
-        let mut servers = Self { running: Vec::new(), logs };
+        let mut servers = Self { running: Vec::new(), given, logs };
         let began = Instant::now();
         let outcomes = std::thread::scope(|threads| {
             let start = |server| (server, threads.spawn(move || PrivateServer::start(server)));
@@ -73,9 +75,9 @@ impl Servers {
         self.running.iter().map(url).chain([(REQUIRED, required.join(","))]).collect()
     }
 
-    /// Where one of them is, if it was started here.
-    pub(crate) fn url(&self, server: Server) -> Option<String> {
-        self.running.iter().find(|running| running.server() == server).map(|running| running.url().to_owned())
+    /// Whether there is one, started here or given.
+    pub(crate) fn has(&self, server: Server) -> bool {
+        self.given.contains(&server) || self.running.iter().any(|running| running.server() == server)
     }
 
     fn keep_logs(&self) -> anyhow::Result<()> {

@@ -125,13 +125,15 @@ fn vectors(workspace: &Workspace, profile: Profile, scratch: &Path, servers: &Se
     windows.args(["windows", &format!("{VECTORS}/windows.jsonl")]);
     let mut steps = vec![Step::command("vectors: windows", windows)];
     let embedded = [
-        ("memory", "memory:?detail=entries".to_owned()),
-        ("sqlite", format!("sqlite:{}", scratch.join("vectors.db").display())),
+        ("memory", "--store", "memory:?detail=entries".to_owned()),
+        ("sqlite", "--store", format!("sqlite:{}", scratch.join("vectors.db").display())),
     ];
-    let with_server = Server::ALL.iter().filter_map(|server| Some((server.name(), servers.url(*server)?)));
-    for (name, store) in embedded.into_iter().chain(with_server) {
+    // By their variables: a developer's URL is not to be printed.
+    let with_server = Server::ALL.into_iter().filter(|server| servers.has(*server));
+    let with_server = with_server.map(|server| (server.name(), "--store-in", server.variable().to_owned()));
+    for (name, option, store) in embedded.into_iter().chain(with_server) {
         let mut accounts = workspace.command(&runner);
-        accounts.args(["accounts", &format!("{VECTORS}/accounts.jsonl"), "--store", &store]);
+        accounts.args(["accounts", &format!("{VECTORS}/accounts.jsonl"), option, &store]).envs(servers.variables());
         steps.push(Step::command(format!("vectors: accounts on {name}"), accounts));
     }
     steps

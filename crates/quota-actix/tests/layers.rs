@@ -105,9 +105,7 @@ async fn another_cost_or_label_inside_is_refused_and_not_misunderstood() {
 async fn layers_of_two_services_charge_both_and_show_the_inner_one() {
     let (users, tenants) = (service(), service());
     let inner = layer(&users).cost(6);
-    let app = App::new()
-        .wrap(layer(&tenants))
-        .service(web::resource("/a").wrap(inner).route(web::get().to(ran)));
+    let app = App::new().wrap(layer(&tenants)).service(web::resource("/a").wrap(inner).route(web::get().to(ran)));
     let [first, denied, again] = ask(app, ["/a", "/a", "/a"]).await;
     assert_eq!(first, answered(200, "4", "ran"));
     for (status, remaining, _) in [denied, again] {
@@ -120,7 +118,8 @@ async fn layers_of_two_services_charge_both_and_show_the_inner_one() {
 async fn a_handler_that_no_layer_meters_is_told_so() {
     let service = service();
     let bare = web::resource("/bare").route(web::get().to(charge_one));
-    let exempt = web::resource("/exempt").wrap(layer(&service).cost(RouteCost::exempt())).route(web::get().to(charge_one));
+    let exempt =
+        web::resource("/exempt").wrap(layer(&service).cost(RouteCost::exempt())).route(web::get().to(charge_one));
     for (status, remaining, body) in ask(App::new().service(bare).service(exempt), ["/bare", "/exempt"]).await {
         assert_eq!((status, remaining), (500, None));
         assert!(body.contains("the request could not be metered"), "{body}");

@@ -21,9 +21,7 @@ use quota_actix::{
 };
 use quota_core::{Credits, Label, OperationId};
 use quota_service::Charge;
-use quota_testkit::http::{
-    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role,
-};
+use quota_testkit::http::{HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role};
 
 /// A server in a thread of its own.
 struct Actix {

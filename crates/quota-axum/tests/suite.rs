@@ -19,9 +19,7 @@ use quota_axum::{
 };
 use quota_core::{Credits, Label, OperationId};
 use quota_service::Charge;
-use quota_testkit::http::{
-    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role,
-};
+use quota_testkit::http::{HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 

@@ -13,9 +13,7 @@ use quota_rocket::{
     UsageRoutes, credits_from_query, member_from_query,
 };
 use quota_service::Charge;
-use quota_testkit::http::{
-    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role,
-};
+use quota_testkit::http::{HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role};
 use rocket::config::LogLevel;
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;

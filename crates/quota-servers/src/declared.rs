@@ -54,6 +54,15 @@ pub fn private_sentinel(password: &str) -> Option<PrivateServer> {
     unless_missing(Server::Redis, PrivateServer::start_sentinel(password))
 }
 
+/// The same with [`PrivateServer::start_guarded`], where there is a MongoDB.
+///
+/// # Panics
+/// As [`private`].
+#[must_use]
+pub fn private_guarded() -> Option<PrivateServer> {
+    unless_missing(Server::Mongodb, PrivateServer::start_guarded())
+}
+
 fn unless_missing(server: Server, started: Result<PrivateServer, ServerError>) -> Option<PrivateServer> {
     match started {
         Ok(running) => Some(running),

@@ -17,14 +17,16 @@ mod private_server;
 mod programs;
 mod recipe;
 mod redis;
+mod relay;
 mod resp;
 mod sentinel;
 mod server;
 
-pub use crate::declared::{private, private_encrypted, private_sentinel, url};
+pub use crate::declared::{private, private_encrypted, private_guarded, private_sentinel, url};
 pub use crate::encrypted::another_authority;
 pub use crate::error::ServerError;
 pub use crate::node::Node;
 pub use crate::private_server::PrivateServer;
 pub use crate::programs::{MongoReplacement, missing};
+pub use crate::relay::Relay;
 pub use crate::server::{REQUIRED, Server};

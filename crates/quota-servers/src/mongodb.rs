@@ -12,7 +12,20 @@ use crate::recipe::{Ports, Recipe, Started};
 const NO_SETTINGS: &str = "none.toml";
 
 #[derive(Debug)]
-pub(crate) struct Mongodb;
+pub(crate) struct Mongodb {
+    /// Whether it asks for a user and a password, and takes commands that are for tests alone.
+    is_guarded: bool,
+}
+
+impl Mongodb {
+    pub(crate) const fn open() -> Self {
+        Self { is_guarded: false }
+    }
+
+    pub(crate) const fn guarded() -> Self {
+        Self { is_guarded: true }
+    }
+}
 
 impl Recipe for Mongodb {
     fn prepare(&self, folder: &Path, _log: &Path) -> Result<(), ServerError> {
@@ -25,6 +38,11 @@ impl Recipe for Mongodb {
     fn program(&self, folder: &Path, ports: Ports) -> Result<Program, ServerError> {
         let (path, is_mongod) = programs::mongodb()?;
         let program = Program::new(path).arguments(["--port", &ports.client.to_string()]);
+        let program = match (self.is_guarded, is_mongod) {
+            (false, _) => program,
+            (true, true) => program.arguments(["--auth", "--setParameter", "enableTestCommands=1"]),
+            (true, false) => program.arguments(["--auth", "--enable-test-commands"]),
+        };
         Ok(if is_mongod {
             program.arguments(["--bind_ip", "127.0.0.1", "--nounixsocket", "--dbpath"]).argument(folder.join("data"))
         } else {

@@ -1,5 +1,6 @@
 //! One server process, its folder and its ports.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread::sleep;
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::error::ServerError;
 use crate::recipe::{Ports, Recipe, Started};
-use crate::{family, launch, log, ports};
+use crate::{family, launch, log, ports, resp};
 
 /// How long a server may take until it answers.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -79,6 +80,14 @@ impl Node {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Asks a Redis: a command whose words hold no blank, and what it answers, a text or a number.
+    ///
+    /// # Errors
+    /// It does not answer, or with something else.
+    pub fn ask_redis(&self, command: &str) -> io::Result<String> {
+        resp::ask(self.port(), command)
     }
 
     /// Ends it by SIGKILL, with every process that it started. What it wrote stays.

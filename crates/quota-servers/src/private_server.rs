@@ -50,7 +50,7 @@ impl PrivateServer {
                 (cluster::url(&nodes), nodes)
             }
             Server::Mongodb => {
-                let node = Node::start(Mongodb)?;
+                let node = Node::start(Mongodb::open())?;
                 (format!("mongodb://127.0.0.1:{}/quota", node.port()), vec![node])
             }
         };
@@ -83,7 +83,7 @@ impl PrivateServer {
             Server::Mongodb => {
                 let (_, is_mongod) = programs::mongodb()?;
                 let encryption = if is_mongod { Encryption::Mongod } else { Encryption::MongoReplacement };
-                let node = start(Box::new(Mongodb), encryption)?;
+                let node = start(Box::new(Mongodb::open()), encryption)?;
                 (format!("mongodb://127.0.0.1:{}/quota?tls=true", node.port()), node)
             }
             Server::RedisCluster => {
@@ -107,6 +107,18 @@ impl PrivateServer {
             url: format!("redis+sentinel://127.0.0.1:{port}/{}", sentinel::MASTER),
             nodes,
         })
+    }
+
+    /// Starts a MongoDB that asks for a user and a password, and takes the commands that are for tests alone
+    /// (`configureFailPoint`). It knows nobody yet: whoever connects from this machine may make the first user, in the
+    /// database `admin`. Its URL names none.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub fn start_guarded() -> Result<Self, ServerError> {
+        let node = Node::start(Mongodb::guarded())?;
+        let url = format!("mongodb://127.0.0.1:{}/quota", node.port());
+        Ok(Self { server: Server::Mongodb, url, nodes: vec![node] })
     }
 
     /// Where the certificate (PEM) of the authority is that signed for an encrypted server.
@@ -156,6 +168,15 @@ impl PrivateServer {
     pub fn restart(&mut self) -> Result<(), ServerError> {
         self.kill();
         self.nodes.iter_mut().try_for_each(Node::restart)?;
+        self.wait_until_healthy()
+    }
+
+    /// Waits until a cluster is in order, as after one of its servers was killed and restarted: every server finds it so, and
+    /// every replica follows its primary. Any other server is in order when it has started.
+    ///
+    /// # Errors
+    /// [`ServerError::Silent`] where it is not within a minute.
+    pub fn wait_until_healthy(&self) -> Result<(), ServerError> {
         let is_whole_cluster = self.server == Server::RedisCluster && self.nodes.len() > 1;
         if is_whole_cluster { cluster::wait_until_healthy(&self.nodes) } else { Ok(()) }
     }

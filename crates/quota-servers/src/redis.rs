@@ -44,20 +44,18 @@ impl Recipe for Redis {
             .arguments(["--bind", "127.0.0.1", "--port", &ports.client.to_string()])
             // What the stores' documentation asks for.
             .arguments(["--appendonly", "yes", "--appendfsync", "everysec", "--maxmemory-policy", "noeviction"])
-            .arguments(["--save", "", "--daemonize", "no"]);
+            .arguments(["--save", "", "--daemonize", "no"])
+            // A replica is not let wait for others that might come.
+            .arguments(["--repl-diskless-sync-delay", "0"]);
         let program = match self.replica_of {
-            Some(port) => {
-                program.arguments(["--replicaof", &format!("127.0.0.1 {port}"), "--repl-diskless-sync-delay", "0"])
-            }
+            Some(port) => program.arguments(["--replicaof", &format!("127.0.0.1 {port}")]),
             None => program,
         };
         if !self.is_clustered {
             return Ok(program);
         }
-        Ok(program
-            .arguments(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"])
-            .arguments(["--cluster-port", &ports.bus.to_string(), "--cluster-node-timeout", NODE_TIMEOUT])
-            .arguments(["--repl-diskless-sync-delay", "0"]))
+        let program = program.arguments(["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"]);
+        Ok(program.arguments(["--cluster-port", &ports.bus.to_string(), "--cluster-node-timeout", NODE_TIMEOUT]))
     }
 
     fn is_ready(&self, started: Started<'_>) -> bool {

@@ -37,7 +37,8 @@ pub(crate) async fn take_out(
         let (Some(first), Some(last)) = (members.first(), members.last()) else { continue };
         let entries: Result<Vec<Entry>, StoreError> =
             members.iter().map(|member| Ok(read_member(day, member)?.1)).collect();
-        let ids: Vec<String> = entries?.into_iter().filter_map(|entry| entry.id).map(|id| id.as_str().to_owned()).collect();
+        let ids: Vec<String> =
+            entries?.into_iter().filter_map(|entry| entry.id).map(|id| id.as_str().to_owned()).collect();
         let gone = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         call.command("ZREMRANGEBYLEX", Key::Entries(day), vec![format!("[{first}"), format!("[{last}")]);
         if !ids.is_empty() {

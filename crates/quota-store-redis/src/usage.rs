@@ -121,7 +121,8 @@ impl RedisStore {
         let mut at_once = DAYS_AT_ONCE;
         for _ in 0..TRIES {
             let mut words = listed_is.iter().map(|word| word.as_deref().unwrap_or_default());
-            let (all, dead) = (DaySet::read(words.next().unwrap_or_default())?, read_dead(words.next().unwrap_or_default())?);
+            let (all, dead) =
+                (DaySet::read(words.next().unwrap_or_default())?, read_dead(words.next().unwrap_or_default())?);
             let days: Vec<i64> = all.between(day_of(page.after.at), day_of(page.range.end().millis())).collect();
             let some = days.get(..at_once).unwrap_or(&days);
             let parts: Vec<Part> = some.iter().flat_map(|day| page.parts(*day, dead)).collect();

@@ -19,6 +19,7 @@ mod listed;
 mod proxy;
 mod run;
 mod shared;
+mod store_url;
 #[expect(clippy::panic, clippy::expect_used, reason = "a case fails by panicking")]
 mod subject;
 pub mod vectors;
@@ -32,5 +33,6 @@ pub use crate::harness::{Boxed, Harness, StoreFactory};
 pub use crate::proxy::{Cut, Proxy};
 pub use crate::run::{run, scale, seed};
 pub use crate::shared::{Shared, SharedMemory};
+pub use crate::store_url::with_entries;
 pub use crate::subject::{Subject, past_entry, word};
 pub use crate::words::{at, credits, minutes, operation_id, per_day, per_hour, quota, quota_from, range, seconds};

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use quota_testkit::vectors::{Lines, Report, run_accounts, run_windows};
+use quota_testkit::with_entries;
 
 /// Runs worked vectors, one JSON object a line.
 #[derive(Debug, Parser)]
@@ -31,6 +32,10 @@ enum Command {
         /// `memory:`, `sqlite:PATH`, or a server by its URL.
         #[arg(long, value_name = "URL", default_value = "memory:")]
         store: String,
+        /// The variable that holds the store's URL: an argument is seen by everyone on the machine, and a URL may hold a
+        /// password.
+        #[arg(long, value_name = "VARIABLE", conflicts_with = "store")]
+        store_in: Option<String>,
     },
 }
 
@@ -62,8 +67,12 @@ fn run(command: Command) -> Result<Report, Box<dyn Error>> {
             progress.finish_and_clear();
             Ok(report)
         }
-        Command::Accounts { file, store } => {
+        Command::Accounts { file, store, store_in } => {
             let lines = Lines::read(&file)?;
+            let store = match store_in {
+                Some(variable) => std::env::var(&variable).map_err(|error| format!("{variable}: {error}"))?,
+                None => store,
+            };
             // Vectors read ranges that end at any instant, so entries are needed.
             let url = with_entries(&store);
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -74,12 +83,6 @@ fn run(command: Command) -> Result<Report, Box<dyn Error>> {
             Ok(report)
         }
     }
-}
-
-/// Stores that keep only sums unless they are told otherwise are told.
-fn with_entries(url: &str) -> String {
-    let keeps_sums = url.starts_with("memory:") || url.starts_with("redis");
-    if keeps_sums && !url.contains('?') { format!("{url}?detail=entries") } else { url.to_owned() }
 }
 
 /// Drawn on the error stream, and only where that is a terminal.

@@ -52,6 +52,22 @@ fn worked_scenarios_pass_on_sqlite_also_a_second_time_on_the_same_file() {
 }
 
 #[test]
+fn a_store_may_be_named_by_a_variable() {
+    let file = format!("{VECTORS}/accounts.jsonl");
+    let run = |store: &str| {
+        let mut runner = Command::new(env!("CARGO_BIN_EXE_quota-testkit"));
+        runner.args(["accounts", &file, "--store-in", "RUNNERS_STORE"]).env("RUNNERS_STORE", store).output().unwrap()
+    };
+    let output = run("memory:?detail=entries");
+    assert_eq!((text(&output.stdout), output.status.code()), ("200 passed, 0 failed\n", Some(0)));
+    let output = run("papyrus:scroll");
+    assert!(text(&output.stderr).contains("no store has the scheme papyrus"), "{}", text(&output.stderr));
+    let output = runner(&["accounts", &file, "--store-in", "NOBODYS_STORE"]);
+    assert!(text(&output.stderr).contains("NOBODYS_STORE: "), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn a_wrong_window_is_shown_with_both_answers() {
     let folder = tempfile::tempdir().unwrap();
     let window = |every: u64, end: &str| {

@@ -49,7 +49,9 @@ impl Transfer {
             match (failed, taken) {
                 (Some(failed), Ok(())) => return Err(failed),
                 (Some(failed), Err(error)) => {
-                    return Err(error.context(format!("{failed:#}; of what was read before it not all could be written")));
+                    return Err(
+                        error.context(format!("{failed:#}; of what was read before it not all could be written"))
+                    );
                 }
                 (None, Err(error)) => return Err(error),
                 (None, Ok(())) if is_last => return Ok(()),

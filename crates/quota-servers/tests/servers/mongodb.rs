@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use quota_servers::{PrivateServer, Server, private};
+use quota_servers::{PrivateServer, Server, private, private_guarded};
 
 use crate::client::only;
 
@@ -18,6 +18,14 @@ fn mongodb_keeps_what_it_acknowledged_over_a_kill() {
     server.restart().unwrap();
     let found = ask(&server, &document(&[text("find", "facts"), text("$db", "quota")]));
     assert!(String::from_utf8_lossy(&found).contains("a fact that stays"));
+}
+
+#[test]
+fn a_guarded_mongodb_answers_no_stranger() {
+    let Some(server) = private_guarded() else { return };
+    let found = ask(&server, &document(&[text("find", "facts"), text("$db", "quota")]));
+    let said = String::from_utf8_lossy(&found).into_owned();
+    assert!(said.contains("Unauthorized"), "{said}");
 }
 
 /// `OP_MSG` with one document; the answer's bytes.

@@ -177,3 +177,43 @@ fn encryption(options: &Opts, settings: &Settings) -> Result<Option<mysql_async:
     let roots = authorities.iter().map(|certificate| certificate.to_vec().into()).collect();
     Ok(Some(wanted.with_root_certs(roots).with_disable_built_in_roots(true)))
 }
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::prelude::Queryable;
+    use quota_servers::Server;
+
+    use super::*;
+    use crate::prefix::TablePrefix;
+    use crate::server::Link;
+    use crate::statement::Sql;
+
+    #[tokio::test]
+    async fn a_connection_is_set_whatever_the_servers_defaults_are() {
+        let Some(server) = quota_servers::private(Server::Mysql) else { return };
+        let mut connection = Conn::from_url(server.url()).await.unwrap();
+        for default in [
+            "GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+            "GLOBAL sql_mode = ''",
+            "GLOBAL time_zone = '+05:45'",
+            "GLOBAL innodb_lock_wait_timeout = 50",
+        ] {
+            connection.query_drop(format!("SET {default}")).await.unwrap();
+        }
+        let engine = Mysql::new(server.url(), &Settings::new(TablePrefix::default())).unwrap();
+        let mut link = engine.connect().await.unwrap();
+        let strict = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
+        for (variable, value) in [
+            // MariaDB's name for it, and MySQL's.
+            ("/*M! @@session.tx_isolation */ /*!80000 @@session.transaction_isolation */", "READ-COMMITTED"),
+            ("@@session.sql_mode", strict),
+            ("@@session.time_zone", "+00:00"),
+            ("@@session.autocommit", "0"),
+            ("@@session.innodb_lock_wait_timeout", "4"),
+        ] {
+            let text = format!("SELECT CONVERT(CONCAT({variable}) USING utf8mb4)");
+            let found = link.words(&Sql::new(&text), &[]).await.unwrap();
+            assert_eq!(found, [value], "{variable}");
+        }
+    }
+}

@@ -137,8 +137,10 @@ pub(super) fn session(settings: &Settings) -> String {
     let (lock, statement) = (millis(settings.lock_timeout), millis(settings.statement_timeout));
     // A process that is stopped while it holds accounts is to lose them before others give up waiting.
     let idle = millis(settings.lock_timeout / 2);
+    // Whatever a server, a database or a user has for default. Who makes the tables begins with no level of its own.
     format!(
-        "SET lock_timeout = {lock}; SET statement_timeout = {statement}; \
+        "SET default_transaction_isolation = 'read committed'; SET TimeZone = 'UTC'; \
+         SET lock_timeout = {lock}; SET statement_timeout = {statement}; \
          SET idle_in_transaction_session_timeout = {idle}; SET plan_cache_mode = force_generic_plan; \
          SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
          SET jit = off"
@@ -188,4 +190,38 @@ fn encryption(mut config: Config) -> Result<Config, ConnectError> {
         return Err(ConnectError::Tls { message });
     }
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use quota_servers::Server;
+
+    use super::*;
+    use crate::prefix::TablePrefix;
+    use crate::server::Link;
+    use crate::statement::Sql;
+
+    #[tokio::test]
+    async fn a_connection_is_set_whatever_the_servers_defaults_are() {
+        let Some(server) = quota_servers::private(Server::Postgres) else { return };
+        let (client, connection) = tokio_postgres::connect(server.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let set = |default: &str| format!("ALTER DATABASE quota SET {default}; ALTER ROLE quota SET {default}; ");
+        let defaults = ["default_transaction_isolation = 'serializable'", "TimeZone = 'Asia/Kathmandu'", "jit = on"];
+        client.batch_execute(&defaults.map(set).concat()).await.unwrap();
+        let engine = Postgres::new(server.url(), &Settings::new(TablePrefix::default())).unwrap();
+        let mut link = engine.connect().await.unwrap();
+        for (setting, value) in [
+            ("transaction_isolation", "read committed"),
+            ("default_transaction_isolation", "read committed"),
+            ("TimeZone", "UTC"),
+            ("jit", "off"),
+            ("lock_timeout", "4s"),
+            ("statement_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "2s"),
+        ] {
+            let found = link.words(&Sql::new(&format!("SELECT current_setting('{setting}')")), &[]).await.unwrap();
+            assert_eq!(found, [value], "{setting}");
+        }
+    }
 }

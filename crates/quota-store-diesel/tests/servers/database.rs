@@ -19,6 +19,8 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     const LOCK: &'static str;
     /// How many encrypted connections of stores there are, or were.
     const ENCRYPTED: &'static str;
+    /// Lets new connections begin with other settings: of transactions, of what is an error, of time.
+    const OTHER_DEFAULTS: &'static str;
 
     fn at(url: String) -> Self;
     fn url(&self) -> &str;
@@ -37,6 +39,8 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     fn execute_on(&self, connection: &mut Self::Connection, sql: &str) -> impl Future<Output = ()> + Send;
     fn number(&self, sql: &str) -> impl Future<Output = i64> + Send;
 
+    /// What the server says of its version, and as many bytes of one that is too old.
+    fn versions(&self) -> impl Future<Output = (Vec<u8>, Vec<u8>)> + Send;
     /// Makes a user who may read our tables and no more, and gives a URL of theirs.
     fn reader(&self) -> impl Future<Output = String> + Send;
     /// Ends every other connection; they have ended when this returns.
@@ -108,6 +112,8 @@ impl Database for Postgres {
     const LOCK: &'static str = "BEGIN; SELECT 1 FROM {p}accounts WHERE client = '{c}' FOR UPDATE";
     const ENCRYPTED: &'static str = "SELECT COUNT(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
          WHERE ssl AND application_name = 'quota'";
+    const OTHER_DEFAULTS: &'static str = "ALTER DATABASE quota SET default_transaction_isolation = 'serializable'; \
+         ALTER DATABASE quota SET TimeZone = 'Asia/Kathmandu'";
 
     fn at(url: String) -> Self {
         Self::new(url)
@@ -152,6 +158,12 @@ impl Database for Postgres {
         row.unwrap().parse().unwrap()
     }
 
+    /// A number, as the protocol has it.
+    async fn versions(&self) -> (Vec<u8>, Vec<u8>) {
+        let number = self.number("SELECT current_setting('server_version_num')").await;
+        (number.to_be_bytes().to_vec(), 110_022_i64.to_be_bytes().to_vec())
+    }
+
     async fn reader(&self) -> String {
         let name = format!("{}reader", self.prefix);
         self.execute(&format!("CREATE ROLE {name} LOGIN PASSWORD 'reader'; GRANT USAGE ON SCHEMA public TO {name}"))
@@ -190,6 +202,8 @@ impl Database for Mysql {
     const LOCK: &'static str = "BEGIN; SELECT 1 FROM {p}accounts WHERE client = '{c}' FOR UPDATE";
     const ENCRYPTED: &'static str = "SELECT CAST(VARIABLE_VALUE AS INTEGER) FROM information_schema.GLOBAL_STATUS \
          WHERE VARIABLE_NAME = 'SSL_ACCEPTS'";
+    const OTHER_DEFAULTS: &'static str = "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE; \
+         SET GLOBAL sql_mode = ''; SET GLOBAL time_zone = '+05:45'";
 
     fn at(url: String) -> Self {
         Self::new(url)
@@ -225,6 +239,15 @@ impl Database for Mysql {
 
     async fn number(&self, sql: &str) -> i64 {
         self.connection().await.query_first(self.fill(sql)).await.unwrap().unwrap()
+    }
+
+    /// The numbers of MariaDB have two digits, those of MySQL one.
+    async fn versions(&self) -> (Vec<u8>, Vec<u8>) {
+        let version: String = self.connection().await.query_first("SELECT VERSION()").await.unwrap().unwrap();
+        let (major, rest) = version.split_once('.').unwrap();
+        let (minor, rest) = rest.split_once('.').unwrap();
+        let older = format!("{}.{}.{rest}", if major.len() > 1 { "10" } else { "5" }, "0".repeat(minor.len()));
+        (version.into_bytes(), older.into_bytes())
     }
 
     async fn reader(&self) -> String {

@@ -34,6 +34,8 @@ mod contending;
 #[cfg(test)]
 mod database;
 #[cfg(test)]
+mod defaults;
+#[cfg(test)]
 mod encrypting;
 #[cfg(test)]
 mod failing;
@@ -54,6 +56,7 @@ on_both! {
         start_ups_at_the_same_time_migrate_once
         a_wrong_password_is_refused_and_never_shown
         a_server_that_is_not_there_is_told
+        a_server_that_is_too_old_is_told_and_left_alone
         what_is_no_url_is_told_without_its_password
         a_right_that_lacks_is_named
         other_prefixes_and_the_applications_own_tables_are_left_alone
@@ -75,6 +78,9 @@ on_both! {
         a_deadlock_is_tried_again
         an_account_that_stays_held_ends_in_nothing_done
         a_batch_that_is_dropped_lets_its_accounts_go
+    }
+    defaults {
+        a_server_with_other_defaults_is_served_alike
     }
     encrypting {
         a_server_is_trusted_by_its_certificate

@@ -4,9 +4,10 @@ use std::error::Error;
 
 use futures_util::future::join_all;
 use quota_core::Operation;
+use quota_servers::Relay;
 use quota_store_diesel::{ConnectError, MysqlStore, PostgresStore, TablePrefix};
 
-use crate::database::Database;
+use crate::database::{Database, private};
 use crate::requests::{allowed, charge, one, request, used};
 
 /// An error as anybody may log it.
@@ -96,6 +97,21 @@ pub(crate) async fn a_server_that_is_not_there_is_told<D: Database>(database: &D
         assert!(matches!(error, ConnectError::Unreachable { .. }), "{error:?}");
         assert!(shown(&error).contains(host) && !shown(&error).contains("hunter2secret"), "{}", shown(&error));
     }
+}
+
+pub(crate) async fn a_server_that_is_too_old_is_told_and_left_alone<D: Database>(_shared: &D) {
+    let Some((server, database)) = private::<D>() else { return };
+    let port = server.nodes()[0].port();
+    let (said, heard) = database.versions().await;
+    let relay = Relay::start(port, said, heard).unwrap();
+    let url = database.url().replace(&format!(":{port}/"), &format!(":{}/", relay.port()));
+    let error = database.connect(&url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::TooOld { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("upgrade the server"), "{error}");
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '{p}%'";
+    assert_eq!(database.number(tables).await, 0);
+    // It is new enough in truth.
+    database.store().await;
 }
 
 pub(crate) async fn what_is_no_url_is_told_without_its_password<D: Database>(database: &D) {

@@ -42,7 +42,7 @@ pub(crate) fn run_alone(test: impl AsyncFnOnce(&mut PrivateServer, &Collections)
     });
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
 }
 
@@ -59,6 +59,11 @@ impl Collections {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where a server is told what concerns it as a whole.
+    pub(crate) fn admin(&self) -> Database {
+        self.database.client().database("admin")
     }
 
     /// The URL with options.

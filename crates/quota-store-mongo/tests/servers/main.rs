@@ -19,6 +19,10 @@ mod names;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod refusing;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod restarting;
+#[cfg(test)]
+mod time;

@@ -1,6 +1,5 @@
 //! Servers that are connected to, and servers that are refused.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
@@ -8,21 +7,11 @@ use futures_util::future::join_all;
 use mongodb::IndexModel;
 use mongodb::bson::doc;
 use quota_core::Operation;
+use quota_servers::Relay;
 use quota_store_mongo::{ConnectError, MongoStore};
 
-use crate::collections::{Collections, run};
-use crate::requests::{charge, one, request, used};
-
-/// An error as anybody may log it.
-fn shown(error: &ConnectError) -> String {
-    let mut text = format!("{error:?} {error:#?} {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(" {cause} {cause:?}"));
-        source = cause.source();
-    }
-    text
-}
+use crate::collections::{Collections, run, run_alone};
+use crate::requests::{charge, one, request, shown, used};
 
 async fn refused(collections: &Collections) -> ConnectError {
     collections.builder(collections.url()).connect().await.unwrap_err()
@@ -66,6 +55,22 @@ fn a_server_that_is_not_there_is_told_within_seconds() {
             assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
             assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
         }
+    });
+}
+
+#[test]
+fn a_server_that_is_too_old_is_told() {
+    run_alone(async |server, collections| {
+        let info = collections.admin().run_command(doc! { "buildInfo": 1 }).await.unwrap();
+        let version = info.get_str("version").unwrap();
+        let (major, rest) = version.split_once('.').unwrap();
+        let older = format!("{:0>width$}.{rest}", 4, width = major.len());
+        let relay = Relay::start(server.nodes()[0].port(), version.into(), older.clone().into()).unwrap();
+        let url = format!("mongodb://127.0.0.1:{}/quota?directConnection=true", relay.port());
+        let error = collections.builder(&url).connect().await.unwrap_err();
+        assert!(matches!(&error, ConnectError::TooOld { found } if *found == older), "{error:?}");
+        assert!(error.to_string().contains("a store needs 5.0 or newer"), "{error}");
+        assert_eq!(collections.all("schema", doc! {}).await, [], "nothing was written there");
     });
 }
 

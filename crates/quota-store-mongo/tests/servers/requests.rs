@@ -1,5 +1,6 @@
 //! Requests, and what the tests ask of their answers.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use quota_core::{
@@ -66,6 +67,21 @@ pub(crate) fn used(answer: &Answered) -> String {
         other => panic!("no quotas: {other:?}"),
     };
     quotas.as_slice()[0].used().to_string()
+}
+
+pub(crate) fn is_not_done(answer: &Answered) -> bool {
+    matches!(answer, Err(StoreError::NotDone { .. }))
+}
+
+/// An error as anybody may log it.
+pub(crate) fn shown(error: &dyn Error) -> String {
+    let mut text = format!("{error:?} {error:#?} {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(" {cause} {cause:?}"));
+        source = cause.source();
+    }
+    text
 }
 
 pub(crate) fn void(id: &str) -> Operation {

@@ -10,7 +10,7 @@ use redis::Value;
 use crate::requests::{
     PLENTY, agreed_usage, allowed, at_quarter, charge_as, charge_later, charge_one, client, credits, one, request, used,
 };
-use crate::servers::{Place, private};
+use crate::servers::{Place, private, text_of};
 
 /// Where doubles stop to count in ones: 2^53 + 1 millionths.
 const BEYOND: &str = "9007199254.740993";
@@ -155,14 +155,6 @@ async fn usage_is_exact_while_quarters_end() {
         assert_eq!(agreed_usage(&stores[0], "a").await, Credits::ZERO);
         let sums = place.tell(&format!("KEYS {}", place.key("{a}:s:*"))).await;
         assert!(matches!(&sums, Value::Array(keys) if keys.is_empty()), "{sums:?}");
-    }
-}
-
-fn text_of(value: &Value) -> String {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).unwrap(),
-        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),
-        other => panic!("{other:?}"),
     }
 }
 

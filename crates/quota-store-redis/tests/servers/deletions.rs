@@ -41,11 +41,12 @@ async fn delete(store: &RedisStore, from: u64, to: u64) -> u64 {
 
 /// How many entries and ids stand in the day's keys, and whether there is a note of dead ones.
 async fn stands(place: &Place) -> (i64, i64, bool) {
-    let count = async |command: &str, kind: &str| {
-        match place.tell(&format!("{command} {}", place.key(&format!("{{a}}:{kind}:{NUMBER}")))).await {
-            Value::Int(count) => count,
-            other => panic!("{other:?}"),
-        }
+    let count = async |command: &str, kind: &str| match place
+        .tell(&format!("{command} {}", place.key(&format!("{{a}}:{kind}:{NUMBER}"))))
+        .await
+    {
+        Value::Int(count) => count,
+        other => panic!("{other:?}"),
     };
     let note = place.tell(&format!("HSTRLEN {} x", place.key("{a}:a"))).await;
     (count("ZCARD", "e").await, count("HLEN", "i").await, note != Value::Int(0))

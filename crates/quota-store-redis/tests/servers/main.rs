@@ -24,3 +24,7 @@ mod resending;
 mod servers;
 #[cfg(test)]
 mod stalling;
+#[cfg(test)]
+mod time;
+#[cfg(test)]
+mod waiting;

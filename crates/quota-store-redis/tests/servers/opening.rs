@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use quota_core::{Detail, Operation, Window};
+use quota_servers::Relay;
 use quota_service::UsageStore;
 use quota_store_redis::{ConnectError, RedisStore};
 
 use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, client, credits, is_unknown, one, request, used};
-use crate::servers::{Place, as_user, private, private_cluster, shown, tell, url_of};
+use crate::servers::{Place, as_user, private, private_cluster, shown, tell, text_of, url_of};
 
 #[tokio::test]
 async fn what_is_no_url_is_told_without_its_password() {
@@ -136,6 +137,20 @@ async fn a_full_server_is_refused() {
     let error = place.refused().await;
     assert!(matches!(error, ConnectError::Server(_)), "{error:?}");
     assert!(shown(&error).contains("OOM"), "{}", shown(&error));
+}
+
+#[tokio::test]
+async fn a_server_that_is_too_old_is_told() {
+    let Some((server, place)) = private() else { return };
+    let info = text_of(&place.tell("INFO server").await);
+    let major = info.split("redis_version:").nth(1).unwrap().split('.').next().unwrap();
+    let version = |major: &str| format!("redis_version:{major}.").into_bytes();
+    let older = "0".repeat(major.len());
+    let relay = Relay::start(server.nodes()[0].port(), version(major), version(&older)).unwrap();
+    let error = Place::at(format!("redis://127.0.0.1:{}/0", relay.port())).refused().await;
+    assert!(matches!(&error, ConnectError::TooOld { found } if found.starts_with(&older)), "{error:?}");
+    assert!(error.to_string().contains("a store needs 6.2 or newer"), "{error}");
+    assert_eq!(place.tell("DBSIZE").await, redis::Value::Int(0), "nothing was written there");
 }
 
 #[tokio::test]

@@ -91,6 +91,13 @@ pub(crate) fn is_unknown(answer: &Answered) -> bool {
     matches!(answer, Err(StoreError::Unknown { .. }))
 }
 
+/// Waits until a client has used so much in all.
+pub(crate) async fn wait_for_total(store: &RedisStore, name: &str, wanted: &str) {
+    while !matches!(store.total(&client(name), Window::ALL).await, Ok(total) if total == credits(wanted)) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// What a client has used: as a decision sees it, as its quarters' sums and as its entries have it, all the same, and no
 /// id twice.
 pub(crate) async fn agreed_usage(store: &RedisStore, name: &str) -> Credits {

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quota_core::{Answer, Credits, Decision, Detail, EntryId, Operation, OperationId, Window};
+use quota_core::{Answer, Credits, Decision, Detail, EntryId, Operation, OperationId};
 use quota_servers::{Node, PrivateServer};
-use quota_service::UsageStore;
-use quota_store_redis::RedisStore;
 use redis::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
-use crate::requests::{PLENTY, agreed_usage, allowed, charge, charge_as, client, credits, is_unknown, one, request};
-use crate::servers::{Place, private_cluster, tell, url_of};
+use crate::requests::{
+    PLENTY, agreed_usage, allowed, charge, charge_as, credits, is_unknown, one, request, wait_for_total,
+};
+use crate::servers::{Place, is_primary, keep_parts, private_cluster, tell, url_of};
 
 /// What stands between stores and nodes.
 struct Between {
@@ -161,19 +161,9 @@ async fn cluster_behind(between: &Arc<Between>) -> Option<(PrivateServer, Place)
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-    // From now on a busy machine is no dead node: what is asked of them stays where it is.
-    for node in server.nodes() {
-        tell(&url_of(node), "CONFIG SET cluster-node-timeout 10000").await.unwrap();
-    }
+    keep_parts(&server).await;
     let place = Place::at(format!("redis+cluster://{}", ports.join(",")));
     Some((server, place))
-}
-
-/// Waits until a client has used so much in all.
-async fn wait_for_total(store: &RedisStore, name: &str, wanted: &str) {
-    while !matches!(store.total(&client(name), Window::ALL).await, Ok(total) if total == credits(wanted)) {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Gives the slot of a client to another primary.
@@ -183,9 +173,7 @@ async fn move_slot(server: &PrivateServer, place: &Place, name: &str) {
     for node in server.nodes() {
         let url = url_of(node);
         let Value::BulkString(id) = tell(&url, "CLUSTER MYID").await.unwrap() else { panic!("no id") };
-        let role = tell(&url, "ROLE").await.unwrap();
-        let is_primary = matches!(&role, Value::Array(role) if role[0] == Value::BulkString(b"master".to_vec()));
-        if is_primary {
+        if is_primary(node).await {
             let is_owner = tell(&url, &format!("EXISTS {key}")).await.is_ok();
             primaries.push((url, String::from_utf8(id).unwrap(), is_owner));
         }

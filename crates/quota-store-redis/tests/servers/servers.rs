@@ -61,6 +61,16 @@ pub(crate) fn private() -> Option<(PrivateServer, Place)> {
     Some((server, place))
 }
 
+/// A server of the test's own, and another one that follows it.
+pub(crate) async fn private_pair() -> Option<(PrivateServer, Place, PrivateServer)> {
+    let ((primary, place), (replica, beside)) = (private()?, private()?);
+    beside.tell(&format!("REPLICAOF 127.0.0.1 {}", primary.nodes()[0].port())).await;
+    while !text_of(&beside.tell("INFO replication").await).contains("master_link_status:up") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Some((primary, place, replica))
+}
+
 /// A cluster of the test's own.
 pub(crate) fn private_cluster() -> Option<(PrivateServer, Place)> {
     let server = quota_servers::private(Server::RedisCluster)?;
@@ -70,14 +80,39 @@ pub(crate) fn private_cluster() -> Option<(PrivateServer, Place)> {
 
 /// A command to one server.
 pub(crate) async fn tell(url: &str, command: &str) -> Result<Value, RedisError> {
+    tell_words(url, &command.split_whitespace().collect::<Vec<_>>()).await
+}
+
+/// The same, where words may hold blanks.
+pub(crate) async fn tell_words(url: &str, words: &[&str]) -> Result<Value, RedisError> {
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
-    let mut words = command.split_whitespace();
-    let mut asked = redis::cmd(words.next().unwrap());
-    asked.arg(words.collect::<Vec<_>>()).query_async(&mut connection).await
+    let mut asked = redis::cmd(words[0]);
+    asked.arg(&words[1..]).query_async(&mut connection).await
+}
+
+pub(crate) fn text_of(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 pub(crate) fn url_of(node: &Node) -> String {
     format!("redis://127.0.0.1:{}/0", node.port())
+}
+
+/// Whether others may follow it.
+pub(crate) async fn is_primary(node: &Node) -> bool {
+    let role = tell(&url_of(node), "ROLE").await.unwrap();
+    matches!(&role, Value::Array(role) if role[0] == Value::BulkString(b"master".to_vec()))
+}
+
+/// From now on a busy server of a cluster is no dead one: each keeps the part that it has.
+pub(crate) async fn keep_parts(server: &PrivateServer) {
+    for node in server.nodes() {
+        tell(&url_of(node), "CONFIG SET cluster-node-timeout 60000").await.unwrap();
+    }
 }
 
 /// The URL with a user and a password.

@@ -192,7 +192,7 @@ pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: 
     let (day, first) = (Duration::from_secs(24 * 60 * 60), at("2023-01-01T12:00:00Z"));
     let entry =
         |number: u32| past_entry(&number.to_string(), first.saturating_add(day.saturating_mul(number)), credits("1"));
-    for _ in 0..scale(8, 200) {
+    for _ in 0..scale(8, 40) {
         let done = client.service().backfill(client.client(), (0..400).map(entry).collect()).await.unwrap();
         assert_eq!(done.added, 400);
         let reading = {

@@ -1,11 +1,13 @@
 //! Random sequences of operations against a list of entries.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use fastrand::Rng;
+use futures_util::FutureExt;
 use quota_core::{DayUsage, Days, GroupBy, Instant, Quota, Tz, Unit, Window};
-use quota_service::{Clock, UsageStore};
+use quota_service::{Clock, QuotaService, UsageStore};
 
 use crate::{Harness, StoreFactory, Subject, quota, quota_from, scale, seed};
 
@@ -304,7 +306,7 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 pub async fn any_sequence_answers_as_a_list_of_entries_would<F: StoreFactory>(harness: &Harness<F>) {
     let mut random = Rng::with_seed(seed());
     let services = [harness.service().await, harness.service().await];
-    let exact = harness.keeps_entries().await;
+    let play = Play { harness, services, exact: harness.keeps_entries().await };
     let began = std::time::Instant::now();
     for sequence in 0..scale(50, 5_000) {
         if began.elapsed() > PATIENCE {
@@ -312,19 +314,65 @@ pub async fn any_sequence_answers_as_a_list_of_entries_would<F: StoreFactory>(ha
             println!("{sequence} sequences in {PATIENCE:?}");
             return;
         }
-        harness.clock().set(Harness::<F>::noon());
-        let (name, mut model) = (format!("c{sequence}"), Model { exact, ..Model::default() });
-        let mut clients = services.each_ref().map(|service| harness.subject_of(service, &name));
         // Mostly short ones: most mistakes need few steps, but not all.
-        let steps = if random.u8(..8) == 0 { 80 } else { 12 };
-        for number in 0..steps {
+        let count = if random.u8(..8) == 0 { 80 } else { 12 };
+        let mut steps: Vec<u64> = (0..count).map(|_| random.u64(..)).collect();
+        let (name, mut told) = (format!("c{sequence}"), Vec::new());
+        let played = play.run(&name, &steps, &mut told).await;
+        if let Err(panic) = played {
+            println!("{name} failed; panics after this one are those of shorter sequences");
+            steps.truncate(told.len() + 1);
+            let told = play.fewest(&name, steps, told).await;
+            println!("the fewest steps that fail, but for the last where it panicked: {told:#?}");
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// Steps on the store and on the model, each made of a number of its own, so that some can be left out.
+struct Play<'a, F: StoreFactory> {
+    harness: &'a Harness<F>,
+    /// Two processes.
+    services: [QuotaService<F::Store>; 2],
+    exact: bool,
+}
+
+type Panic = Box<dyn std::any::Any + Send>;
+
+impl<F: StoreFactory> Play<'_, F> {
+    /// Lets a new client take the steps, and tells what they did until one is answered otherwise than the model has it.
+    async fn run(&self, name: &str, steps: &[u64], told: &mut Vec<String>) -> Result<(), Panic> {
+        AssertUnwindSafe(self.steps(name, steps, told)).catch_unwind().await
+    }
+
+    /// What is told of as few of these steps as fail still, each left out once.
+    async fn fewest(&self, name: &str, mut steps: Vec<u64>, mut told: Vec<String>) -> Vec<String> {
+        for place in (0..steps.len()).rev() {
+            let (mut fewer, mut less) = (steps.clone(), Vec::new());
+            fewer.remove(place);
+            let played = self.run(&format!("{name}-{place}"), &fewer, &mut less).await;
+            if played.is_err() {
+                (steps, told) = (fewer, less);
+            }
+        }
+        told
+    }
+
+    async fn steps(&self, name: &str, steps: &[u64], told: &mut Vec<String>) {
+        let harness = self.harness;
+        harness.clock().set(Harness::<F>::noon());
+        let mut model = Model { exact: self.exact, ..Model::default() };
+        let mut clients = self.services.each_ref().map(|service| harness.subject_of(service, name));
+        for seed in steps {
+            let mut random = Rng::with_seed(*seed);
             if random.u8(..40) == 0 {
                 // A process begins anew.
-                clients[random.usize(..2)] = harness.subject(&name).await;
+                clients[random.usize(..2)] = harness.subject(name).await;
             }
             let client = &clients[random.usize(..2)];
             let done = step(harness, client, &mut model, &mut random).await;
-            let place = format!("sequence {sequence} step {number} {done} with {model:?}");
+            let place = format!("{name} step {} {done} with {model:?}", told.len());
+            told.push(done);
             let at = harness.clock().now();
             let status = clients[random.usize(..2)].service().status(client.client()).await;
             let stands = status.ok().map(|status| {

@@ -157,11 +157,8 @@ impl<H: HttpHarness> Setting<H> {
         let builder = QuotaService::builder(store);
         let builder =
             if self.reads_plans { builder.with_plan_source(ReadOnly(plans)) } else { builder.with_registry(plans) };
-        let service = builder
-            .with_clock(Arc::clone(&clock))
-            .with_on_store_error(self.on_store_error)
-            .with_denials(20)
-            .build();
+        let service =
+            builder.with_clock(Arc::clone(&clock)).with_on_store_error(self.on_store_error).with_denials(20).build();
         let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
         let program = Program {
             service: Arc::new(service.clone()),

@@ -108,7 +108,6 @@ pub fn entries_may_have_a_label_of_their_own<H: HttpHarness>() {
         assert_eq!(ground.get(path).status, 200, "{path}");
     }
     let days = ground.get("/quota/usage?from=2024-03-01&to=2024-03-02&by=label").json();
-    let labels: Vec<_> =
-        days["days"].as_array().unwrap().iter().map(|day| (&day["label"], &day["credits"])).collect();
+    let labels: Vec<_> = days["days"].as_array().unwrap().iter().map(|day| (&day["label"], &day["credits"])).collect();
     assert_eq!(labels, [(&json!("/one"), &json!("1")), (&json!("reports"), &json!("2"))]);
 }

@@ -4,34 +4,30 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use quota_core::{ClientId, Credits, OperationId};
+use quota_servers::{Node, PrivateServer, Server};
 use quota_service::{AnyStore, Charge, Decision, QuotaService, ServiceError};
-use quota_testkit::{Cut, Proxy};
+use quota_testkit::{Cut, Proxy, with_entries};
 
 use crate::ground::{Ground, agreed, used};
 
 /// However the connection is cut while a charge is under way, before any piece of it or after, the caller gets an error
 /// or the answer, and the retry charges exactly once.
-pub(crate) fn cut(ground: &Ground) {
+pub(crate) fn cut(ground: &mut Ground) {
     each(ground, |piece| [Cut::Before(piece), Cut::After(piece)]);
 }
 
 /// An answer that comes after the deadline is an error, and the retry finds out.
-pub(crate) fn late(ground: &Ground) {
+pub(crate) fn late(ground: &mut Ground) {
     each(ground, |piece| [Cut::Late(piece, Duration::from_secs(3))]);
 }
 
-fn each<const N: usize>(ground: &Ground, cuts: impl Fn(usize) -> [Cut; N]) {
+fn each<const N: usize>(ground: &mut Ground, cuts: impl Fn(usize) -> [Cut; N]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         ground.set_plans(1, "unlimited").await;
         let client = ground.client(0);
-        let proxy = Proxy::start(server(ground.url())).await.unwrap();
-        let mut url = ground.url().replace(&server(ground.url()).to_string(), &proxy.address().to_string());
-        if url.starts_with("mongodb:") {
-            // Else the driver goes where the server says that it is.
-            url.push_str("?directConnection=true");
-        }
-        let service = QuotaService::builder(quota_stores::connect(&url).await.unwrap())
+        let network = Network::before(ground).await;
+        let service = QuotaService::builder(quota_stores::connect(&network.url).await.unwrap())
             .with_stored_plans()
             .with_deadline(Duration::from_secs(1))
             .build();
@@ -41,11 +37,11 @@ fn each<const N: usize>(ground: &Ground, cuts: impl Fn(usize) -> [Cut; N]) {
             let mut met = false;
             for cut in cuts(piece) {
                 let id = OperationId::new(format!("{charges}")).unwrap();
-                proxy.plan(Some(cut));
+                network.plan(Some(cut));
                 let first = charge(&service, &client, &id).await;
-                met |= proxy.has_cut();
+                met |= network.has_cut();
                 failed += usize::from(first.is_err());
-                proxy.plan(None);
+                network.plan(None);
                 charges += 1;
                 check(ground, &service, &client, &id, first, charges).await;
             }
@@ -56,12 +52,70 @@ fn each<const N: usize>(ground: &Ground, cuts: impl Fn(usize) -> [Cut; N]) {
         }
         assert!(cut_off > 0, "nothing was cut");
         // MongoDB's may find out by another connection what became of a charge.
-        assert!(failed > 0 || url.starts_with("mongodb:"), "the caller never learnt of it");
+        assert!(failed > 0 || network.url.starts_with("mongodb:"), "the caller never learnt of it");
     });
 }
 
 /// A charge takes fewer.
 const MOST_PIECES: usize = 40;
+
+/// Proxies, all of which fail alike, before a server or before the primaries of a cluster.
+struct Network {
+    proxies: Vec<Proxy>,
+    /// By way of them.
+    url: String,
+}
+
+impl Network {
+    async fn before(ground: &mut Ground) -> Self {
+        if let Some(cluster) = ground.server.as_mut().filter(|server| server.server() == Server::RedisCluster) {
+            return Self::before_cluster(cluster).await;
+        }
+        let proxy = Proxy::start(server(ground.url())).await.unwrap();
+        let mut url = ground.url().replace(&server(ground.url()).to_string(), &proxy.address().to_string());
+        if url.starts_with("mongodb:") {
+            // Else the driver goes where the server says that it is.
+            url.push_str("?directConnection=true");
+        }
+        Self { proxies: vec![proxy], url }
+    }
+
+    /// Nodes tell clients where each of them is: they have to tell the proxies' ports. Replicas would go by these too, and
+    /// are ended.
+    async fn before_cluster(cluster: &mut PrivateServer) -> Self {
+        let is_primary = |node: &Node| node.ask_redis("INFO replication").unwrap().contains("role:master");
+        cluster.nodes_mut().iter_mut().filter(|node| !is_primary(node)).for_each(Node::kill);
+        let primaries: Vec<&Node> = cluster.nodes().iter().filter(|node| node.pid().is_some()).collect();
+        let mut proxies = Vec::new();
+        for node in &primaries {
+            let proxy = Proxy::start(SocketAddr::from(([127, 0, 0, 1], node.port()))).await.unwrap();
+            let announce = format!("CONFIG SET cluster-announce-port {}", proxy.address().port());
+            assert_eq!(node.ask_redis(&announce).unwrap(), "OK");
+            proxies.push(proxy);
+        }
+        // Each has to have heard it from the others.
+        for node in &primaries {
+            let tells = |port: u16| node.ask_redis("CLUSTER NODES").unwrap().contains(&format!("127.0.0.1:{port}@"));
+            while primaries.iter().any(|other| tells(other.port())) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        // From now on a busy one is not taken for dead.
+        for node in &primaries {
+            assert_eq!(node.ask_redis("CONFIG SET cluster-node-timeout 60000").unwrap(), "OK");
+        }
+        let addresses: Vec<String> = proxies.iter().map(|proxy| proxy.address().to_string()).collect();
+        Self { proxies, url: with_entries(&format!("redis+cluster://{}", addresses.join(","))) }
+    }
+
+    fn plan(&self, cut: Option<Cut>) {
+        self.proxies.iter().for_each(|proxy| proxy.plan(cut));
+    }
+
+    fn has_cut(&self) -> bool {
+        self.proxies.iter().any(Proxy::has_cut)
+    }
+}
 
 async fn check(
     ground: &Ground,

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use quota_core::{ClientId, Credits, Plan, Unit, Window};
 use quota_servers::{PrivateServer, Server};
 use quota_service::{AnyStore, EntriesQuery, QuotaService};
-use quota_testkit::quota_from;
+use quota_testkit::{quota_from, with_entries};
 use tempfile::TempDir;
 
 /// A store by its URL, and a prefix that no other test's clients have.
@@ -27,13 +27,13 @@ impl Ground {
 
     /// A server that other tests use as well; none where nobody declared it.
     pub(crate) fn shared(server: Server) -> Option<Self> {
-        quota_servers::url(server).map(|url| Self::at(with_entries(server, url)))
+        quota_servers::url(server).map(|url| Self::at(with_entries(&url)))
     }
 
     /// A server of the test's own; none where it is not installed and not required.
     pub(crate) fn private(server: Server) -> Option<Self> {
         let private = quota_servers::private(server)?;
-        let url = with_entries(server, private.url().to_owned());
+        let url = with_entries(private.url());
         Some(Self { server: Some(private), ..Self::at(url) })
     }
 
@@ -119,12 +119,4 @@ pub(crate) async fn in_peace<T>(
 
 pub(crate) async fn used(service: &QuotaService<AnyStore>, client: &ClientId) -> Credits {
     service.status(client).await.unwrap().quotas().as_slice()[0].used()
-}
-
-/// Redis keeps sums only unless it is told otherwise, and the tests read entries.
-fn with_entries(server: Server, url: String) -> String {
-    match server {
-        Server::Redis | Server::RedisCluster => format!("{url}?detail=entries"),
-        Server::Postgres | Server::Mysql | Server::Mongodb => url,
-    }
 }

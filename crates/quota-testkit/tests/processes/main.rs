@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod cutting;
+mod failing_over;
 mod ground;
 mod killing;
 mod pausing;
@@ -55,10 +56,10 @@ macro_rules! server {
     };
 }
 
-/// A connection that a proxy stands in: a cluster's nodes tell each other's own addresses.
+/// A connection that a proxy stands in. A cluster is the test's own: its nodes have to tell the proxies' addresses.
 macro_rules! network {
-    ($store:ident, $shared:expr) => {
-        suite!($store, $shared, {
+    ($store:ident, $ground:expr) => {
+        suite!($store, $ground, {
             a_charge_whose_connection_is_cut_at_any_piece_is_made_once => cutting::cut,
             a_charge_whose_answer_is_late_is_made_once => cutting::late,
         });
@@ -71,7 +72,16 @@ server!(postgres, Ground::shared(Server::Postgres), Ground::private(Server::Post
 server!(mysql, Ground::shared(Server::Mysql), Ground::private(Server::Mysql));
 server!(redis, Ground::shared(Server::Redis), Ground::private(Server::Redis));
 server!(mongodb, Ground::shared(Server::Mongodb), Ground::private(Server::Mongodb));
-processes!(redis_cluster, Ground::shared(Server::RedisCluster));
+
+mod redis_cluster {
+    use super::*;
+
+    processes!(shared, Ground::shared(Server::RedisCluster));
+    suite!(own, Ground::private(Server::RedisCluster), {
+        servers_killed_under_load_keep_what_was_answered => restarting::killed,
+        a_primary_killed_under_load_is_replaced_and_what_is_there_is_whole => failing_over::replaced,
+    });
+}
 
 mod network {
     use super::*;
@@ -79,5 +89,6 @@ mod network {
     network!(postgres, Ground::shared(Server::Postgres));
     network!(mysql, Ground::shared(Server::Mysql));
     network!(redis, Ground::shared(Server::Redis));
+    network!(redis_cluster, Ground::private(Server::RedisCluster));
     network!(mongodb, Ground::shared(Server::Mongodb));
 }

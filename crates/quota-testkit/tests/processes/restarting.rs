@@ -1,8 +1,6 @@
 //! A server killed and started again under load.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,10 +19,11 @@ pub(crate) fn killed(ground: &mut Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
     let service = runtime.block_on(ground.service());
+    let clients: Vec<ClientId> = (0..CLIENTS).map(|number| ground.client(number)).collect();
     let mut answered: Vec<BTreeSet<String>> = vec![BTreeSet::new(); CLIENTS];
     for run in 0..scale(2, 50) {
         be_durable(ground);
-        let load = Load::start(&runtime, &service, ground, run);
+        let load = Load::start(&runtime, &service, &clients, run);
         std::thread::sleep(Duration::from_millis(fastrand::u64(50..400)));
         ground.server.as_mut().unwrap().restart().expect("the server starts again");
         for (client, id) in load.end(&runtime) {
@@ -33,7 +32,7 @@ pub(crate) fn killed(ground: &mut Ground) {
         runtime.block_on(async {
             let fresh = ground.service().await;
             for (number, answered) in answered.iter().enumerate() {
-                let ids = agreed(&fresh, &ground.client(number)).await;
+                let ids = agreed(&fresh, &clients[number]).await;
                 let lost: Vec<_> = answered.difference(&ids).collect();
                 assert!(lost.is_empty(), "answered and not there: {lost:?}");
                 assert_eq!(&ids, answered, "there and not answered, although it was tried until it was");
@@ -50,28 +49,29 @@ fn be_durable(ground: &Ground) {
         return;
     }
     for node in server.nodes() {
-        let mut connection = TcpStream::connect(("127.0.0.1", node.port())).unwrap();
-        connection.write_all(b"CONFIG SET appendfsync always\r\n").unwrap();
-        let mut answer = [0; 5];
-        connection.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"+OK\r\n");
+        assert_eq!(node.ask_redis("CONFIG SET appendfsync always").unwrap(), "OK");
     }
 }
 
 /// Callers that charge until they are told to end, each charge again and again until it is answered.
-struct Load {
+pub(crate) struct Load {
     tasks: tokio::task::JoinSet<()>,
     ending: Arc<std::sync::atomic::AtomicBool>,
     answered: Arc<Mutex<Vec<(usize, String)>>>,
 }
 
 impl Load {
-    fn start(runtime: &tokio::runtime::Runtime, service: &QuotaService<AnyStore>, ground: &Ground, run: usize) -> Self {
+    pub(crate) fn start(
+        runtime: &tokio::runtime::Runtime,
+        service: &QuotaService<AnyStore>,
+        clients: &[ClientId],
+        run: usize,
+    ) -> Self {
         let (ending, answered) = (Arc::default(), Arc::default());
         let mut load = Self { tasks: tokio::task::JoinSet::new(), ending, answered };
         for caller in 0..CALLERS {
-            let number = caller % CLIENTS;
-            let (service, client) = (service.clone(), ground.client(number));
+            let number = caller % clients.len();
+            let (service, client) = (service.clone(), clients[number].clone());
             let (ending, answered) = (Arc::clone(&load.ending), Arc::clone(&load.answered));
             let charging = async move {
                 for count in 0.. {
@@ -88,7 +88,8 @@ impl Load {
         load
     }
 
-    fn end(mut self, runtime: &tokio::runtime::Runtime) -> Vec<(usize, String)> {
+    /// Which client was charged with which id.
+    pub(crate) fn end(mut self, runtime: &tokio::runtime::Runtime) -> Vec<(usize, String)> {
         self.ending.store(true, std::sync::atomic::Ordering::SeqCst);
         runtime.block_on(async {
             let ended = async {
@@ -103,7 +104,7 @@ impl Load {
 }
 
 /// Asks until there is an answer.
-async fn charge(service: &QuotaService<AnyStore>, client: &ClientId, id: &str) {
+pub(crate) async fn charge(service: &QuotaService<AnyStore>, client: &ClientId, id: &str) {
     loop {
         let charge = Charge::new(Credits::ONE).with_id(OperationId::new(id).unwrap());
         match service.charge_with(client, charge).await {
