@@ -21,6 +21,7 @@ mod windows;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 /// Usage and quotas in any store.
 #[derive(Debug, Parser)]
@@ -49,12 +50,23 @@ enum Command {
     ImportFrappy(import::ImportFrappy),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let Cli { json, command } = match Cli::try_parse() {
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return arguments::refuse(error),
     };
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::complain(format!("error: the program cannot run: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    // It ends with the process: MongoDB's driver panics where its tasks are taken away one after the other.
+    Box::leak(Box::new(runtime)).block_on(run(cli))
+}
+
+async fn run(Cli { json, command }: Cli) -> ExitCode {
     let done = match command {
         Command::Usage(command) => command.run(json).await,
         Command::Status(command) => command.run(json).await,

@@ -208,7 +208,7 @@ mod tests {
             ("/*M! @@session.tx_isolation */ /*!80000 @@session.transaction_isolation */", "READ-COMMITTED"),
             ("@@session.sql_mode", strict),
             ("@@session.time_zone", "+00:00"),
-            ("@@session.autocommit", "0"),
+            ("@@session.autocommit + 0", "0"),
             ("@@session.innodb_lock_wait_timeout", "4"),
         ] {
             let text = format!("SELECT CONVERT(CONCAT({variable}) USING utf8mb4)");

@@ -342,7 +342,8 @@ type Panic = Box<dyn std::any::Any + Send>;
 impl<F: StoreFactory> Play<'_, F> {
     /// Lets a new client take the steps, and tells what they did until one is answered otherwise than the model has it.
     async fn run(&self, name: &str, steps: &[u64], told: &mut Vec<String>) -> Result<(), Panic> {
-        AssertUnwindSafe(self.steps(name, steps, told)).catch_unwind().await
+        // On the heap: without optimization they fill a thread's stack.
+        AssertUnwindSafe(Box::pin(self.steps(name, steps, told))).catch_unwind().await
     }
 
     /// What is told of as few of these steps as fail still, each left out once.
@@ -370,7 +371,7 @@ impl<F: StoreFactory> Play<'_, F> {
                 clients[random.usize(..2)] = harness.subject(name).await;
             }
             let client = &clients[random.usize(..2)];
-            let done = step(harness, client, &mut model, &mut random).await;
+            let done = Box::pin(step(harness, client, &mut model, &mut random)).await;
             let place = format!("{name} step {} {done} with {model:?}", told.len());
             told.push(done);
             let at = harness.clock().now();
