@@ -122,7 +122,7 @@ fn app(
 }
 
 fn value<'a>(request: &'a ServiceRequest, name: &str) -> Option<&'a [u8]> {
-    request.headers().get(name).map(|value| value.as_bytes())
+    request.headers().get(name).map(actix_web::http::header::HeaderValue::as_bytes)
 }
 
 /// The program's own authentication.

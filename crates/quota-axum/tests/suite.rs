@@ -94,7 +94,7 @@ fn app(program: Program) -> Router {
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    headers.get(name).map(|value| value.as_bytes())
+    headers.get(name).map(http::HeaderValue::as_bytes)
 }
 
 /// The program's own authentication.

@@ -115,9 +115,8 @@ impl RedisStore {
     /// looked through at once, from the first on.
     async fn first_entries(&self, keys: &ClientKeys, page: &Page) -> Result<Vec<(String, Entry)>, StoreError> {
         let read = async |command: &Cmd| self.link.for_reading().call(command).await.map_err(CallError::of_read);
-        let listed = |value: Value| Ok::<_, StoreError>(array(value)?.into_iter().map(text).collect::<Result<_, _>>()?);
-        let mut listed_is: Vec<Option<String>> =
-            listed(read(command("HMGET", keys, Key::Account).arg(&["e", "x"])).await?)?;
+        let listed = |value: Value| array(value)?.into_iter().map(text).collect::<Result<Vec<_>, StoreError>>();
+        let mut listed_is = listed(read(command("HMGET", keys, Key::Account).arg(&["e", "x"])).await?)?;
         let mut at_once = DAYS_AT_ONCE;
         for _ in 0..TRIES {
             let mut words = listed_is.iter().map(|word| word.as_deref().unwrap_or_default());

@@ -35,6 +35,7 @@ struct Base<F: Framework> {
 
 /// What is done with a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is taken apart at once")]
 pub enum Passage<F: Framework> {
     /// It runs, and is none of ours. It is to be watched where no pattern is known, which is right if nothing answers it.
     Free(Option<Watch>),
