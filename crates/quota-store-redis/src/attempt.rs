@@ -8,11 +8,10 @@ use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::additions::Additions;
 use crate::client_run::ClientRun;
-use crate::dead_entries::take_out;
 use crate::facts::{KnownIds, Ledger, keys_of_ids};
 use crate::keys::Key;
 use crate::removing::Removing;
-use crate::script::{Call, Changed, Outcome};
+use crate::script::{Call, Changed, Outcome, new_version};
 use crate::stored::{Memory, Stored};
 
 /// How a try ended.
@@ -21,6 +20,8 @@ pub(crate) enum Ended {
     Done(Box<Stored>),
     /// The account is another, or ids are there that were taken for absent. So many requests were written before.
     Changed(usize, Box<Changed>),
+    /// Dead entries stand in the way of a write, after so many requests were written.
+    Dead(usize),
     /// It failed, after so many requests were written.
     Failed(usize, StoreError),
 }
@@ -56,13 +57,6 @@ impl<'a> Attempt<'a> {
         let now = span.0.max(account.latest());
         let terms = run.settings.terms(&memory, now);
         let mut attempt = Self { run, version, memory, known, absent: Vec::new(), is_fresh, span };
-        if attempt.known.finds_dead() {
-            match attempt.take_out_dead().await {
-                Ok(None) => {}
-                Ok(Some(changed)) => return Ended::Changed(0, changed),
-                Err(error) => return Ended::Failed(0, error),
-            }
-        }
         let mut turn = ClientTurn::new(account, terms, requests);
         for need in requests.foresee() {
             attempt.learn_id(&mut turn, need);
@@ -71,6 +65,10 @@ impl<'a> Attempt<'a> {
         loop {
             let stepped = match turn.step() {
                 Step::Read(needs) => attempt.read(&mut turn, needs).await.map(|()| None),
+                Step::Write(writes) | Step::Done(writes) if attempt.memory.meets_dead(&writes) => {
+                    turn.answer_written(&mut answers.lock());
+                    return Ended::Dead(written);
+                }
                 Step::Write(writes) => {
                     let stepped = attempt.commit(turn.account(), writes).await;
                     if let Ok(None) = stepped {
@@ -97,28 +95,6 @@ impl<'a> Attempt<'a> {
             turn.answer_written(&mut answers.lock());
             return ended;
         }
-    }
-
-    /// Whether these would meet what is dead: by adding where it stands, or by another note of it.
-    fn meets_dead(&self, writes: &Writes) -> bool {
-        let is_there = |entry: &quota_core::Entry| self.memory.is_dead(entry.at.millis());
-        self.memory.dead.is_some() && (writes.removal.is_some() || writes.entries.iter().any(is_there))
-    }
-
-    /// Takes out what a deletion or a pruning has left, each step a commit.
-    async fn take_out_dead(&mut self) -> Result<Option<Box<Changed>>, StoreError> {
-        while self.memory.dead.is_some() {
-            let (mut call, before) = (Call::new(&self.version, []), self.memory.clone());
-            take_out(self.run.gathering.wire(), &self.run.keys, &mut call, &mut self.memory).await?;
-            call.new = new_version();
-            let changed = self.memory.changed_since(&before).into_iter();
-            call.set_account(changed.flat_map(|(field, value)| [field.to_owned(), value]).collect());
-            match self.run.call(&call).await? {
-                Outcome::Changed(changed) => return Ok(Some(changed)),
-                Outcome::Done => self.version = call.new,
-            }
-        }
-        Ok(None)
     }
 
     fn learn_id(&mut self, turn: &mut ClientTurn<'_>, need: Need) {
@@ -154,11 +130,6 @@ impl<'a> Attempt<'a> {
 
     /// Writes, or confirms the version where there is nothing to write.
     async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Box<Changed>>, StoreError> {
-        if self.meets_dead(&writes)
-            && let Some(changed) = self.take_out_dead().await?
-        {
-            return Ok(Some(changed));
-        }
         let now = self.span.0.max(account.latest());
         let mut with_ids = Vec::new();
         if !self.absent.is_empty() {
@@ -247,11 +218,6 @@ impl<'a> Attempt<'a> {
         }
         Ok(words)
     }
-}
-
-/// A random token of 122 bits.
-pub(crate) fn new_version() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// Ids that were made for callers who gave none.

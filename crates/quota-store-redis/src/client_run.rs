@@ -9,10 +9,11 @@ use quota_service::{Answers, Batch, ClientRequests, KeptAccounts, Patience, Requ
 
 use crate::attempt::{Attempt, Ended, made_ids};
 use crate::call_error::CallError;
+use crate::dead_entries::DeadEntries;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
 use crate::keys::ClientKeys;
-use crate::script::{Call, CommitScript, Outcome};
+use crate::script::{Call, Changed, CommitScript, Outcome};
 use crate::settings::Settings;
 use crate::stored::Stored;
 
@@ -88,34 +89,20 @@ impl<'a> ClientRun<'a> {
         let mut patience = Patience::new(self.settings.patience);
         let mut known = KnownIds::default();
         loop {
-            let failed = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
-                Ended::Done(stored) => {
-                    return self.keep(stored);
-                }
-                Ended::Failed(written, error) => {
-                    requests = requests.after(written);
-                    error
-                }
-                Ended::Changed(written, mut changed) => {
-                    requests = requests.after(written);
-                    match self.begin_again(&mut changed, &mut known, requests) {
-                        // Where only ids were found, nobody was quicker.
-                        Ok(new) if new.version == changed.expected => {
-                            (stored, is_fresh) = (Box::new(new), true);
-                            continue;
-                        }
-                        Ok(new) => match patience.lose().await {
-                            Ok(()) => {
-                                (stored, is_fresh) = (Box::new(new), true);
-                                continue;
-                            }
-                            Err(error) => error,
-                        },
-                        Err(error) => error,
-                    }
+            let (written, again) = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
+                Ended::Done(stored) => return self.keep(stored),
+                Ended::Failed(written, error) => (written, Err(error)),
+                Ended::Dead(written) => (written, self.read_alive(&mut known).await),
+                Ended::Changed(written, changed) => {
+                    let rest = requests.after(written);
+                    (written, self.begin_again(changed, &mut known, rest, &mut patience).await)
                 }
             };
-            return answers.lock().fail(requests, || failed.again());
+            requests = requests.after(written);
+            match again {
+                Ok(again) => (stored, is_fresh) = (Box::new(again), true),
+                Err(failed) => return answers.lock().fail(requests, || failed.again()),
+            }
         }
     }
 
@@ -126,21 +113,39 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    fn begin_again(
+    /// The account as the script answered it, when it is this one's turn again.
+    async fn begin_again(
         &self,
-        changed: &mut crate::script::Changed,
+        mut changed: Box<Changed>,
         known: &mut KnownIds,
         requests: ClientRequests<'_>,
+        patience: &mut Patience,
     ) -> Result<Stored, StoreError> {
         let stored = changed.stored()?;
         let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(Instant::MIN);
-        if stored.version != changed.expected {
+        // Where only ids were found, nobody was quicker.
+        let was_slower = stored.version != changed.expected;
+        if was_slower {
             known.clear();
         }
         // Ids that were found nowhere were looked for where the account as it was then said: they are looked for again.
-        let found = std::mem::take(&mut changed.found).into_iter().filter(|(_, found)| found.is_some()).collect();
-        known.read(found, &stored.memory, self.settings, earliest.max(stored.account.latest()))?;
+        let found = changed.found.into_iter().filter(|(_, found)| found.is_some()).collect();
+        let finds_dead = known.read(found, &stored.memory, self.settings, earliest.max(stored.account.latest()))?;
+        if finds_dead {
+            return self.read_alive(known).await;
+        }
+        if was_slower {
+            patience.lose().await?;
+        }
         Ok(stored)
+    }
+
+    /// The account when nothing dead stands in the way any more.
+    async fn read_alive(&self, known: &mut KnownIds) -> Result<Stored, StoreError> {
+        known.clear();
+        let (gathering, script, keys) = (self.gathering, self.script, &self.keys);
+        let dead = DeadEntries { gathering, script, keys, patience: self.settings.patience };
+        Ok(dead.take_out(self.read().await?).await?.0)
     }
 
     async fn read(&self) -> Result<Stored, StoreError> {

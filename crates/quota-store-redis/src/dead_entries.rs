@@ -1,53 +1,101 @@
 //! Entries that are gone and still stand.
 
-use quota_core::{Entry, Span};
-use quota_service::StoreError;
+use std::time::Duration;
+
+use quota_core::Span;
+use quota_service::{Patience, StoreError};
 
 use crate::call_error::CallError;
 use crate::entry_text::read_member;
+use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
-use crate::link::Wire;
 use crate::reading::members_in;
-use crate::script::Call;
-use crate::stored::Memory;
+use crate::script::{Call, CommitScript, Outcome};
+use crate::stored::{Memory, Stored};
 use crate::values::texts;
 
 /// So many entries are taken out in one step: the server does nothing else meanwhile.
-pub(crate) const ENTRIES_AT_ONCE: usize = 2_000;
+pub(crate) const ENTRIES_AT_ONCE: u64 = 2_000;
 
-/// Takes some of the entries and ids out that stand where [`Memory::dead`] says; where none is left, the note of them. How many
-/// ids go with them.
+/// Where one client's dead entries are taken out.
 ///
-/// While there is a note, nothing is added where it points to: what stands there is dead, all of it.
-///
-/// # Errors
-/// The server's, and where something is no entry.
-pub(crate) async fn take_out(
-    wire: &Wire,
-    keys: &ClientKeys,
-    call: &mut Call,
-    memory: &mut Memory,
-) -> Result<u64, StoreError> {
-    let parts = memory.dead.map(|span| parts_of(span, memory)).unwrap_or_default();
-    for part in parts {
-        let day = day_of(part.0);
-        let mut some = members_in(keys, part);
-        some.arg("LIMIT").arg(0).arg(ENTRIES_AT_ONCE);
-        let members = texts(wire.call(&some).await.map_err(CallError::of_read)?)?;
-        let (Some(first), Some(last)) = (members.first(), members.last()) else { continue };
-        let entries: Result<Vec<Entry>, StoreError> =
-            members.iter().map(|member| Ok(read_member(day, member)?.1)).collect();
-        let ids: Vec<String> =
-            entries?.into_iter().filter_map(|entry| entry.id).map(|id| id.as_str().to_owned()).collect();
-        let gone = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        call.command("ZREMRANGEBYLEX", Key::Entries(day), vec![format!("[{first}"), format!("[{last}")]);
-        if !ids.is_empty() {
-            call.command("HDEL", Key::Ids(day), ids);
+/// While there is a note of them ([`Memory::dead`]), nothing is added where it points to: what stands there is dead, all of it.
+pub(crate) struct DeadEntries<'a> {
+    pub(crate) gathering: &'a Gathering<'a>,
+    pub(crate) script: &'a CommitScript,
+    pub(crate) keys: &'a ClientKeys,
+    /// For how long others may be quicker, from one step to the next.
+    pub(crate) patience: Duration,
+}
+
+impl DeadEntries<'_> {
+    /// Takes all of them out, each step a commit, and then the note. The account as it is then, and how many ids went.
+    ///
+    /// No step waits for replicas: one that is lost brings its entries back with the note of them.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] also where it is not known whether a step was written: no request was.
+    pub(crate) async fn take_out(&self, mut stored: Stored) -> Result<(Stored, u64), StoreError> {
+        let (mut patience, mut ids) = (Patience::new(self.patience), 0_u64);
+        while stored.memory.dead.is_some() {
+            let (call, memory, gone) = self.step(&stored).await?;
+            match self.script.call(self.gathering, self.keys, &call, None).await.map_err(no_request)? {
+                Outcome::Done => {
+                    (stored.version, stored.memory) = (call.new, memory);
+                    ids = ids.saturating_add(gone);
+                    patience = Patience::new(self.patience);
+                }
+                Outcome::Changed(mut changed) => {
+                    patience.lose().await?;
+                    stored = changed.stored()?;
+                }
+            }
         }
-        return Ok(gone);
+        Ok((stored, ids))
     }
-    memory.dead = None;
-    Ok(0)
+
+    /// Some of them; where none is left, the note. How many ids go with them.
+    async fn step(&self, stored: &Stored) -> Result<(Call, Memory, u64), StoreError> {
+        let (mut call, mut memory) = (Call::new(&stored.version, []), stored.memory.clone());
+        let mut gone = 0;
+        match self.some(&memory).await? {
+            Some((day, members)) => {
+                // What cannot be read is as dead as the rest.
+                let entries = members.iter().filter_map(|member| read_member(day, member).ok());
+                let ids: Vec<String> = entries.filter_map(|(_, entry)| Some(entry.id?.as_str().to_owned())).collect();
+                gone = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                let ends = [members.first(), members.last()];
+                let bounds = ends.into_iter().flatten().map(|member| format!("[{member}")).collect();
+                call.command("ZREMRANGEBYLEX", Key::Entries(day), bounds);
+                if !ids.is_empty() {
+                    call.command("HDEL", Key::Ids(day), ids);
+                }
+            }
+            None => memory.dead = None,
+        }
+        call.set_memory(&memory, &stored.memory);
+        Ok((call, memory, gone))
+    }
+
+    /// The first of them, of one day.
+    async fn some(&self, memory: &Memory) -> Result<Option<(i64, Vec<String>)>, StoreError> {
+        for part in memory.dead.map(|span| parts_of(span, memory)).unwrap_or_default() {
+            let mut some = members_in(self.keys, part);
+            some.arg("LIMIT").arg(0).arg(ENTRIES_AT_ONCE);
+            let members = texts(self.gathering.wire().call(&some).await.map_err(CallError::of_read)?)?;
+            if !members.is_empty() {
+                return Ok(Some((day_of(part.0), members)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn no_request(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unknown { message, source } => StoreError::NotDone { message, source },
+        error => error,
+    }
 }
 
 /// A span day by day, where there are entries.

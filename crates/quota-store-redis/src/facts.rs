@@ -16,52 +16,44 @@ use crate::sum_text::Sum;
 
 /// What is known of ids at one version of the account: nothing of a client changes without its version.
 #[derive(Debug, Default)]
-pub(crate) struct KnownIds {
-    ids: HashMap<OperationId, Option<(Key, Named)>>,
-    /// Whether one was found whose entry is gone and still stands.
-    finds_dead: bool,
-}
+pub(crate) struct KnownIds(HashMap<OperationId, Option<(Key, Named)>>);
 
 impl KnownIds {
-    /// Takes what the script found, or found nowhere.
+    /// Takes what the script found, or found nowhere; says whether one is among it whose entry is gone and still stands: it is
+    /// to be taken out before anything is decided.
     pub(crate) fn read(
         &mut self,
         found: Vec<(OperationId, Option<(Key, String)>)>,
         memory: &Memory,
         settings: &Settings,
         now: Instant,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let mut finds_dead = false;
         for (id, found) in found {
             let known =
                 found.map(|(key, value)| Ok::<_, StoreError>((key, read_id_value(&id, &value)?))).transpose()?;
             let known = known.filter(|(_, named)| !settings.is_forgotten(named.written, now));
             if known.as_ref().is_some_and(|(_, named)| memory.is_dead(named.entry.at.millis())) {
-                self.finds_dead = true;
+                finds_dead = true;
             } else {
-                self.ids.insert(id, known);
+                self.0.insert(id, known);
             }
         }
-        Ok(())
+        Ok(finds_dead)
     }
 
     pub(crate) fn find(&self, id: &OperationId) -> Option<&Option<(Key, Named)>> {
-        self.ids.get(id)
-    }
-
-    /// Whether an id stands in the way whose entry is gone: it is to be taken out before anything is decided.
-    pub(crate) const fn finds_dead(&self) -> bool {
-        self.finds_dead
+        self.0.get(id)
     }
 
     /// The key that an entry's id stands in.
     pub(crate) fn key_of(&self, id: &OperationId) -> Option<Key> {
-        self.ids.get(id)?.as_ref().map(|(key, _)| *key)
+        self.0.get(id)?.as_ref().map(|(key, _)| *key)
     }
 
     /// The version is another now.
     pub(crate) fn clear(&mut self) {
-        self.ids.clear();
-        self.finds_dead = false;
+        self.0.clear();
     }
 }
 

@@ -3,14 +3,13 @@
 use quota_core::{ClientId, Cut, Detail, Entry, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
 
-use crate::attempt::new_version;
 use crate::call_error::CallError;
-use crate::dead_entries::{ENTRIES_AT_ONCE, take_out};
-use crate::entry_text::{bound, read_member};
+use crate::dead_entries::{DeadEntries, ENTRIES_AT_ONCE};
+use crate::entry_text::{bound, corrupt, read_member};
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
-use crate::reading::command;
-use crate::script::{Call, Outcome};
+use crate::reading::{command, count_in};
+use crate::script::{Call, Outcome, UNREAD};
 use crate::store::RedisStore;
 use crate::stored::{Memory, Stored};
 use crate::values::{count, texts};
@@ -39,7 +38,11 @@ impl RedisStore {
             let clients = self.list_clients(&query).await?;
             for client in &clients {
                 let gathering = Gathering::new(self.link.for_reading());
-                gathering.run(self.prune_client(&gathering, client, Some(before), &mut pruned)).await?;
+                match gathering.run(self.prune_client(&gathering, client, before, &mut pruned)).await {
+                    // What is damaged is left as it is, and does not keep the others from being pruned.
+                    Ok(()) | Err(StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. }) => {}
+                    Err(error) => return Err(error),
+                }
             }
             query.after = clients.last().cloned();
             if clients.len() < CLIENTS_AT_ONCE {
@@ -50,62 +53,63 @@ impl RedisStore {
 
     /// Takes out what deletions and prunings have left of one client.
     pub(crate) async fn take_out_dead(&self, client: &ClientId) -> Result<(), StoreError> {
-        let gathering = Gathering::new(self.link.for_reading());
-        gathering.run(self.prune_client(&gathering, client, None, &mut Pruned::default())).await
+        let (gathering, keys) = (Gathering::new(self.link.for_reading()), self.settings.prefix.client(client));
+        let taking = async { self.dead(&gathering, &keys).take_out(self.read(&gathering, &keys).await?).await };
+        gathering.run(taking).await.map(|_| ())
     }
 
-    /// Takes out what is dead, and then prunes where that is asked.
+    fn dead<'a>(&'a self, gathering: &'a Gathering<'a>, keys: &'a ClientKeys) -> DeadEntries<'a> {
+        DeadEntries { gathering, script: &self.script, keys, patience: self.settings.patience }
+    }
+
+    async fn read(&self, gathering: &Gathering<'_>, keys: &ClientKeys) -> Result<Stored, StoreError> {
+        match self.script.call(gathering, keys, &Call::read(), None).await? {
+            Outcome::Changed(mut changed) => changed.stored(),
+            Outcome::Done => Err(corrupt("a version", UNREAD)),
+        }
+    }
+
     async fn prune_client(
         &self,
         gathering: &Gathering<'_>,
         client: &ClientId,
-        before: Option<Instant>,
+        before: Instant,
         pruned: &mut Pruned,
     ) -> Result<(), StoreError> {
         let keys = self.settings.prefix.client(client);
         let wait = self.settings.wait;
         let mut patience = Patience::new(self.settings.patience);
-        let mut stored = match self.script.call(gathering, &keys, &Call::read(), None).await? {
-            Outcome::Changed(mut changed) => changed.stored(),
-            Outcome::Done => return Ok(()),
-        };
-        loop {
-            let now = match stored {
-                Ok(now) if !now.version.is_empty() => now,
-                // What is damaged is left as it is, and does not keep the others from being pruned.
-                Ok(_) | Err(StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. }) => return Ok(()),
-                Err(error) => return Err(error),
-            };
-            let Some(step) = self.next_step(&keys, &now, before).await? else { return Ok(()) };
+        let mut now = self.read(gathering, &keys).await?;
+        while !now.version.is_empty() {
+            if let Some((_, end)) = now.memory.dead {
+                // The ids of what was deleted were free before.
+                let is_folded = end <= now.memory.folded_until.millis();
+                let (alive, ids) = self.dead(gathering, &keys).take_out(now).await?;
+                pruned.ids = pruned.ids.saturating_add(if is_folded { ids } else { 0 });
+                now = alive;
+                continue;
+            }
+            let Some(step) = self.next_step(&keys, &now, before).await? else { break };
             match self.script.call(gathering, &keys, &step.call, wait).await? {
                 Outcome::Done => {
                     pruned.entries = pruned.entries.saturating_add(step.pruned.entries);
                     pruned.ids = pruned.ids.saturating_add(step.pruned.ids);
-                    stored = Ok(Stored { version: step.call.new, memory: step.memory, ..now });
+                    (now.version, now.memory) = (step.call.new, step.memory);
                     patience = Patience::new(self.settings.patience);
                 }
                 Outcome::Changed(mut changed) => {
                     patience.lose().await?;
-                    stored = changed.stored();
+                    now = changed.stored()?;
                 }
             }
         }
+        Ok(())
     }
 
     /// What is to be done next for a client; none where nothing is left.
-    async fn next_step(
-        &self,
-        keys: &ClientKeys,
-        stored: &Stored,
-        before: Option<Instant>,
-    ) -> Result<Option<Step>, StoreError> {
+    async fn next_step(&self, keys: &ClientKeys, stored: &Stored, before: Instant) -> Result<Option<Step>, StoreError> {
         let (call, memory) = (Call::new(&stored.version, []), stored.memory.clone());
         let mut step = Step { call, memory, pruned: Pruned::default() };
-        if step.memory.dead.is_some() {
-            step.pruned.ids = take_out(self.link.for_reading(), keys, &mut step.call, &mut step.memory).await?;
-            return Ok(Some(finish(step, &stored.memory)));
-        }
-        let Some(before) = before else { return Ok(None) };
         let has_entries = self.settings.detail == Detail::Entries;
         if has_entries && self.fold(keys, before, &mut step).await? {
             return Ok(Some(finish(step, &stored.memory)));
@@ -136,7 +140,7 @@ impl RedisStore {
             let answers = self.link.for_reading().call_all(&[newest, entries, ids]).await;
             let mut answers = answers.map_err(CallError::of_read)?.into_iter();
             if let Some(member) = texts(answers.next().unwrap_or_default())?.first() {
-                fold_until(&mut step.memory, &read_member(day, member)?.1);
+                fold_until(&mut step.memory, read_member(day, member)?.1.at.millis());
             }
             let mut next = || answers.next().map_or(0, |answer| count(&answer));
             step.pruned.entries = step.pruned.entries.saturating_add(next());
@@ -161,7 +165,7 @@ impl RedisStore {
         let mut some = oldest.clone();
         some.arg("LIMIT").arg(0).arg(ENTRIES_AT_ONCE);
         let mut entries = self.members(&some, day).await?;
-        if entries.len() >= ENTRIES_AT_ONCE {
+        if u64::try_from(entries.len()).unwrap_or(u64::MAX) >= ENTRIES_AT_ONCE {
             let quarter = |entry: &Entry| Cut::floor(entry.at.millis());
             let (first, last) = (entries.first().map(quarter), entries.last().map(quarter));
             if first == last {
@@ -171,7 +175,7 @@ impl RedisStore {
             entries.retain(|entry| Some(quarter(entry)) < last);
         }
         let Some(newest) = entries.last() else { return Ok(false) };
-        fold_until(&mut step.memory, newest);
+        fold_until(&mut step.memory, newest.at.millis());
         let end = bound(day, Cut::floor(newest.at.millis()).saturating_add(QUARTER_MILLIS));
         let ids: Vec<String> =
             entries.iter().filter_map(|entry| entry.id.as_ref()).map(|id| id.as_str().to_owned()).collect();
@@ -186,12 +190,11 @@ impl RedisStore {
 
     /// Folds a quarter whose entries are too many for one step.
     async fn fold_quarter(&self, keys: &ClientKeys, start: i64, step: &mut Step) -> Result<(), StoreError> {
-        let (day, end) = (day_of(start), start.saturating_add(QUARTER_MILLIS));
-        let mut counting = command("ZLEXCOUNT", keys, Key::Entries(day));
-        counting.arg(format!("[{}", bound(day, start))).arg(format!("({}", bound(day, end)));
-        step.pruned.entries = count(&self.link.for_reading().call(&counting).await.map_err(CallError::of_read)?);
-        step.memory.folded_until = step.memory.folded_until.max(Instant::from_millis(end).unwrap_or(Instant::MAX));
-        step.memory.dead = Some((start, end));
+        let quarter = (start, start.saturating_add(QUARTER_MILLIS));
+        let counted = self.link.for_reading().call(&count_in(keys, quarter)).await.map_err(CallError::of_read)?;
+        step.pruned.entries = count(&counted);
+        fold_until(&mut step.memory, start);
+        step.memory.dead = Some(quarter);
         Ok(())
     }
 
@@ -224,14 +227,12 @@ impl RedisStore {
 }
 
 /// Not further than there were entries: elsewhere ranges may go on to begin and end anywhere.
-fn fold_until(memory: &mut Memory, newest: &Entry) {
-    let end = Cut::floor(newest.at.millis()).saturating_add(QUARTER_MILLIS);
+fn fold_until(memory: &mut Memory, newest: i64) {
+    let end = Cut::floor(newest).saturating_add(QUARTER_MILLIS);
     memory.folded_until = memory.folded_until.max(Instant::from_millis(end).unwrap_or(Instant::MAX));
 }
 
 fn finish(mut step: Step, before: &Memory) -> Step {
-    step.call.new = new_version();
-    let changed = step.memory.changed_since(before).into_iter();
-    step.call.set_account(changed.flat_map(|(field, value)| [field.to_owned(), value]).collect());
+    step.call.set_memory(&step.memory, before);
     step
 }

@@ -107,9 +107,26 @@ pub(crate) fn command(name: &str, keys: &ClientKeys, key: Key) -> Cmd {
 }
 
 /// The members of a span within one day.
-pub(crate) fn members_in(keys: &ClientKeys, (from, to): Span) -> Cmd {
+pub(crate) fn members_in(keys: &ClientKeys, span: Span) -> Cmd {
+    on_members("ZRANGEBYLEX", keys, span)
+}
+
+/// How many members a span within one day has.
+pub(crate) fn count_in(keys: &ClientKeys, span: Span) -> Cmd {
+    on_members("ZLEXCOUNT", keys, span)
+}
+
+fn on_members(name: &str, keys: &ClientKeys, (from, to): Span) -> Cmd {
     let day = day_of(from);
-    let mut members = command("ZRANGEBYLEX", keys, Key::Entries(day));
+    let mut members = command(name, keys, Key::Entries(day));
     members.arg(format!("[{}", bound(day, from))).arg(format!("({}", bound(day, to)));
     members
+}
+
+/// The newest member of a span within one day.
+pub(crate) fn newest_in(keys: &ClientKeys, (from, to): Span) -> Cmd {
+    let day = day_of(from);
+    let mut newest = command("ZREVRANGEBYLEX", keys, Key::Entries(day));
+    newest.arg(format!("({}", bound(day, to))).arg(format!("[{}", bound(day, from))).arg("LIMIT").arg(0).arg(1);
+    newest
 }

@@ -10,12 +10,12 @@ use crate::dead_entries::{ENTRIES_AT_ONCE, parts_of};
 use crate::entry_text::{bound, corrupt, member, read_id_value, read_member};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::link::Wire;
-use crate::reading::{command, cut, members_in};
+use crate::reading::{command, count_in, cut, members_in, newest_in};
 use crate::script::Call;
 use crate::settings::Settings;
 use crate::stored::Memory;
 use crate::sum_text::{QuarterKey, Sum, fields_of, read_day};
-use crate::values::{fields, texts};
+use crate::values::{count, fields, texts};
 
 /// Where one client's entries are taken out.
 ///
@@ -119,8 +119,10 @@ impl Removing<'_> {
         }
         let span = (range.start().millis(), range.end().millis());
         let parts = parts_of(span, memory);
-        if self.count_in(&parts).await? > ENTRIES_AT_ONCE {
-            memory.dead = Some(span);
+        let commands: Vec<_> = parts.iter().map(|part| count_in(self.keys, *part)).collect();
+        let counts = self.wire.call_all(&commands).await.map_err(CallError::of_read)?;
+        if counts.iter().map(count).fold(0, u64::saturating_add) > ENTRIES_AT_ONCE {
+            memory.dead = Some((span.0, self.after_newest(&parts).await?));
             return Ok(());
         }
         for part in parts {
@@ -144,17 +146,16 @@ impl Removing<'_> {
         texts(members)?.iter().map(|member| Ok(read_member(day_of(span.0), member)?.1)).collect()
     }
 
-    /// How many entries these parts of days have.
-    async fn count_in(&self, parts: &[Span]) -> Result<usize, StoreError> {
-        let counting = |(from, to): &Span| {
-            let day = day_of(*from);
-            let mut members = command("ZLEXCOUNT", self.keys, Key::Entries(day));
-            members.arg(format!("[{}", bound(day, *from))).arg(format!("({}", bound(day, *to)));
-            members
-        };
-        let commands: Vec<_> = parts.iter().map(counting).collect();
-        let counts = self.wire.call_all(&commands).await.map_err(CallError::of_read)?;
-        Ok(counts.iter().map(|count| usize::try_from(crate::values::count(count)).unwrap_or(usize::MAX)).sum())
+    /// The millisecond after the newest entry of these parts of days. Those that come later are none of it, wherever the range
+    /// ends.
+    async fn after_newest(&self, parts: &[Span]) -> Result<i64, StoreError> {
+        for part in parts.iter().rev() {
+            let newest = self.wire.call(&newest_in(self.keys, *part)).await.map_err(CallError::of_read)?;
+            if let Some(member) = texts(newest)?.first() {
+                return Ok(read_member(day_of(part.0), member)?.1.at.millis().saturating_add(1));
+            }
+        }
+        Ok(i64::MIN)
     }
 
     /// Frees the ids of entries in a range: with quarters they stand where they were written.

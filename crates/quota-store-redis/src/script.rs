@@ -7,7 +7,7 @@ use redis::{Cmd, Script, Value};
 use crate::call_error::CallError;
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key};
-use crate::stored::{FIELDS, Stored};
+use crate::stored::{FIELDS, Memory, Stored};
 use crate::values::{array, text, unexpected};
 
 /// The version of an account that was not read yet: no account has it.
@@ -145,6 +145,13 @@ impl Call {
         self.account = Some(words);
     }
 
+    /// Gives the account a new version, and what has changed of what stands beside it.
+    pub(crate) fn set_memory(&mut self, memory: &Memory, before: &Memory) {
+        self.new = new_version();
+        let changed = memory.changed_since(before).into_iter();
+        self.set_account(changed.flat_map(|(field, value)| [field.to_owned(), value]).collect());
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.commands.is_empty() && self.increments.is_empty() && self.account.is_none()
     }
@@ -243,6 +250,11 @@ impl CommitScript {
             _ => Ok(outcome),
         }
     }
+}
+
+/// A random token of 122 bits.
+pub(crate) fn new_version() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 async fn run(

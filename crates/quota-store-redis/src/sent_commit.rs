@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn both() -> (AskedCommit, SentCommit) {
-        let command = commit(&crate::attempt::new_version());
+        let command = commit(&crate::script::new_version());
         (AskedCommit::of(&command).unwrap(), SentCommit::of(&command).unwrap())
     }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn what_writes_is_a_commit() {
-        let version = crate::attempt::new_version();
+        let version = crate::script::new_version();
         assert!(SentCommit::of(&commit(&version)).is_some());
         assert!(SentCommit::of(&commit("")).is_none(), "it only confirms");
         assert!(SentCommit::of(redis::cmd("ZADD").arg("key").arg(1).arg(&version)).is_none());

@@ -1,6 +1,6 @@
 //! One client's account and what stands beside it.
 
-use quota_core::{Account, DocumentError, Instant, Labels, Span};
+use quota_core::{Account, DocumentError, Entry, Instant, Labels, Removal, Span, Writes};
 use quota_service::StoreError;
 
 use crate::day_set::DaySet;
@@ -118,6 +118,13 @@ impl Memory {
             fields.push(("x", self.dead.map(|(from, to)| format!("{from} {to}")).unwrap_or_default()));
         }
         fields
+    }
+
+    /// Whether these would meet what is dead: by adding where it stands, or by another note of it.
+    pub(crate) fn meets_dead(&self, writes: &Writes) -> bool {
+        let is_range = matches!(writes.removal, Some(Removal::Range(_)));
+        let is_there = |entry: &Entry| self.is_dead(entry.at.millis());
+        self.dead.is_some() && (is_range || writes.entries.iter().any(is_there))
     }
 
     /// Whether an entry that stands at this millisecond is gone.

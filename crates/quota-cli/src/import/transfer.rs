@@ -42,20 +42,16 @@ impl Transfer {
             let page = source.page().await;
             let is_last = page.as_ref().map_or(true, Vec::is_empty);
             let failed = page.map(|page| rows.extend(page)).err();
-            let mut taken = Ok(());
-            if is_last || rows.len() >= GATHERED {
-                taken = self.take(std::mem::take(&mut rows), bar).await;
-            }
+            let is_enough = is_last || rows.len() >= GATHERED;
+            let taken = if is_enough { self.take(std::mem::take(&mut rows), bar).await } else { Ok(()) };
             match (failed, taken) {
+                (None, Ok(())) if !is_last => {}
+                (None, taken) => return taken,
                 (Some(failed), Ok(())) => return Err(failed),
                 (Some(failed), Err(error)) => {
-                    return Err(
-                        error.context(format!("{failed:#}; of what was read before it not all could be written"))
-                    );
+                    let both = format!("{failed:#}; of what was read before it not all could be written");
+                    return Err(error.context(both));
                 }
-                (None, Err(error)) => return Err(error),
-                (None, Ok(())) if is_last => return Ok(()),
-                (None, Ok(())) => {}
             }
         }
     }

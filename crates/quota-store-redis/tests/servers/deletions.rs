@@ -7,7 +7,9 @@ use quota_service::{Pruned, UsageStore};
 use quota_store_redis::RedisStore;
 use redis::Value;
 
-use crate::requests::{PLENTY, agreed_usage, allowed, charge_as, charge_one, client, credits, one, request};
+use crate::requests::{
+    PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, client, credits, is_unknown, one, request,
+};
 use crate::servers::Place;
 
 /// The day of all requests, and its number.
@@ -37,6 +39,10 @@ async fn delete(store: &RedisStore, from: u64, to: u64) -> u64 {
         Ok(Answer::Deleted(count)) => count,
         other => panic!("{other:?}"),
     }
+}
+
+fn void(id: &str) -> Operation {
+    Operation::Void { id: OperationId::new(id).unwrap() }
 }
 
 /// How many entries and ids stand in the day's keys, and whether there is a note of dead ones.
@@ -93,6 +99,52 @@ async fn who_charges_takes_out_what_a_killed_process_has_left() {
     assert_eq!(stands(&place).await, (301, 301, false));
     assert!(allowed(&one(&store, request("a", charge_as("id 3000", "2"), PLENTY)).await), "a replay");
     assert_eq!(agreed_usage(&store, "a").await, credits("302"));
+}
+
+#[tokio::test]
+async fn charges_after_what_is_deleted_go_on_beside_it() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (place.store(Detail::Entries).await, place.store(Detail::Entries).await);
+    fill(&store, 7_000, Duration::from_secs(6)).await;
+    // To the end of the day: noon is in it, and nothing stands there yet.
+    assert_eq!(delete(&store, 1_002, 86_400).await, 6_833);
+    assert!(allowed(&charge_one(&other, "a", "new").await));
+    assert!(allowed(&one(&store, request("a", charge("1"), PLENTY)).await));
+    assert_eq!(stands(&place).await, (7_002, 7_001, true), "they wait");
+    assert!(matches!(one(&other, request("a", void("new"), PLENTY)).await, Ok(Answer::Voided(true))));
+    assert_eq!(stands(&place).await, (7_001, 7_000, true));
+    assert_eq!(agreed_usage(&other, "a").await, credits("168"));
+    // Another note would not say of what it is one.
+    assert_eq!(delete(&other, 0, 900).await, 150);
+    assert_eq!(stands(&place).await, (18, 17, false));
+    assert_eq!(agreed_usage(&store, "a").await, credits("18"));
+}
+
+#[tokio::test]
+async fn a_replica_that_is_missing_keeps_nothing_dead_there() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Entries).await;
+    fill(&store, 7_000, Duration::from_secs(10)).await;
+    assert_eq!(delete(&store, 1_000, 68_000).await, 6_700);
+    let builder = place.builder().with_detail(Detail::Entries).with_wait(1, Duration::from_millis(50));
+    let Ok(waits) = builder.connect().await else { panic!("it waits for replicas when it commits") };
+    let answer = one(&waits, request("a", charge_as("id 3000", "2"), PLENTY)).await;
+    assert!(is_unknown(&answer), "{answer:?}");
+    assert_eq!(stands(&place).await, (301, 301, false));
+    assert_eq!(agreed_usage(&store, "a").await, credits("302"), "what is told as written is");
+}
+
+#[tokio::test]
+async fn what_is_damaged_among_the_dead_goes_with_them() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Entries).await;
+    fill(&store, 7_000, Duration::from_secs(10)).await;
+    let day = place.key(&format!("{{a}}:e:{NUMBER}"));
+    assert_eq!(place.tell(&format!("ZADD {day} 0 30000001damaged")).await, Value::Int(1));
+    assert_eq!(delete(&store, 1_800, 68_400).await, 6_660);
+    assert_eq!(store.prune(Instant::MIN).await.unwrap(), Pruned::default(), "those ids were free before");
+    assert_eq!(stands(&place).await, (340, 340, false));
+    assert_eq!(agreed_usage(&store, "a").await, credits("340"));
 }
 
 #[tokio::test]
