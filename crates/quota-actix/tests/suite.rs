@@ -21,7 +21,10 @@ use quota_actix::{
 };
 use quota_core::{Credits, Label, OperationId};
 use quota_service::Charge;
-use quota_testkit::http::{HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role};
+use quota_testkit::http::{
+    HttpHarness, IMPATIENT, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role, told,
+    ttl_from_query,
+};
 
 /// A server in a thread of its own.
 struct Actix {
@@ -108,7 +111,8 @@ fn app(
         .service(web::resource("/compute").route(web::get().to(compute)))
         .service(web::resource("/generate").route(web::get().to(generate)))
         .service(web::resource("/stream").route(web::get().to(streamed)))
-        .service(web::resource("/twice").route(web::get().to(twice)));
+        .service(web::resource("/twice").route(web::get().to(twice)))
+        .service(web::resource("/told").route(web::get().to(seen)));
     let mut usage = UsageRoutes::new(program.usage, client);
     if program.operators_by_role {
         usage = usage.with_operators(|request| standing_of_role(value(request, "x-role")));
@@ -116,6 +120,7 @@ fn app(
     App::new()
         .app_data(Data::new(program.pause))
         .wrap(from_fn(authenticate))
+        .wrap(from_fn(impatient))
         .service(usage.at("/quota"))
         .service(web::scope("/v1").service(usage.at("/deep/quota")))
         .service(metered)
@@ -123,6 +128,20 @@ fn app(
 
 fn value<'a>(request: &'a ServiceRequest, name: &str) -> Option<&'a [u8]> {
     request.headers().get(name).map(actix_web::http::header::HeaderValue::as_bytes)
+}
+
+/// Gives up what takes too long, where it is asked to.
+async fn impatient(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if !request.headers().contains_key("x-give-up") {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    }
+    let asked = request.request().clone();
+    let late = || ServiceResponse::new(asked, HttpResponse::GatewayTimeout().body("too late"));
+    let answer = actix_web::rt::time::timeout(IMPATIENT, next.call(request)).await;
+    answer.map_or_else(|_| Ok(late()), |answer| answer.map(ServiceResponse::map_into_boxed_body))
 }
 
 /// The program's own authentication.
@@ -221,7 +240,7 @@ async fn generate(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) 
 
 async fn streamed(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse, Refused> {
     let query = request.uri().query();
-    let held = quota.hold(credits_from_query(query, "max")?).await?;
+    let held = quota.hold_for(credits_from_query(query, "max")?, ttl_from_query(query)?).await?;
     let chunks = member_from_query(query, "chunks")?.unwrap_or_default().parse().unwrap();
     let on_drop = member_from_query(query, "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
     let chunks = stream::iter(0..chunks).then(move |number: u32| {
@@ -240,6 +259,12 @@ async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {
     quota.charge("2".parse::<Credits>().unwrap()).await?;
     quota.record("0.5".parse::<Credits>().unwrap()).await?;
     Ok("ran")
+}
+
+async fn seen(quota: ClientQuota) -> Result<String, Refused> {
+    let decision = quota.decision();
+    quota.record("2".parse::<Credits>().unwrap()).await?;
+    Ok(told(decision.as_ref(), quota.status().await.ok().as_ref())?)
 }
 
 quota_testkit::http_suite!(Actix);

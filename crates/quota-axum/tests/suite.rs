@@ -19,7 +19,10 @@ use quota_axum::{
 };
 use quota_core::{Credits, Label, OperationId};
 use quota_service::Charge;
-use quota_testkit::http::{HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role};
+use quota_testkit::http::{
+    HttpHarness, IMPATIENT, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role, told,
+    ttl_from_query,
+};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -86,15 +89,26 @@ fn app(program: Program) -> Router {
         .route("/generate", get(generate))
         .route("/stream", get(streamed))
         .route("/twice", get(twice))
+        .route("/told", get(seen))
         .layer(quota)
         .layer(Extension(program.pause))
         .merge(usage.clone().at("/quota"))
         .nest("/v1", usage.at("/deep/quota"))
         .layer(from_fn(authenticate))
+        .layer(from_fn(impatient))
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     headers.get(name).map(http::HeaderValue::as_bytes)
+}
+
+/// Gives up what takes too long, where it is asked to.
+async fn impatient(request: Request, next: Next) -> Response {
+    if !request.headers().contains_key("x-give-up") {
+        return next.run(request).await;
+    }
+    let answer = tokio::time::timeout(IMPATIENT, next.run(request)).await;
+    answer.unwrap_or_else(|_| (StatusCode::GATEWAY_TIMEOUT, "too late").into_response())
 }
 
 /// The program's own authentication.
@@ -182,7 +196,7 @@ async fn generate(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: U
 }
 
 async fn streamed(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: Uri) -> Result<Body, Refused> {
-    let held = quota.hold(credits_from_query(uri.query(), "max")?).await?;
+    let held = quota.hold_for(credits_from_query(uri.query(), "max")?, ttl_from_query(uri.query())?).await?;
     let chunks = member_from_query(uri.query(), "chunks")?.unwrap_or_default().parse().unwrap();
     let on_drop = member_from_query(uri.query(), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
     let chunks = stream::iter(0..chunks).then(move |number: u32| {
@@ -201,6 +215,12 @@ async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {
     quota.charge("2".parse::<Credits>().unwrap()).await?;
     quota.record("0.5".parse::<Credits>().unwrap()).await?;
     Ok("ran")
+}
+
+async fn seen(quota: ClientQuota) -> Result<String, Refused> {
+    let decision = quota.decision();
+    quota.record("2".parse::<Credits>().unwrap()).await?;
+    Ok(told(decision.as_ref(), quota.status().await.ok().as_ref())?)
 }
 
 quota_testkit::http_suite!(Axum);

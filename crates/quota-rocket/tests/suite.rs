@@ -13,7 +13,9 @@ use quota_rocket::{
     UsageRoutes, credits_from_query, member_from_query,
 };
 use quota_service::Charge;
-use quota_testkit::http::{HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role};
+use quota_testkit::http::{
+    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role, told, ttl_from_query,
+};
 use rocket::config::LogLevel;
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
@@ -34,6 +36,8 @@ impl HttpHarness for Rocket {
     const CANCELS: bool = false;
     const PAYS_BY_TYPE: bool = true;
     const HIDES_OTHER_THAN_UTF8: bool = true;
+    /// Fairings are around nothing.
+    const WRAPS: bool = false;
 
     fn serve(program: Program) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -75,7 +79,8 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         compute,
         generate,
         streamed,
-        twice
+        twice,
+        seen
     ];
     let quiet = Config { port: 0, log_level: LogLevel::Off, ..Config::debug_default() };
     let mut usage = UsageRoutes::new(program.usage, client);
@@ -300,7 +305,7 @@ async fn streamed(
     uri: &Origin<'_>,
     chunks: u32,
 ) -> Result<TextStream<impl Stream<Item = &'static str> + use<>>, Refused> {
-    let held = quota.hold(credits_from_query(query(uri), "max")?).await?;
+    let held = quota.hold_for(credits_from_query(query(uri), "max")?, ttl_from_query(query(uri))?).await?;
     let on_drop = member_from_query(query(uri), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
     let pause = pause.inner().clone();
     let chunks = stream::iter(0..chunks).then(move |number| {
@@ -320,6 +325,13 @@ async fn twice(_paid: Costs<1>, quota: ClientQuota) -> Result<&'static str, Refu
     quota.charge("2".parse::<Credits>().unwrap()).await?;
     quota.record("0.5".parse::<Credits>().unwrap()).await?;
     Ok("ran")
+}
+
+#[get("/told")]
+async fn seen(_paid: Costs<1>, quota: ClientQuota) -> Result<String, Refused> {
+    let decision = quota.decision();
+    quota.record("2".parse::<Credits>().unwrap()).await?;
+    Ok(told(decision.as_ref(), quota.status().await.ok().as_ref())?)
 }
 
 quota_testkit::http_suite!(Rocket);

@@ -1,6 +1,8 @@
 //! What the headers and the body of an answer say.
 
-use quota_core::{Period, Unit};
+use std::time::Duration;
+
+use quota_core::{Anchor, Limit, Period, Quota, Tz, Unit};
 use quota_http::Answers;
 use serde_json::json;
 use sfv::{FieldType, List, ListEntry, Parser};
@@ -142,7 +144,7 @@ pub fn of_two_violated_quotas_the_one_that_resets_last_is_shown<H: HttpHarness>(
 
 pub fn a_long_wait_is_not_told_beyond_the_bound<H: HttpHarness>() {
     for (seconds, told) in [(43_200, Some("43200")), (43_199, None)] {
-        let bound = std::time::Duration::from_secs(seconds);
+        let bound = Duration::from_secs(seconds);
         let ground = Setting::<H>::ten().answers(|answers| answers.with_max_retry_after(bound)).serve();
         ground.record("7");
         ground.get("/five").assert_headers([("retry-after", told)]);
@@ -163,6 +165,32 @@ pub fn the_fields_are_structured_lists<H: HttpHarness>() {
         }
         assert_eq!(list.serialize().unwrap(), value, "as a library writes it");
     }
+}
+
+pub fn parts_of_a_second_are_rounded_up<H: HttpHarness>() {
+    let anchor = Anchor::new("2022-01-01T00:00:00.250Z".parse().unwrap(), Tz::UTC);
+    let every = |period, limit: &str| Quota::new(period, Limit::Finite(limit.parse().unwrap()), anchor);
+    let setting = Setting::<H>::with([every(Period::SECOND, "5"), every(Period::DAY, "100")]);
+    let ground = setting.serve();
+    // A millisecond after noon: the second has 249 ms left, the day 12 hours and 249 ms.
+    ground.clock().advance(Duration::from_millis(1));
+    ground.get("/one").assert_headers([
+        ("x-ratelimit-remaining", Some("4")),
+        ("x-ratelimit-reset", Some("1709294401")),
+        ("ratelimit-policy", Some(r#""second";q=5;w=1, "day";q=100;w=86400"#)),
+        ("ratelimit", Some(r#""second";r=4;t=1, "day";r=99;t=43201"#)),
+    ]);
+    // Nobody is told to wait for less than a second, nor for less than what is left.
+    let denied = ground.get("/five");
+    assert_eq!((denied.status, denied.json()["retry_at"].as_str()), (429, Some("2024-03-01T12:00:00.250Z")));
+    denied.assert_headers([("retry-after", Some("1")), ("x-ratelimit-reset", Some("1709294401"))]);
+    ground.record("90");
+    let denied = ground.get("/compute?credits=5");
+    denied.assert_headers([("retry-after", Some("1"))]);
+    ground.record("5");
+    ground.clock().advance(Duration::from_millis(249));
+    let denied = ground.get("/five");
+    denied.assert_headers([("retry-after", Some("43200")), ("x-ratelimit-reset", Some("1709337601"))]);
 }
 
 pub fn periods_of_several_units_are_named_by_their_number<H: HttpHarness>() {

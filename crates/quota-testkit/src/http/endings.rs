@@ -91,3 +91,21 @@ pub fn a_hold_that_is_outlived_is_charged_all_the_same<H: HttpHarness>() {
     assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (200, "late: true", Some("7.5")));
     ground.assert_used("2.5");
 }
+
+pub fn a_request_that_a_layer_around_it_gives_up_leaves_no_hold<H: HttpHarness>() {
+    if !H::WRAPS {
+        return;
+    }
+    for (path, used) in
+        [("/generate?max=8&actual=1&work=wait", "0"), ("/answer?status=200&work=wait", "0"), ("/five?work=wait", "5")]
+    {
+        let ground = Setting::<H>::ten().serve();
+        let mut impatient = request(Method::GET, path);
+        impatient.headers_mut().insert("x-give-up", "soon".parse().unwrap());
+        let answer = ground.send(impatient);
+        assert_eq!((answer.status, answer.body.as_str()), (504, "too late"), "{path}");
+        ground.wait_for_held("0");
+        // What was charged before stands.
+        ground.assert_used(used);
+    }
+}

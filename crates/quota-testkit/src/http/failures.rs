@@ -1,17 +1,16 @@
 //! A store that cannot answer, and a limit that is reached.
 
+use std::net::Shutdown;
 use std::time::Duration;
 
 use http::Method;
-use quota_core::{Answer as StoreAnswer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
-use quota_service::{
-    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, OnStoreError, PlainCharge, Pruned, Request,
-    StoreError, UsageStore,
-};
+use quota_http::IdempotencyKeys;
+use quota_service::OnStoreError;
 
+use crate::gated::Gate;
 use crate::http::HttpHarness;
 use crate::http::answer::Answer;
-use crate::http::ground::{Failing, Ground, Setting, request};
+use crate::http::ground::{Ground, Setting, read, request, wait_until};
 
 pub fn a_store_that_fails_closed_is_unavailable_and_tells_nothing<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -114,58 +113,76 @@ pub fn no_more_than_the_limit_runs_at_the_same_time<H: HttpHarness>() {
     ground.assert_used("10");
 }
 
-impl UsageStore for Failing {
-    fn dispatch(&self) -> Dispatch {
-        self.store().dispatch()
-    }
+/// The problem document of a store that cannot answer, and nothing that tells of it.
+#[track_caller]
+fn assert_unavailable(answer: &Answer) {
+    assert_eq!(answer.status, 503, "{answer:?}");
+    answer.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
+    assert!(answer.body.contains("#temporary-reduced-capacity"), "{answer:?}");
+    answer.assert_no_quota();
+}
 
-    fn detail(&self) -> Detail {
-        self.store().detail()
-    }
-
-    fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
-        self.check().ok().and_then(|()| self.store().charge_now(charge))
-    }
-
-    async fn apply(&self, batch: Vec<Request>) -> Vec<Result<StoreAnswer, StoreError>> {
-        self.count();
-        match self.check() {
-            Ok(()) => self.store().apply(batch).await,
-            Err(error) => batch.iter().map(|_| Err(error.again())).collect(),
+pub fn too_many_at_once_are_unavailable<H: HttpHarness>() {
+    // Whatever the service does where its store cannot answer: this one does.
+    for on_store_error in [OnStoreError::FailClosed, OnStoreError::FailOpen] {
+        for path in ["/one", "/answer?status=200", "/compute?credits=1"] {
+            let ground = Setting::<H>::ten().on_store_error(on_store_error).queued(1).serve();
+            // Now it is known that a handler answers, and the plan is.
+            ground.get("/one");
+            ground.set_gate(Gate::HeldBefore);
+            let sent = ground.begin(request(Method::GET, "/one"));
+            ground.wait_for_a_held_batch();
+            let asked: Vec<_> = (0..4).map(|_| ground.begin(request(Method::GET, path))).collect();
+            let ended = || asked.iter().filter(|asked| asked.has_ended()).count();
+            wait_until(|| ended() == 3, || format!("{} are refused at once: {path}", ended()));
+            ground.set_gate(Gate::Open);
+            assert_eq!(sent.answer().unwrap().status, 200);
+            let answers: Vec<Answer> = asked.into_iter().map(|asked| asked.answer().unwrap()).collect();
+            let (ran, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+            assert_eq!((ran.len(), refused.len()), (1, 3), "{path}: {answers:?}");
+            refused.into_iter().for_each(assert_unavailable);
+            ground.assert_used(if path.starts_with("/answer") { "6" } else { "3" });
         }
     }
+}
 
-    async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
-        self.check()?;
-        self.store().total(client, range).await
+pub fn what_nobody_knows_is_charged_once_under_its_key<H: HttpHarness>() {
+    for path in ["/five", "/by-query?n=5", "/compute?credits=5"] {
+        for (gate, again) in [(Gate::UnknownDone, 409), (Gate::UnknownUndone, 200)] {
+            let ground = Setting::<H>::ten().keys(IdempotencyKeys::default()).queued(9).serve();
+            ground.set_gate(gate);
+            assert_unavailable(&ground.get_with_key(path, "k"));
+            ground.set_gate(Gate::Open);
+            assert_eq!(ground.get_with_key(path, "k").status, again, "{path} after {gate:?}");
+            ground.get_with_key(path, "k").assert_problem(409, "already charged");
+            ground.assert_used("5");
+        }
     }
+}
 
-    async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
-        self.check()?;
-        self.store().daily(client, query).await
-    }
-
-    async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
-        self.check()?;
-        self.store().entries(client, query).await
-    }
-
-    async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
-        self.check()?;
-        self.store().clients(query).await
-    }
-
-    async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
-        self.check()?;
-        self.store().prune(before).await
-    }
-
-    async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
-        self.check()?;
-        self.store().server_time().await
-    }
-
-    async fn health(&self) -> Result<(), StoreError> {
-        self.check()
+pub fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away<H: HttpHarness>() {
+    for path in ["/five", "/answer?status=200", "/by-query?n=5", "/compute?credits=5", "/generate?max=8&actual=5"] {
+        let ground = Setting::<H>::ten().queued(9).serve();
+        ground.get("/one");
+        ground.set_gate(Gate::HeldBefore);
+        let sent = ground.begin(request(Method::GET, "/one"));
+        ground.wait_for_a_held_batch();
+        let before = ground.times_read();
+        let asked = ground.write(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Client-Id: client1\r\n\r\n"));
+        wait_until(|| ground.times_read() > before, || format!("{path} is not queued"));
+        asked.shutdown(Shutdown::Write).unwrap();
+        if H::CANCELS {
+            // It ends the connection, and what it was waiting for in it.
+            assert_eq!(read(asked), "", "{path}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        ground.set_gate(Gate::Open);
+        assert_eq!(sent.answer().unwrap().status, 200);
+        if H::CANCELS {
+            ground.assert_used("2");
+        } else {
+            let used = if path.starts_with("/answer") { "6" } else { "7" };
+            ground.wait_until(|held, now| (held, now) == ("0", used));
+        }
     }
 }

@@ -14,30 +14,36 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Version};
 use http_body_util::BodyExt;
-use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Ttl, Tz};
+use quota_core::{Anchor, ClientId, Credits, Instant as Moment, Limit, Period, Plan, Quota, Ttl, Tz};
 use quota_http::{Answers, IdempotencyKeys, OperatorToken, RateLimitFields, UsageApi};
 use quota_service::{
-    HoldGuard, Holding, ManualClock, OnStoreError, PlanRegistry, PlanSource, QuotaService, StoreError,
+    Clock, HoldGuard, Holding, ManualClock, OnStoreError, PlanRegistry, PlanSource, QuotaService, SharedService,
+    UsageStore,
 };
-use quota_store_memory::MemoryStore;
 use tokio::runtime::Runtime;
+
+use crate::gated::{Gate, Gated, Keeper};
 
 use crate::http::answer::Answer;
 use crate::http::connection::Connection;
-use crate::http::description::Description;
+use crate::http::description::{Described, Description};
 use crate::http::pause::Pause;
+use crate::http::store::Failing;
 use crate::http::under_way::{Streamed, UnderWay};
 use crate::http::{HttpHarness, Named, Program};
 
 /// A program at work.
 pub(super) struct Ground<H> {
     harness: H,
-    service: QuotaService<Failing>,
+    service: SharedService,
     clock: Arc<ManualClock>,
+    times_read: Arc<AtomicUsize>,
     pause: Pause,
     runtime: Runtime,
     fails: Arc<AtomicBool>,
     asked: Arc<AtomicUsize>,
+    /// Of the store's gate, if it has one.
+    keeper: Option<Arc<Keeper>>,
     description: OnceCell<Description>,
 }
 
@@ -51,6 +57,9 @@ pub(super) struct Setting<H> {
     operators_by_role: bool,
     /// Whether plans come from a source that takes none.
     reads_plans: bool,
+    /// How many operations may wait for the store, if any may.
+    queue_size: Option<usize>,
+    remembers_denials: bool,
     harness: PhantomData<H>,
 }
 
@@ -68,19 +77,24 @@ impl PlanSource for ReadOnly {
     }
 }
 
+/// A clock that knows how often it was read.
+struct Watched {
+    clock: Arc<ManualClock>,
+    times_read: Arc<AtomicUsize>,
+}
+
+impl Clock for Watched {
+    fn now(&self) -> Moment {
+        self.times_read.fetch_add(1, Ordering::SeqCst);
+        self.clock.now()
+    }
+}
+
 /// The client with a plan. So has `a/b`.
 pub(super) const CLIENT: &str = "client1";
 
 /// How long something may take that a server does by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A memory store that stops answering when it is told to.
-pub(super) struct Failing {
-    store: MemoryStore,
-    fails: Arc<AtomicBool>,
-    /// How often it was asked and waited for.
-    asked: Arc<AtomicUsize>,
-}
 
 /// The quota of a period, aligned to 2022-01-01 in UTC.
 pub(super) fn quota(period: Period, limit: &str) -> Quota {
@@ -99,6 +113,8 @@ impl<H: HttpHarness> Setting<H> {
             named: Named::Header,
             operators_by_role: false,
             reads_plans: false,
+            queue_size: None,
+            remembers_denials: true,
             harness: PhantomData,
         }
     }
@@ -146,22 +162,39 @@ impl<H: HttpHarness> Setting<H> {
         clients.into_iter().fold(PlanRegistry::new(), |plans, client| plans.with(client, self.plan.clone()))
     }
 
+    /// The store takes batches, one at a time and behind a gate, and so many operations may wait for it.
+    pub(super) const fn queued(mut self, queue_size: usize) -> Self {
+        self.queue_size = Some(queue_size);
+        self
+    }
+
+    pub(super) const fn without_denials(mut self) -> Self {
+        self.remembers_denials = false;
+        self
+    }
+
     pub(super) fn serve(self) -> Ground<H> {
+        // Whatever is under way goes on while the test does something else.
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fails = Arc::new(AtomicBool::new(false));
         let asked = Arc::new(AtomicUsize::new(0));
-        let store =
-            Failing { store: MemoryStore::with_entries(), fails: Arc::clone(&fails), asked: Arc::clone(&asked) };
-        let plans = self.plans();
+        let store = Failing::new(Arc::clone(&fails), Arc::clone(&asked));
         let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
+        let times_read = Arc::new(AtomicUsize::new(0));
+        let watched = Watched { clock: Arc::clone(&clock), times_read: Arc::clone(&times_read) };
+        let within = runtime.enter();
+        let (service, usage, keeper) = if self.queue_size.is_some() {
+            let (store, keeper) = Gated::new(store);
+            let (service, usage) = self.service(store, watched);
+            (service, usage, Some(keeper))
+        } else {
+            let (service, usage) = self.service(store, watched);
+            (service, usage, None)
+        };
+        drop(within);
         let pause = Pause::new();
-        let builder = QuotaService::builder(store);
-        let builder =
-            if self.reads_plans { builder.with_plan_source(ReadOnly(plans)) } else { builder.with_registry(plans) };
-        let service =
-            builder.with_clock(Arc::clone(&clock)).with_on_store_error(self.on_store_error).with_denials(20).build();
-        let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
         let program = Program {
-            service: Arc::new(service.clone()),
+            service: Arc::clone(&service),
             answers: self.answers,
             keys: self.keys,
             named: self.named,
@@ -170,9 +203,33 @@ impl<H: HttpHarness> Setting<H> {
             pause: pause.clone(),
         };
         let harness = H::serve(program);
-        // Whatever is under way goes on while the test does something else.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Ground { harness, service, clock, pause, runtime, fails, asked, description: OnceCell::new() }
+        Ground {
+            harness,
+            service,
+            clock,
+            pause,
+            runtime,
+            times_read,
+            fails,
+            asked,
+            keeper,
+            description: OnceCell::new(),
+        }
+    }
+
+    fn service(&self, store: impl UsageStore, clock: Watched) -> (SharedService, UsageApi) {
+        let builder = QuotaService::builder(store);
+        let builder = if self.reads_plans {
+            builder.with_plan_source(ReadOnly(self.plans()))
+        } else {
+            builder.with_registry(self.plans())
+        };
+        let builder = builder.with_clock(clock).with_on_store_error(self.on_store_error);
+        let builder = builder.with_queue_size(self.queue_size.unwrap_or(usize::MAX));
+        let builder = if self.remembers_denials { builder.with_denials(20) } else { builder };
+        let service = builder.build();
+        let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
+        (Arc::new(service), usage)
     }
 }
 
@@ -246,13 +303,29 @@ impl<H: HttpHarness> Ground<H> {
     /// Waits until what is held and used is as it should be.
     #[track_caller]
     pub(super) fn wait_until(&self, is_so: impl Fn(&str, &str) -> bool) {
-        let began = Instant::now();
-        while let (held, used) = self.held_and_used()
-            && !is_so(&held, &used)
-        {
-            assert!(began.elapsed() < PATIENCE, "{:?} are held and used", self.held_and_used());
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        let now = || self.held_and_used();
+        wait_until(
+            || {
+                let (held, used) = now();
+                is_so(&held, &used)
+            },
+            || format!("{:?} are held and used", now()),
+        );
+    }
+
+    /// What the store does from here on, where it has a gate.
+    pub(super) fn set_gate(&self, gate: Gate) {
+        self.keeper.as_ref().unwrap().set(gate);
+    }
+
+    /// Waits until the store has taken a batch which its gate holds.
+    pub(super) fn wait_for_a_held_batch(&self) {
+        self.runtime.block_on(self.keeper.as_ref().unwrap().held(1));
+    }
+
+    /// How often the service's time was asked for: once and more for whatever is asked of the service.
+    pub(super) fn times_read(&self) -> usize {
+        self.times_read.load(Ordering::SeqCst)
     }
 
     /// Usage that was recorded elsewhere.
@@ -297,7 +370,8 @@ impl<H: HttpHarness> Ground<H> {
         read(self.write(text))
     }
 
-    fn write(&self, text: &str) -> TcpStream {
+    /// Sends a request of HTTP/1.1 as it stands, and does not wait.
+    pub(super) fn write(&self, text: &str) -> TcpStream {
         let mut stream = TcpStream::connect(self.harness.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(text.as_bytes()).unwrap();
@@ -314,6 +388,11 @@ impl<H: HttpHarness> Ground<H> {
         &self.pause
     }
 
+    /// What the usage API describes and has not answered yet.
+    pub(super) fn lacking(&self) -> Vec<Described> {
+        self.description().lacking()
+    }
+
     /// The usage API's own, as it serves it.
     fn description(&self) -> &Description {
         self.description.get_or_init(|| {
@@ -324,7 +403,18 @@ impl<H: HttpHarness> Ground<H> {
     }
 }
 
-fn read(mut stream: TcpStream) -> String {
+/// Waits until it is so, not without end.
+#[track_caller]
+pub(super) fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{}", otherwise());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Everything that comes back until the connection ends.
+pub(super) fn read(mut stream: TcpStream) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -355,22 +445,4 @@ pub(super) fn with_key(path: &str, key: &str) -> Request<Bytes> {
 pub(super) fn operators(method: Method, path: &str, body: &str) -> Request<Bytes> {
     let request = Request::builder().method(method).uri(format!("/quota{path}"));
     request.header(AUTHORIZATION, "Bearer s3cret").body(Bytes::copy_from_slice(body.as_bytes())).unwrap()
-}
-
-impl Failing {
-    pub(super) const fn store(&self) -> &MemoryStore {
-        &self.store
-    }
-
-    pub(super) fn count(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        if self.fails.load(Ordering::SeqCst) {
-            let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
-            return Err(StoreError::not_done("redis://:pass@10.0.0.7", refused));
-        }
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use quota_core::Account;
+use quota_service::OnStoreError;
 
 use crate::http::HttpHarness;
 use crate::http::ground::{Setting, request};
@@ -107,4 +108,18 @@ pub fn a_handler_may_charge_under_an_id_that_no_key_makes<H: HttpHarness>() {
     let reserved = ground.get("/compute?credits=1&id=key%3AGET%20/one%3Ak");
     reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
     ground.assert_used("2");
+}
+
+pub fn a_handler_has_the_decision_and_the_status_at_hand<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (body, remaining) in [("10: 9, then 7", "7"), ("10: 6, then 4", "4")] {
+        let answer = ground.get("/told");
+        assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (200, body, Some(remaining)));
+    }
+    ground.assert_used("6");
+    // What nobody has metered is told as that.
+    let open = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
+    open.fail(true);
+    let answer = open.get("/told");
+    assert_eq!((answer.status, answer.body.as_str()), (503, "it is not checked"));
 }

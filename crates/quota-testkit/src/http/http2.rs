@@ -15,6 +15,7 @@ impl<H: HttpHarness> HttpHarness for Http2<H> {
     const CANCELS: bool = H::CANCELS;
     const PAYS_BY_TYPE: bool = H::PAYS_BY_TYPE;
     const HIDES_OTHER_THAN_UTF8: bool = H::HIDES_OTHER_THAN_UTF8;
+    const WRAPS: bool = H::WRAPS;
 
     fn serve(program: Program) -> Self {
         Self(H::serve(program))

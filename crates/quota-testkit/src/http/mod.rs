@@ -1,13 +1,15 @@
 //! What every adapter must show, a case for each promise, with the exact answers.
 //!
 //! An adapter serves one program in its framework's idiom ([`HttpHarness`]); [`crate::http_suite!`] makes a `#[test]` of every
-//! case. Since each states its answers to the byte, adapters that pass it answer alike.
+//! case. The cases of [`transcripts`] hold every byte of the answers to one script against files, so adapters that pass them
+//! answer alike; the others say what they look at.
 
 mod answer;
 pub mod answers;
 pub mod bad_input;
 pub mod clients;
 mod connection;
+pub mod described;
 mod description;
 pub mod endings;
 pub mod failures;
@@ -20,7 +22,10 @@ mod pause;
 pub mod retries;
 pub mod routes;
 mod steady;
+mod store;
 pub mod streams;
+mod transcript;
+pub mod transcripts;
 mod under_way;
 pub mod usage;
 
@@ -33,7 +38,7 @@ use quota_service::SharedService;
 
 pub use crate::http::http2::Http2;
 pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
-pub use crate::http::pause::{Pause, in_time};
+pub use crate::http::pause::{IMPATIENT, Pause, in_time, told, ttl_from_query};
 pub use crate::http::steady::steady_service;
 
 /// A framework that serves the suite's program, on a free port of the loopback interface and in threads and a runtime of its
@@ -57,9 +62,13 @@ pub use crate::http::steady::steady_service;
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
 /// | `/compute?credits=&id=` | by the handler: charges that, under the id if there is one | 200, the credits |
 /// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
-/// | `/stream?max=&chunks=&on_drop=` | by the handler: holds `max`, settles 1 for each chunk after the last; where there is an `on_drop`, by `OnDrop::Settle` | 200, so many times `x`, those after the first when the [`Pause::over`] |
+/// | `/stream?max=&chunks=&on_drop=&ttl=` | by the handler: holds `max`, for `ttl` milliseconds where there is one, settles 1 for each chunk after the last; where there is an `on_drop`, by `OnDrop::Settle` | 200, so many times `x`, those after the first when the [`Pause::over`] |
+/// | `/told` | 1, and the handler records 2 after it has seen the decision | what [`told`] says of both |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
 /// | `/quota` and `/v1/deep/quota`, and below | the usage API, for the same client | |
+///
+/// Where it [`HttpHarness::WRAPS`], a request with the header `X-Give-Up` is answered 504, `too late`, by a layer around the
+/// app that gives it up where it has not ended in [`IMPATIENT`].
 ///
 /// A handler's refusal is answered by the adapter's `Refused`.
 pub trait HttpHarness {
@@ -75,6 +84,9 @@ pub trait HttpHarness {
 
     /// Whether a header whose value is no UTF-8 is as one that was not sent, to the application and so to us.
     const HIDES_OTHER_THAN_UTF8: bool = false;
+
+    /// Whether something of the application's can be wrapped around everything, and give it up.
+    const WRAPS: bool = true;
 
     /// Starts the program.
     fn serve(program: Program) -> Self;
@@ -125,6 +137,7 @@ macro_rules! http_suite {
                 of_two_violated_quotas_the_one_that_resets_last_is_shown,
                 a_long_wait_is_not_told_beyond_the_bound,
                 the_fields_are_structured_lists,
+                parts_of_a_second_are_rounded_up,
                 periods_of_several_units_are_named_by_their_number,
             }
             clients {
@@ -157,6 +170,7 @@ macro_rules! http_suite {
                 a_handler_may_charge_under_an_id_that_no_key_makes,
                 several_charges_show_the_last,
                 a_handler_that_charges_nothing_shows_what_remains,
+                a_handler_has_the_decision_and_the_status_at_hand,
             }
             endings {
                 a_handler_that_panics_releases_its_hold,
@@ -166,10 +180,12 @@ macro_rules! http_suite {
                 a_client_that_goes_away_leaves_no_hold_on_success,
                 a_charge_before_stands_whoever_goes_away,
                 a_hold_that_is_outlived_is_charged_all_the_same,
+                a_request_that_a_layer_around_it_gives_up_leaves_no_hold,
             }
             streams {
                 a_stream_that_ends_is_settled_before_its_end_is_seen,
                 a_stream_that_cannot_be_paid_does_not_begin,
+                a_hold_is_renewed_while_it_is_streamed,
                 a_stream_whose_client_goes_away_is_released,
                 a_stream_whose_client_goes_away_may_be_paid_so_far,
             }
@@ -185,6 +201,7 @@ macro_rules! http_suite {
                 a_failed_request_may_be_tried_again_under_its_key,
                 a_key_under_way_is_a_conflict_and_is_left_alone,
                 a_hold_of_another_cost_under_a_key_under_way_is_a_conflict,
+                a_key_that_makes_too_long_an_id_is_charged_once,
             }
             failures {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,
@@ -194,12 +211,16 @@ macro_rules! http_suite {
                 what_cannot_be_settled_is_answered_where_the_service_fails_open,
                 no_more_than_the_limit_runs_over_all_routes,
                 no_more_than_the_limit_runs_at_the_same_time,
+                too_many_at_once_are_unavailable,
+                what_nobody_knows_is_charged_once_under_its_key,
+                a_charge_that_waits_is_not_made_for_a_client_that_goes_away,
             }
             usage {
                 a_caller_reads_its_own_quotas_and_no_other,
                 usage_is_told_by_day_and_label,
                 usage_is_told_as_a_table,
                 a_table_of_entries_says_where_it_goes_on,
+                a_table_holds_no_formula,
                 every_resource_says_what_it_takes,
                 it_answers_below_any_prefix,
                 a_store_that_fails_is_a_503_that_tells_nothing,
@@ -214,6 +235,18 @@ macro_rules! http_suite {
                 nobody_else_is_an_operator,
                 operators_may_be_named_by_a_function,
                 plans_of_the_applications_are_only_read,
+            }
+            described {
+                every_answer_that_is_described_is_given,
+            }
+            transcripts {
+                what_is_allowed,
+                what_is_denied,
+                what_is_refused,
+                what_is_sent_again,
+                what_cannot_be_metered,
+                what_a_caller_reads_back,
+                what_an_operator_does,
             }
             bad_input {
                 what_a_query_says_wrongly_is_named,

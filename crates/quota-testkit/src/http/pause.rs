@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use quota_http::{RefusalResponse, member_from_query};
+use quota_core::{Decision, Status, Ttl};
+use quota_http::{Malformed, RefusalResponse, member_from_query};
 use tokio::sync::watch;
 
 /// Where handlers wait until the suite lets them go on.
@@ -43,7 +44,10 @@ impl Pause {
     }
 }
 
-/// A handler that is given up where the query has `give_up` and it has not ended in 20 ms: 504, `too late`.
+/// How long somebody waits who gives up.
+pub const IMPATIENT: Duration = Duration::from_millis(20);
+
+/// A handler that is given up where the query has `give_up` and it has not ended in [`IMPATIENT`]: 504, `too late`.
 ///
 /// # Errors
 /// The handler's own, and that.
@@ -54,7 +58,33 @@ pub async fn in_time<T, E: From<RefusalResponse>>(
     if !matches!(member_from_query(query, "give_up"), Ok(Some(_))) {
         return handler.await;
     }
-    tokio::time::timeout(Duration::from_millis(20), handler).await.unwrap_or_else(|_| {
+    tokio::time::timeout(IMPATIENT, handler).await.unwrap_or_else(|_| {
         Err(RefusalResponse::new(StatusCode::GATEWAY_TIMEOUT, HeaderMap::new(), "too late".into()).into())
     })
+}
+
+/// How long the query says that something is held: `ttl`, in milliseconds; [`Ttl::DEFAULT`] where it says nothing.
+///
+/// # Errors
+/// [`Malformed`] where it is given more than once.
+///
+/// # Panics
+/// Where it is no number, or none that a hold may last.
+pub fn ttl_from_query(query: Option<&str>) -> Result<Ttl, Malformed> {
+    let millis = member_from_query(query, "ttl")?;
+    let ttl = |millis: String| Ttl::new(Duration::from_millis(millis.parse().unwrap())).unwrap();
+    Ok(millis.map_or(Ttl::DEFAULT, ttl))
+}
+
+/// What a handler answers of a decision and of the status that it read later: the limit, and what remains by each.
+///
+/// # Errors
+/// 503, `it is not checked`, where there is no decision about quotas.
+pub fn told(decision: Option<&Decision>, status: Option<&Status>) -> Result<String, RefusalResponse> {
+    let quotas = decision.and_then(Decision::quotas).and_then(|quotas| quotas.lowest());
+    let (Some(quota), Some(later)) = (quotas, status.and_then(Status::lowest)) else {
+        let headers = HeaderMap::new();
+        return Err(RefusalResponse::new(StatusCode::SERVICE_UNAVAILABLE, headers, "it is not checked".into()));
+    };
+    Ok(format!("{}: {}, then {}", quota.limit(), quota.remaining(), later.remaining()))
 }

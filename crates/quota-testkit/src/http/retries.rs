@@ -152,3 +152,18 @@ pub fn a_key_may_have_a_header_of_its_own<H: HttpHarness>() {
     }
     ground.assert_used("3");
 }
+
+pub fn a_key_that_makes_too_long_an_id_is_charged_once<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    let keys = ["x".repeat(128), format!("{}y", "x".repeat(127))];
+    for key in &keys {
+        assert_eq!(ground.get_with_key("/by-waiting?n=2", key).status, 200);
+        ground.get_with_key("/by-waiting?n=2", key).assert_problem(409, "already charged");
+        let other = ground.get_with_key("/by-waiting?n=3", key);
+        other.assert_problem(409, "the idempotency key was used with another cost");
+    }
+    ground.assert_used("4");
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let ids: Vec<&str> = entries["entries"].as_array().unwrap().iter().map(|e| e["id"].as_str().unwrap()).collect();
+    assert!(ids.len() == 2 && ids.iter().all(|id| id.starts_with("key:") && id.len() <= 128), "{ids:?}");
+}

@@ -1,7 +1,9 @@
 //! Bodies that are streamed, whose cost is known last.
 
+use std::time::Duration;
+
 use crate::http::HttpHarness;
-use crate::http::ground::Setting;
+use crate::http::ground::{Setting, wait_until};
 
 pub fn a_stream_that_ends_is_settled_before_its_end_is_seen<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -20,6 +22,27 @@ pub fn a_stream_that_cannot_be_paid_does_not_begin<H: HttpHarness>() {
     let answer = ground.get("/stream?max=11&chunks=3");
     assert_eq!((answer.status, answer.remaining()), (429, Some("10")));
     ground.assert_used("0");
+}
+
+pub fn a_hold_is_renewed_while_it_is_streamed<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let mut streamed = ground.stream("/stream?max=8&chunks=3&ttl=400");
+    assert_eq!(streamed.chunk(), b"x");
+    for _ in 0..3 {
+        // Two more of its renewals, the second of which began after the clock was set.
+        ground.clock().advance(Duration::from_millis(300));
+        let asked = ground.asked();
+        wait_until(|| ground.asked() >= asked + 2, || "it is not renewed".to_owned());
+        assert_eq!(ground.held_and_used(), ("8".to_owned(), "0".to_owned()));
+    }
+    ground.pause().end();
+    assert_eq!([streamed.chunk(), streamed.chunk()], [b"x", b"x"]);
+    ground.wait_for_held("0");
+    ground.assert_used("3");
+    // Who has been paid renews nothing.
+    let asked = ground.asked();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(ground.asked(), asked);
 }
 
 /// Reads the first of many chunks and goes away; what is used in the end.

@@ -29,6 +29,11 @@ impl<'r> UnderWay<'r> {
         Self { runtime, answer: runtime.spawn(answer) }
     }
 
+    /// Whether it has been answered whole, or cut.
+    pub(super) fn has_ended(&self) -> bool {
+        self.answer.is_finished()
+    }
+
     /// The whole answer; none where the server cuts the connection.
     pub(super) fn answer(mut self) -> Option<Answer> {
         self.runtime.block_on(&mut self.answer).unwrap()

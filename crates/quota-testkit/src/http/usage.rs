@@ -87,6 +87,29 @@ pub fn a_table_of_entries_says_where_it_goes_on<H: HttpHarness>() {
     last.assert_headers([("link", None)]);
 }
 
+pub fn a_table_holds_no_formula<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let ids = ["=1+1", "+1", "-1", "@a", "a=1", "'=1", "a,\"b\""];
+    for id in ids {
+        let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+        assert_eq!(ground.get(&format!("/compute?credits=1&id={id}")).status, 200);
+    }
+    let mut table = operators(Method::GET, "/clients/client1/entries", "");
+    table.headers_mut().insert(ACCEPT, "text/csv".parse().unwrap());
+    let table = ground.send(table).body;
+    let told: Vec<&str> = table.lines().skip(1).map(|row| row.split_once("Z,").unwrap().1).collect();
+    let quoted = ["'=1+1", "'+1", "'-1", "'@a", "a=1", "'=1", "\"a,\"\"b\"\"\""];
+    let expected: Vec<String> = quoted.iter().map(|id| format!("{id},1,/compute")).collect();
+    let (mut told, mut expected) = (told, expected);
+    told.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+    // What reads JSON is no spreadsheet.
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let entries = entries["entries"].as_array().unwrap();
+    assert!(ids.iter().all(|id| entries.iter().any(|entry| entry["id"] == *id)), "{entries:?}");
+}
+
 pub fn every_resource_says_what_it_takes<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     assert_eq!(ground.get("/quota/health").body, r#"{"status":"ok"}"#);
