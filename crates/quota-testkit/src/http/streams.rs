@@ -36,7 +36,11 @@ pub fn a_hold_is_renewed_while_it_is_streamed<H: HttpHarness>() {
         assert_eq!(ground.held_and_used(), ("8".to_owned(), "0".to_owned()));
     }
     ground.pause().end();
-    assert_eq!([streamed.chunk(), streamed.chunk()], [b"x", b"x"]);
+    let mut rest = Vec::new();
+    while rest.len() < 2 {
+        rest.extend(streamed.chunk());
+    }
+    assert_eq!(rest, b"xx");
     ground.wait_for_held("0");
     ground.assert_used("3");
     // Who has been paid renews nothing.
