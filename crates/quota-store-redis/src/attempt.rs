@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use parking_lot::Mutex;
-use quota_core::{Account, Fact, Instant, Need, OperationId, PlanWrite, Writes};
+use quota_core::{Account, EntryId, Fact, Instant, Need, Operation, OperationId, PlanWrite, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::additions::Additions;
@@ -38,6 +38,8 @@ pub(crate) struct Attempt<'a> {
     is_fresh: bool,
     /// The earliest instant that a request asks for, and the latest.
     span: (Instant, Instant),
+    /// Commits wait for replicas, and a request may ask for what was done before.
+    may_repeat: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -56,7 +58,8 @@ impl<'a> Attempt<'a> {
         let span = (instants().min().unwrap_or(Instant::MIN), instants().max().unwrap_or(Instant::MIN));
         let now = span.0.max(account.latest());
         let terms = run.settings.terms(&memory, now);
-        let mut attempt = Self { run, version, memory, known, absent: Vec::new(), is_fresh, span };
+        let may_repeat = run.settings.wait.is_some() && requests.iter().any(|(_, request)| repeats(&request.operation));
+        let mut attempt = Self { run, version, memory, known, absent: Vec::new(), is_fresh, span, may_repeat };
         let mut turn = ClientTurn::new(account, terms, requests);
         for need in requests.foresee() {
             attempt.learn_id(&mut turn, need);
@@ -140,6 +143,13 @@ impl<'a> Attempt<'a> {
         if looks_for_ids {
             call.absent = std::mem::take(&mut self.absent);
         }
+        if writes.is_empty() && self.may_repeat && !self.version.is_empty() {
+            // What was done before may be on too few replicas: a write after it is on them when it is.
+            call.new = new_version();
+            call.set_account(Vec::new());
+            let version = call.new.clone();
+            return self.finish(&call, version).await;
+        }
         if writes.is_empty() {
             if self.is_fresh && !looks_for_ids {
                 return Ok(None);
@@ -220,10 +230,19 @@ impl<'a> Attempt<'a> {
     }
 }
 
+/// Whether it may have been asked before and done, so that it changes nothing now.
+const fn repeats(operation: &Operation) -> bool {
+    match operation {
+        Operation::Charge { id, .. } | Operation::Record { id, .. } | Operation::Hold { id, .. } => {
+            matches!(id, EntryId::Given(_))
+        }
+        Operation::Status => false,
+        _ => true,
+    }
+}
+
 /// Ids that were made for callers who gave none.
 pub(crate) fn made_ids(requests: ClientRequests<'_>) -> HashSet<OperationId> {
-    use quota_core::{EntryId, Operation};
-
     let made = |operation: &Operation| match operation {
         Operation::Charge { id: EntryId::Made(id), .. } | Operation::Record { id: EntryId::Made(id), .. } => {
             Some(id.clone())

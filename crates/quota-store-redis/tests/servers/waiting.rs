@@ -70,6 +70,28 @@ async fn a_commit_that_too_few_replicas_have_is_written_and_found_by_its_id() {
 }
 
 #[tokio::test]
+async fn what_too_few_replicas_have_is_not_told_as_done_when_it_is_asked_again() {
+    let Some((_primary, place, replica)) = private_pair().await else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let open = async |timeout| place.builder().with_detail(detail).with_wait(1, timeout).connect().await.unwrap();
+        // With the account at hand, and without.
+        let (hasty, other, waits) = (open(BRIEF).await, open(BRIEF).await, open(PATIENT).await);
+        assert!(allowed(&charge_one(&hasty, "a", "0").await));
+        replica.pause();
+        for store in [&hasty, &hasty, &other, &other] {
+            let answer = charge_one(store, "a", "1").await;
+            assert!(is_unknown(&answer), "{detail:?}: {answer:?}");
+        }
+        replica.resume();
+        assert!(allowed(&charge_one(&waits, "a", "1").await), "{detail:?}");
+        for store in [&hasty, &other, &waits] {
+            assert_eq!(agreed_usage(store, "a").await, credits("2"), "{detail:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn commits_of_a_cluster_wait_for_the_replicas_of_their_primaries() {
     let Some((server, place)) = private_cluster() else { return };
     keep_parts(&server).await;
