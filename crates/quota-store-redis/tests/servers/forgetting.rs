@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{Credits, Detail};
+use quota_servers::PrivateServer;
 use quota_service::{ClientsQuery, UsageStore};
+use quota_store_redis::RedisStore;
 
 use crate::load::{Load, ask_again, charge_until_allowed};
 use crate::requests::{agreed_usage, allowed, charge_one, credits, used};
-use crate::servers::{Place, private};
+use crate::servers::{Place, is_primary, keep_parts, private, private_cluster, tell, url_of};
 
 #[tokio::test]
 async fn a_script_that_was_flushed_is_sent_again_and_charges_once() {
@@ -27,13 +29,66 @@ async fn a_script_that_was_flushed_is_sent_again_and_charges_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn scripts_that_are_flushed_under_load_cost_nothing() {
-    let Some((_server, place)) = private() else { return };
-    let stores = [Arc::new(place.store(Detail::Entries).await), Arc::new(place.store(Detail::Entries).await)];
-    let names = ["a", "b", "c"].map(str::to_owned);
-    let load = Load::begin(&stores, &names);
+    let Some((server, place)) = private() else { return };
+    forgets_scripts(&server, &place, &names(3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn scripts_that_every_primary_of_a_cluster_flushes_under_load_cost_nothing() {
+    let Some((server, place)) = private_cluster() else { return };
+    keep_parts(&server).await;
+    forgets_scripts(&server, &place, &names(ON_ALL_PRIMARIES)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_server_that_forgot_everything_under_load_agrees_with_itself_afterwards() {
+    let Some((server, place)) = private() else { return };
+    let names = names(8);
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let listed = forgets_everything(&server, &place, detail, &names).await;
+        assert_eq!(listed, names, "who has an account is listed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn primaries_that_forgot_everything_under_load_agree_with_themselves_afterwards() {
+    let Some((server, place)) = private_cluster() else { return };
+    keep_parts(&server).await;
+    let names = names(ON_ALL_PRIMARIES);
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let listed = forgets_everything(&server, &place, detail, &names).await;
+        // A primary may forget the names of clients whose accounts stand on another: that loss is loss as well.
+        assert!(listed.iter().all(|name| names.contains(name)), "{listed:?}");
+    }
+}
+
+/// So many clients have accounts on each primary of a cluster.
+const ON_ALL_PRIMARIES: usize = 12;
+
+fn names(count: usize) -> Vec<String> {
+    // In the order of their bytes.
+    (0..count).map(|number| format!("client{number:02}")).collect()
+}
+
+/// Tells every server that is nobody's replica.
+async fn tell_primaries(server: &PrivateServer, command: &str) {
+    for node in server.nodes() {
+        if is_primary(node).await {
+            tell(&url_of(node), command).await.unwrap();
+        }
+    }
+}
+
+async fn open_two(place: &Place, detail: Detail) -> [Arc<RedisStore>; 2] {
+    [Arc::new(place.store(detail).await), Arc::new(place.store(detail).await)]
+}
+
+async fn forgets_scripts(server: &PrivateServer, place: &Place, names: &[String]) {
+    let stores = open_two(place, Detail::Entries).await;
+    let load = Load::begin(&stores, names);
     for _ in 0..20 {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        place.tell("SCRIPT FLUSH").await;
+        tell_primaries(server, "SCRIPT FLUSH").await;
     }
     for (name, ids) in load.end().await {
         ask_again(&stores[0], &name, &ids).await;
@@ -41,34 +96,28 @@ async fn scripts_that_are_flushed_under_load_cost_nothing() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_server_that_forgot_everything_under_load_agrees_with_itself_afterwards() {
-    let Some((_server, place)) = private() else { return };
-    for detail in [Detail::Entries, Detail::Quarters] {
-        place.tell("FLUSHALL").await;
-        let stores = [Arc::new(place.store(detail).await), Arc::new(place.store(detail).await)];
-        let names: Vec<String> = (0..8).map(|number| format!("client{number}")).collect();
-        let load = Load::begin(&stores, &names);
-        for _ in 0..10 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            place.tell("FLUSHALL").await;
-        }
-        charge_until_allowed(&stores[0], &names).await;
-        let sent = load.end().await;
-        for (name, ids) in &sent {
-            let used = agreed_usage(&stores[0], name).await;
-            // Loss is loss: what was charged before is gone, and nothing else.
-            assert!(used >= Credits::ONE && used <= credits(&(ids.len() + 1).to_string()), "{name}: {used}");
-            assert_eq!(agreed_usage(&stores[1], name).await, used);
-            // What is lost is charged with its id, and what is there is not.
-            ask_again(&stores[0], name, ids).await;
-            let used = agreed_usage(&stores[0], name).await;
-            ask_again(&stores[1], name, ids).await;
-            assert_eq!(agreed_usage(&stores[1], name).await, used, "{name}");
-            assert!(used >= credits(&ids.len().to_string()));
-        }
-        let query = ClientsQuery { limit: 100, ..ClientsQuery::default() };
-        let listed: Vec<String> = stores[0].clients(&query).await.unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(listed, names, "who has an account is listed");
+/// Servers lose all that they know, again and again, one after another. Gives the clients that are listed then.
+async fn forgets_everything(server: &PrivateServer, place: &Place, detail: Detail, names: &[String]) -> Vec<String> {
+    tell_primaries(server, "FLUSHALL").await;
+    let stores = open_two(place, detail).await;
+    let load = Load::begin(&stores, names);
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        tell_primaries(server, "FLUSHALL").await;
     }
+    charge_until_allowed(&stores[0], names).await;
+    for (name, ids) in &load.end().await {
+        let used = agreed_usage(&stores[0], name).await;
+        // Loss is loss: what was charged before is gone, and nothing else.
+        assert!(used >= Credits::ONE && used <= credits(&(ids.len() + 1).to_string()), "{name}: {used}");
+        assert_eq!(agreed_usage(&stores[1], name).await, used);
+        // What is lost is charged with its id, and what is there is not.
+        ask_again(&stores[0], name, ids).await;
+        let used = agreed_usage(&stores[0], name).await;
+        ask_again(&stores[1], name, ids).await;
+        assert_eq!(agreed_usage(&stores[1], name).await, used, "{name}");
+        assert!(used >= credits(&ids.len().to_string()));
+    }
+    let query = ClientsQuery { limit: 100, ..ClientsQuery::default() };
+    stores[0].clients(&query).await.unwrap().iter().map(ToString::to_string).collect()
 }
