@@ -21,6 +21,10 @@ pub enum Cut {
     After(usize),
     /// The answer to the piece, and all after it, come this much later.
     Late(usize, Duration),
+    /// The piece, and all after it on its connection, reach the server when something else is asked for.
+    Held(usize),
+    /// What the server says after the piece reaches the client when something else is asked for.
+    HeldAnswer(usize),
 }
 
 /// Passes bytes on to a server, and fails on demand. It ends when it is dropped.
@@ -35,6 +39,8 @@ pub struct Proxy {
 struct State {
     server: SocketAddr,
     plan: Mutex<Plan>,
+    /// Counts what was asked for: what an earlier one holds goes on.
+    plans: watch::Sender<u64>,
     /// Counts cuts: a connection that began before ends.
     cuts: watch::Sender<u64>,
 }
@@ -55,6 +61,9 @@ enum Fate {
     Cut,
     CutTheAnswer,
     Late(Duration),
+    /// Until something else is asked for than was so far.
+    Held(u64),
+    HeldAnswer(u64),
 }
 
 impl Proxy {
@@ -65,7 +74,12 @@ impl Proxy {
     pub async fn start(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State { server, plan: Mutex::default(), cuts: watch::Sender::new(0) });
+        let state = Arc::new(State {
+            server,
+            plan: Mutex::default(),
+            plans: watch::Sender::new(0),
+            cuts: watch::Sender::new(0),
+        });
         let shared = Arc::clone(&state);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -81,9 +95,11 @@ impl Proxy {
         self.address
     }
 
-    /// Fails so, once, from here on; none passes everything.
+    /// Fails so, once, from here on; none passes everything. What is held is let go.
     pub fn plan(&self, cut: Option<Cut>) {
-        *self.state.plan() = Plan { cut, ..Plan::default() };
+        let mut plan = self.state.plan();
+        *plan = Plan { cut, ..Plan::default() };
+        self.state.plans.send_modify(|plans| *plans = plans.wrapping_add(1));
     }
 
     /// Whether what was asked for has come to pass.
@@ -118,6 +134,8 @@ impl State {
             Some(Cut::Before(at)) => (at, Fate::Cut),
             Some(Cut::After(at)) => (at, Fate::CutTheAnswer),
             Some(Cut::Late(at, by)) if piece >= at => (piece, Fate::Late(by)),
+            Some(Cut::Held(at)) => (at, Fate::Held(*self.plans.borrow())),
+            Some(Cut::HeldAnswer(at)) => (at, Fate::HeldAnswer(*self.plans.borrow())),
             Some(Cut::Late(..)) | None => return Fate::Pass,
         };
         if piece != at || (plan.met && !matches!(fate, Fate::Late(_))) {
@@ -125,6 +143,12 @@ impl State {
         }
         plan.met = true;
         fate
+    }
+
+    /// Waits until something else is asked for than this.
+    async fn moved_on_from(&self, plan: u64) {
+        // The sender lives in `self`, so waiting does not fail.
+        let _ = self.plans.subscribe().wait_for(|now| *now != plan).await;
     }
 }
 
@@ -149,8 +173,13 @@ async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         match state.meet() {
             Fate::Cut => return state.cut_all(),
-            fate => answers.send_replace(fate),
-        };
+            Fate::Held(plan) => state.moved_on_from(plan).await,
+            // The answer that is held may come after the next piece was sent.
+            Fate::Pass if matches!(*answers.borrow(), Fate::HeldAnswer(_)) => {}
+            fate => {
+                answers.send_replace(fate);
+            }
+        }
         if to.write_all(buffer.get(..count).unwrap_or_default()).await.is_err() {
             return;
         }
@@ -165,7 +194,8 @@ async fn replies(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State,
         match fate {
             Fate::CutTheAnswer => return state.cut_all(),
             Fate::Late(by) => tokio::time::sleep(by).await,
-            Fate::Pass | Fate::Cut => {}
+            Fate::HeldAnswer(plan) => state.moved_on_from(plan).await,
+            Fate::Pass | Fate::Cut | Fate::Held(_) => {}
         }
         if to.write_all(buffer.get(..count).unwrap_or_default()).await.is_err() {
             return;
@@ -230,5 +260,27 @@ mod tests {
         proxy.plan(Some(Cut::Late(0, Duration::from_secs(3_600))));
         let asked = tokio::time::timeout(Duration::from_millis(100), ask(&mut stream, 1)).await;
         assert!(asked.is_err() && proxy.has_cut());
+    }
+
+    #[tokio::test]
+    async fn what_is_held_goes_on_when_something_else_is_asked_for() {
+        let (server, mut seen) = successor().await;
+        let proxy = Proxy::start(server).await.unwrap();
+        for (cut, reaches) in [(Cut::Held(1), 1), (Cut::HeldAnswer(1), 2)] {
+            let before = *seen.borrow();
+            let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+            proxy.plan(Some(cut));
+            assert_eq!(ask(&mut stream, 1).await.unwrap(), 2);
+            stream.write_u8(5).await.unwrap();
+            seen.wait_for(|seen| *seen - before == reaches).await.unwrap();
+            let early = tokio::time::timeout(Duration::from_millis(100), stream.read_u8()).await;
+            assert!(early.is_err() && proxy.has_cut(), "{cut:?}");
+            assert_eq!(*seen.borrow() - before, reaches, "{cut:?}");
+            // Others go on meanwhile.
+            let mut other = TcpStream::connect(proxy.address()).await.unwrap();
+            assert_eq!(ask(&mut other, 7).await.unwrap(), 8);
+            proxy.plan(None);
+            assert_eq!(stream.read_u8().await.unwrap(), 6, "{cut:?}");
+        }
     }
 }

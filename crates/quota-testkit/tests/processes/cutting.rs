@@ -9,19 +9,34 @@ use quota_service::{AnyStore, Charge, Decision, QuotaService, ServiceError};
 use quota_testkit::{Cut, Proxy, with_entries};
 
 use crate::ground::{Ground, agreed, used};
+use crate::restarting;
 
 /// However the connection is cut while a charge is under way, before any piece of it or after, the caller gets an error
 /// or the answer, and the retry charges exactly once.
 pub(crate) fn cut(ground: &mut Ground) {
-    each(ground, |piece| [Cut::Before(piece), Cut::After(piece)]);
+    each(ground, |piece| [Cut::Before(piece), Cut::After(piece)].map(|cut| (cut, Meanwhile::Nothing)));
 }
 
 /// An answer that comes after the deadline is an error, and the retry finds out.
 pub(crate) fn late(ground: &mut Ground) {
-    each(ground, |piece| [Cut::Late(piece, Duration::from_secs(3))]);
+    each(ground, |piece| [(Cut::Late(piece, Duration::from_secs(3)), Meanwhile::Nothing)]);
 }
 
-fn each<const N: usize>(ground: &mut Ground, cuts: impl Fn(usize) -> [Cut; N]) {
+/// A piece that reaches the server only when its caller has given up is done then or not at all, whether or not another
+/// process has charged meanwhile (where the server holds an account for it, when it has let that go), and the retry finds
+/// out.
+pub(crate) fn held(ground: &mut Ground) {
+    each(ground, |piece| [Meanwhile::Nothing, Meanwhile::AnotherCharge].map(|meanwhile| (Cut::Held(piece), meanwhile)));
+}
+
+/// What happens while the network fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meanwhile {
+    Nothing,
+    AnotherCharge,
+}
+
+fn each<const N: usize>(ground: &mut Ground, cuts: impl Fn(usize) -> [(Cut, Meanwhile); N]) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         ground.set_plans(1, "unlimited").await;
@@ -35,12 +50,17 @@ fn each<const N: usize>(ground: &mut Ground, cuts: impl Fn(usize) -> [Cut; N]) {
         let (mut cut_off, mut failed) = (0, 0);
         for piece in 0..MOST_PIECES {
             let mut met = false;
-            for cut in cuts(piece) {
+            for (cut, meanwhile) in cuts(piece) {
                 let id = OperationId::new(format!("{charges}")).unwrap();
                 network.plan(Some(cut));
                 let first = charge(&service, &client, &id).await;
                 met |= network.has_cut();
                 failed += usize::from(first.is_err());
+                network.spare_others();
+                if meanwhile == Meanwhile::AnotherCharge {
+                    restarting::charge(&ground.service().await, &client, &format!("beside {charges}")).await;
+                    charges += 1;
+                }
                 network.plan(None);
                 charges += 1;
                 check(ground, &service, &client, &id, first, charges).await;
@@ -57,17 +77,17 @@ fn each<const N: usize>(ground: &mut Ground, cuts: impl Fn(usize) -> [Cut; N]) {
 }
 
 /// A charge takes fewer.
-const MOST_PIECES: usize = 40;
+pub(crate) const MOST_PIECES: usize = 40;
 
 /// Proxies, all of which fail alike, before a server or before the primaries of a cluster.
-struct Network {
+pub(crate) struct Network {
     proxies: Vec<Proxy>,
     /// By way of them.
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Network {
-    async fn before(ground: &mut Ground) -> Self {
+    pub(crate) async fn before(ground: &mut Ground) -> Self {
         if let Some(cluster) = ground.server.as_mut().filter(|server| server.server() == Server::RedisCluster) {
             return Self::before_cluster(cluster).await;
         }
@@ -108,11 +128,16 @@ impl Network {
         Self { proxies, url: with_entries(&format!("redis+cluster://{}", addresses.join(","))) }
     }
 
-    fn plan(&self, cut: Option<Cut>) {
+    pub(crate) fn plan(&self, cut: Option<Cut>) {
         self.proxies.iter().for_each(|proxy| proxy.plan(cut));
     }
 
-    fn has_cut(&self) -> bool {
+    /// What has not failed yet does not fail any more: in a cluster others go by the proxies as well.
+    pub(crate) fn spare_others(&self) {
+        self.proxies.iter().filter(|proxy| !proxy.has_cut()).for_each(|proxy| proxy.plan(None));
+    }
+
+    pub(crate) fn has_cut(&self) -> bool {
         self.proxies.iter().any(Proxy::has_cut)
     }
 }

@@ -62,6 +62,7 @@ macro_rules! network {
         suite!($store, $ground, {
             a_charge_whose_connection_is_cut_at_any_piece_is_made_once => cutting::cut,
             a_charge_whose_answer_is_late_is_made_once => cutting::late,
+            a_charge_that_arrives_after_its_callers_deadline_is_made_once => cutting::held,
         });
     };
 }

@@ -109,7 +109,12 @@ pub(crate) async fn charge(service: &QuotaService<AnyStore>, client: &ClientId, 
         let charge = Charge::new(Credits::ONE).with_id(OperationId::new(id).unwrap());
         match service.charge_with(client, charge).await {
             Ok(decision) => return assert!(decision.is_allowed()),
-            Err(ServiceError::Unknown { .. } | ServiceError::NotDone { .. } | ServiceError::Plans(_)) => {
+            Err(
+                ServiceError::Unknown { .. }
+                | ServiceError::NotDone { .. }
+                | ServiceError::DeadlineQueued
+                | ServiceError::Plans(_),
+            ) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error:?}"),
