@@ -2,6 +2,8 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
@@ -42,6 +44,8 @@ pub struct Gated<S> {
 pub struct Keeper {
     gate: watch::Sender<Gate>,
     held: watch::Sender<usize>,
+    /// By how many milliseconds the server's clock is ahead of what the server says.
+    server_ahead: AtomicU64,
 }
 
 impl Keeper {
@@ -54,6 +58,11 @@ impl Keeper {
     pub async fn held(&self, count: usize) {
         // The sender lives in `self`, so waiting does not fail.
         let _ = self.held.subscribe().wait_for(|held| *held == count).await;
+    }
+
+    /// Lets the store's server, if it has one, say that it is so much later, as if this machine's clock were behind it.
+    pub fn set_server_ahead(&self, by: Duration) {
+        self.server_ahead.store(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     async fn stay(&self, gate: Gate) -> Gate {
@@ -71,7 +80,8 @@ impl<S> Gated<S> {
     /// Over this store, with the gate open.
     #[must_use]
     pub fn new(inner: S) -> (Self, Arc<Keeper>) {
-        let keeper = Arc::new(Keeper { gate: watch::Sender::new(Gate::Open), held: watch::Sender::new(0) });
+        let (gate, held) = (watch::Sender::new(Gate::Open), watch::Sender::new(0));
+        let keeper = Arc::new(Keeper { gate, held, server_ahead: AtomicU64::new(0) });
         (Self { inner, keeper: Arc::clone(&keeper) }, keeper)
     }
 
@@ -156,7 +166,8 @@ impl<S: UsageStore> UsageStore for Gated<S> {
 
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
         self.reading()?;
-        self.inner.server_time().await
+        let ahead = Duration::from_millis(self.keeper.server_ahead.load(Ordering::SeqCst));
+        Ok(self.inner.server_time().await?.map(|time| time.saturating_add(ahead)))
     }
 
     async fn health(&self) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Processes on one store: racing for one limit, killed under load; servers killed under them; networks that fail.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod clocks;
 mod cutting;
 mod failing_over;
 mod ground;
@@ -37,6 +38,7 @@ macro_rules! processes {
             four_processes_admit_exactly_the_limit => racing::four,
             eight_processes_of_sixteen_callers_admit_exactly_the_limit_of_one_client => racing::eight_on_one,
             eight_processes_of_sixteen_callers_admit_exactly_the_limits_of_many_clients => racing::eight_on_many,
+            clocks_hours_apart_open_no_window_twice => clocks::apart,
             an_id_charged_by_every_process_is_charged_once => racing::ids,
             a_plan_set_by_one_process_binds_all_others => racing::plans,
             a_process_stopped_at_any_step_and_woken_leaves_sums_that_agree => pausing::stopped,

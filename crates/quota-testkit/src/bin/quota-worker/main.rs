@@ -1,6 +1,9 @@
 //! A process that charges, to be killed or raced against others by tests.
 #![expect(clippy::print_stderr, reason = "it talks to the test that started it")]
 
+mod clocks;
+
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
@@ -11,6 +14,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use quota_core::{ClientId, Credits, Decision, OperationId, PastEntry, Plan, Ttl, Window};
 use quota_service::{AnyStore, Charge, Holding, QuotaService, ServiceError, UsageStore};
+use quota_testkit::word;
+
+use crate::clocks::Clocks;
 
 /// Charges clients of a store that have plans.
 #[derive(Debug, Parser)]
@@ -20,6 +26,11 @@ struct Cli {
     /// What every client's id begins with.
     #[arg(long, default_value = "")]
     prefix: String,
+    /// How many milliseconds an operation may take. Long: a loaded machine is not what most tests are about.
+    #[arg(long, default_value_t = 30_000)]
+    deadline: u64,
+    #[command(flatten)]
+    clocks: Clocks,
     #[command(subcommand)]
     work: Work,
 }
@@ -53,6 +64,24 @@ enum Work {
         /// How many callers at once.
         callers: usize,
     },
+    /// Charges `c0`, `c1` … by turns by 1, so many times in all; prints a line of each client, each answer in a word and how
+    /// many had it.
+    Tally {
+        /// How many clients.
+        clients: usize,
+        /// How many charges.
+        requests: usize,
+        /// How many callers at once.
+        callers: usize,
+    },
+    /// Charges `c0` by 1 from when it is told a line until it is killed, without a pause; prints a line when it is ready, of
+    /// the caller's number for each that was allowed, and of the answer for each that was not done.
+    Contend {
+        /// How many callers at once.
+        callers: usize,
+    },
+    /// Charges `c0` by 1 with each id that it is told, a line each; prints a line when it is ready, and each answer.
+    Ask,
     /// Charges each of `c0`, `c1` … with the ids `0`, `1` …; prints a line of each client and how many of its were not
     /// replayed.
     Repeat {
@@ -85,15 +114,16 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        // Long: a loaded machine is not what a test is about.
-        let deadline = Duration::from_secs(30);
         let store = quota_stores::connect(&cli.url).await?;
-        let service = QuotaService::builder(store).with_stored_plans().with_deadline(deadline).build();
+        let service = cli.clocks.builder(store).with_deadline(Duration::from_millis(cli.deadline)).build();
         let ground = Ground { service, prefix: cli.prefix };
         match cli.work {
             Work::Load { run, clients, callers } => load(ground, run, clients, callers).await,
             Work::Churn { clients, callers } => churn(ground, clients, callers).await,
             Work::Race { clients, requests, callers } => race(ground, clients, requests, callers).await,
+            Work::Tally { clients, requests, callers } => tally(ground, clients, requests, callers).await,
+            Work::Contend { callers } => contend(ground, callers).await,
+            Work::Ask => ask(ground).await,
             Work::Repeat { clients, ids, callers } => repeat(ground, clients, ids, callers).await,
             Work::Until { used, callers } => until(ground, used, callers).await,
         }
@@ -119,10 +149,11 @@ impl Ground {
     }
 
     /// Has each number below `count` done by one of so many callers, and gives what was said of them.
-    async fn share<F, D>(&self, count: usize, callers: usize, work: F) -> Result<Vec<(usize, bool)>, Failure>
+    async fn share<T, F, D>(&self, count: usize, callers: usize, work: F) -> Result<Vec<(usize, T)>, Failure>
     where
+        T: Send + 'static,
         F: Fn(Self, usize) -> D + Clone + Send + 'static,
-        D: Future<Output = Result<bool, Failure>> + Send,
+        D: Future<Output = Result<T, Failure>> + Send,
     {
         let next = Arc::new(AtomicUsize::new(0));
         let mut tasks = tokio::task::JoinSet::new();
@@ -197,6 +228,63 @@ async fn race(ground: Ground, clients: usize, requests: usize, callers: usize) -
     let done = ground.share(requests, callers, charge).await?;
     ground.service.shutdown().await;
     ground.tell(clients, &done)
+}
+
+async fn tally(ground: Ground, clients: usize, requests: usize, callers: usize) -> Result<(), Failure> {
+    let charge = move |ground: Ground, number: usize| async move {
+        let client = ground.client(number % clients.max(1))?;
+        Ok(said_by(&ground.service.charge(&client, Credits::ONE).await))
+    };
+    let done = ground.share(requests, callers, charge).await?;
+    ground.service.shutdown().await;
+    let mut counts: BTreeMap<(usize, &str), usize> = BTreeMap::new();
+    for (number, answer) in done {
+        *counts.entry((number % clients.max(1), answer)).or_default() += 1;
+    }
+    for ((client, answer), count) in counts {
+        say(&format!("{} {answer} {count}\n", ground.client(client)?))?;
+    }
+    Ok(())
+}
+
+async fn contend(ground: Ground, callers: usize) -> Result<(), Failure> {
+    say("ready\n")?;
+    if std::io::stdin().read_line(&mut String::new())? == 0 {
+        return Ok(());
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..callers {
+        tasks.spawn(press(ground.clone(), caller));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn press(ground: Ground, caller: usize) -> Result<(), Failure> {
+    let client = ground.client(0)?;
+    loop {
+        let answer = ground.service.charge(&client, Credits::ONE).await;
+        match said_by(&answer) {
+            "allowed" => say(&format!("{caller}\n"))?,
+            "not_done" => say("not_done\n")?,
+            _ => return Err(format!("{answer:?}").into()),
+        }
+    }
+}
+
+async fn ask(ground: Ground) -> Result<(), Failure> {
+    let client = ground.client(0)?;
+    say("ready\n")?;
+    // Reading blocks this thread alone: the runtime has others.
+    for id in std::io::stdin().lines() {
+        let charge = Charge::new(Credits::ONE).with_id(OperationId::new(id?)?);
+        let answer = ground.service.charge_with(&client, charge).await;
+        say(&format!("{}\n", said_by(&answer)))?;
+    }
+    ground.service.shutdown().await;
+    Ok(())
 }
 
 async fn repeat(ground: Ground, clients: usize, ids: usize, callers: usize) -> Result<(), Failure> {
@@ -275,6 +363,15 @@ async fn disturb(service: &QuotaService<AnyStore>, client: &ClientId) -> Result<
     match done {
         Ok(()) | Err(ServiceError::Refused(_) | ServiceError::PlanKeepsChanging) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// An answer in one word, also where the store failed.
+fn said_by(answer: &Result<Decision, ServiceError>) -> &'static str {
+    match answer {
+        Err(ServiceError::Unknown { .. }) => "unknown",
+        Err(ServiceError::Refused(_)) | Ok(_) => word(answer),
+        Err(_) => "not_done",
     }
 }
 
