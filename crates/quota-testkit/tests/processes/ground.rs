@@ -51,9 +51,18 @@ impl Ground {
 
     /// Another process.
     pub(crate) fn worker(&self, arguments: &[&str]) -> Child {
+        self.command(&self.url, arguments).stdin(Stdio::null()).spawn().expect("the worker starts")
+    }
+
+    /// Another process that is told lines, on the store at this URL.
+    pub(crate) fn listener(&self, url: &str, arguments: &[&str]) -> Child {
+        self.command(url, arguments).stdin(Stdio::piped()).spawn().expect("the worker starts")
+    }
+
+    fn command(&self, url: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quota-worker"));
-        command.arg(&self.url).args(["--prefix", &self.prefix]).args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the worker starts")
+        command.arg(url).args(["--prefix", &self.prefix]).args(arguments).stdout(Stdio::piped());
+        command
     }
 
     pub(crate) async fn service(&self) -> QuotaService<AnyStore> {

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod clocks;
+mod contending;
 mod cutting;
+mod dialogue;
 mod failing_over;
 mod ground;
 mod killing;
@@ -38,6 +40,7 @@ macro_rules! processes {
             four_processes_admit_exactly_the_limit => racing::four,
             eight_processes_of_sixteen_callers_admit_exactly_the_limit_of_one_client => racing::eight_on_one,
             eight_processes_of_sixteen_callers_admit_exactly_the_limits_of_many_clients => racing::eight_on_many,
+            eight_processes_of_sixteen_callers_that_never_let_up_starve_no_caller => contending::all,
             clocks_hours_apart_open_no_window_twice => clocks::apart,
             an_id_charged_by_every_process_is_charged_once => racing::ids,
             a_plan_set_by_one_process_binds_all_others => racing::plans,
