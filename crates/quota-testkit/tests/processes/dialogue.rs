@@ -5,6 +5,8 @@ use std::process::{Child, ChildStdin};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::ground::Ground;
 
 /// Longer than anything takes that is said at all.
@@ -45,6 +47,10 @@ impl Dialogue {
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => panic!("the worker has ended"),
         }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the worker lives");
     }
 
     /// Kills it; all that it has said and nobody has heard.

@@ -68,6 +68,7 @@ macro_rules! network {
             a_charge_whose_connection_is_cut_at_any_piece_is_made_once => cutting::cut,
             a_charge_whose_answer_is_late_is_made_once => cutting::late,
             a_charge_that_arrives_after_its_callers_deadline_is_made_once => cutting::held,
+            a_process_stopped_in_a_charge_and_woken_after_its_deadline_says_what_is_true => pausing::stopped_in_a_charge,
         });
     };
 }

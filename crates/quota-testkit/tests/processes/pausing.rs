@@ -1,16 +1,20 @@
 //! Processes stopped at any step, and woken when others have gone on.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use quota_testkit::scale;
+use quota_testkit::{Cut, scale};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::ground::Ground;
+use crate::cutting::{MOST_PIECES, Network};
+use crate::dialogue::Dialogue;
+use crate::ground::{Ground, agreed};
 use crate::killing::sums_agree;
+use crate::restarting::charge;
 
 const CLIENTS: usize = 3;
 const PROCESSES: usize = 3;
@@ -36,6 +40,72 @@ pub(crate) fn stopped(ground: &Ground) {
             sums_agree(ground, &ground.client(number)).await;
         }
     });
+}
+
+/// How long a process that is stopped in a charge gives it.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// A process is stopped where it waits for the server to answer a piece of its charge, whichever of them, and woken when its
+/// deadline has passed and another one has charged the same client. Where it was stopped with the account's lock in its
+/// hands, the server takes that away before others give up waiting for it. It wakes with an answer that is not true any more,
+/// and says what is: a charge that it calls done is there, one that it calls not done is not, and asked again it is there
+/// once.
+pub(crate) fn stopped_in_a_charge(ground: &mut Ground) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(ground.set_plans(1, "unlimited"));
+    let (network, other) = runtime.block_on(async { (Network::before(ground).await, ground.service().await) });
+    let (client, deadline) = (ground.client(0), DEADLINE.as_millis().to_string());
+    let mut worker = Dialogue::begin(ground, &network.url, &["--deadline", &deadline, "ask"]);
+    let mut expected = BTreeSet::new();
+    for piece in 0..MOST_PIECES {
+        let (id, beside) = (format!("{piece}"), format!("beside {piece}"));
+        network.plan(Some(Cut::HeldAnswer(piece)));
+        worker.tell(&id);
+        if has_answered(&worker, &network) {
+            // It has no such piece.
+            break;
+        }
+        worker.signal(Signal::STOP);
+        network.plan(None);
+        runtime.block_on(charge(&other, &client, &beside));
+        std::thread::sleep(DEADLINE);
+        worker.signal(Signal::CONT);
+        let answer = worker.hear();
+        let ids = runtime.block_on(agreed(&other, &client));
+        match answer.as_str() {
+            "allowed" | "replayed" => assert!(ids.contains(&id), "piece {piece}: it is not there"),
+            "not_done" => assert!(!ids.contains(&id), "piece {piece}: it is there"),
+            _ => assert_eq!(answer, "unknown", "piece {piece}"),
+        }
+        let again = asked_again(&mut worker, &id);
+        assert!(["unknown", "not_done"].contains(&answer.as_str()) || again == "replayed", "piece {piece}: {again}");
+        expected.extend([id, beside]);
+        assert_eq!(runtime.block_on(agreed(&other, &client)), expected, "piece {piece}");
+    }
+    assert!(!expected.is_empty(), "it was never stopped");
+}
+
+/// Waits until an answer to the worker is held, or it says something; whether it does.
+fn has_answered(worker: &Dialogue, network: &Network) -> bool {
+    while !network.has_cut() {
+        if worker.overhear().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+/// What the worker says in the end, asked again with an id until it can tell.
+fn asked_again(worker: &mut Dialogue, id: &str) -> String {
+    for _ in 0..20 {
+        worker.tell(id);
+        let answer = worker.hear();
+        if !["unknown", "not_done"].contains(&answer.as_str()) {
+            return answer;
+        }
+    }
+    panic!("it does not heal");
 }
 
 /// A process that works, and how much it has done.
