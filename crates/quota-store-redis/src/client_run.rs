@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use futures_util::future::join;
 use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, EntryId, Instant, Operation, OperationId};
 use quota_service::{Answers, Batch, ClientRequests, KeptAccounts, Patience, Request, StoreError};
@@ -51,6 +52,24 @@ impl<'a> ClientRun<'a> {
                 Err(error) => return answers.lock().fail(requests, || error.again()),
             },
         };
+        let may_be_unlisted = is_fresh && !stored.version.is_empty() && self.gathering.wire().is_cluster();
+        let runs = self.run_with_room(stored, is_fresh, requests, answers);
+        if may_be_unlisted {
+            // The lists stand on primaries of their own, which may have lost the name in a failover. Where they do not
+            // answer now, the next process lists it that reads the account.
+            drop(join(runs, self.list()).await);
+        } else {
+            runs.await;
+        }
+    }
+
+    async fn run_with_room(
+        &self,
+        stored: Box<Stored>,
+        is_fresh: bool,
+        requests: ClientRequests<'_>,
+        answers: &Mutex<Answers>,
+    ) {
         if self.is_short_of_room(&stored, requests) {
             // The bound is on what callers gave: an id that was made for one who gave none gives way.
             let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
