@@ -13,7 +13,7 @@ pub(crate) struct Delete {
     /// Whose usage.
     #[arg(value_parser = target::read_client)]
     client: ClientId,
-    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, valkey://…, mongodb://….
     #[arg(long, value_name = "URL")]
     store: String,
     /// The first day in the zone, or the first instant.

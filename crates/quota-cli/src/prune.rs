@@ -7,7 +7,7 @@ use crate::{moment, output, target};
 
 #[derive(Debug, Args)]
 pub(crate) struct Prune {
-    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, valkey://…, mongodb://….
     #[arg(long, value_name = "URL")]
     store: String,
     /// Entries before this are folded into the sums of their quarters of an hour; those of the last 24 hours stay.

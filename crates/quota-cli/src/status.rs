@@ -14,7 +14,7 @@ pub(crate) struct Status {
     /// Whose quotas.
     #[arg(value_parser = target::read_client)]
     client: ClientId,
-    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, valkey://…, mongodb://….
     #[arg(long, value_name = "URL")]
     store: String,
     /// A JSON file of plans; by default those that the store keeps.

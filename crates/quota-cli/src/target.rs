@@ -63,7 +63,8 @@ async fn is_there(url: &str) -> anyhow::Result<bool> {
         "sqlite" => look_at_file(url),
         "postgres" | "postgresql" | "mysql" => look_at_tables(url).await,
         "mongodb" => look_at_collections(url).await,
-        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" | "valkey"
+        | "valkeys" | "valkey+cluster" | "valkeys+cluster" | "valkey+sentinel" | "valkeys+sentinel" => {
             match RedisStore::builder(url).is_made().await {
                 Ok(is_made) => Ok(is_made),
                 // It may answer in a moment.

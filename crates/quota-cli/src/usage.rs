@@ -18,7 +18,7 @@ pub(crate) struct Usage {
     /// Whose usage.
     #[arg(value_parser = target::read_client)]
     client: ClientId,
-    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    /// The store: memory:, sqlite:PATH, postgres://…, mysql://…, redis://…, valkey://…, mongodb://….
     #[arg(long, value_name = "URL")]
     store: String,
     /// The first day; 30 days before the end by default.

@@ -62,7 +62,7 @@ struct Parts<'a> {
 }
 
 const FORM: &str = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], rediss:// for TLS, \
-    redis+cluster://HOST:PORT,HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE]; \
+    redis+cluster://HOST:PORT,HOST:PORT, redis+sentinel://HOST:PORT,HOST:PORT/MASTER[/DATABASE], or valkey for redis and valkeys for rediss; \
     ?detail=entries or ?detail=quarters, ?prefix=PREFIX, for sentinels ?sentinel_password=PASSWORD, ?sentinel_user=USER";
 
 impl Target {
@@ -182,6 +182,21 @@ mod tests {
         }
         assert_eq!(open.redis_settings().password(), None);
         assert_eq!(server.redis_settings().password(), Some("p"));
+    }
+
+    #[test]
+    fn a_valkey_is_named_by_its_own_schemes_as_well() {
+        let Servers::Single(one) = Target::parse("valkey://u:p@h:7/3").unwrap().servers else { panic!() };
+        assert_eq!((one.addr().to_string(), one.redis_settings().db()), ("h:7".to_owned(), 3));
+        let target = Target::parse("valkey+cluster://a:1,b:2?prefix=x").unwrap();
+        assert!(matches!(target.servers, Servers::Cluster(nodes) if nodes.len() == 2));
+        let target = Target::parse("valkey+sentinel://a:1,b:2/main").unwrap();
+        assert!(matches!(target.servers, Servers::Sentinel { master, .. } if master == "main"));
+        #[cfg(feature = "tls")]
+        for url in ["valkeys://h", "valkeys+cluster://h", "valkeys+sentinel://h/main"] {
+            assert!(Target::parse(url).unwrap().servers.are_encrypted(), "{url}");
+        }
+        assert!(!refused("valkeyss://:hunter2@h").contains("hunter2"));
     }
 
     #[test]

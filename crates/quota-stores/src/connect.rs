@@ -15,6 +15,12 @@ const SCHEMES: &[&str] = &[
     "rediss+cluster",
     "redis+sentinel",
     "rediss+sentinel",
+    "valkey",
+    "valkeys",
+    "valkey+cluster",
+    "valkeys+cluster",
+    "valkey+sentinel",
+    "valkeys+sentinel",
     "mongodb",
 ];
 
@@ -85,9 +91,8 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
         "sqlite" => sqlite(rest).await,
         "postgres" | "postgresql" => postgres(url).await,
         "mysql" => mysql(url).await,
-        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" => {
-            redis(url).await
-        }
+        "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" | "valkey"
+        | "valkeys" | "valkey+cluster" | "valkeys+cluster" | "valkey+sentinel" | "valkeys+sentinel" => redis(url).await,
         "mongodb" => mongodb(url).await,
         "mongodb+srv" => Err(ConnectError::NoServiceRecords),
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
@@ -226,6 +231,7 @@ mod tests {
         for (url, told) in [
             ("redis://h:1/0?detail=entries", Some("h:1")),
             ("redis+cluster://:p@a:1,b:2", Some("a:1,b:2")),
+            ("valkeys+sentinel://:p@a:1,b:2/main", Some("a:1,b:2")),
             ("mongodb://u:p%40@[::1]:2/d", Some("[::1]:2")),
             ("redis://:a/b@h:1", None),
             ("redis://:a?b@h:1", None),

@@ -34,11 +34,11 @@ async fn what_is_no_stores_url_is_told_apart() {
         (":memory:", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
         (
             "oracle://user:secret@host/db",
-            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, mongodb",
+            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, valkey, valkeys, valkey+cluster, valkeys+cluster, valkey+sentinel, valkeys+sentinel, mongodb",
         ),
         (
             "MEMORY:",
-            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, mongodb",
+            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, valkey, valkeys, valkey+cluster, valkeys+cluster, valkey+sentinel, valkeys+sentinel, mongodb",
         ),
         ("memory:x", "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries"),
         (
@@ -66,6 +66,24 @@ async fn a_store_that_cannot_be_opened_says_why() {
         let source = error.source().unwrap().to_string();
         assert!(source.contains(path.to_str().unwrap()), "{source}");
     }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_valkey_is_named_by_its_own_schemes_as_well() {
+    for kind in ["", "+cluster", "+sentinel"] {
+        for (own, other) in [("valkey", "redis"), ("valkeys", "rediss")] {
+            // Refused for what follows the scheme, before anybody is asked.
+            let [own, other] = [own, other].map(|scheme| format!("{scheme}{kind}://user:secret@h?detail=days"));
+            let (own, other) = (connect(&own).await.unwrap_err(), connect(&other).await.unwrap_err());
+            assert!(matches!(own, ConnectError::Store { scheme: "redis", .. }), "{own}");
+            let source = own.source().unwrap().to_string();
+            assert_eq!(source, other.source().unwrap().to_string());
+            assert!(!source.contains("secret"), "{source}");
+        }
+    }
+    let error = connect("valkey://user:secret@127.0.0.1:1").await.unwrap_err();
+    assert_eq!(error.to_string(), "the redis store at 127.0.0.1:1 could not be opened");
 }
 
 #[cfg(feature = "redis")]

@@ -7,13 +7,16 @@
 /// use quota_testkit::with_entries;
 ///
 /// assert_eq!(with_entries("redis://h/0?prefix=p"), "redis://h/0?prefix=p&detail=entries");
+/// assert_eq!(with_entries("valkeys+cluster://h"), "valkeys+cluster://h?detail=entries");
 /// assert_eq!(with_entries("memory:"), "memory:?detail=entries");
 /// assert_eq!(with_entries("memory:?detail=quarters"), "memory:?detail=quarters");
 /// assert_eq!(with_entries("sqlite:quota.db"), "sqlite:quota.db");
 /// ```
 #[must_use]
 pub fn with_entries(url: &str) -> String {
-    let keeps_sums = ["memory:", "redis:", "rediss:", "redis+", "rediss+"].iter().any(|scheme| url.starts_with(scheme));
+    let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
+    let (kind, _) = scheme.split_once('+').unwrap_or((scheme, ""));
+    let keeps_sums = matches!(kind, "memory" | "redis" | "rediss" | "valkey" | "valkeys");
     let query = url.split_once('?').map(|(_, query)| query);
     match query {
         _ if !keeps_sums => url.to_owned(),

@@ -32,7 +32,7 @@ pub(crate) struct ImportFrappy {
     /// The predecessor's database: sqlite:PATH, postgres://…, mysql://…, mongodb://….
     #[arg(long, value_name = "URL")]
     from: String,
-    /// The store: sqlite:PATH, postgres://…, mysql://…, redis://…, mongodb://….
+    /// The store: sqlite:PATH, postgres://…, mysql://…, redis://…, valkey://…, mongodb://….
     #[arg(long, value_name = "URL")]
     to: String,
     /// The predecessor's table, perhaps as SCHEMA.TABLE; api_billing_usage by default.
@@ -71,7 +71,7 @@ impl ImportFrappy {
         let counting = count_beside(&self.from, names, &bar);
         let name = self.source_name.clone().unwrap_or_else(|| source.name().to_owned());
         let target = self.target().await?;
-        let is_redis = self.to.starts_with("redis");
+        let is_redis = ["redis", "valkey"].iter().any(|scheme| self.to.starts_with(scheme));
         let keeps_quarters = match &target {
             Some(target) => target.store().detail() == Detail::Quarters,
             None => is_redis && !asks_for_entries(&self.to),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::place::at_new_place;
 use crate::stored_plans::{days_ago, keep};
-use crate::support::{Folder, TABLE, both, database, json, name, told};
+use crate::support::{Folder, TABLE, both, database, json, name, refused, told};
 
 /// Usage on two days in March, by two clients, and usage of yesterday.
 fn source(folder: &Folder) -> String {
@@ -79,6 +79,18 @@ fn every_subcommand_works_on_mysql() {
 #[test]
 fn every_subcommand_works_on_redis() {
     at_new_place(Server::Redis, check);
+}
+
+#[test]
+fn every_subcommand_works_on_a_server_that_is_called_a_valkey() {
+    at_new_place(Server::Redis, |store| {
+        let called = store.replacen("redis:", "valkey:", 1);
+        assert!(called.starts_with("valkey://"), "{called}");
+        assert!(refused(&["usage", "client1", "--store", &called]).contains("there is none"));
+        check(&called);
+        // They are two names of one store.
+        assert_eq!(usage(store, "client2")["total"], "4");
+    });
 }
 
 #[test]
