@@ -8,11 +8,11 @@ use mysql_async::{Conn, Error, Opts, OptsBuilder, UrlError};
 use crate::postgres::UNENCRYPTED;
 use crate::postgres::{CONNECTING, unreachable};
 
-/// Connects. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
+/// Connects; gives the server's name as well. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
 ///
 /// # Errors
 /// Why not, with the host and without user and password.
-pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncMysqlConnection> {
+pub(crate) async fn connect(url: &str) -> anyhow::Result<(AsyncMysqlConnection, String)> {
     let options = Opts::from_url(url).map_err(|error| anyhow!("its URL is malformed: {}", malformed(&error)))?;
     if options.db_name().is_none() {
         return Err(anyhow!("its URL is malformed: it names no database"));
@@ -30,7 +30,9 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncMysqlConnection> {
         let connection = AsyncMysqlConnection::try_from(connection).await;
         connection.map_err(|error| anyhow!("{server} cannot be used: {error}"))
     });
-    opened.await.map_err(|_| anyhow!("{server} did not answer within {} s", CONNECTING.as_secs()))?
+    let connection =
+        opened.await.map_err(|_| anyhow!("{server} did not answer within {} s", CONNECTING.as_secs()))??;
+    Ok((connection, server))
 }
 
 #[cfg(feature = "tls")]

@@ -16,19 +16,19 @@ pub(crate) const CONNECTING: Duration = Duration::from_secs(10);
 #[cfg(feature = "tls")]
 pub(crate) const UNENCRYPTED: &str = "no encrypted connection";
 
-/// Connects. As for the store, a connection is encrypted, and then its server verified, where the URL says `sslmode=require`.
+/// Connects; gives the server's name as well. As for the store, a connection is encrypted, and then its server verified, where the URL says `sslmode=require`.
 ///
 /// # Errors
 /// Why not, with the host and without user and password.
-pub(crate) async fn connect(url: &str) -> anyhow::Result<AsyncPgConnection> {
+pub(crate) async fn connect(url: &str) -> anyhow::Result<(AsyncPgConnection, String)> {
     let mut config = configuration(url)?;
     let server = server(&config)?;
     config.connect_timeout(CONNECTING);
     if matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
         config.ssl_mode(SslMode::Disable);
-        return through(&config, NoTls, &server).await;
+        return Ok((through(&config, NoTls, &server).await?, server));
     }
-    encrypted(&config, &server).await
+    Ok((encrypted(&config, &server).await?, server))
 }
 
 #[cfg(feature = "tls")]

@@ -118,11 +118,11 @@ async fn look_at_tables(url: &str) -> anyhow::Result<bool> {
     let found: Count = if url.starts_with("mysql:") {
         let tables = "SELECT COUNT(*) AS count FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_name = 'quota_schema'";
-        sql_query(tables).get_result(&mut mysql::connect(url).await?).await?
+        sql_query(tables).get_result(&mut mysql::connect(url).await?.0).await?
     } else {
         let tables = "SELECT COUNT(*) AS count FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = current_schema() AND c.relname = 'quota_schema'";
-        sql_query(tables).get_result(&mut postgres::connect(url).await?).await?
+        sql_query(tables).get_result(&mut postgres::connect(url).await?.0).await?
     };
     Ok(found.count > 0)
 }

@@ -31,7 +31,8 @@ impl MongoCollection {
         let Some(name) = &names.collection else { bail!("a source in MongoDB needs --collection") };
         let unread = "the source cannot be read";
         let (database, server) = mongo::database(url, names.database.as_deref()).await.context(unread)?;
-        let listed = timely(database.list_collection_names().filter(doc! { "name": name }).into_future()).await?;
+        let listed =
+            timely(&server, database.list_collection_names().filter(doc! { "name": name }).into_future()).await?;
         let listed = listed.map_err(|error| mongo::cause(&error, &server)).context(unread)?;
         if listed.is_empty() {
             bail!("the source's database {} has no collection {name}: name it with --collection", database.name());
@@ -44,7 +45,7 @@ impl MongoCollection {
     }
 
     pub(super) async fn count(&mut self) -> anyhow::Result<u64> {
-        let counted = timely(self.collection.estimated_document_count().into_future()).await?;
+        let counted = timely(&self.server, self.collection.estimated_document_count().into_future()).await?;
         counted.map_err(|error| self.unread(&error))
     }
 
@@ -54,12 +55,12 @@ impl MongoCollection {
             None => {
                 // In the order of the key: what is written meanwhile is met once, or not at all and by the next run.
                 let all = self.collection.find(doc! {}).sort(doc! { "_id": 1 }).batch_size(BATCH);
-                timely(all.into_future()).await?.map_err(|error| self.unread(&error))?
+                timely(&self.server, all.into_future()).await?.map_err(|error| self.unread(&error))?
             }
         };
         let mut rows = Vec::with_capacity(PAGE);
         while rows.len() < PAGE {
-            match timely(cursor.try_next()).await?.map_err(|error| self.unread(&error))? {
+            match timely(&self.server, cursor.try_next()).await?.map_err(|error| self.unread(&error))? {
                 Some(found) => rows.push(row(&found)),
                 None => break,
             }

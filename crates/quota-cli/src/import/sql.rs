@@ -21,6 +21,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// A table in PostgreSQL or in MySQL.
 pub(super) struct SqlTable {
     connection: Server,
+    /// Where it is.
+    place: String,
     table: TableName,
     whole: Whole,
     position: Position,
@@ -53,25 +55,29 @@ macro_rules! ask {
                 Server::Mysql(connection) => statement.$answer(&mut **connection).await,
             }
         };
-        timely(answer).await?.map_err(|error| unread(&error))
+        timely(&$source.place, answer).await?.map_err(|error| refused(&error, &$source.place))
     }};
 }
 
 impl SqlTable {
     pub(super) async fn postgres(url: &str, typed: &str) -> anyhow::Result<Self> {
-        let mut connection = crate::postgres::connect(url).await.context("the source cannot be connected to")?;
-        let found = timely(postgres::find(&mut connection, typed)).await?.context("the source cannot be read")?;
+        let connected = crate::postgres::connect(url).await;
+        let (mut connection, place) = connected.context("the source cannot be connected to")?;
+        let found = timely(&place, postgres::find(&mut connection, typed)).await?;
+        let found = found.with_context(|| unread(&place))?;
         let (table, columns) = found.with_context(|| absent(typed))?;
         let whole = postgres::KINDS.check(&table.shown, &columns)?;
-        Ok(Self { connection: Server::Postgres(Box::new(connection)), table, whole, position: Position::START })
+        Ok(Self { connection: Server::Postgres(Box::new(connection)), place, table, whole, position: Position::START })
     }
 
     pub(super) async fn mysql(url: &str, typed: &str) -> anyhow::Result<Self> {
-        let mut connection = crate::mysql::connect(url).await.context("the source cannot be connected to")?;
-        let found = timely(mysql::find(&mut connection, typed)).await?.context("the source cannot be read")?;
+        let connected = crate::mysql::connect(url).await;
+        let (mut connection, place) = connected.context("the source cannot be connected to")?;
+        let found = timely(&place, mysql::find(&mut connection, typed)).await?;
+        let found = found.with_context(|| unread(&place))?;
         let (table, columns) = found.with_context(|| absent(typed))?;
         let whole = mysql::KINDS.check(&table.shown, &columns)?;
-        Ok(Self { connection: Server::Mysql(Box::new(connection)), table, whole, position: Position::START })
+        Ok(Self { connection: Server::Mysql(Box::new(connection)), place, table, whole, position: Position::START })
     }
 
     /// The table's own name, whatever the spelling that found it.
@@ -129,14 +135,19 @@ fn absent(typed: &str) -> String {
     )
 }
 
-/// Waits for an answer, and not for ever.
-pub(super) async fn timely<T>(answer: impl Future<Output = T>) -> anyhow::Result<T> {
-    let late = || anyhow!("the source did not answer within {} s: is it locked, or overloaded?", PATIENCE.as_secs());
+/// Waits for an answer of the server, and not for ever.
+pub(super) async fn timely<T>(server: &str, answer: impl Future<Output = T>) -> anyhow::Result<T> {
+    let seconds = PATIENCE.as_secs();
+    let late = || anyhow!("the source, {server}, did not answer within {seconds} s: is it locked, or overloaded?");
     tokio::time::timeout(PATIENCE, answer).await.map_err(|_| late())
 }
 
-fn unread(error: &Error) -> anyhow::Error {
+fn refused(error: &Error, server: &str) -> anyhow::Error {
     let text = error.to_string();
     let is_denied = text.contains("denied");
-    anyhow!("the source cannot be read: {text}{}", if is_denied { ": grant the user SELECT on it" } else { "" })
+    anyhow!("{text}{}", if is_denied { ": grant the user SELECT on it" } else { "" }).context(unread(server))
+}
+
+fn unread(server: &str) -> String {
+    format!("the source cannot be read: {server} failed")
 }

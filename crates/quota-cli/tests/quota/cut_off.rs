@@ -62,6 +62,7 @@ fn check(server: Server) {
     assert!(added > 0 && added < ROWS && done["read"] == added, "{done}");
     assert!(said.contains("the import was cut off; what was added stays, and the same command goes on: "), "{said}");
     assert!(said.contains("the source cannot be read: ") && !said.contains("panicked"), "{said}");
+    assert!(said.contains(&format!(" at {} ", server_of(&broken))), "where the source is: {said}");
     assert!(secret.is_empty() || !said.contains(secret), "{said}");
 
     let (code, answer, said) = import(&broken);
