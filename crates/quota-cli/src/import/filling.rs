@@ -1,12 +1,15 @@
-//! A client's entries, added to its ledger.
+//! A client's entries, added to its ledger or looked for there.
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::anyhow;
-use quota_core::{ClientId, OperationId, PastEntry, Refusal};
-use quota_service::{AnyStore, QuotaService, ServiceError, StoreError};
+use quota_core::{ClientId, OperationId, PastEntry, Refusal, Window};
+use quota_service::{AnyStore, EntriesQuery, QuotaService, ServiceError, StoreError};
 
 use crate::import::row::Skip;
+use crate::import::source::PAGE;
 use crate::shown;
 
 /// How many entries of a client are written at once: few enough that its charges do not wait for long.
@@ -59,16 +62,11 @@ pub(super) async fn fill(
             Err(error) => {
                 let refused = match &error {
                     ServiceError::Refused(refusal) => skip(refusal, &client),
-                    // That client's alone, and no later attempt's either: the others are not to wait for it.
-                    ServiceError::NotDone { source: StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. } } => {
-                        Some(Skip::Unreadable(client.clone()))
-                    }
-                    _ => None,
+                    error => unreadable(error, &client),
                 };
                 let Some(skip) = refused else {
                     stop.set(true);
-                    let told = shown::escape(client.as_str());
-                    filled.failed = Some(anyhow!(error).context(format!("the client {told}")));
+                    filled.failed = Some(about(error, &client));
                     break;
                 };
                 // Nor is any other of them taken, and to ask for each would take long.
@@ -80,6 +78,65 @@ pub(super) async fn fill(
         }
     }
     filled
+}
+
+/// Looks which of a client's entries are there already, and adds none. An entry that was folded into sums is not found, nor is
+/// one of another time with the id of one of these.
+pub(super) async fn look(
+    target: &QuotaService<AnyStore>,
+    client: ClientId,
+    entries: Vec<PastEntry>,
+    stop: &Cell<bool>,
+) -> Filled {
+    let mut filled = Filled::default();
+    let times = || entries.iter().map(|entry| entry.at);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else { return filled };
+    let Ok(range) = Window::new(first, last.saturating_add(Duration::from_millis(1))) else { return filled };
+    let mut rest: HashMap<_, _> = entries.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
+    let mut after = None;
+    while !stop.get() {
+        let page = match target.entries(&client, EntriesQuery { range, after, limit: PAGE }).await {
+            Ok(page) => page,
+            Err(error) => {
+                match unreadable(&error, &client) {
+                    Some(skip) => filled.refused.extend(rest.into_keys().map(|id| (id, skip.clone()))),
+                    None => {
+                        stop.set(true);
+                        filled.failed = Some(about(error, &client));
+                    }
+                }
+                return filled;
+            }
+        };
+        for there in page.entries {
+            let Some(entry) = there.id.and_then(|id| rest.remove(&id)) else { continue };
+            if (there.at, there.credits) == (entry.at, entry.credits) {
+                filled.there += 1;
+            } else {
+                filled.conflicts.push(entry.id);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            filled.added = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            break;
+        }
+    }
+    filled
+}
+
+/// What a failure makes of a client's rows where it is that client's alone, and no later attempt's either: the others are
+/// not to wait for it.
+fn unreadable(error: &ServiceError, client: &ClientId) -> Option<Skip> {
+    let is_unreadable = matches!(
+        error,
+        ServiceError::NotDone { source: StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. } }
+    );
+    is_unreadable.then(|| Skip::Unreadable(client.clone()))
+}
+
+fn about(error: ServiceError, client: &ClientId) -> anyhow::Error {
+    anyhow!(error).context(format!("the client {}", shown::escape(client.as_str())))
 }
 
 /// What a refusal makes of a row; none where it is not about the row.

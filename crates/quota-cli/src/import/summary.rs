@@ -17,6 +17,8 @@ pub(super) struct Summary {
     pub(super) added: u64,
     /// Rows whose entry was there already.
     pub(super) there: u64,
+    /// Whether nobody looked which of them are there: the store keeps no entries that could be found by their ids.
+    pub(super) is_unlooked: bool,
     /// Rows whose id stands for something else.
     conflicts: Named,
     skipped: BTreeMap<Skip, Named>,
@@ -40,6 +42,10 @@ impl Named {
 }
 
 impl Summary {
+    pub(super) fn new(is_unlooked: bool) -> Self {
+        Self { is_unlooked, ..Self::default() }
+    }
+
     pub(super) fn skip(&mut self, key: &str, skip: Skip) {
         self.skipped.entry(skip).or_default().0.push(key.to_owned());
     }
@@ -55,8 +61,12 @@ impl Summary {
     /// What it comes to, in lines.
     pub(super) fn lines(&self, dry_run: bool) -> Vec<String> {
         let mut lines = vec![format!("{} rows read", self.read)];
-        if dry_run {
-            lines.push(format!("{} could be imported; nothing was written", self.added));
+        if self.is_unlooked {
+            let why = "this store keeps no entries, so it was not looked which of them are there already";
+            lines.push(format!("{} could be imported; nothing was written; {why}", self.added));
+        } else if dry_run {
+            let there = format!("{} are there already", self.there);
+            lines.push(format!("{} could be imported, {there}; nothing was written", self.added));
         } else {
             lines.push(format!("{} entries added, {} were there already", self.added, self.there));
         }
@@ -73,6 +83,8 @@ impl Summary {
     }
 
     pub(super) fn json(&self, dry_run: bool) -> serde_json::Value {
+        // Not 0, which would be an answer.
+        let there = (!self.is_unlooked).then_some(self.there);
         let skipped: Vec<_> = self
             .skipped
             .iter()
@@ -84,7 +96,7 @@ impl Summary {
             "dry_run": dry_run,
             "read": self.read,
             "added": self.added,
-            "already_there": self.there,
+            "already_there": there,
             "conflicts": { "count": self.conflicts.count(), "ids": self.conflicts.0 },
             "skipped": { "count": self.skipped(), "reasons": skipped },
         })

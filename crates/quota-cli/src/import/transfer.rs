@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
-use quota_core::{ClientId, Instant, PastEntry};
+use quota_core::{ClientId, Detail, Instant, PastEntry};
 use quota_service::{AnyStore, Clock, QuotaService, SystemClock, UsageStore};
 
-use crate::import::filling::{Filled, fill};
+use crate::import::filling::{Filled, fill, look};
 use crate::import::row::{Row, Skip};
 use crate::import::source::Source;
 use crate::import::summary::Summary;
@@ -32,7 +32,10 @@ pub(super) struct Transfer {
 
 impl Transfer {
     pub(super) fn new(name: String, target: Option<QuotaService<AnyStore>>, dry_run: bool) -> Self {
-        Self { name, target, dry_run, summary: Summary::default(), full: BTreeSet::new(), unreadable: BTreeSet::new() }
+        let keeps_entries = |target: &QuotaService<AnyStore>| target.store().detail() == Detail::Entries;
+        let is_unlooked = dry_run && !target.as_ref().is_none_or(keeps_entries);
+        let summary = Summary::new(is_unlooked);
+        Self { name, target, dry_run, summary, full: BTreeSet::new(), unreadable: BTreeSet::new() }
     }
 
     /// Everything that the source has. What was read before the source fails is written.
@@ -89,14 +92,17 @@ impl Transfer {
                 }
             }
         }
-        let Some(target) = self.target.clone().filter(|_| !self.dry_run) else {
+        let Some(target) = self.target.clone().filter(|_| !self.summary.is_unlooked) else {
             let count = u64::try_from(clients.values().map(Vec::len).sum::<usize>())?;
             self.summary.added += count;
             bar.inc(count);
             return Ok(());
         };
         let stop = Cell::new(false);
-        let filling = stream::iter(clients).map(|(client, entries)| fill(&target, client, entries, &stop));
+        let (target, stop, is_tried) = (&target, &stop, self.dry_run);
+        let filling = stream::iter(clients).map(|(client, entries)| async move {
+            if is_tried { look(target, client, entries, stop).await } else { fill(target, client, entries, stop).await }
+        });
         let mut filling = std::pin::pin!(filling.buffer_unordered(AT_ONCE));
         let mut failed = None;
         while let Some(filled) = filling.next().await {

@@ -124,6 +124,9 @@ fn an_entry_that_stands_for_something_else_is_left_alone() {
     let mut changed = SqliteConnection::establish(&folder.path("old.db")).unwrap();
     changed.batch_execute("UPDATE api_billing_usage SET credits = 100 WHERE id = 1").unwrap();
     let again = json(&import);
+    let tried = json(&[&import[..], &["--dry-run"]].concat());
+    assert_eq!((&tried["added"], &tried["already_there"]), (&json!(0), &json!(3)), "{tried}");
+    assert_eq!(tried["conflicts"], again["conflicts"], "a dry run finds the same");
     assert_eq!(again["conflicts"], json!({ "count": 1, "ids": ["frappy:api_billing_usage:1"] }));
     assert!(quota(&import).status.success());
 }

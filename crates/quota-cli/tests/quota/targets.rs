@@ -27,8 +27,12 @@ fn check(store: &str) {
     let folder = Folder::new();
     let from = source(&folder);
     let import = ["import-frappy", "--from", &from, "--to", store];
+    let tried = [&import[..], &["--dry-run"]].concat();
+    let done = json(&tried);
+    assert_eq!((&done["added"], &done["already_there"]), (&json!(5), &json!(0)), "there is no store yet: {done}");
     let done = json(&import);
     assert_eq!((&done["added"], &done["already_there"]), (&json!(5), &json!(0)), "{done}");
+    assert_eq!(told(&tried), "5 rows read\n0 could be imported, 5 are there already; nothing was written\n");
     let done = json(&import);
     assert_eq!((&done["added"], &done["already_there"]), (&json!(0), &json!(5)), "{done}");
     assert_eq!(
@@ -51,6 +55,8 @@ fn check(store: &str) {
     assert_eq!(json(&day), json!({ "deleted": 1 }));
     assert_eq!(json(&day), json!({ "deleted": 0 }));
     assert_eq!((&usage(store, "client1")["total"], &usage(store, "client2")["total"]), (&json!("2.5"), &json!("4")));
+    let done = json(&tried);
+    assert_eq!((&done["added"], &done["already_there"]), (&json!(1), &json!(4)), "{done}");
 
     let prune = ["prune", "--store", store, "--before", "2024-03-03"];
     assert_eq!(json(&prune), json!({ "entries": 3, "ids": 3 }));
@@ -110,6 +116,11 @@ fn a_redis_store_that_keeps_quarters_is_read_deleted_from_and_pruned() {
     let (code, answer, said) = both(&["import-frappy", "--from", &source(&folder), "--to", &store]);
     assert_eq!(code, Some(0), "{said}");
     assert!(answer.contains("5 entries added, 0 were there already"), "{answer}");
+    let tried = ["import-frappy", "--from", &source(&folder), "--to", &store, "--dry-run"];
+    let (_, answer, _) = both(&tried);
+    assert!(answer.contains("5 could be imported; nothing was written; this store keeps no entries"), "{answer}");
+    let (_, answer, _) = both(&[&tried[..], &["--json"]].concat());
+    assert!(answer.contains(r#""already_there":null"#), "{answer}");
     let day = ["delete", "client1", "--store", &store, "--from", "2024-03-01", "--to", "2024-03-02", "--yes"];
     assert_eq!(json(&day), json!({ "deleted": 1 }));
     // Its entries are sums from the beginning, and its ids were written today.
