@@ -7,17 +7,13 @@ use std::time::Duration;
 use diesel::connection::SimpleConnection;
 use diesel::sql_types::BigInt;
 use diesel::{Connection, QueryableByName, SqliteConnection, sql_query};
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::{AsyncConnection, AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use quota_servers::Server;
-use serde_json::{Value, json};
 
+use crate::many_rows::{ROWS, go_on, make, source};
 use crate::place::at_new_place;
-use crate::support::{Folder, TABLE, database, json, runtime, told};
-
-const CLIENTS: i64 = 20;
-
-/// More than one batch for each client.
-const ROWS: i64 = 30_000;
+use crate::relay::{Relay, server_of};
+use crate::support::{Folder, runtime};
 
 /// How often the target is looked at before it is given up.
 const LOOKS: u32 = 12_000;
@@ -65,37 +61,11 @@ impl Drop for Import {
     }
 }
 
-fn source(folder: &Folder) -> String {
-    let rows = format!(
-        "INSERT INTO api_billing_usage \
-         SELECT value, printf('client%02d', value % {CLIENTS}), 1709251200 + 5 * value, 1 FROM \
-         (WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n LIMIT {ROWS}) SELECT value FROM n)"
-    );
-    database(folder, "old.db", &format!("{TABLE} {rows}"))
-}
-
-/// Makes a store without entries.
-fn make(folder: &Folder, store: &str) {
-    let empty = database(folder, "empty.db", TABLE);
-    assert_eq!(json(&["import-frappy", "--from", &empty, "--to", store])["read"], 0);
-}
-
-/// What the next run does, where a killed one has left some rows; after it every row is there once.
-fn go_on(from: &str, to: &str) -> Value {
-    let import = ["import-frappy", "--from", from, "--to", to];
-    let done = json(&import);
-    let (added, there) = (done["added"].as_i64().unwrap(), done["already_there"].as_i64().unwrap());
-    assert!(added > 0 && there > 0, "{done}");
-    assert_eq!((&done["read"], added + there), (&json!(ROWS), ROWS), "{done}");
-    assert_eq!((&done["conflicts"]["count"], &done["skipped"]["count"]), (&json!(0), &json!(0)), "{done}");
-    for client in 0..CLIENTS {
-        let client = format!("client{client:02}");
-        let usage = json(&["usage", &client, "--store", to, "--from", "2024-03-01", "--to", "2024-03-03"]);
-        let entries: i64 = usage["days"].as_array().unwrap().iter().map(|day| day["entries"].as_i64().unwrap()).sum();
-        assert_eq!((&usage["total"], entries), (&json!("1500"), ROWS / CLIENTS), "{client}");
-    }
-    assert_eq!(told(&import), "30000 rows read\n0 entries added, 30000 were there already\n");
-    done
+/// What the next run finds of one that was killed; after it every row is there once.
+fn found(from: &str, to: &str) -> i64 {
+    let there = go_on(from, to)["already_there"].as_i64().unwrap();
+    assert!(there > 0, "nothing was left");
+    there
 }
 
 #[test]
@@ -123,7 +93,7 @@ fn an_import_into_sqlite_that_is_killed_leaves_nothing_twice() {
     assert!(left < ROWS, "{left}");
     beside.batch_execute("DROP TRIGGER holding; DROP VIEW endless").unwrap();
     drop(beside);
-    assert_eq!(go_on(&from, &to)["already_there"], left);
+    assert_eq!(found(&from, &to), left);
 }
 
 #[test]
@@ -146,6 +116,60 @@ fn an_import_into_postgresql_that_is_killed_leaves_nothing_twice() {
         assert!(left < ROWS, "{left}");
         runtime.block_on(beside.batch_execute("ROLLBACK")).unwrap();
         // What the server was at when its client was killed may still be committed.
-        assert!(go_on(&from, to)["already_there"].as_i64().unwrap() >= left);
+        assert!(found(&from, to) >= left);
     });
+}
+
+#[test]
+fn an_import_into_mysql_that_is_killed_leaves_nothing_twice() {
+    let folder = Folder::new();
+    let from = source(&folder);
+    at_new_place(Server::Mysql, |to| {
+        make(&folder, to);
+        let runtime = runtime();
+        let [mut holding, mut beside] =
+            [(); 2].map(|()| runtime.block_on(AsyncMysqlConnection::establish(to)).unwrap());
+        // Its last client waits for this transaction.
+        for statement in ["BEGIN", "INSERT INTO quota_accounts (client, document, labels) VALUES ('client19', '', '')"]
+        {
+            runtime.block_on(holding.batch_execute(statement)).unwrap();
+        }
+        let mut count = || {
+            let found: Count = runtime.block_on(sql_query(ENTRIES).get_result(&mut beside)).unwrap();
+            found.count
+        };
+        Import::begin(&from, to).kill_after(|| count() > 0);
+        let left = count();
+        assert!(left < ROWS, "{left}");
+        runtime.block_on(holding.batch_execute("ROLLBACK")).unwrap();
+        // What the server was at when its client was killed may still be committed.
+        assert!(found(&from, to) >= left);
+    });
+}
+
+/// Where nothing holds a client's account, the way to the store gets stuck: the import is not done before it is killed.
+fn killed_when_stuck(server: Server, after: u64) {
+    let folder = Folder::new();
+    let from = source(&folder);
+    at_new_place(server, |to| {
+        make(&folder, to);
+        let place = server_of(to);
+        let relay = Relay::sticking(place, after);
+        Import::begin(&from, &relay.in_place_of(place, to)).kill_after(|| relay.is_broken());
+        let there = found(&from, to);
+        assert!(there < ROWS, "{there}");
+    });
+}
+
+/// All rows are more than 1.6 MB of requests, and one client's batch is less than 200 KB.
+#[test]
+fn an_import_into_redis_that_is_killed_leaves_nothing_twice() {
+    killed_when_stuck(Server::Redis, 800_000);
+}
+
+/// The rows are sent twice, to accounts and to the ledger, in more than 5 MB; the first batches of 16 clients are 1.2 MB, and
+/// none goes to the ledger before its account has it.
+#[test]
+fn an_import_into_mongodb_that_is_killed_leaves_nothing_twice() {
+    killed_when_stuck(Server::Mongodb, 2_000_000);
 }

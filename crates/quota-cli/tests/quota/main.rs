@@ -9,6 +9,7 @@ mod encrypting;
 mod escaping;
 mod importing;
 mod killed;
+mod many_rows;
 mod odd_rows;
 mod place;
 mod progress;

@@ -1,42 +1,95 @@
 //! A way to a server that breaks.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-/// Passes connections on to a server, and cuts each when so many bytes of answers have come through it. It ends with the
-/// process.
+/// Passes connections on to a server until it breaks. It ends with the process.
 pub(crate) struct Relay {
     address: SocketAddr,
-    cuts: Arc<AtomicUsize>,
+    way: Arc<Way>,
+}
+
+/// What breaks a way, and how.
+#[derive(Clone, Copy)]
+enum Breaks {
+    /// Each connection is cut when so many bytes of answers have come through it.
+    Each { after: u64 },
+    /// When so many bytes of requests came through all together, they are cut, and later ones at once.
+    Lost { after: u64 },
+    /// When so many bytes of requests came through all together, nothing passes any more, and connections stay open.
+    Stuck { after: u64 },
+    /// The same when it is so many bytes of answers.
+    Silent { after: u64 },
+}
+
+struct Way {
+    server: String,
+    breaks: Breaks,
+    /// How many connections were cut.
+    cuts: AtomicUsize,
+    /// Bytes that came through, where they count all together.
+    passed: AtomicU64,
+    is_broken: AtomicBool,
 }
 
 impl Relay {
-    /// Listens on a free port of the loopback for connections to `server` (`HOST:PORT`).
+    /// To `server` (`HOST:PORT`); cuts each connection when so many bytes of answers have come through it.
     pub(crate) fn cutting(server: &str, after: u64) -> Self {
+        Self::start(server, Breaks::Each { after })
+    }
+
+    /// To `server`; when so many bytes of requests came through it, it is as if the server were gone.
+    pub(crate) fn losing(server: &str, after: u64) -> Self {
+        Self::start(server, Breaks::Lost { after })
+    }
+
+    /// To `server`; when so many bytes of requests came through it, nothing does any more.
+    pub(crate) fn sticking(server: &str, after: u64) -> Self {
+        Self::start(server, Breaks::Stuck { after })
+    }
+
+    /// To `server`; when so many bytes of answers came through it, nothing does any more.
+    pub(crate) fn falling_silent(server: &str, after: u64) -> Self {
+        Self::start(server, Breaks::Silent { after })
+    }
+
+    fn start(server: &str, breaks: Breaks) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let cuts = Arc::new(AtomicUsize::new(0));
-        let (server, counted) = (server.to_owned(), Arc::clone(&cuts));
+        let (cuts, passed, is_broken) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let way = Arc::new(Way { server: server.to_owned(), breaks, cuts, passed, is_broken });
+        let shared = Arc::clone(&way);
         thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, server, cuts) = (client.unwrap(), server.clone(), Arc::clone(&counted));
-                thread::spawn(move || pass(&client, &server, after, &cuts).unwrap());
+                let (client, way) = (client.unwrap(), Arc::clone(&shared));
+                // Whoever is connected sees how it ended.
+                thread::spawn(move || drop(way.pass(&client)));
             }
         });
-        Self { address, cuts }
+        Self { address, way }
     }
 
     /// A server's URL with the relay in the server's place.
     pub(crate) fn in_place_of(&self, server: &str, url: &str) -> String {
-        url.replacen(server, &self.address.to_string(), 1)
+        let url = url.replacen(server, &self.address.to_string(), 1);
+        if !url.starts_with("mongodb:") {
+            return url;
+        }
+        // Else the driver goes where the server says that it is.
+        format!("{url}{}directConnection=true", if url.contains('?') { '&' } else { '?' })
     }
 
     /// How many connections it has cut.
     pub(crate) fn cuts(&self) -> usize {
-        self.cuts.load(Ordering::SeqCst)
+        self.way.cuts.load(Ordering::SeqCst)
+    }
+
+    /// Whether all of it is broken.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.way.is_broken.load(Ordering::SeqCst)
     }
 }
 
@@ -47,22 +100,61 @@ pub(crate) fn server_of(url: &str) -> &str {
     rest.split(['/', '?']).next().unwrap()
 }
 
-fn pass(client: &TcpStream, server: &str, after: u64, cuts: &AtomicUsize) -> io::Result<()> {
-    let server = TcpStream::connect(server)?;
-    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-    thread::spawn(move || {
-        // Either may have gone, and then the other is to go.
-        let _ = io::copy(&mut from_client, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Both);
-    });
-    let mut to_client = client;
-    let passed = io::copy(&mut (&server).take(after), &mut to_client);
-    if passed.is_ok_and(|passed| passed == after) {
-        cuts.fetch_add(1, Ordering::SeqCst);
+impl Way {
+    fn pass(self: &Arc<Self>, client: &TcpStream) -> io::Result<()> {
+        let server = TcpStream::connect(&self.server)?;
+        let (from_client, to_server, way) = (client.try_clone()?, server.try_clone()?, Arc::clone(self));
+        thread::spawn(move || {
+            let counts = matches!(way.breaks, Breaks::Lost { .. } | Breaks::Stuck { .. });
+            // Either may have gone, and then the other is to go.
+            let _ = way.carry(&from_client, &to_server, counts);
+            let _ = to_server.shutdown(Shutdown::Both);
+            if way.is_broken.load(Ordering::SeqCst) {
+                let _ = from_client.shutdown(Shutdown::Both);
+            }
+        });
+        let passed = match self.breaks {
+            Breaks::Each { after } => io::copy(&mut (&server).take(after), &mut &*client).map(|passed| passed == after),
+            _ => self.carry(&server, client, matches!(self.breaks, Breaks::Silent { .. })).map(|()| false),
+        };
+        if passed.is_ok_and(|is_cut| is_cut) {
+            self.cuts.fetch_add(1, Ordering::SeqCst);
+        }
+        // By the end of its stream and not by a reset: what came through before is still read.
+        for stream in [client, &server] {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        Ok(())
     }
-    // By the end of its stream and not by a reset: what came through before is still read.
-    for stream in [client, &server] {
-        let _ = stream.shutdown(Shutdown::Both);
+
+    /// Carries bytes until one side ends or the way is cut; those that come when it is stuck are lost.
+    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, counts: bool) -> io::Result<()> {
+        let mut buffer = vec![0; 16_384];
+        loop {
+            let count = from.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(());
+            }
+            if self.breaks_with(if counts { count } else { 0 }) {
+                if let Breaks::Lost { .. } = self.breaks {
+                    return Ok(());
+                }
+                continue;
+            }
+            to.write_all(&buffer[..count])?;
+        }
     }
-    Ok(())
+
+    /// Whether it is broken when so many bytes more have come.
+    fn breaks_with(&self, count: usize) -> bool {
+        let after = match self.breaks {
+            Breaks::Each { .. } => return false,
+            Breaks::Lost { after } | Breaks::Stuck { after } | Breaks::Silent { after } => after,
+        };
+        let count = u64::try_from(count).unwrap();
+        if self.passed.fetch_add(count, Ordering::SeqCst) + count > after {
+            self.is_broken.store(true, Ordering::SeqCst);
+        }
+        self.is_broken.load(Ordering::SeqCst)
+    }
 }
