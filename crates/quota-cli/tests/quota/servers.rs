@@ -5,6 +5,7 @@ use mongodb::bson::{Bson, doc};
 use quota_servers::Server;
 use serde_json::json;
 
+use crate::place::execute;
 use crate::support::{Folder, both, database, json, name, password, refused, runtime};
 
 /// Imports twice and checks what the predecessor's rows have become.
@@ -148,6 +149,43 @@ fn values_of_other_types_in_mysql_are_skipped_or_refused_and_never_guessed() {
     assert!(reasons.contains(r#"["NULL"]"#) && reasons.contains(r#"["1","1"]"#), "{reasons}");
     assert!(refused_table(&url, &text).contains("the column credits of the source's table"));
     assert!(refused_table(&url, &fraction).contains("is of the type decimal, and whole numbers are read there"));
+}
+
+/// The lacking columns of a table are named, as is a table that is not there, and no store is made.
+fn check_lacking(server: Server) {
+    let Some(url) = quota_servers::url(server) else { return };
+    let (folder, [lacking, empty]) = (Folder::new(), [(); 2].map(|()| name()));
+    let to = folder.url("quota.db");
+    let made = [
+        format!("CREATE TABLE {lacking} (id INTEGER PRIMARY KEY, client_id VARCHAR(20), credit FLOAT)"),
+        format!("INSERT INTO {lacking} VALUES (1, 'c', 1)"),
+        format!("CREATE TABLE {empty} (other INTEGER)"),
+    ];
+    execute(&url, &made);
+    for (table, part) in [
+        (&lacking, format!("table {lacking} lacks timestamp, credits: it is not the predecessor's")),
+        (&empty, format!("table {empty} lacks id, client_id, timestamp, credits")),
+        (&name(), "that the user may see: name it with --table".to_owned()),
+    ] {
+        for tried in [&[][..], &["--dry-run"]] {
+            let said =
+                refused(&[&["import-frappy", "--from", &url, "--to", &to, "--table", table][..], tried].concat());
+            assert!(said.contains(&part) && said.contains(table.as_str()), "{said}");
+            assert!(!said.contains(password(&url)), "{said}");
+        }
+    }
+    assert!(!std::path::Path::new(&folder.path("quota.db")).exists());
+    execute(&url, &[format!("DROP TABLE {lacking}"), format!("DROP TABLE {empty}")]);
+}
+
+#[test]
+fn a_table_in_postgresql_that_lacks_columns_is_refused_with_their_names() {
+    check_lacking(Server::Postgres);
+}
+
+#[test]
+fn a_table_in_mysql_that_lacks_columns_is_refused_with_their_names() {
+    check_lacking(Server::Mysql);
 }
 
 #[test]
