@@ -1,6 +1,7 @@
 //! The command, called for real.
 
 mod asking;
+mod charging;
 #[cfg(target_os = "linux")]
 mod confirming;
 mod cut_off;
@@ -9,6 +10,8 @@ mod encrypting;
 mod escaping;
 mod importing;
 mod killed;
+#[cfg(unix)]
+mod lost_target;
 mod many_rows;
 mod odd_rows;
 mod place;
