@@ -25,6 +25,13 @@ enum Breaks {
     Silent { after: u64 },
 }
 
+/// What is said on a way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Requests,
+    Answers,
+}
+
 struct Way {
     server: String,
     breaks: Breaks,
@@ -105,9 +112,8 @@ impl Way {
         let server = TcpStream::connect(&self.server)?;
         let (from_client, to_server, way) = (client.try_clone()?, server.try_clone()?, Arc::clone(self));
         thread::spawn(move || {
-            let counts = matches!(way.breaks, Breaks::Lost { .. } | Breaks::Stuck { .. });
             // Either may have gone, and then the other is to go.
-            let _ = way.carry(&from_client, &to_server, counts);
+            let _ = way.carry(&from_client, &to_server, Said::Requests);
             let _ = to_server.shutdown(Shutdown::Both);
             if way.is_broken.load(Ordering::SeqCst) {
                 let _ = from_client.shutdown(Shutdown::Both);
@@ -115,7 +121,7 @@ impl Way {
         });
         let passed = match self.breaks {
             Breaks::Each { after } => io::copy(&mut (&server).take(after), &mut &*client).map(|passed| passed == after),
-            _ => self.carry(&server, client, matches!(self.breaks, Breaks::Silent { .. })).map(|()| false),
+            _ => self.carry(&server, client, Said::Answers).map(|()| false),
         };
         if passed.is_ok_and(|is_cut| is_cut) {
             self.cuts.fetch_add(1, Ordering::SeqCst);
@@ -128,31 +134,32 @@ impl Way {
     }
 
     /// Carries bytes until one side ends or the way is cut; those that come when it is stuck are lost.
-    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, counts: bool) -> io::Result<()> {
+    fn carry(&self, mut from: &TcpStream, mut to: &TcpStream, said: Said) -> io::Result<()> {
         let mut buffer = vec![0; 16_384];
         loop {
             let count = from.read(&mut buffer)?;
             if count == 0 {
                 return Ok(());
             }
-            if self.breaks_with(if counts { count } else { 0 }) {
+            if self.breaks_with(said, count) {
                 if let Breaks::Lost { .. } = self.breaks {
                     return Ok(());
                 }
                 continue;
             }
-            to.write_all(&buffer[..count])?;
+            to.write_all(buffer.get(..count).unwrap_or_default())?;
         }
     }
 
     /// Whether it is broken when so many bytes more have come.
-    fn breaks_with(&self, count: usize) -> bool {
-        let after = match self.breaks {
+    fn breaks_with(&self, said: Said, count: usize) -> bool {
+        let (counted, after) = match self.breaks {
             Breaks::Each { .. } => return false,
-            Breaks::Lost { after } | Breaks::Stuck { after } | Breaks::Silent { after } => after,
+            Breaks::Lost { after } | Breaks::Stuck { after } => (Said::Requests, after),
+            Breaks::Silent { after } => (Said::Answers, after),
         };
         let count = u64::try_from(count).unwrap();
-        if self.passed.fetch_add(count, Ordering::SeqCst) + count > after {
+        if said == counted && self.passed.fetch_add(count, Ordering::SeqCst) + count > after {
             self.is_broken.store(true, Ordering::SeqCst);
         }
         self.is_broken.load(Ordering::SeqCst)
