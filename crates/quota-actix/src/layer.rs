@@ -46,7 +46,8 @@ use crate::{ClientBy, RouteCost};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **What is charged**: what a resource's pattern matches. Not CORS preflights, not unmatched paths (a default service
+/// **What is charged**: what a resource's pattern matches. Not CORS preflights, which anyone can send: a handler
+/// that answers `OPTIONS` too (`web::to`) must not do for one what others pay for. Not unmatched paths (a default service
 /// answers them), not 405s. `HEAD` is charged as `GET`, where there is a route for it. Around a route, 405s never come this
 /// way; around a resource, a scope or an app they do, and look like a handler's answer: so the first request for each route and method is charged under an id, and taken back if the
 /// answer is 405. A request without a client, or of a client without credits, learns that before it learns of a 405.
@@ -91,7 +92,8 @@ impl QuotaLayer {
         Self(self.0.with_route(pattern, cost))
     }
 
-    /// Meters every request but CORS preflights, whether a resource matched it or not, under this label.
+    /// Meters every request but CORS preflights, whether a resource matched it or not, under this label. A preflight (`OPTIONS`
+    /// with `Access-Control-Request-Method`) reaches the service unmetered: it must look at the method before it works.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {
         Self(self.0.with_every_request(label))

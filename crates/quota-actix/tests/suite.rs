@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::error::ErrorGatewayTimeout;
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Bytes, Data};
@@ -26,6 +27,9 @@ use quota_testkit::http::{
     ttl_from_query,
 };
 
+/// As the other frameworks say by themselves.
+const PLAIN: &str = "text/plain; charset=utf-8";
+
 /// A server in a thread of its own.
 struct Actix {
     server: ServerHandle,
@@ -37,10 +41,36 @@ impl HttpHarness for Actix {
     const CANCELS: bool = false;
 
     fn serve(program: Program) -> Self {
+        Self::serve(program, true)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// The same where a client that has sent all is one that has gone.
+struct NotHalfClosed(Actix);
+
+impl HttpHarness for NotHalfClosed {
+    const CANCELS: bool = true;
+
+    fn serve(program: Program) -> Self {
+        Self(Actix::serve(program, false))
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+}
+
+impl Actix {
+    fn serve(program: Program, half_closed: bool) -> Self {
         let (begun, begins) = mpsc::channel();
         std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async {
                 let server = HttpServer::new(move || app(program.clone())).workers(1).disable_signals();
+                let server = server.h1_allow_half_closed(half_closed);
                 let server = server.bind_auto_h2c((Ipv4Addr::LOCALHOST, 0)).unwrap();
                 let address = *server.addrs().first().unwrap();
                 let server = server.run();
@@ -50,10 +80,6 @@ impl HttpHarness for Actix {
         });
         let (server, address) = begins.recv().unwrap();
         Self { server, address }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.address
     }
 }
 
@@ -138,10 +164,8 @@ async fn impatient(
     if !request.headers().contains_key("x-give-up") {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
-    let asked = request.request().clone();
-    let late = || ServiceResponse::new(asked, HttpResponse::GatewayTimeout().body("too late"));
     let answer = actix_web::rt::time::timeout(IMPATIENT, next.call(request)).await;
-    answer.map_or_else(|_| Ok(late()), |answer| answer.map(ServiceResponse::map_into_boxed_body))
+    answer.unwrap_or_else(|_| Err(ErrorGatewayTimeout("too late"))).map(ServiceResponse::map_into_boxed_body)
 }
 
 /// The program's own authentication.
@@ -201,6 +225,7 @@ async fn created() -> HttpResponse {
     HttpResponse::Created()
         .insert_header(("location", "/made/1"))
         .insert_header(("x-ratelimit-remaining", "own"))
+        .content_type(PLAIN)
         .body("made")
 }
 
@@ -208,7 +233,7 @@ async fn answer(pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse
     let query = request.uri().query();
     pause.work(query).await;
     let status = member_from_query(query, "status")?.unwrap_or_default();
-    Ok(HttpResponse::build(StatusCode::from_u16(status.parse().unwrap()).unwrap()).body("ran"))
+    Ok(HttpResponse::build(StatusCode::from_u16(status.parse().unwrap()).unwrap()).content_type(PLAIN).body("ran"))
 }
 
 async fn compute(quota: ClientQuota, request: HttpRequest) -> Result<String, Refused> {
@@ -252,7 +277,7 @@ async fn streamed(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) 
             Ok::<_, Infallible>(Bytes::from_static(b"x"))
         }
     });
-    Ok(HttpResponse::Ok().streaming(Box::pin(held.settle_after(chunks, |_| Credits::ONE, on_drop))))
+    Ok(HttpResponse::Ok().content_type(PLAIN).streaming(Box::pin(held.settle_after(chunks, |_| Credits::ONE, on_drop))))
 }
 
 async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {
@@ -268,3 +293,32 @@ async fn seen(quota: ClientQuota) -> Result<String, Refused> {
 }
 
 quota_testkit::http_suite!(Actix);
+
+/// Clients that go away, in HTTP/1.1.
+mod not_half_closed {
+    use quota_testkit::http::{endings, failures, streams};
+
+    use super::NotHalfClosed;
+
+    #[test]
+    fn a_client_that_goes_away_leaves_no_hold() {
+        endings::a_client_that_goes_away_leaves_no_hold::<NotHalfClosed>();
+        endings::a_client_that_goes_away_leaves_no_hold_on_success::<NotHalfClosed>();
+    }
+
+    #[test]
+    fn a_charge_before_stands_whoever_goes_away() {
+        endings::a_charge_before_stands_whoever_goes_away::<NotHalfClosed>();
+    }
+
+    #[test]
+    fn a_stream_whose_client_goes_away_is_released_or_paid_so_far() {
+        streams::a_stream_whose_client_goes_away_is_released::<NotHalfClosed>();
+        streams::a_stream_whose_client_goes_away_may_be_paid_so_far::<NotHalfClosed>();
+    }
+
+    #[test]
+    fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away() {
+        failures::a_charge_that_waits_is_not_made_for_a_client_that_goes_away::<NotHalfClosed>();
+    }
+}

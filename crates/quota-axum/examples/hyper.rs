@@ -7,7 +7,7 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -44,6 +44,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn answer(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new("1 credit\n".into()))
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::default());
+    match *request.method() {
+        Method::GET => *response.body_mut() = "1 credit\n".into(),
+        // CORS preflights come unmetered: nothing is done for them.
+        Method::OPTIONS => *response.status_mut() = StatusCode::NO_CONTENT,
+        _ => *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED,
+    }
+    Ok(response)
 }

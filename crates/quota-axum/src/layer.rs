@@ -44,7 +44,8 @@ use crate::{ClientBy, RouteCost};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// **What is charged**: what the router matched, by pattern and method. Not CORS preflights, not unmatched paths, not
+/// **What is charged**: what the router matched, by pattern and method. Not CORS preflights, which anyone can send: a handler
+/// that answers `OPTIONS` too (`axum::routing::any`) must not do for one what others pay for. Not unmatched paths, not
 /// 405s. `HEAD` is charged as `GET`. Axum's `layer` (and `Router::route_layer`) wraps a route's 405 as well, which
 /// looks like a handler until it has answered: so the first request for each route and method is charged under an id,
 /// and taken back if the answer is 405. A request without a client, or of a client without credits, learns that
@@ -100,7 +101,8 @@ impl QuotaLayer {
     }
 
     /// Meters every request but CORS preflights, whether a router matched it or not, under this label: for tower services
-    /// that are no axum router. Without it, a request that no router has matched passes free.
+    /// that are no axum router. Without it, a request that no router has matched passes free. A preflight (`OPTIONS` with
+    /// `Access-Control-Request-Method`) reaches the service unmetered: it must look at the method before it works.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {
         Self(self.0.with_every_request(label))

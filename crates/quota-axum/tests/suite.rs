@@ -195,7 +195,11 @@ async fn generate(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: U
     .await
 }
 
-async fn streamed(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: Uri) -> Result<Body, Refused> {
+async fn streamed(
+    quota: ClientQuota,
+    Extension(pause): Extension<Pause>,
+    uri: Uri,
+) -> Result<impl IntoResponse, Refused> {
     let held = quota.hold_for(credits_from_query(uri.query(), "max")?, ttl_from_query(uri.query())?).await?;
     let chunks = member_from_query(uri.query(), "chunks")?.unwrap_or_default().parse().unwrap();
     let on_drop = member_from_query(uri.query(), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
@@ -208,7 +212,8 @@ async fn streamed(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: U
             Ok::<_, Infallible>("x")
         }
     });
-    Ok(Body::from_stream(held.settle_after(chunks, |_| Credits::ONE, on_drop)))
+    let body = Body::from_stream(held.settle_after(chunks, |_| Credits::ONE, on_drop));
+    Ok(([("content-type", "text/plain; charset=utf-8")], body))
 }
 
 async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {

@@ -13,6 +13,8 @@ mod problem;
 mod quota_headers;
 mod refusals;
 mod response;
+#[cfg(feature = "service")]
+mod task;
 #[cfg(feature = "usage-api")]
 mod usage_api;
 

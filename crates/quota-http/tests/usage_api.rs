@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -95,6 +97,30 @@ impl Write for Log {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_done_and_logged_though_nobody_waits() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _logged = tracing::subscriber::set_default(subscriber);
+    let api = UsageApi::new(&service());
+    let quota = r#"{"period":"DAY","every":1,"limit":"2.5","anchor":"2024-01-01T00:00:00Z","tz":"UTC"}"#;
+    for (method, path, body, said) in [
+        (Method::PUT, "/clients/a/plan", format!(r#"{{"quotas":[{quota}]}}"#), "a plan was set"),
+        (Method::DELETE, "/clients/a/usage?all=true", String::new(), "usage was deleted"),
+        (Method::DELETE, "/clients/a/plan", String::new(), "a plan was removed"),
+    ] {
+        let standing = Some(Standing::Operator("ada".into()));
+        let request = ApiRequest { standing, ..operators(method, path, &body) };
+        let mut asked = Box::pin(api.answer(request));
+        assert!(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_pending())).await, "{said}");
+        drop(asked);
+        tokio::task::yield_now().await;
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.lines().any(|line| line.contains("INFO") && line.contains(said)), "{said}: {log}");
     }
 }
 

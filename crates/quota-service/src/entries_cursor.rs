@@ -44,7 +44,9 @@ impl EntriesCursor {
             return None;
         }
         let bytes: Option<Vec<u8>> = pairs.map(byte).collect();
-        Some(Self { at: at.parse().ok()?, id: String::from_utf8(bytes?).ok()? })
+        // No id has a NUL, and some stores take no text with one.
+        let id = String::from_utf8(bytes?).ok().filter(|id| !id.contains('\0'))?;
+        Some(Self { at: at.parse().ok()?, id })
     }
 
     /// What the next page is asked with.

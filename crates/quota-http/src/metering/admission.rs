@@ -233,7 +233,9 @@ impl Request {
         match answer {
             Ok(Decision::Denied(denied)) => Err(answers.denied(&denied)),
             Ok(decision) if self.asked.key.is_some() && is_replayed(&decision) && !self.runs_replays() => {
-                Err(answers.replayed())
+                let mut replayed = answers.replayed();
+                answers.write_decision(&decision, replayed.headers_mut());
+                Err(replayed)
             }
             Ok(decision) => {
                 let quota = RequestQuota::new(self.meter, client, self.asked, Some(decision));

@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::StatusCode;
 use quota_core::{ClientId, Decision, Ttl};
 use quota_service::{Charge, Holding, ServiceError, SharedService};
-use tokio::runtime::Handle;
-use tracing::Instrument;
 
 use crate::answers::Answers;
 use crate::metering::idempotency::IdempotencyKeys;
 use crate::metering::routes::Routes;
+use crate::task::to_its_end;
 
 /// The service and how its decisions are told. Cheap to clone.
 #[derive(Clone)]
@@ -65,11 +64,7 @@ impl Meter {
                 holding => Some(holding),
             })
         };
-        match Handle::try_current() {
-            // A runtime that ends takes its tasks with it.
-            Ok(runtime) => runtime.spawn(hold.in_current_span()).await.unwrap_or(Err(ServiceError::ShutDown)),
-            Err(_) => hold.await,
-        }
+        to_its_end(hold).await.unwrap_or(Err(ServiceError::ShutDown))
     }
 
     /// Something to look with, unless what it would find was logged already.

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,14 +14,16 @@ use quota_service::{QuotaService, ServiceError, SharedService, StoreError, Usage
 use crate::answers::Answers;
 use crate::member::Malformed;
 use crate::problem;
+use crate::task::to_its_end;
+use crate::usage_api::change::Change;
 use crate::usage_api::operators::{OperatorToken, Standing};
 use crate::usage_api::query::{Query, plan};
-use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody, empty, json, with_body};
+use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody, json, with_body};
 use crate::usage_api::route::{NoResource, Of, Resource};
 use crate::usage_api::table;
 use crate::usage_api::views::{
-    ClientsView, DeletedView, DenialsView, EntriesView, EntryView, HealthView, PlanView, PreviewView, StatusView,
-    UsageView, day_cells,
+    ClientsView, DenialsView, EntriesView, EntryView, HealthView, PlanView, PreviewView, StatusView, UsageView,
+    day_cells,
 };
 
 /// The description of the API (OpenAPI 3.1). Its paths are below the prefix that the API is mounted under.
@@ -45,17 +48,17 @@ const OPEN_API: &str = include_str!("../../openapi.json");
 pub struct UsageApi(Arc<Inner>);
 
 #[derive(Clone)]
-struct Inner {
-    service: SharedService,
+pub(super) struct Inner {
+    pub(super) service: SharedService,
     answers: Answers,
     token: Option<OperatorToken>,
 }
 
 /// An answer, or the one that takes its place.
-type Answered = Result<ApiResponse, ApiResponse>;
+pub(super) type Answered = Result<ApiResponse, ApiResponse>;
 
 /// Whoever may do what operators may, by a name for the log.
-type Operator = Box<str>;
+pub(super) type Operator = Box<str>;
 
 impl UsageApi {
     /// Over a service, without operators.
@@ -119,15 +122,30 @@ impl Inner {
     async fn of(&self, request: &ApiRequest, client: &ClientId, of: Of, operator: &Operator) -> Answered {
         match (of, &request.method) {
             (Of::Status, _) => self.status(client).await,
-            (Of::Usage, &Method::DELETE) => self.delete_usage(request, client, operator).await,
+            (Of::Usage, &Method::DELETE) => {
+                let range = Query(&request.query).range_to_delete().map_err(|error| self.answers.malformed(&error))?;
+                self.change(client, operator, |change| change.delete_usage(range)).await
+            }
             (Of::Usage, _) => self.usage(request, client).await,
-            (Of::Plan, &Method::PUT) => self.set_plan(request, client, operator).await,
-            (Of::Plan, &Method::DELETE) => self.remove_plan(client, operator).await,
+            (Of::Plan, &Method::PUT) => {
+                let plan = self.plan_in(request)?;
+                self.change(client, operator, |change| change.set_plan(plan)).await
+            }
+            (Of::Plan, &Method::DELETE) => self.change(client, operator, Change::remove_plan).await,
             (Of::Plan, _) => self.plan(client).await,
             (Of::Preview, _) => self.preview(request, client).await,
             (Of::Entries, _) => self.entries(request, client).await,
             (Of::Denials, _) => self.denials(client),
         }
+    }
+
+    /// Once begun, it is done and logged, whether or not anybody still waits for the answer.
+    async fn change<F>(&self, client: &ClientId, operator: &Operator, change: impl FnOnce(Change) -> F) -> Answered
+    where
+        F: Future<Output = Answered> + Send + 'static,
+    {
+        let change = change(Change { inner: self.clone(), client: client.clone(), operator: operator.clone() });
+        to_its_end(change).await.unwrap_or_else(|| Err(self.answers.unavailable()))
     }
 
     fn caller<'a>(&self, request: &'a ApiRequest) -> Result<&'a ClientId, ApiResponse> {
@@ -199,31 +217,6 @@ impl Inner {
         Ok(json(StatusCode::OK, &PlanView::new(&plan)))
     }
 
-    async fn set_plan(&self, request: &ApiRequest, client: &ClientId, operator: &Operator) -> Answered {
-        let plan = self.plan_in(request)?;
-        let quotas = plan.quotas().iter().map(|quota| format!("{}: {}", quota.period(), quota.limit()));
-        let quotas = quotas.collect::<Vec<_>>().join(", ");
-        let status = self.service.set_plan(client, plan).await.map_err(|error| {
-            if let ServiceError::Unknown { .. } = error {
-                tracing::warn!(%client, operator, quotas, "a plan was perhaps set");
-            }
-            self.plan_failed(client, &error)
-        })?;
-        tracing::info!(%client, operator, quotas, "a plan was set");
-        Ok(json(StatusCode::OK, &StatusView::new(&status)))
-    }
-
-    async fn remove_plan(&self, client: &ClientId, operator: &Operator) -> Answered {
-        self.service.remove_plan(client).await.map_err(|error| {
-            if let ServiceError::Unknown { .. } = error {
-                tracing::warn!(%client, operator, "a plan was perhaps removed");
-            }
-            self.failed(client, &error)
-        })?;
-        tracing::info!(%client, operator, "a plan was removed");
-        Ok(empty(StatusCode::NO_CONTENT))
-    }
-
     fn plan_in(&self, request: &ApiRequest) -> Result<Plan, ApiResponse> {
         let too_long = || problem::plain(StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 64 KiB");
         match &request.body {
@@ -258,21 +251,6 @@ impl Inner {
         Ok(json(StatusCode::OK, &view))
     }
 
-    async fn delete_usage(&self, request: &ApiRequest, client: &ClientId, operator: &Operator) -> Answered {
-        let range = Query(&request.query).range_to_delete().map_err(|error| self.answers.malformed(&error))?;
-        let (from, to): (Instant, Instant) = (range.start(), range.end());
-        let deleted = self.service.delete_usage(client, range).await;
-        let bound = |at| if at == from { "from" } else { "to" };
-        let deleted = deleted.map_err(|error| {
-            if let ServiceError::Unknown { .. } = error {
-                tracing::warn!(%client, operator, %from, %to, "usage was perhaps deleted");
-            }
-            self.range_failed(client, &error, bound)
-        })?;
-        tracing::info!(%client, operator, %from, %to, deleted, "usage was deleted");
-        Ok(json(StatusCode::OK, &DeletedView { deleted }))
-    }
-
     fn denials(&self, client: &ClientId) -> Answered {
         match self.service.denials(client) {
             Some(denials) => Ok(json(StatusCode::OK, &DenialsView::new(&denials))),
@@ -288,7 +266,7 @@ impl Inner {
     }
 
     /// A plan that cannot be had is the request's fault.
-    fn plan_failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
+    pub(super) fn plan_failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
         match error {
             ServiceError::Refused(refusal) | ServiceError::NotDone { source: StoreError::Refused(refusal) }
                 if matches!(refusal, Refusal::WindowOutOfRange(_) | Refusal::WindowExceedsRetention { .. }) =>
@@ -300,7 +278,7 @@ impl Inner {
     }
 
     /// So is a bound that cuts what is kept whole; which one, `member` says by its instant.
-    fn range_failed(
+    pub(super) fn range_failed(
         &self,
         client: &ClientId,
         error: &ServiceError,
@@ -326,7 +304,7 @@ impl Inner {
         }
     }
 
-    fn failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
+    pub(super) fn failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
         if !matches!(error, ServiceError::Refused(_)) {
             let error: &dyn Error = error;
             tracing::error!(%client, error, "the usage API could not answer");

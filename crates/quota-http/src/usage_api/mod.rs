@@ -1,6 +1,7 @@
 //! The usage API: reading quotas and usage, and what operators do.
 
 mod answering;
+mod change;
 mod mounted;
 mod operators;
 mod query;

@@ -98,6 +98,10 @@ impl Query<'_> {
     pub(crate) fn clients(self) -> Result<ClientsQuery, Malformed> {
         let after = self.text("after")?.map(|text| ClientId::new(text).map_err(|error| wrong("after", error)));
         let prefix = self.text("prefix")?.unwrap_or_default();
+        if !prefix.is_empty() {
+            // What no id begins with need not be looked for.
+            ClientId::new(&prefix).map_err(|error| wrong("prefix", error))?;
+        }
         Ok(ClientsQuery { prefix, after: after.transpose()?, limit: self.limit(CLIENTS)? })
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use sfv::{FieldType, List, ListEntry, Parser};
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, quota};
+use crate::http::setting::{Setting, quota};
 
 /// Half a day before the day ends, thirty days and a half before the month does.
 fn day_and_month<H: HttpHarness>() -> Setting<H> {

@@ -4,7 +4,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, operators};
+use crate::http::ground::operators;
+use crate::http::setting::Setting;
 
 pub fn what_a_query_says_wrongly_is_named<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -31,6 +32,9 @@ pub fn what_a_query_says_wrongly_is_named<H: HttpHarness>() {
         ground.get(&format!("/quota/usage?{query}")).assert_malformed(member);
         ground.operate(Method::GET, &format!("/clients/client1/usage?{query}"), "").assert_malformed(member);
     }
+    // 3,660 days, and one more.
+    assert_eq!(ground.get("/quota/usage?from=2014-01-01&to=2024-01-09").status, 200);
+    ground.get("/quota/usage?from=2014-01-01&to=2024-01-10").assert_malformed("to");
     let long = format!("after={}", "x".repeat(4_000));
     for (query, member) in [
         ("limit=0", "limit"),
@@ -39,12 +43,17 @@ pub fn what_a_query_says_wrongly_is_named<H: HttpHarness>() {
         ("limit=1e2", "limit"),
         ("limit=%2B5", "limit"),
         (&long, "after"),
+        ("after=", "after"),
+        ("prefix=%00", "prefix"),
+        ("prefix=a%0A", "prefix"),
     ] {
         ground.operate(Method::GET, &format!("/clients?{query}"), "").assert_malformed(member);
     }
     for (query, member) in [
         ("limit=1001", "limit"),
         ("after=x", "after"),
+        ("after=1709294400000-00", "after"),
+        ("after=1709294400000-6100", "after"),
         ("from=2024-03-01", "from"),
         ("from=2024-03-02T00:00:00Z&to=2024-03-01T00:00:00Z", "to"),
     ] {

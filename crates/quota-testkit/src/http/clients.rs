@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
 
-use crate::http::ground::{Ground, Setting, request};
+use crate::http::ground::{Ground, request};
+use crate::http::setting::Setting;
 use crate::http::{HttpHarness, Named};
 
 pub fn who_names_no_client_is_challenged<H: HttpHarness>() {

@@ -4,7 +4,8 @@ use http::header::ACCEPT;
 use http::{HeaderValue, Method};
 
 use crate::http::HttpHarness;
-use crate::http::ground::{CLIENT, Ground, Setting, operators, request};
+use crate::http::ground::{CLIENT, Ground, operators, request};
+use crate::http::setting::Setting;
 
 const PLAN: &str = r#"{"quotas":[]}"#;
 
@@ -23,7 +24,8 @@ const OF_OPERATORS: [(Method, &str, &str, &str); 10] = [
 ];
 
 pub fn every_answer_that_is_described_is_given<H: HttpHarness>() {
-    let lacking = [Setting::<H>::ten(), Setting::ten().without_denials(), Setting::ten().read_only()].map(|setting| {
+    let ten = Setting::<H>::ten;
+    let lacking = [ten(), ten().without_denials(), ten().read_only(), ten().stored_plans()].map(|setting| {
         let ground = setting.operators_by_role().serve();
         for fails in [false, true] {
             ground.fail(fails);

@@ -1,8 +1,9 @@
 //! What the usage API says of itself, and whether it keeps to it.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
+use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use crate::http::answer::Answer;
@@ -12,6 +13,8 @@ pub(super) struct Description {
     document: Value,
     /// What was given of what is described.
     given: RefCell<BTreeSet<Described>>,
+    /// By their schemas: to make one takes longer than to ask.
+    validators: RefCell<HashMap<String, Validator>>,
 }
 
 /// A method, a path below the prefix, a status and a type of content, which is empty where there is none.
@@ -19,7 +22,7 @@ pub(super) type Described = (String, String, String, String);
 
 impl Description {
     pub(super) fn new(document: Value) -> Self {
-        Self { document, given: RefCell::default() }
+        Self { document, given: RefCell::default(), validators: RefCell::default() }
     }
 
     /// What is described and was not given.
@@ -66,8 +69,11 @@ impl Description {
             return;
         };
         if !kind.starts_with("text/csv") {
-            let schema = json!({ "allOf": [schema], "components": self.document["components"] });
-            let validator = jsonschema::validator_for(&schema).unwrap();
+            let mut validators = self.validators.borrow_mut();
+            let validator = validators.entry(schema.to_string()).or_insert_with(|| {
+                let schema = json!({ "allOf": [schema], "components": self.document["components"] });
+                jsonschema::validator_for(&schema).unwrap()
+            });
             let errors: Vec<String> = validator.iter_errors(&answer.json()).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{method} {path}: {errors:?}\n{answer:?}");
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::Method;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Ground, Setting, request};
+use crate::http::ground::{Ground, request};
+use crate::http::setting::Setting;
 
 /// What a client sees of a panic: a 500 without a reason, or nothing.
 fn panics<H: HttpHarness>(ground: &Ground<H>, path: &str) {

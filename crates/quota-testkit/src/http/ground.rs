@@ -1,93 +1,41 @@
 //! A served program with a clock, plans and a store that can fail.
 
 use std::cell::OnceCell;
-use std::error::Error;
 use std::io::{Read, Write};
-use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Version};
 use http_body_util::BodyExt;
-use quota_core::{Anchor, ClientId, Credits, Instant as Moment, Limit, Period, Plan, Quota, Ttl, Tz};
-use quota_http::{Answers, IdempotencyKeys, OperatorToken, RateLimitFields, UsageApi};
-use quota_service::{
-    Clock, HoldGuard, Holding, ManualClock, OnStoreError, PlanRegistry, PlanSource, QuotaService, SharedService,
-    UsageStore,
-};
+use quota_core::{ClientId, Credits, Ttl};
+use quota_service::{HoldGuard, Holding, ManualClock, SharedService};
 use tokio::runtime::Runtime;
 
-use crate::gated::{Gate, Gated, Keeper};
-
+use crate::gated::{Gate, Keeper};
+use crate::http::HttpHarness;
 use crate::http::answer::Answer;
 use crate::http::connection::Connection;
 use crate::http::description::{Described, Description};
 use crate::http::pause::Pause;
-use crate::http::store::Failing;
 use crate::http::under_way::{Streamed, UnderWay};
-use crate::http::{HttpHarness, Named, Program};
 
 /// A program at work.
 pub(super) struct Ground<H> {
-    harness: H,
-    service: SharedService,
-    clock: Arc<ManualClock>,
-    times_read: Arc<AtomicUsize>,
-    pause: Pause,
-    runtime: Runtime,
-    fails: Arc<AtomicBool>,
-    asked: Arc<AtomicUsize>,
+    pub(super) harness: H,
+    pub(super) service: SharedService,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) times_read: Arc<AtomicUsize>,
+    pub(super) pause: Pause,
+    pub(super) runtime: Runtime,
+    pub(super) fails: Arc<AtomicBool>,
+    pub(super) asked: Arc<AtomicUsize>,
     /// Of the store's gate, if it has one.
-    keeper: Option<Arc<Keeper>>,
-    description: OnceCell<Description>,
-}
-
-/// What a program is made of, before it is served.
-pub(super) struct Setting<H> {
-    plan: Plan,
-    answers: Answers,
-    keys: Option<IdempotencyKeys>,
-    on_store_error: OnStoreError,
-    named: Named,
-    operators_by_role: bool,
-    /// Whether plans come from a source that takes none.
-    reads_plans: bool,
-    /// How many operations may wait for the store, if any may.
-    queue_size: Option<usize>,
-    remembers_denials: bool,
-    harness: PhantomData<H>,
-}
-
-/// Plans that nobody sets.
-struct ReadOnly(PlanRegistry);
-
-#[async_trait]
-impl PlanSource for ReadOnly {
-    async fn plan(&self, client: &ClientId) -> Result<Option<Arc<Plan>>, Box<dyn Error + Send + Sync>> {
-        Ok(self.0.plan_of(client))
-    }
-
-    fn generation(&self) -> Option<u64> {
-        None
-    }
-}
-
-/// A clock that knows how often it was read.
-struct Watched {
-    clock: Arc<ManualClock>,
-    times_read: Arc<AtomicUsize>,
-}
-
-impl Clock for Watched {
-    fn now(&self) -> Moment {
-        self.times_read.fetch_add(1, Ordering::SeqCst);
-        self.clock.now()
-    }
+    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) description: OnceCell<Description>,
 }
 
 /// The client with a plan. So has `a/b`.
@@ -95,143 +43,6 @@ pub(super) const CLIENT: &str = "client1";
 
 /// How long something may take that a server does by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The quota of a period, aligned to 2022-01-01 in UTC.
-pub(super) fn quota(period: Period, limit: &str) -> Quota {
-    let limit = if limit == "unlimited" { Limit::Unlimited } else { Limit::Finite(limit.parse().unwrap()) };
-    Quota::new(period, limit, Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC))
-}
-
-impl<H: HttpHarness> Setting<H> {
-    /// At noon of 2024-03-01, with these quotas and both families of headers.
-    pub(super) fn with<const N: usize>(quotas: [Quota; N]) -> Self {
-        Self {
-            plan: Plan::new(quotas).unwrap(),
-            answers: Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11),
-            keys: None,
-            on_store_error: OnStoreError::FailClosed,
-            named: Named::Header,
-            operators_by_role: false,
-            reads_plans: false,
-            queue_size: None,
-            remembers_denials: true,
-            harness: PhantomData,
-        }
-    }
-
-    /// Ten credits a day.
-    pub(super) fn ten() -> Self {
-        Self::with([quota(Period::DAY, "10")])
-    }
-
-    pub(super) fn answers(mut self, change: impl FnOnce(Answers) -> Answers) -> Self {
-        self.answers = change(self.answers);
-        self
-    }
-
-    pub(super) fn keys(mut self, keys: IdempotencyKeys) -> Self {
-        self.keys = Some(keys);
-        self
-    }
-
-    pub(super) const fn on_store_error(mut self, on_store_error: OnStoreError) -> Self {
-        self.on_store_error = on_store_error;
-        self
-    }
-
-    /// Clients are found in this way.
-    pub(super) const fn named(mut self, named: Named) -> Self {
-        self.named = named;
-        self
-    }
-
-    /// Operators are named by a function.
-    pub(super) const fn operators_by_role(mut self) -> Self {
-        self.operators_by_role = true;
-        self
-    }
-
-    /// Plans come from a source that takes none.
-    pub(super) const fn read_only(mut self) -> Self {
-        self.reads_plans = true;
-        self
-    }
-
-    fn plans(&self) -> PlanRegistry {
-        let clients = [CLIENT, "a/b"].map(|client| ClientId::new(client).unwrap());
-        clients.into_iter().fold(PlanRegistry::new(), |plans, client| plans.with(client, self.plan.clone()))
-    }
-
-    /// The store takes batches, one at a time and behind a gate, and so many operations may wait for it.
-    pub(super) const fn queued(mut self, queue_size: usize) -> Self {
-        self.queue_size = Some(queue_size);
-        self
-    }
-
-    pub(super) const fn without_denials(mut self) -> Self {
-        self.remembers_denials = false;
-        self
-    }
-
-    pub(super) fn serve(self) -> Ground<H> {
-        // Whatever is under way goes on while the test does something else.
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let fails = Arc::new(AtomicBool::new(false));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let store = Failing::new(Arc::clone(&fails), Arc::clone(&asked));
-        let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
-        let times_read = Arc::new(AtomicUsize::new(0));
-        let watched = Watched { clock: Arc::clone(&clock), times_read: Arc::clone(&times_read) };
-        let within = runtime.enter();
-        let (service, usage, keeper) = if self.queue_size.is_some() {
-            let (store, keeper) = Gated::new(store);
-            let (service, usage) = self.service(store, watched);
-            (service, usage, Some(keeper))
-        } else {
-            let (service, usage) = self.service(store, watched);
-            (service, usage, None)
-        };
-        drop(within);
-        let pause = Pause::new();
-        let program = Program {
-            service: Arc::clone(&service),
-            answers: self.answers,
-            keys: self.keys,
-            named: self.named,
-            usage,
-            operators_by_role: self.operators_by_role,
-            pause: pause.clone(),
-        };
-        let harness = H::serve(program);
-        Ground {
-            harness,
-            service,
-            clock,
-            pause,
-            runtime,
-            times_read,
-            fails,
-            asked,
-            keeper,
-            description: OnceCell::new(),
-        }
-    }
-
-    fn service(&self, store: impl UsageStore, clock: Watched) -> (SharedService, UsageApi) {
-        let builder = QuotaService::builder(store);
-        let builder = if self.reads_plans {
-            builder.with_plan_source(ReadOnly(self.plans()))
-        } else {
-            builder.with_registry(self.plans())
-        };
-        let builder = builder.with_clock(clock).with_on_store_error(self.on_store_error);
-        let builder = builder.with_queue_size(self.queue_size.unwrap_or(usize::MAX));
-        let builder = if self.remembers_denials { builder.with_denials(20) } else { builder };
-        let service = builder.build();
-        let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
-        (Arc::new(service), usage)
-    }
-}
 
 impl<H: HttpHarness> Ground<H> {
     /// Sends it over a connection of its own, and waits for everything that comes back.

@@ -7,7 +7,8 @@ use quota_core::Account;
 use quota_service::OnStoreError;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, request};
+use crate::http::ground::request;
+use crate::http::setting::Setting;
 
 pub fn a_handler_charges_exactly_what_it_says<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -51,6 +52,16 @@ pub fn a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so<H: HttpH
     ground.assert_used("1");
 }
 
+pub fn a_malformed_amount_after_the_hold_releases_it<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for bad in ["max=6&actual=x", "max=6", "max=-1&actual=1", "max=NaN&actual=1", "max=6&actual=0.0000001"] {
+        let answer = ground.get(&format!("/generate?{bad}"));
+        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+        ground.wait_for_held("0");
+        ground.assert_used("0");
+    }
+}
+
 pub fn a_failed_handler_releases_its_hold<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     let answer = ground.get("/generate?max=8&actual=2.5&fail=true");
@@ -74,8 +85,11 @@ pub fn a_hold_that_has_expired_is_not_active<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     let asked = ground.begin(request(Method::GET, "/generate?max=8&actual=1&fail=true&work=wait"));
     ground.wait_for_held("8");
-    ground.clock().advance(Duration::from_secs(6 * 60));
-    ground.wait_for_held("0");
+    // Five minutes are the default.
+    ground.clock().advance(Duration::from_millis(5 * 60_000 - 1));
+    assert_eq!(ground.held_and_used().0, "8");
+    ground.clock().advance(Duration::from_millis(1));
+    assert_eq!(ground.held_and_used().0, "0");
     ground.pause().end();
     asked.answer().unwrap().assert_problem(409, "the hold is not active");
     ground.assert_used("0");

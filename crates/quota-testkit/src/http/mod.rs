@@ -21,6 +21,7 @@ pub mod operators;
 mod pause;
 pub mod retries;
 pub mod routes;
+mod setting;
 mod steady;
 mod store;
 pub mod streams;
@@ -158,12 +159,14 @@ macro_rules! http_suite {
                 preflights_unmatched_paths_and_methods_without_a_handler_are_free,
                 a_request_that_an_extractor_refuses_is_charged,
                 what_the_handler_set_stays,
+                what_the_handler_set_is_taken_out_where_no_quota_is_told,
             }
             handlers {
                 a_handler_charges_exactly_what_it_says,
                 amounts_that_are_none_are_named_and_nothing_is_charged,
                 a_hold_is_settled_and_the_headers_say_so,
                 a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so,
+                a_malformed_amount_after_the_hold_releases_it,
                 a_failed_handler_releases_its_hold,
                 a_hold_that_has_expired_is_not_active,
                 nobody_holds_without_end,
@@ -186,6 +189,7 @@ macro_rules! http_suite {
                 a_stream_that_ends_is_settled_before_its_end_is_seen,
                 a_stream_that_cannot_be_paid_does_not_begin,
                 a_hold_is_renewed_while_it_is_streamed,
+                a_stream_that_cannot_be_settled_leaves_nothing,
                 a_stream_whose_client_goes_away_is_released,
                 a_stream_whose_client_goes_away_may_be_paid_so_far,
             }
@@ -201,7 +205,6 @@ macro_rules! http_suite {
                 a_failed_request_may_be_tried_again_under_its_key,
                 a_key_under_way_is_a_conflict_and_is_left_alone,
                 a_hold_of_another_cost_under_a_key_under_way_is_a_conflict,
-                a_key_that_makes_too_long_an_id_is_charged_once,
             }
             failures {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,

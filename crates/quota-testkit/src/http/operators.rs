@@ -5,7 +5,8 @@ use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, operators, request};
+use crate::http::ground::{operators, request};
+use crate::http::setting::Setting;
 
 pub fn an_operator_reads_any_client_by_its_encoded_id<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -121,6 +122,15 @@ pub fn denials_are_told_the_last_one_first<H: HttpHarness>() {
     let denials = denials["denials"].as_array().unwrap();
     assert_eq!(denials.iter().map(|denial| &denial["required"]).collect::<Vec<_>>(), ["12.5", "11"]);
     assert_eq!((&denials[0]["binding"], &denials[0]["violated"]), (&json!("day"), &json!(["day"])));
+    assert_eq!(denials[0]["at"], "2024-03-01T12:00:00.000Z");
+    // The last twenty are kept.
+    for cost in 13..33 {
+        assert_eq!(ground.get(&format!("/compute?credits={cost}")).status, 429);
+    }
+    let denials = ground.operate(Method::GET, "/clients/client1/denials", "").json();
+    let required: Vec<_> = denials["denials"].as_array().unwrap().iter().map(|denial| &denial["required"]).collect();
+    let last: Vec<String> = (13..33).rev().map(|cost| cost.to_string()).collect();
+    assert_eq!(required, last.iter().collect::<Vec<_>>());
     assert_eq!(ground.operate(Method::GET, "/clients/a%2Fb/denials", "").body, r#"{"denials":[]}"#);
 }
 

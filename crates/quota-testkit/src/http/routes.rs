@@ -1,10 +1,13 @@
 //! What is charged.
 
 use http::Method;
+use quota_core::Period;
+use quota_service::OnStoreError;
 use serde_json::json;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, request};
+use crate::http::ground::request;
+use crate::http::setting::{Setting, quota};
 
 pub fn a_route_costs_what_it_declares<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -29,6 +32,9 @@ pub fn a_malformed_computed_cost_is_refused_and_nothing_is_charged<H: HttpHarnes
     for path in ["/by-query", "/by-waiting"] {
         ground.get(&format!("{path}?n=-1")).assert_problem(400, "n: an amount of credits is not negative");
         ground.get(path).assert_problem(400, "n: it is missing");
+        for bad in ["", "NaN", "1e400", "0.0000001", "10000000000000"] {
+            ground.get(&format!("{path}?n={bad}")).assert_malformed("n");
+        }
         ground.get(&format!("{path}?n=1&n=1")).assert_problem(400, "n: it is given more than once");
     }
     ground.assert_used("0");
@@ -100,6 +106,17 @@ pub fn what_the_handler_set_stays<H: HttpHarness>() {
     assert_eq!((answer.status, answer.body.as_str()), (201, "made"));
     // But what it set under our names is replaced.
     answer.assert_headers([("location", Some("/made/1")), ("x-ratelimit-remaining", Some("9"))]);
+}
+
+pub fn what_the_handler_set_is_taken_out_where_no_quota_is_told<H: HttpHarness>() {
+    let unlimited = Setting::<H>::with([quota(Period::DAY, "unlimited")]).serve();
+    let open = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
+    open.fail(true);
+    for ground in [unlimited, open] {
+        let answer = ground.send(request(Method::POST, "/created"));
+        assert_eq!((answer.status, answer.header("location")), (201, Some("/made/1")));
+        answer.assert_no_quota();
+    }
 }
 
 pub fn entries_may_have_a_label_of_their_own<H: HttpHarness>() {

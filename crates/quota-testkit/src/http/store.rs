@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
-    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, Pruned, Request, StoreError, UsageStore,
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
+    StoredPlan, UsageStore,
 };
 use quota_store_memory::MemoryStore;
 
@@ -28,6 +30,14 @@ impl Failing {
             return Err(StoreError::not_done("redis://:pass@10.0.0.7", refused));
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl PlanStore for Failing {
+    async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        self.check()?;
+        self.store.stored_plan(client).await
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, wait_until};
+use crate::http::ground::wait_until;
+use crate::http::setting::Setting;
 
 pub fn a_stream_that_ends_is_settled_before_its_end_is_seen<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -47,6 +48,20 @@ pub fn a_hold_is_renewed_while_it_is_streamed<H: HttpHarness>() {
     let asked = ground.asked();
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(ground.asked(), asked);
+}
+
+pub fn a_stream_that_cannot_be_settled_leaves_nothing<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let mut streamed = ground.stream("/stream?max=8&chunks=2");
+    assert_eq!(streamed.chunk(), b"x");
+    ground.fail(true);
+    ground.pause().end();
+    // It was answered long ago; whether its end is seen or it is cut is not said.
+    streamed.read_to_end();
+    ground.fail(false);
+    ground.clock().advance(Duration::from_secs(6 * 60));
+    ground.wait_for_held("0");
+    ground.assert_used("0");
 }
 
 /// Reads the first of many chunks and goes away; what is used in the end.

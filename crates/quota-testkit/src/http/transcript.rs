@@ -74,6 +74,7 @@ impl<'g, H: HttpHarness> Transcript<'g, H> {
             std::fs::write(folder.join(format!("{}.txt", expected.name)), &self.text).unwrap();
             panic!("{} is written: read what has changed, and test again without {REWRITE}", expected.name);
         }
+        assert!(!expected.text.is_empty(), "{}: set {REWRITE} to write what came back", expected.name);
         assert_str_eq!(self.text, expected.text, "{}: set {REWRITE} to write what came back", expected.name);
     }
 }

@@ -4,7 +4,7 @@ use quota_core::Period;
 use quota_http::IdempotencyKeys;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, quota};
+use crate::http::setting::{Setting, quota};
 use crate::http::transcript::{Expected, Transcript};
 
 /// A file of the folder `transcripts`.

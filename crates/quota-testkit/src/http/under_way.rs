@@ -55,6 +55,11 @@ impl<'r> Streamed<'r> {
         self.response.headers()
     }
 
+    /// Reads until it ends or is cut.
+    pub(super) fn read_to_end(&mut self) {
+        while let Some(Ok(_)) = self.runtime.block_on(self.response.body_mut().frame()) {}
+    }
+
     /// What comes next of the body.
     pub(super) fn chunk(&mut self) -> Vec<u8> {
         let frame = self.runtime.block_on(self.response.body_mut().frame());

@@ -4,7 +4,8 @@ use http::Method;
 use http::header::ACCEPT;
 
 use crate::http::HttpHarness;
-use crate::http::ground::{Setting, operators, request};
+use crate::http::ground::{operators, request};
+use crate::http::setting::Setting;
 
 pub fn a_caller_reads_its_own_quotas_and_no_other<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -21,7 +22,9 @@ pub fn a_caller_reads_its_own_quotas_and_no_other<H: HttpHarness>() {
     assert_eq!(ground.send(other).json()["quotas"][0]["used"], "0");
     let mut nobody = request(Method::GET, "/quota/status");
     nobody.headers_mut().remove("x-client-id");
-    ground.send(nobody).assert_problem(401, "the request names no client");
+    let nobody = ground.send(nobody);
+    nobody.assert_problem(401, "the request names no client");
+    nobody.assert_headers([("www-authenticate", Some("ApiKey"))]);
     let mut stranger = request(Method::GET, "/quota/status");
     stranger.headers_mut().insert("x-client-id", "stranger".parse().unwrap());
     ground.send(stranger).assert_problem(403, "no quota is available to this client");
