@@ -13,6 +13,7 @@ use crate::keys::Key;
 use crate::removing::Removing;
 use crate::script::{Call, Changed, Outcome, new_version};
 use crate::stored::{Memory, Stored};
+use crate::turn::Turn;
 
 /// How a try ended.
 pub(crate) enum Ended {
@@ -31,6 +32,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) run: &'a ClientRun<'a>,
     version: String,
     memory: Memory,
+    turn: Turn,
     known: &'a mut KnownIds,
     /// Ids that nothing is known of: taken for absent, which the script confirms with the commit.
     absent: Vec<OperationId>,
@@ -52,14 +54,15 @@ impl<'a> Attempt<'a> {
         requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
     ) -> Ended {
-        let Stored { version, account, memory } = &mut *stored;
+        let Stored { version, account, memory, turn: taken } = &mut *stored;
         let (version, memory) = (std::mem::take(version), std::mem::take(memory));
         let instants = || requests.iter().map(|(_, request)| request.at);
         let span = (instants().min().unwrap_or(Instant::MIN), instants().max().unwrap_or(Instant::MIN));
         let now = span.0.max(account.latest());
         let terms = run.settings.terms(&memory, now);
         let may_repeat = run.settings.wait.is_some() && requests.iter().any(|(_, request)| repeats(&request.operation));
-        let mut attempt = Self { run, version, memory, known, absent: Vec::new(), is_fresh, span, may_repeat };
+        let mut attempt =
+            Self { run, version, memory, turn: *taken, known, absent: Vec::new(), is_fresh, span, may_repeat };
         let mut turn = ClientTurn::new(account, terms, requests);
         for need in requests.foresee() {
             attempt.learn_id(&mut turn, need);
@@ -82,8 +85,8 @@ impl<'a> Attempt<'a> {
                 Step::Done(writes) => match attempt.commit(turn.account(), writes).await {
                     Ok(None) => {
                         turn.answer(&mut answers.lock());
-                        let Self { version, memory, .. } = attempt;
-                        (stored.version, stored.memory) = (version, memory);
+                        let Self { version, memory, turn, .. } = attempt;
+                        (stored.version, stored.memory, stored.turn) = (version, memory, turn);
                         return Ended::Done(stored);
                     }
                     other => other,
@@ -177,7 +180,8 @@ impl<'a> Attempt<'a> {
     async fn finish(&mut self, call: &Call, version: String) -> Result<Option<Box<Changed>>, StoreError> {
         match self.run.call(call).await? {
             Outcome::Changed(changed) => Ok(Some(changed)),
-            Outcome::Done => {
+            Outcome::Done { others_wait } => {
+                self.turn.committed(others_wait);
                 if !call.new.is_empty() {
                     self.version = version;
                     self.known.clear();

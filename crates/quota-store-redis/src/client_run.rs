@@ -46,7 +46,10 @@ impl<'a> ClientRun<'a> {
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
         let (stored, is_fresh) = match self.kept.take(self.client) {
-            Some(stored) => (stored, false),
+            Some(mut stored) => {
+                stored.turn.make_room().await;
+                (stored, false)
+            }
             None => match self.read().await {
                 Ok(stored) => (Box::new(stored), true),
                 Err(error) => return answers.lock().fail(requests, || error.again()),
@@ -153,8 +156,10 @@ impl<'a> ClientRun<'a> {
         if finds_dead {
             return self.read_alive(known).await;
         }
-        if was_slower {
-            patience.lose().await?;
+        if was_slower && patience.lose().await? {
+            // Others were at it again while this one waited.
+            known.clear();
+            return self.read().await;
         }
         Ok(stored)
     }
@@ -170,7 +175,7 @@ impl<'a> ClientRun<'a> {
     async fn read(&self) -> Result<Stored, StoreError> {
         match self.call(&Call::read()).await? {
             Outcome::Changed(mut changed) => changed.stored(),
-            Outcome::Done => Err(crate::entry_text::corrupt("a version", crate::script::UNREAD)),
+            Outcome::Done { .. } => Err(crate::entry_text::corrupt("a version", crate::script::UNREAD)),
         }
     }
 

@@ -4,7 +4,7 @@
 -- KEYS[1]    the client's account: a hash with v (version), a (account), l (labels), d (days), f (folded until),
 --            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
 --            that still stand), p (plan). To this
---            script they are opaque, but for the version.
+--            script they are opaque, but for the version. Its own is c: somebody came too late for the last commit.
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
@@ -18,6 +18,7 @@
 --            and has but words: fields and values of the account, beside its version.
 --
 -- Answers    1: written, or nothing had to be
+--            2: written, and others came too late for it
 --            { v, a, l, d, f, i, e, o, x, id, id, ... }: nothing was written, since the version is another or ids are there:
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
@@ -28,7 +29,8 @@
 local call = redis.call
 local account, expected, new, kinds = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 
-local version = call('HGET', account, 'v') or ''
+local version, others_wait = unpack(call('HMGET', account, 'v', 'c'))
+version = version or ''
 
 -- Where the commands begin.
 local first_command = 5
@@ -54,6 +56,10 @@ if ARGV[4] ~= '0' then
 end
 
 if version ~= expected or found then
+    -- Whoever commits next is told that somebody came too late. Where the memory is full nobody is.
+    if version ~= expected and expected ~= '?' and version ~= '' and not others_wait then
+        redis.pcall('HSET', account, 'c', '1')
+    end
     local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')
     for number = 1, count do
         state[9 + number] = found and found[number] or false
@@ -112,6 +118,10 @@ while at <= last do
     local name = ARGV[at]
     if name == 'ACCOUNT' then
         call('HSET', account, 'v', new, unpack(ARGV, at + 1, last))
+        if others_wait then
+            call('HDEL', account, 'c')
+            return 2
+        end
         return 1
     end
     local place, size = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])

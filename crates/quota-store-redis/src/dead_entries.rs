@@ -40,7 +40,7 @@ impl DeadEntries<'_> {
         while stored.memory.dead.is_some() {
             let (call, memory, gone) = self.step(&stored).await?;
             match self.script.call(self.gathering, self.keys, &call, None).await.map_err(no_request)? {
-                Outcome::Done => {
+                Outcome::Done { .. } => {
                     (stored.version, stored.memory) = (call.new, memory);
                     ids = ids.saturating_add(gone);
                     patience = Patience::new(self.patience);

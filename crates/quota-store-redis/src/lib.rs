@@ -30,6 +30,7 @@ mod stored;
 mod sum_text;
 mod target;
 mod trust;
+mod turn;
 mod usage;
 mod values;
 

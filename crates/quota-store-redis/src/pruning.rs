@@ -65,7 +65,7 @@ impl RedisStore {
     async fn read(&self, gathering: &Gathering<'_>, keys: &ClientKeys) -> Result<Stored, StoreError> {
         match self.script.call(gathering, keys, &Call::read(), None).await? {
             Outcome::Changed(mut changed) => changed.stored(),
-            Outcome::Done => Err(corrupt("a version", UNREAD)),
+            Outcome::Done { .. } => Err(corrupt("a version", UNREAD)),
         }
     }
 
@@ -91,7 +91,7 @@ impl RedisStore {
             }
             let Some(step) = self.next_step(&keys, &now, before).await? else { break };
             match self.script.call(gathering, &keys, &step.call, wait).await? {
-                Outcome::Done => {
+                Outcome::Done { .. } => {
                     pruned.entries = pruned.entries.saturating_add(step.pruned.entries);
                     pruned.ids = pruned.ids.saturating_add(step.pruned.ids);
                     (now.version, now.memory) = (step.call.new, step.memory);

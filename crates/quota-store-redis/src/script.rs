@@ -52,7 +52,10 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// Written, or confirmed.
-    Done,
+    Done {
+        /// Others came too late for it, and try again.
+        others_wait: bool,
+    },
     /// Nothing was written: this is how it stands.
     Changed(Box<Changed>),
 }
@@ -188,8 +191,8 @@ impl Call {
     }
 
     fn outcome(&self, answer: Value) -> Result<Outcome, StoreError> {
-        if matches!(answer, Value::Int(1)) {
-            return Ok(Outcome::Done);
+        if let Value::Int(done @ 1..=2) = answer {
+            return Ok(Outcome::Done { others_wait: done == 2 });
         }
         let mut values = array(answer)?.into_iter();
         let mut fields: [Option<String>; FIELDS.len()] = std::array::from_fn(|_| None);
@@ -243,7 +246,7 @@ impl CommitScript {
         let (answer, replicas) = called.map_err(of)?;
         let outcome = call.outcome(answer)?;
         match (wait, &outcome) {
-            (Some((wanted, _)), Outcome::Done) if replicas < i64::try_from(wanted).unwrap_or(i64::MAX) => {
+            (Some((wanted, _)), Outcome::Done { .. }) if replicas < i64::try_from(wanted).unwrap_or(i64::MAX) => {
                 let message = format!("it is written, and on {replicas} replicas of the {wanted} wanted");
                 Err(StoreError::Unknown { message, source: None })
             }

@@ -7,6 +7,7 @@ use crate::day_set::DaySet;
 use crate::entry_text::corrupt;
 use crate::id_counts::IdCounts;
 use crate::open_sums::OpenSums;
+use crate::turn::Turn;
 
 /// The fields of the account's hash, as the script answers them.
 pub(crate) const FIELDS: [&str; 9] = ["v", "a", "l", "d", "f", "i", "e", "o", "x"];
@@ -19,6 +20,8 @@ pub(crate) struct Stored {
     pub(crate) version: String,
     pub(crate) account: Account,
     pub(crate) memory: Memory,
+    /// Where this process commits it again and again.
+    pub(crate) turn: Turn,
 }
 
 impl AsRef<Account> for Box<Stored> {
@@ -60,12 +63,22 @@ impl Stored {
     pub(crate) fn read([version, account, memory @ ..]: [Option<String>; FIELDS.len()]) -> Result<Self, StoreError> {
         let Some(version) = version else {
             return match account {
-                None => Ok(Self { version: String::new(), account: Account::new(), memory: Memory::default() }),
+                None => Ok(Self {
+                    version: String::new(),
+                    account: Account::new(),
+                    memory: Memory::default(),
+                    turn: Turn::default(),
+                }),
                 Some(account) => Err(corrupt("an account without a version", &account)),
             };
         };
         let account = account.ok_or_else(|| corrupt("a version without an account", &version))?;
-        Ok(Self { version, account: Account::from_document(&account)?, memory: Memory::read(memory)? })
+        Ok(Self {
+            version,
+            account: Account::from_document(&account)?,
+            memory: Memory::read(memory)?,
+            turn: Turn::default(),
+        })
     }
 }
 

@@ -25,7 +25,7 @@ fn check(folder: &Folder, to: &str) {
     let client = ClientId::new("client07").unwrap();
     runtime().block_on(async {
         let store = quota_stores::connect(to).await.unwrap();
-        let service = QuotaService::builder(store).with_deadline(DEADLINE).build();
+        let service = QuotaService::builder(store).with_stored_plans().with_deadline(DEADLINE).build();
         let mut import = Command::new(env!("CARGO_BIN_EXE_quota"))
             .args(["import-frappy", "--from", &from, "--to", to])
             .stdout(Stdio::null())

@@ -113,10 +113,11 @@ fn every_subcommand_works_on_mongodb() {
 fn a_redis_store_that_keeps_quarters_is_read_deleted_from_and_pruned() {
     let Some(url) = quota_servers::url(Server::Redis) else { return };
     let (folder, store) = (Folder::new(), format!("{url}?prefix={}", name()));
-    let (code, answer, said) = both(&["import-frappy", "--from", &source(&folder), "--to", &store]);
+    let from = source(&folder);
+    let (code, answer, said) = both(&["import-frappy", "--from", &from, "--to", &store]);
     assert_eq!(code, Some(0), "{said}");
     assert!(answer.contains("5 entries added, 0 were there already"), "{answer}");
-    let tried = ["import-frappy", "--from", &source(&folder), "--to", &store, "--dry-run"];
+    let tried = ["import-frappy", "--from", &from, "--to", &store, "--dry-run"];
     let (_, answer, _) = both(&tried);
     assert!(answer.contains("5 could be imported; nothing was written; this store keeps no entries"), "{answer}");
     let (_, answer, _) = both(&[&tried[..], &["--json"]].concat());

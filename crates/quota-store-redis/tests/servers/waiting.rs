@@ -77,7 +77,8 @@ async fn what_too_few_replicas_have_is_not_told_as_done_when_it_is_asked_again()
         let open = async |timeout| place.builder().with_detail(detail).with_wait(1, timeout).connect().await.unwrap();
         // With the account at hand, and without.
         let (hasty, other, waits) = (open(BRIEF).await, open(BRIEF).await, open(PATIENT).await);
-        assert!(allowed(&charge_one(&hasty, "a", "0").await));
+        assert!(allowed(&charge_one(&waits, "a", "0").await));
+        agreed_usage(&hasty, "a").await;
         replica.pause();
         for store in [&hasty, &hasty, &other, &other] {
             let answer = charge_one(store, "a", "1").await;
