@@ -30,23 +30,30 @@ struct Step {
 impl RedisStore {
     /// Client by client, in steps of a bounded size that each are a commit on the account's version. Whoever else prunes
     /// at the same time finds nothing left; an end in between leaves whole quarters folded or not.
+    ///
+    /// What is stored for a client and cannot be read stops nobody else's pruning: it is logged, and the first such error is told
+    /// when all clients have been looked through.
     pub(crate) async fn prune_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
         let mut pruned = Pruned::default();
+        let mut damaged = None;
         let mut query = ClientsQuery { limit: CLIENTS_AT_ONCE, ..ClientsQuery::default() };
         loop {
             let clients = self.list_clients(&query).await?;
             for client in &clients {
                 let gathering = Gathering::new(self.link.for_reading());
                 match gathering.run(self.prune_client(&gathering, client, before, &mut pruned)).await {
-                    // What is damaged is left as it is, and does not keep the others from being pruned.
-                    Ok(()) | Err(StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. }) => {}
+                    Ok(()) => {}
+                    Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => {
+                        tracing::warn!(%client, %error, "usage is not pruned");
+                        damaged.get_or_insert(error);
+                    }
                     Err(error) => return Err(error),
                 }
             }
             query.after = clients.last().cloned();
             if clients.len() < CLIENTS_AT_ONCE {
-                return Ok(pruned);
+                return damaged.map_or(Ok(pruned), Err);
             }
         }
     }

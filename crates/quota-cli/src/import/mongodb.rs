@@ -37,7 +37,35 @@ impl MongoCollection {
         if listed.is_empty() {
             bail!("the source's database {} has no collection {name}: name it with --collection", database.name());
         }
-        Ok(Self { collection: database.collection(name), cursor: None, server })
+        let mut source = Self { collection: database.collection(name), cursor: None, server };
+        source.check().await?;
+        Ok(source)
+    }
+
+    /// Whether it can be the predecessor's: each field that is read is in some document, if there is any.
+    async fn check(&mut self) -> anyhow::Result<()> {
+        if !self.has(doc! {}).await? {
+            return Ok(());
+        }
+        let mut absent = Vec::new();
+        for field in ["clientId", "timestamp", "credits"] {
+            if !self.has(doc! { field: { "$exists": true } }).await? {
+                absent.push(field);
+            }
+        }
+        if absent.is_empty() {
+            return Ok(());
+        }
+        let (name, absent) = (self.name(), absent.join(", "));
+        bail!(
+            "no document of the source's collection {name} has {absent}: it is not the predecessor's, name that with --collection"
+        )
+    }
+
+    async fn has(&mut self, filter: Document) -> anyhow::Result<bool> {
+        let found = self.collection.find_one(filter).projection(doc! { "_id": 1 });
+        let found = timely(&self.server, found.into_future()).await?;
+        found.map(|found| found.is_some()).map_err(|error| self.unread(&error))
     }
 
     pub(super) fn name(&self) -> &str {

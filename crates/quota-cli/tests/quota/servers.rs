@@ -291,6 +291,24 @@ fn a_collection_in_mongodb_is_imported() {
 }
 
 #[test]
+fn a_collection_in_mongodb_whose_documents_lack_fields_is_refused_with_their_names() {
+    let Some(url) = quota_servers::url(Server::Mongodb) else { return };
+    let (folder, collection) = (Folder::new(), name());
+    let to = folder.url("quota.db");
+    runtime().block_on(async {
+        let client = mongodb::Client::with_uri_str(&url).await.unwrap();
+        let others = [doc! { "clientId": "c", "cost": 1 }, doc! { "clientId": "d", "timestamp": 1_709_251_200 }];
+        client.database("quota").collection(&collection).insert_many(others).await.unwrap();
+    });
+    let import = ["import-frappy", "--from", &url, "--database", "quota", "--collection", &collection, "--to", &to];
+    for tried in [&[][..], &["--dry-run"]] {
+        let said = refused(&[&import[..], tried].concat());
+        assert!(said.contains(&format!("no document of the source's collection {collection} has credits:")), "{said}");
+    }
+    assert!(!std::path::Path::new(&folder.path("quota.db")).exists());
+}
+
+#[test]
 fn a_dry_run_makes_no_tables() {
     let Some(url) = quota_servers::url(Server::Postgres) else { return };
     let folder = Folder::new();

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use quota_core::{Answer, Detail, Instant, Operation, OperationId, PastEntry, Window};
-use quota_service::{Pruned, UsageStore};
+use quota_core::{Answer, Credits, Detail, Instant, Operation, OperationId, PastEntry, Window};
+use quota_service::{EntriesQuery, Pruned, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
 use redis::Value;
 
@@ -145,6 +145,23 @@ async fn what_is_damaged_among_the_dead_goes_with_them() {
     assert_eq!(store.prune(Instant::MIN).await.unwrap(), Pruned::default(), "those ids were free before");
     assert_eq!(stands(&place).await, (340, 340, false));
     assert_eq!(agreed_usage(&store, "a").await, credits("340"));
+}
+
+#[tokio::test]
+async fn a_damaged_account_stops_no_pruning_of_others_and_is_told() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Entries).await;
+    for name in ["a", "b", "c"] {
+        assert!(allowed(&charge_one(&store, name, "1").await));
+    }
+    place.tell(&format!("HSET {} a damaged", place.key("{b}:a"))).await;
+    let pruned = store.prune(at(86_400)).await;
+    assert!(matches!(pruned, Err(StoreError::Corrupt { .. })), "{pruned:?}");
+    for (name, left) in [("a", 0), ("c", 0)] {
+        let query = EntriesQuery { range: Window::ALL, after: None, limit: 9 };
+        assert_eq!(store.entries(&client(name), &query).await.unwrap().entries.len(), left, "{name}");
+        assert_eq!(agreed_usage(&store, name).await, Credits::ONE, "its sums are left");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Version};
 
 use crate::http::HttpHarness;
 use crate::http::ground::{Ground, request};
@@ -64,6 +64,27 @@ pub fn a_client_that_goes_away_leaves_no_hold<H: HttpHarness>() {
 pub fn a_client_that_goes_away_leaves_no_hold_on_success<H: HttpHarness>() {
     let used = leave::<H>("/answer?status=200&work=wait", "4");
     assert_eq!(used, if H::CANCELS { "0" } else { "4" });
+}
+
+pub fn a_stream_that_is_reset_leaves_no_hold<H: HttpHarness>() {
+    // Only HTTP/2 ends a request and not its connection.
+    if H::VERSION != Version::HTTP_2 {
+        return;
+    }
+    for (path, held, paid) in
+        [("/generate?max=8&actual=2&work=wait", "8", "2"), ("/answer?status=200&work=wait", "4", "4")]
+    {
+        let ground = Setting::<H>::ten().serve();
+        let asked = ground.begin_on_a_connection(request(Method::GET, path));
+        ground.wait_for_held(held);
+        let connection = asked.give_up();
+        if !H::CANCELS {
+            ground.pause().end();
+        }
+        ground.wait_for_held("0");
+        ground.assert_used(if H::CANCELS { "0" } else { paid });
+        drop(connection);
+    }
 }
 
 pub fn a_charge_before_stands_whoever_goes_away<H: HttpHarness>() {

@@ -21,7 +21,7 @@ use crate::http::answer::Answer;
 use crate::http::connection::Connection;
 use crate::http::description::{Described, Description};
 use crate::http::pause::Pause;
-use crate::http::under_way::{Streamed, UnderWay};
+use crate::http::under_way::{OnConnection, Streamed, UnderWay};
 
 /// A program at work.
 pub(super) struct Ground<H> {
@@ -65,6 +65,13 @@ impl<H: HttpHarness> Ground<H> {
     /// Sends it, and does not wait.
     pub(super) fn begin(&self, request: Request<Bytes>) -> UnderWay<'_> {
         UnderWay::new(&self.runtime, answer(self.harness.address(), H::VERSION, request))
+    }
+
+    /// Sends it and does not wait for its answer, which may be given up while its connection lives on.
+    pub(super) fn begin_on_a_connection(&self, request: Request<Bytes>) -> OnConnection<'_> {
+        let (address, version) = (self.harness.address(), H::VERSION);
+        let connection = self.runtime.block_on(Connection::open(address, version));
+        OnConnection::new(&self.runtime, connection, request)
     }
 
     /// Sends it, and waits until its answer begins.

@@ -181,6 +181,7 @@ macro_rules! http_suite {
                 a_handler_that_is_given_up_releases_its_hold,
                 a_client_that_goes_away_leaves_no_hold,
                 a_client_that_goes_away_leaves_no_hold_on_success,
+                a_stream_that_is_reset_leaves_no_hold,
                 a_charge_before_stands_whoever_goes_away,
                 a_hold_that_is_outlived_is_charged_all_the_same,
                 a_request_that_a_layer_around_it_gives_up_leaves_no_hold,

@@ -2,10 +2,12 @@
 
 use std::future::Future;
 
-use http::{HeaderMap, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::http::answer::Answer;
@@ -15,6 +17,13 @@ use crate::http::connection::Connection;
 pub(super) struct UnderWay<'r> {
     runtime: &'r Runtime,
     answer: JoinHandle<Option<Answer>>,
+}
+
+/// A request whose answer may be given up while its connection lives on.
+pub(super) struct OnConnection<'r> {
+    runtime: &'r Runtime,
+    given_up: oneshot::Sender<()>,
+    connection: JoinHandle<Connection>,
 }
 
 /// An answer whose body is read bit by bit. Dropped, its client goes away.
@@ -37,6 +46,27 @@ impl<'r> UnderWay<'r> {
     /// The whole answer; none where the server cuts the connection.
     pub(super) fn answer(mut self) -> Option<Answer> {
         self.runtime.block_on(&mut self.answer).unwrap()
+    }
+}
+
+impl<'r> OnConnection<'r> {
+    pub(super) fn new(runtime: &'r Runtime, mut connection: Connection, request: Request<Bytes>) -> Self {
+        let (given_up, told) = oneshot::channel();
+        let connection = runtime.spawn(async move {
+            tokio::select! {
+                answer = connection.send(request) => drop(answer),
+                _ = told => {}
+            }
+            connection
+        });
+        Self { runtime, given_up, connection }
+    }
+
+    /// Gives it up: in HTTP/2 its stream is reset. The connection, for others.
+    pub(super) fn give_up(self) -> Connection {
+        // It fails where the answer has come, which is a failure of the test that looks.
+        let _ = self.given_up.send(());
+        self.runtime.block_on(self.connection).unwrap()
     }
 }
 
