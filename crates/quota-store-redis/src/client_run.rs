@@ -58,9 +58,7 @@ impl<'a> ClientRun<'a> {
         let may_be_unlisted = is_fresh && !stored.version.is_empty() && self.gathering.wire().is_cluster();
         let runs = self.run_with_room(stored, is_fresh, requests, answers);
         if may_be_unlisted {
-            // The lists stand on primaries of their own, which may have lost the name in a failover. Where they do not
-            // answer now, the next process lists it that reads the account.
-            drop(join(runs, self.list()).await);
+            join(runs, self.list_again()).await;
         } else {
             runs.await;
         }
@@ -186,9 +184,21 @@ impl<'a> ClientRun<'a> {
     /// Puts the client into the list of clients, before it has an account: killed in between, it leaves a name that no
     /// listing shows.
     pub(crate) async fn list(&self) -> Result<(), StoreError> {
+        self.gathering.call(self.listing()).await.map(|_| ()).map_err(CallError::of_read)
+    }
+
+    /// The lists of a cluster stand on primaries of their own, which may have lost the name in a failover. Such a one may also
+    /// not answer, which is not to delay this client: it is not gathered with other commands, nor waited for. Then the next
+    /// process lists it that reads the account.
+    async fn list_again(&self) {
+        let listing = self.listing();
+        drop(tokio::time::timeout(BRIEFLY, self.gathering.wire().call(&listing)).await);
+    }
+
+    fn listing(&self) -> redis::Cmd {
         let mut add = redis::cmd("ZADD");
         add.arg(self.settings.prefix.list_of(self.client)).arg("NX").arg(0).arg(self.client.as_str());
-        self.gathering.call(add).await.map(|_| ()).map_err(CallError::of_read)
+        add
     }
 
     fn is_short_of_room(&self, stored: &Stored, requests: ClientRequests<'_>) -> bool {
@@ -208,6 +218,9 @@ fn without_made_id(request: &Request) -> Request {
     }
     request
 }
+
+/// How long what can wait for another time may delay an answer.
+const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// How long a commit is tried again, by default.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

@@ -56,8 +56,10 @@ if ARGV[4] ~= '0' then
 end
 
 if version ~= expected or found then
-    -- Whoever commits next is told that somebody came too late. Where the memory is full nobody is.
-    if version ~= expected and expected ~= '?' and version ~= '' and not others_wait then
+    -- Whoever commits next is told that somebody came too late and calls again, which who only confirmed a version and looked for
+    -- no ids does not: the answer is enough. Where the memory is full nobody is told.
+    local calls_again = new ~= '' or count > 0
+    if version ~= expected and expected ~= '?' and version ~= '' and calls_again and not others_wait then
         redis.pcall('HSET', account, 'c', '1')
     end
     local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')
