@@ -2,35 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod app;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::test::{TestRequest, init_service};
 use actix_web::{App, Error, HttpResponse, error, web};
-use quota_actix::{ClientBy, ClientQuota, QuotaLayer, Refused, RouteCost};
-use quota_core::{Anchor, ClientId, Credits, Label, Limit, Period, Plan, Quota, Tz};
-use quota_service::{PlanRegistry, QuotaService};
-use quota_store_memory::MemoryStore;
-
-type TestService = QuotaService<MemoryStore>;
-
-/// Ten credits a year for `client1`.
-fn service() -> TestService {
-    let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
-    let plan = Plan::new([Quota::new(Period::YEAR, Limit::Finite("10".parse().unwrap()), anchor)]).unwrap();
-    let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), plan);
-    QuotaService::builder(MemoryStore::new()).with_registry(plans).build()
-}
-
-fn layer(service: &TestService) -> QuotaLayer {
-    QuotaLayer::new(service.clone(), ClientBy::header("X-Client-Id").unwrap())
-}
-
-async fn used(service: &TestService) -> String {
-    let status = service.status(&ClientId::new("client1").unwrap()).await.unwrap();
-    status.lowest().unwrap().used().to_string()
-}
+use app::{layer, ran, service, used};
+use quota_actix::{ClientQuota, Refused, RouteCost};
+use quota_core::{Credits, Label};
 
 /// What is answered to these paths, one after the other: the status, what remains, and the body. An error of the app's is
 /// answered as a server does.
@@ -66,10 +48,6 @@ async fn ask<const N: usize>(
 
 fn answered(status: u16, remaining: &str, body: &str) -> (u16, Option<String>, String) {
     (status, Some(remaining.to_owned()), body.to_owned())
-}
-
-async fn ran() -> &'static str {
-    "ran"
 }
 
 async fn charge_one(quota: ClientQuota) -> Result<&'static str, Refused> {

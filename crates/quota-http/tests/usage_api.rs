@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use quota_http::{ApiRequest, NoClient, OperatorToken, Standing, UsageApi};
 use quota_service::{ClientId, Plan, PlanFile, PlanRegistry, QuotaService};
 use quota_store_memory::MemoryStore;
+use tracing::subscriber::DefaultGuard;
 
 fn client(id: &str) -> ClientId {
     ClientId::new(id).unwrap()
@@ -90,6 +91,20 @@ async fn a_store_that_is_gone_is_no_secret_and_its_words_are() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+/// What this thread logs until the guard is dropped.
+fn logged() -> (Log, DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
@@ -102,10 +117,7 @@ impl Write for Log {
 
 #[tokio::test]
 async fn what_was_begun_is_done_and_logged_though_nobody_waits() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
+    let (log, _logged) = logged();
     let api = UsageApi::new(&service());
     let quota = r#"{"period":"DAY","every":1,"limit":"2.5","anchor":"2024-01-01T00:00:00Z","tz":"UTC"}"#;
     for (method, path, body, said) in [
@@ -119,17 +131,14 @@ async fn what_was_begun_is_done_and_logged_though_nobody_waits() {
         assert!(poll_fn(|cx| Poll::Ready(asked.as_mut().poll(cx).is_pending())).await, "{said}");
         drop(asked);
         tokio::task::yield_now().await;
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         assert!(log.lines().any(|line| line.contains("INFO") && line.contains(said)), "{said}: {log}");
     }
 }
 
 #[tokio::test]
 async fn what_operators_change_is_logged_with_who_and_what() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-    let _logged = tracing::subscriber::set_default(subscriber);
+    let (log, _logged) = logged();
     let api = UsageApi::new(&service());
     let ask = async |method, path: &str, body: &str| {
         let standing = Some(Standing::Operator("ada".into()));
@@ -141,7 +150,7 @@ async fn what_operators_change_is_logged_with_who_and_what() {
     assert_eq!(ask(Method::DELETE, "/clients/a/plan", "").await, 204);
     // What changes nothing is nobody's concern.
     assert_eq!(ask(Method::GET, "/clients/a/entries", "").await, 200);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("INFO")).collect();
     let expected = [["a plan was set", "day: 2.5"], ["usage was deleted", "deleted=0"], ["a plan was removed", ""]];
     assert_eq!(lines.len(), expected.len(), "{log}");

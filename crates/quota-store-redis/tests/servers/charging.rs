@@ -8,7 +8,8 @@ use quota_service::{DailyQuery, StoreError, UsageStore};
 use redis::Value;
 
 use crate::requests::{
-    PLENTY, agreed_usage, allowed, at_quarter, charge_as, charge_later, charge_one, client, credits, one, request, used,
+    PLENTY, agreed_usage, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits, one,
+    request, used,
 };
 use crate::servers::{Place, private, text_of};
 
@@ -46,6 +47,24 @@ async fn amounts_beyond_what_doubles_tell_apart_are_exact() {
         let void = Operation::Void { id: OperationId::new("great").unwrap() };
         one(&other, request(name, void, LIMIT)).await.unwrap();
         assert_eq!(agreed_usage(&store, name).await, expected.checked_sub(credits(BEYOND)).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn who_only_reads_asks_nobody_for_room() {
+    let Some(place) = Place::shared() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let (charges, reads) = (place.store(detail).await, place.store(detail).await);
+        let asked = format!("HEXISTS {} c", place.key("{a}:a"));
+        for id in ["1", "2", "3"] {
+            assert!(allowed(&charge_one(&charges, "a", id).await));
+            // What it keeps of the account is old each time but the first.
+            assert_eq!(agreed_usage(&reads, "a").await, credits(id));
+            let denied = one(&reads, request("a", charge("2"), "0.5")).await;
+            assert!(!allowed(&denied), "{denied:?}");
+            assert_eq!(place.tell(&asked).await, Value::Int(0), "{detail:?}");
+        }
     }
 }
 
