@@ -178,10 +178,11 @@ impl<'a> Attempt<'a> {
     }
 
     async fn finish(&mut self, call: &Call, version: String) -> Result<Option<Box<Changed>>, StoreError> {
+        let asked = std::time::Instant::now();
         match self.run.call(call).await? {
             Outcome::Changed(changed) => Ok(Some(changed)),
             Outcome::Done { others_wait } => {
-                self.turn.committed(others_wait);
+                self.turn.committed(asked, others_wait);
                 if !call.new.is_empty() {
                     self.version = version;
                     self.known.clear();

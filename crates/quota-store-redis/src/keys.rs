@@ -113,6 +113,11 @@ impl KeyPrefix {
         format!("{}:health", self.0)
     }
 
+    /// The same on the slot of a list of clients.
+    pub(crate) fn health_beside(&self, number: u32) -> String {
+        format!("{}:health:{{{number}}}", self.0)
+    }
+
     /// A key for a moment, of one opening alone.
     pub(crate) fn check(&self) -> String {
         format!("{}:check:{}", self.0, uuid::Uuid::new_v4().simple())

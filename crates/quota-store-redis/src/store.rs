@@ -19,7 +19,7 @@ use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
 use crate::entry_text::corrupt;
 use crate::gathering::Gathering;
-use crate::keys::Key;
+use crate::keys::{Key, LISTS};
 use crate::link::Link;
 use crate::script::CommitScript;
 use crate::server;
@@ -157,15 +157,19 @@ impl UsageStore for RedisStore {
 
     async fn health(&self) -> Result<(), StoreError> {
         // A write: a replica, a full memory and a full disk refuse it.
-        let mut set = redis::cmd("SET");
-        set.arg(self.settings.prefix.health()).arg(1).arg("PX").arg(1_000);
-        let wire = self.link.for_batch();
-        wire.call(&set).await.map_err(CallError::of_read)?;
-        // The other nodes of a cluster.
-        if wire.is_cluster() {
-            wire.call_every_primary(&redis::cmd("PING")).await.map_err(CallError::of_read)?;
+        let set = |key| {
+            let mut set = redis::cmd("SET");
+            set.arg(key).arg(1).arg("PX").arg(1_000);
+            set
+        };
+        let (wire, prefix) = (self.link.for_batch(), &self.settings.prefix);
+        if !wire.is_cluster() {
+            return wire.call(&set(prefix.health())).await.map(|_| ()).map_err(CallError::of_read);
         }
-        Ok(())
+        // On the slots of the lists: as many primaries as they stand on. Those of a larger cluster are asked whether they are there.
+        let everywhere: Vec<_> = (0..LISTS).map(|number| set(prefix.health_beside(number))).collect();
+        wire.call_all(&everywhere).await.map_err(CallError::of_read)?;
+        wire.call_every_primary(&redis::cmd("PING")).await.map(|_| ()).map_err(CallError::of_read)
     }
 }
 

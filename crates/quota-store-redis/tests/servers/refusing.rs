@@ -12,7 +12,7 @@ use crate::requests::{
     Answered, PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, credits, is_not_done, is_unknown, one,
     request, used,
 };
-use crate::servers::{Place, private, shown, tell_words, text_of};
+use crate::servers::{Place, private, private_cluster, shown, tell_words, text_of};
 
 #[tokio::test]
 async fn a_full_memory_refuses_commits_whole_and_takes_them_again_when_there_is_room() {
@@ -119,6 +119,27 @@ async fn refuses_whole(why: Why) {
         }
         assert_eq!(agreed_usage(&store, known).await, credits("2"));
         assert_eq!(agreed_usage(&store, new).await, Credits::ONE);
+        store.health().await.unwrap();
+    }
+}
+
+/// A primary of a cluster that takes no writes is no health, whichever it is.
+#[tokio::test]
+async fn health_is_that_of_every_primary() {
+    let Some((server, place)) = private_cluster() else { return };
+    let store = place.store(Detail::Quarters).await;
+    store.health().await.unwrap();
+    let primaries: Vec<_> = server
+        .nodes()
+        .iter()
+        .filter(|node| node.ask_redis("INFO replication").unwrap().contains("role:master"))
+        .collect();
+    assert_eq!(primaries.len(), 3);
+    for primary in primaries {
+        primary.ask_redis("CONFIG SET maxmemory 1").unwrap();
+        let error = store.health().await.unwrap_err();
+        assert!(shown(&error).contains("OOM"), "{}", shown(&error));
+        primary.ask_redis("CONFIG SET maxmemory 0").unwrap();
         store.health().await.unwrap();
     }
 }
