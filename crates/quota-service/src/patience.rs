@@ -63,7 +63,11 @@ impl Patience {
         Ok(())
     }
 
-    fn check(&self) -> Result<(), StoreError> {
+    /// For who waits otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] where the time is over.
+    pub fn check(&self) -> Result<(), StoreError> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             let message =
                 format!("other processes were at the account; it had changed {} times meanwhile", self.losses);

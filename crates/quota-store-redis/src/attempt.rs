@@ -21,10 +21,18 @@ pub(crate) enum Ended {
     Done(Box<Stored>),
     /// The account is another, or ids are there that were taken for absent. So many requests were written before.
     Changed(usize, Box<Changed>),
+    /// It was another's turn, after so many requests were written.
+    Queued(usize),
     /// Dead entries stand in the way of a write, after so many requests were written.
     Dead(usize),
     /// It failed, after so many requests were written.
     Failed(usize, StoreError),
+}
+
+/// Why a commit was not done.
+enum Late {
+    Changed(Box<Changed>),
+    Queued,
 }
 
 /// One try at a client's requests.
@@ -94,7 +102,8 @@ impl<'a> Attempt<'a> {
             };
             let ended = match stepped {
                 Ok(None) => continue,
-                Ok(Some(changed)) => Ended::Changed(written, changed),
+                Ok(Some(Late::Changed(changed))) => Ended::Changed(written, changed),
+                Ok(Some(Late::Queued)) => Ended::Queued(written),
                 Err(error) => Ended::Failed(written, error),
             };
             // What was written before stands, and so do its answers; those after it are given anew.
@@ -135,7 +144,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Writes, or confirms the version where there is nothing to write.
-    async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Box<Changed>>, StoreError> {
+    async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Late>, StoreError> {
         let now = self.span.0.max(account.latest());
         let mut with_ids = Vec::new();
         if !self.absent.is_empty() {
@@ -143,6 +152,7 @@ impl<'a> Attempt<'a> {
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);
+        (call.token, call.goes_on) = (Some(self.run.settings.token), self.turn.goes_on());
         if looks_for_ids {
             call.absent = std::mem::take(&mut self.absent);
         }
@@ -177,12 +187,12 @@ impl<'a> Attempt<'a> {
         self.finish(&call, version).await
     }
 
-    async fn finish(&mut self, call: &Call, version: String) -> Result<Option<Box<Changed>>, StoreError> {
-        let asked = std::time::Instant::now();
+    async fn finish(&mut self, call: &Call, version: String) -> Result<Option<Late>, StoreError> {
         match self.run.call(call).await? {
-            Outcome::Changed(changed) => Ok(Some(changed)),
+            Outcome::Changed(changed) => Ok(Some(Late::Changed(changed))),
+            Outcome::Queued(_) => Ok(Some(Late::Queued)),
             Outcome::Done { others_wait } => {
-                self.turn.committed(asked, others_wait);
+                self.turn.committed(others_wait, call.goes_on);
                 if !call.new.is_empty() {
                     self.version = version;
                     self.known.clear();

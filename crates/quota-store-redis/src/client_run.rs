@@ -1,20 +1,23 @@
 //! One client's requests, run until they are answered.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join;
 use parking_lot::Mutex;
-use quota_core::{ClientId, Detail, EntryId, Instant, Operation, OperationId};
+use quota_core::{ClientId, Detail, EntryId, Operation, OperationId};
 use quota_service::{Answers, Batch, ClientRequests, KeptAccounts, Patience, Request, StoreError};
 
 use crate::attempt::{Attempt, Ended, made_ids};
 use crate::call_error::CallError;
 use crate::dead_entries::DeadEntries;
+use crate::entry_text::corrupt;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
-use crate::keys::ClientKeys;
-use crate::script::{Call, Changed, CommitScript, Outcome};
+use crate::keys::{ClientKeys, Key};
+use crate::listener::Listener;
+use crate::queue::Waiting;
+use crate::script::{Call, Changed, CommitScript, Outcome, UNREAD};
 use crate::settings::Settings;
 use crate::stored::Stored;
 
@@ -22,6 +25,7 @@ use crate::stored::Stored;
 /// as the script answers it where another process was quicker.
 pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
+    listener: &'a Listener,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
@@ -34,6 +38,7 @@ pub(crate) struct ClientRun<'a> {
 impl<'a> ClientRun<'a> {
     pub(crate) fn new(
         gathering: &'a Gathering<'a>,
+        listener: &'a Listener,
         settings: &'a Settings,
         script: &'a CommitScript,
         kept: &'a KeptAccounts<Box<Stored>>,
@@ -41,27 +46,35 @@ impl<'a> ClientRun<'a> {
     ) -> Self {
         let client = requests.client();
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
-        Self { gathering, settings, script, kept, client, keys: settings.prefix.client(client), made }
+        Self { gathering, listener, settings, script, kept, client, keys: settings.prefix.client(client), made }
     }
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
-        let (stored, is_fresh) = match self.kept.take(self.client) {
-            Some(mut stored) => {
-                stored.turn.make_room().await;
-                (stored, false)
-            }
-            None => match self.read().await {
-                Ok(stored) => (Box::new(stored), true),
-                Err(error) => return answers.lock().fail(requests, || error.again()),
-            },
+        let kept = self.kept.take(self.client);
+        let is_cold = kept.is_none();
+        let (stored, is_fresh) = match self.begin(kept).await {
+            Ok(begun) => begun,
+            Err(error) => return answers.lock().fail(requests, || error.again()),
         };
-        let may_be_unlisted = is_fresh && !stored.version.is_empty() && self.gathering.wire().is_cluster();
+        let may_be_unlisted = is_cold && !stored.version.is_empty() && self.gathering.wire().is_cluster();
         let runs = self.run_with_room(stored, is_fresh, requests, answers);
         if may_be_unlisted {
             join(runs, self.list_again()).await;
         } else {
             runs.await;
         }
+    }
+
+    /// The account as this store keeps it, if it may begin with that; else as it is now.
+    async fn begin(&self, kept: Option<Box<Stored>>) -> Result<(Box<Stored>, bool), StoreError> {
+        let Some(mut stored) = kept else { return Ok((Box::new(self.read().await?), true)) };
+        if !stored.turn.next_batch() {
+            return Ok((stored, false));
+        }
+        let turn = stored.turn.begun();
+        *stored = self.in_turn(&Patience::new(self.settings.patience)).await?;
+        stored.turn = turn;
+        Ok((stored, true))
     }
 
     async fn run_with_room(
@@ -106,21 +119,26 @@ impl<'a> ClientRun<'a> {
         mut requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
     ) {
-        let mut patience = Patience::new(self.settings.patience);
+        let patience = Patience::new(self.settings.patience);
         let mut known = KnownIds::default();
         loop {
+            let turn = stored.turn;
             let (written, again) = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
                 Ended::Done(stored) => return self.keep(stored),
                 Ended::Failed(written, error) => (written, Err(error)),
                 Ended::Dead(written) => (written, self.read_alive(&mut known).await),
+                Ended::Queued(written) => {
+                    known.clear();
+                    (written, self.in_turn(&patience).await)
+                }
                 Ended::Changed(written, changed) => {
                     let rest = requests.after(written);
-                    (written, self.begin_again(changed, &mut known, rest, &mut patience).await)
+                    (written, self.begin_again(changed, &mut known, rest, &patience).await)
                 }
             };
             requests = requests.after(written);
             match again {
-                Ok(again) => (stored, is_fresh) = (Box::new(again), true),
+                Ok(again) => (stored, is_fresh) = (Box::new(Stored { turn: turn.begun(), ..again }), true),
                 Err(failed) => return answers.lock().fail(requests, || failed.again()),
             }
         }
@@ -133,16 +151,16 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    /// The account as the script answered it, when it is this one's turn again.
+    /// The account as the script answered it: to who is first in the queue, if there is one.
     async fn begin_again(
         &self,
         mut changed: Box<Changed>,
         known: &mut KnownIds,
         requests: ClientRequests<'_>,
-        patience: &mut Patience,
+        patience: &Patience,
     ) -> Result<Stored, StoreError> {
         let stored = changed.stored()?;
-        let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(Instant::MIN);
+        let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
         // Where only ids were found, nobody was quicker.
         let was_slower = stored.version != changed.expected;
         if was_slower {
@@ -154,10 +172,8 @@ impl<'a> ClientRun<'a> {
         if finds_dead {
             return self.read_alive(known).await;
         }
-        if was_slower && patience.lose().await? {
-            // Others were at it again while this one waited.
-            known.clear();
-            return self.read().await;
+        if was_slower {
+            patience.check()?;
         }
         Ok(stored)
     }
@@ -170,10 +186,34 @@ impl<'a> ClientRun<'a> {
         Ok(dead.take_out(self.read().await?).await?.0)
     }
 
+    /// The account as it is when it is this store's turn.
+    async fn in_turn(&self, patience: &Patience) -> Result<Stored, StoreError> {
+        let mut waiting = Waiting::default();
+        loop {
+            // Before the server is asked: it may be told at once.
+            let hearing = self.listener.hear(self.keys.name(Key::Account)).await;
+            let asked = Instant::now();
+            match self.call(&Call::in_turn(self.settings.token, waiting.in_vain())).await? {
+                Outcome::Changed(mut changed) => return changed.stored(),
+                Outcome::Queued(queue) => waiting.look(queue, asked.elapsed()),
+                Outcome::Done { .. } => return Err(corrupt("a version", UNREAD)),
+            }
+            patience.check()?;
+            match hearing {
+                None => waiting.untold().await,
+                Some(mut hearing) => {
+                    if let Some(fields) = hearing.told(waiting.until()).await {
+                        return Stored::read(fields);
+                    }
+                }
+            }
+        }
+    }
+
     async fn read(&self) -> Result<Stored, StoreError> {
         match self.call(&Call::read()).await? {
             Outcome::Changed(mut changed) => changed.stored(),
-            Outcome::Done { .. } => Err(crate::entry_text::corrupt("a version", crate::script::UNREAD)),
+            Outcome::Done { .. } | Outcome::Queued(_) => Err(corrupt("a version", UNREAD)),
         }
     }
 
@@ -202,7 +242,7 @@ impl<'a> ClientRun<'a> {
     }
 
     fn is_short_of_room(&self, stored: &Stored, requests: ClientRequests<'_>) -> bool {
-        let now = requests.iter().map(|(_, request)| request.at).min().unwrap_or(Instant::MIN);
+        let now = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
         let terms = self.settings.terms(&stored.memory, now.max(stored.account.latest()));
         !self.made.is_empty() && terms.room_for_ids < requests.len()
     }

@@ -4,13 +4,16 @@
 -- KEYS[1]    the client's account: a hash with v (version), a (account), l (labels), d (days), f (folded until),
 --            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
 --            that still stand), p (plan). To this
---            script they are opaque, but for the version. Its own is c: somebody came too late for the last commit.
+--            script they are opaque, but for the version. Its own is c: who waits for a turn, in order, each by the
+--            eight bytes of its token.
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
 -- ARGV[3]    a letter for each of KEYS[2..]: h for a hash, z for a sorted set; - for one that another test shows to be
 --            a hash: ids are looked for in it, or its numbers are added to
--- ARGV[4]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, and the
+-- ARGV[4]    the caller's token, if it keeps to turns; behind it + where its turn goes on and - where not; and the token of
+--            whom it has waited for in vain, with the version that has not changed meanwhile
+-- ARGV[5]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, and the
 --            ids
 -- then       commands until the end, each: its name, the place of its key in KEYS, the count of its words, its words.
 --            HINCRBY takes any number of pairs, and stands before all others. HSETPX and ZADDPX are HSET and ZADD, but
@@ -18,32 +21,40 @@
 --            and has but words: fields and values of the account, beside its version.
 --
 -- Answers    1: written, or nothing had to be
---            2: written, and others came too late for it
+--            2: written, and others wait for their turn
+--            a text: it is not the caller's turn, and nothing was written: who is first, how many are before the caller, and
+--            the version
 --            { v, a, l, d, f, i, e, o, x, id, id, ... }: nothing was written, since the version is another or ids are there:
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
 --            any other error: the server takes no writes; nothing was written
 --
+-- Whose turn it becomes is told so on a channel of its own, with the account, if it listens; else it asks.
+--
 -- Amounts never become Lua numbers, which are exact to 2^53 only: HINCRBY takes their digits and adds 64-bit integers.
 
 local call = redis.call
 local account, expected, new, kinds = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local token, goes_on, in_vain = string.sub(ARGV[4], 1, 8), string.sub(ARGV[4], 9, 9) == '+', string.sub(ARGV[4], 10)
 
-local version, others_wait = unpack(call('HMGET', account, 'v', 'c'))
-version = version or ''
+local version, queue = unpack(call('HMGET', account, 'v', 'c'))
+version, queue = version or '', queue or ''
+if #queue % 8 ~= 0 then
+    queue = ''
+end
 
 -- Where the commands begin.
-local first_command = 5
+local first_command = 6
 local count, found = 0, nil
-if ARGV[4] ~= '0' then
-    count = tonumber(ARGV[4])
-    first_command = 6 + count
+if ARGV[5] ~= '0' then
+    count = tonumber(ARGV[5])
+    first_command = 7 + count
     -- In pieces, for Lua's stack is bounded.
     local PIECE = 1000
-    for place = 2, 1 + tonumber(ARGV[5]) do
+    for place = 2, 1 + tonumber(ARGV[6]) do
         for first = 1, count, PIECE do
             local last = math.min(first + PIECE - 1, count)
-            local values = call('HMGET', KEYS[place], unpack(ARGV, 5 + first, 5 + last))
+            local values = call('HMGET', KEYS[place], unpack(ARGV, 6 + first, 6 + last))
             for number = first, last do
                 local value = values[number - first + 1]
                 if value then
@@ -55,20 +66,78 @@ if ARGV[4] ~= '0' then
     end
 end
 
-if version ~= expected or found then
-    -- Whoever commits next is told that somebody came too late and calls again, which who only confirmed a version and looked for
-    -- no ids does not: the answer is enough. Where the memory is full nobody is told.
-    local calls_again = new ~= '' or count > 0
-    if version ~= expected and expected ~= '?' and version ~= '' and calls_again and not others_wait then
-        redis.pcall('HSET', account, 'c', '1')
+-- Tells the first of a queue that it is its turn.
+local function tell(waiting)
+    local message = { #account .. ':' .. account }
+    for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
+        message[1 + number] = value and #value .. ':' .. value or '-'
     end
+    -- Who may not be told asks.
+    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 8), table.concat(message))
+end
+
+-- Whoever writes or comes again does it in turn, but the first who comes. Turns are for fairness alone: what is right is decided
+-- by the version.
+local LONGEST = 1000
+local function stand_in_queue()
+    local before = queue
+    if in_vain ~= '' and string.sub(queue, 1, 8) .. version == in_vain then
+        queue = string.sub(queue, 9)
+    end
+    local ahead = 0
+    while ahead < #queue / 8 and string.sub(queue, 8 * ahead + 1, 8 * ahead + 8) ~= token do
+        ahead = ahead + 1
+    end
+    if 8 * ahead == #queue and ahead < LONGEST then
+        queue = queue .. token
+    end
+    if queue ~= before then
+        -- Where the memory is full nobody stands anywhere.
+        if type(redis.pcall('HSET', account, 'c', queue)) == 'table' then
+            return 0
+        end
+        if ahead > 0 and string.sub(queue, 1, 8) ~= string.sub(before, 1, 8) then
+            tell(queue)
+        end
+    end
+    return ahead
+end
+
+local is_other = version ~= expected
+if token ~= '' and version ~= '' then
+    -- Who only confirmed a version and looked for no ids does not come again: the answer is enough.
+    local comes_again = new ~= '' or count > 0 or expected == '?'
+    local is_first = string.sub(queue, 1, 8) == token
+    if comes_again and not is_first and (is_other or (queue ~= '' and new ~= '')) then
+        local ahead = stand_in_queue()
+        if ahead > 0 then
+            return string.sub(queue, 1, 8) .. ' ' .. ahead .. ' ' .. version
+        end
+    end
+end
+if is_other or found then
     local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')
     for number = 1, count do
         state[9 + number] = found and found[number] or false
     end
     return state
 end
+
+-- Whose turn it was leaves the queue with what it does, unless the turn goes on and others wait.
+local is_left = token ~= '' and string.sub(queue, 1, 8) == token and not (goes_on and #queue > 8)
+if is_left then
+    queue = string.sub(queue, 9)
+end
+local function leave()
+    if is_left and queue == '' then
+        redis.pcall('HDEL', account, 'c')
+    elseif is_left then
+        redis.pcall('HSET', account, 'c', queue)
+        tell(queue)
+    end
+end
 if new == '' then
+    leave()
     return 1
 end
 
@@ -120,11 +189,8 @@ while at <= last do
     local name = ARGV[at]
     if name == 'ACCOUNT' then
         call('HSET', account, 'v', new, unpack(ARGV, at + 1, last))
-        if others_wait then
-            call('HDEL', account, 'c')
-            return 2
-        end
-        return 1
+        leave()
+        return queue ~= '' and 2 or 1
     end
     local place, size = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     if name == 'HSETPX' or name == 'ZADDPX' then

@@ -49,6 +49,8 @@ impl DeadEntries<'_> {
                     patience.lose().await?;
                     stored = changed.stored()?;
                 }
+                // It keeps to no turns.
+                Outcome::Queued(_) => drop(patience.lose().await?),
             }
         }
         Ok((stored, ids))

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use quota_core::ClientId;
+
+use crate::queue::Token;
 use thiserror::Error;
 
 /// Milliseconds of a UTC day.
@@ -116,6 +118,11 @@ impl KeyPrefix {
     /// The same on the slot of a list of clients.
     pub(crate) fn health_beside(&self, number: u32) -> String {
         format!("{}:health:{{{number}}}", self.0)
+    }
+
+    /// The channel on which a store is told that it is its turn, as the script names it.
+    pub(crate) fn turns_of(&self, token: Token) -> String {
+        format!("{}:turn:{token}", self.0)
     }
 
     /// A key for a moment, of one opening alone.

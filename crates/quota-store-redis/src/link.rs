@@ -13,6 +13,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::call_error::CallError;
 use crate::cluster_node::ClusterNode;
+use crate::listener::Listener;
 use crate::node::{Node, Source, Timeouts};
 use crate::sent_commit::AskedCommit;
 use crate::target::Servers;
@@ -23,6 +24,7 @@ pub(crate) struct Link {
     /// Commits go through these in turn; the last is for reading usage back, whose long answers delay no commit.
     wires: Vec<Wire>,
     next: AtomicUsize,
+    pub(crate) listener: Listener,
 }
 
 /// A way to the servers that many commands share.
@@ -41,18 +43,26 @@ impl Link {
         trusted: &Trusted,
         count: usize,
         timeouts: Timeouts,
+        channel: String,
     ) -> Result<Self, RedisError> {
         let source = match servers {
             Servers::Single(server) => Source::Single(trusted.client((**server).clone())?),
             Servers::Sentinel { sentinels, master, server } => {
                 Source::Sentinel(tokio::sync::Mutex::new(trusted.sentinels(sentinels, master, server)?))
             }
-            Servers::Cluster(nodes) => return cluster(trusted.cluster(nodes), timeouts).await,
+            Servers::Cluster(nodes) => {
+                // What is said at one node is heard at all.
+                let any = nodes.iter().map(|node| trusted.client(node.clone())).collect::<Result<_, _>>()?;
+                let listener = Listener::new(Arc::new(Source::Any(any)), timeouts, channel);
+                let connection = cluster(trusted.cluster(nodes), timeouts).await?;
+                return Ok(Self { wires: vec![Wire::Cluster(connection)], next: AtomicUsize::new(0), listener });
+            }
         };
         let source = Arc::new(source);
         // One more, to read usage back.
         let wires = (0..=count.max(1)).map(|_| Wire::Node(Node::new(Arc::clone(&source), timeouts))).collect();
-        Ok(Self { wires, next: AtomicUsize::new(0) })
+        let listener = Listener::new(source, timeouts, channel);
+        Ok(Self { wires, next: AtomicUsize::new(0), listener })
     }
 
     /// For a batch.
@@ -73,7 +83,10 @@ impl Link {
     }
 }
 
-async fn cluster(builder: ClusterClientBuilder, timeouts: Timeouts) -> Result<Link, RedisError> {
+async fn cluster(
+    builder: ClusterClientBuilder,
+    timeouts: Timeouts,
+) -> Result<ClusterConnection<ClusterNode>, RedisError> {
     let client = builder
         .use_protocol(redis::ProtocolVersion::RESP3)
         .connection_timeout(timeouts.connect)
@@ -85,8 +98,7 @@ async fn cluster(builder: ClusterClientBuilder, timeouts: Timeouts) -> Result<Li
         .build()?;
     let patience = timeouts.connect.saturating_mul(2);
     let connected = tokio::time::timeout(patience, client.get_async_generic_connection()).await;
-    let connection = connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-    Ok(Link { wires: vec![Wire::Cluster(connection)], next: AtomicUsize::new(0) })
+    connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
 impl Wire {

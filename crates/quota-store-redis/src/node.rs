@@ -13,6 +13,7 @@ use redis::{AsyncConnectionConfig, Client, Pipeline, PushInfo, PushKind, RedisEr
 use tokio::time::Instant;
 
 use crate::call_error::CallError;
+use crate::listener::Ear;
 
 /// How long the driver waits.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub(crate) enum Source {
     Single(Client),
     /// The primary that the sentinels name, asked anew at each connection.
     Sentinel(tokio::sync::Mutex<SentinelClient>),
+    /// The first of these that answers.
+    Any(Vec<Client>),
 }
 
 /// One connection that many commands share, made at the first command and again after it was lost.
@@ -35,6 +38,7 @@ pub(crate) enum Source {
 pub(crate) struct Node {
     source: Arc<Source>,
     timeouts: Timeouts,
+    ear: Option<Arc<Ear>>,
     live: Mutex<Option<Live>>,
     /// When connecting failed last, and why. Locked while connecting.
     failed: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
@@ -48,7 +52,17 @@ struct Live {
 
 impl Node {
     pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts) -> Self {
-        Self { source, timeouts, live: Mutex::new(None), failed: tokio::sync::Mutex::new(None) }
+        Self { source, timeouts, ear: None, live: Mutex::new(None), failed: tokio::sync::Mutex::new(None) }
+    }
+
+    /// One that hears what is said on a channel.
+    pub(crate) fn listening(source: Arc<Source>, timeouts: Timeouts, ear: Ear) -> Self {
+        Self { ear: Some(Arc::new(ear)), ..Self::new(source, timeouts) }
+    }
+
+    /// Connects, if it is not connected.
+    pub(crate) async fn is_connected(&self) -> bool {
+        self.live().await.is_ok()
     }
 
     /// Runs a command on the connection, which it is given a clone of.
@@ -126,7 +140,7 @@ impl Node {
 
     async fn connect_now(&self) -> Result<Live, RedisError> {
         let lost = Arc::new(AtomicBool::new(false));
-        let notice = Arc::clone(&lost);
+        let (notice, ear) = (Arc::clone(&lost), self.ear.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.timeouts.connect))
             .set_response_timeout(Some(self.timeouts.answer))
@@ -137,13 +151,33 @@ impl Node {
                 if push.kind == PushKind::Disconnection {
                     notice.store(true, Ordering::Release);
                 }
+                if let Some(ear) = &ear {
+                    ear.hear(&push);
+                }
                 Ok(())
             });
-        let client = match &*self.source {
-            Source::Single(client) => client.clone(),
-            Source::Sentinel(sentinels) => sentinels.lock().await.async_get_client().await?,
-        };
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut connection = match &*self.source {
+            Source::Single(client) => client.get_multiplexed_async_connection_with_config(&config).await,
+            Source::Sentinel(sentinels) => {
+                let client = sentinels.lock().await.async_get_client().await?;
+                client.get_multiplexed_async_connection_with_config(&config).await
+            }
+            Source::Any(clients) => any(clients, &config).await,
+        }?;
+        if let Some(ear) = &self.ear {
+            connection.subscribe(&ear.channel).await?;
+        }
         Ok(Live { connection, lost })
     }
+}
+
+async fn any(clients: &[Client], config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, RedisError> {
+    let mut last = std::io::Error::from(std::io::ErrorKind::NotFound).into();
+    for client in clients {
+        match client.get_multiplexed_async_connection_with_config(config).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }

@@ -72,7 +72,7 @@ impl RedisStore {
     async fn read(&self, gathering: &Gathering<'_>, keys: &ClientKeys) -> Result<Stored, StoreError> {
         match self.script.call(gathering, keys, &Call::read(), None).await? {
             Outcome::Changed(mut changed) => changed.stored(),
-            Outcome::Done { .. } => Err(corrupt("a version", UNREAD)),
+            Outcome::Done { .. } | Outcome::Queued(_) => Err(corrupt("a version", UNREAD)),
         }
     }
 
@@ -108,6 +108,8 @@ impl RedisStore {
                     patience.lose().await?;
                     now = changed.stored()?;
                 }
+                // It keeps to no turns.
+                Outcome::Queued(_) => drop(patience.lose().await?),
             }
         }
         Ok(())

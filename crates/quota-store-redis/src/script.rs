@@ -7,6 +7,7 @@ use redis::{Cmd, Script, Value};
 use crate::call_error::CallError;
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key};
+use crate::queue::{Queue, Token};
 use crate::stored::{FIELDS, Memory, Stored};
 use crate::values::{array, text, unexpected};
 
@@ -39,6 +40,12 @@ pub(crate) struct Call {
     pub(crate) expected: String,
     /// The version to be; empty where nothing is to be written.
     pub(crate) new: String,
+    /// Who asks, where it keeps to turns.
+    pub(crate) token: Option<Token>,
+    /// Whether its turn goes on after this, should others wait.
+    pub(crate) goes_on: bool,
+    /// The queue whose first it has waited for in vain.
+    in_vain: Option<Queue>,
     /// Ids that must not be there.
     pub(crate) absent: Vec<OperationId>,
     /// Each: name, place of its key, words.
@@ -53,9 +60,11 @@ pub(crate) struct Call {
 pub(crate) enum Outcome {
     /// Written, or confirmed.
     Done {
-        /// Others came too late for it, and try again.
+        /// Others wait for their turn.
         others_wait: bool,
     },
+    /// It is another's turn; nothing was written.
+    Queued(Queue),
     /// Nothing was written: this is how it stands.
     Changed(Box<Changed>),
 }
@@ -88,6 +97,9 @@ impl Call {
             places_of_ids,
             expected: expected.to_owned(),
             new: String::new(),
+            token: None,
+            goes_on: false,
+            in_vain: None,
             absent: Vec::new(),
             increments: Vec::new(),
             commands: Vec::new(),
@@ -98,6 +110,11 @@ impl Call {
     /// Reads the account.
     pub(crate) fn read() -> Self {
         Self::new(UNREAD, [])
+    }
+
+    /// Reads the account in turn, and passes over who was waited for in vain.
+    pub(crate) fn in_turn(token: Token, in_vain: Option<&Queue>) -> Self {
+        Self { token: Some(token), in_vain: in_vain.cloned(), ..Self::read() }
     }
 
     fn place(&mut self, key: Key) -> usize {
@@ -165,7 +182,7 @@ impl Call {
             command.arg(keys.name(*key));
         }
         let kinds: String = self.keys.iter().enumerate().skip(1).map(|(number, key)| self.kind(number, *key)).collect();
-        command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.absent.len());
+        command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.turn()).arg(self.absent.len());
         if !self.absent.is_empty() {
             command.arg(self.places_of_ids);
         }
@@ -178,6 +195,13 @@ impl Call {
         if let Some(words) = &self.account {
             command.arg("ACCOUNT").arg(words);
         }
+    }
+
+    /// Who asks, whether its turn goes on, and whom it passes over.
+    fn turn(&self) -> Vec<u8> {
+        let Some(token) = self.token else { return Vec::new() };
+        let goes_on = if self.goes_on { b'+' } else { b'-' };
+        token.0.into_iter().chain([goes_on]).chain(self.in_vain.iter().flat_map(Queue::passed)).collect()
     }
 
     /// How the script is to test a key: not where another test finds it out.
@@ -193,6 +217,9 @@ impl Call {
     fn outcome(&self, answer: Value) -> Result<Outcome, StoreError> {
         if let Value::Int(done @ 1..=2) = answer {
             return Ok(Outcome::Done { others_wait: done == 2 });
+        }
+        if let Value::BulkString(queue) = &answer {
+            return Queue::read(queue).map(Outcome::Queued).ok_or_else(|| unexpected(&answer));
         }
         let mut values = array(answer)?.into_iter();
         let mut fields: [Option<String>; FIELDS.len()] = std::array::from_fn(|_| None);

@@ -20,7 +20,7 @@ pub(crate) struct Stored {
     pub(crate) version: String,
     pub(crate) account: Account,
     pub(crate) memory: Memory,
-    /// Where this process commits it again and again.
+    /// This store's turn at it.
     pub(crate) turn: Turn,
 }
 

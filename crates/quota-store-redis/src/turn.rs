@@ -1,67 +1,55 @@
-//! Whose turn it is with a client that several processes charge.
+//! How long a turn at an account goes on that several processes want.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// For so long a process goes on committing while others wait. What it keeps of the account stands meanwhile, so all its callers
-/// together are as quick as if they were alone.
+use tokio::time::Instant;
+
+/// For so long at most a store goes on committing while others wait. What it keeps of the account stands meanwhile: that is as quick
+/// as if it were alone, and each change of turns is not.
 const TURN: Duration = Duration::from_millis(50);
 
-/// Then it lets the others go first: longer than any of them waits before it tries again ([`quota_service::Patience`]).
-const REST: Duration = Duration::from_millis(20);
+/// A turn goes on only for who is seen to have more to do: this many of its batches in a row came so soon after the commit
+/// before. Whoever has nothing more to do and is first all the same is waited for in vain.
+const EAGER: u32 = 8;
+const SOON: Duration = Duration::from_millis(2);
 
-/// Where commits are slow, a turn has so many, and a rest two: others ask no more often than that.
-const COMMITS: u32 = 4;
-
-/// Since when others wait for the account that this process commits.
+/// This store's turn at an account.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Turn(Option<Waited>);
-
-#[derive(Clone, Copy, Debug)]
-struct Waited {
-    since: Instant,
-    seen: Instant,
-    /// How long the commit took that told so.
-    pace: Duration,
+pub(crate) struct Turn {
+    /// How many batches in a row came soon after the commit before.
+    eager: u32,
+    /// When the last commit was done.
+    committed: Option<Instant>,
+    /// Since when others wait while it goes on.
+    since: Option<Instant>,
+    /// It has ended, and others were first.
+    has_ended: bool,
 }
 
 impl Turn {
-    /// Notes a commit that was asked then, and whether others came too late for it.
-    pub(crate) fn committed(&mut self, asked: Instant, others_wait: bool) {
-        if others_wait {
-            let seen = Instant::now();
-            self.others_wait(seen, seen.duration_since(asked));
-        }
+    /// Another batch; whether it is to wait for a turn first.
+    pub(crate) fn next_batch(&mut self) -> bool {
+        let is_soon = self.committed.is_some_and(|committed| committed.elapsed() < SOON);
+        self.eager = if is_soon { self.eager.saturating_add(1) } else { 0 };
+        self.has_ended
     }
 
-    fn others_wait(&mut self, seen: Instant, pace: Duration) {
-        let since = self.waited(seen).map_or(seen, |waited| waited.since);
-        self.0 = Some(Waited { since, seen, pace });
+    /// Whether it goes on after the next commit, should others wait.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.eager >= EAGER && self.since.is_none_or(|since| since.elapsed() < TURN)
     }
 
-    /// Rests where others have waited for long enough.
-    pub(crate) async fn make_room(&mut self) {
-        if let Some(rest) = self.rest(Instant::now()) {
-            self.0 = None;
-            tokio::time::sleep(rest).await;
-        }
+    /// A commit was done; whether others wait, and whether the turn was to go on then.
+    pub(crate) fn committed(&mut self, others_wait: bool, goes_on: bool) {
+        let now = Instant::now();
+        self.committed = Some(now);
+        self.has_ended = others_wait && !goes_on;
+        self.since = if others_wait && goes_on { self.since.or(Some(now)) } else { None };
     }
 
-    /// How long to rest now, if at all.
-    fn rest(self, now: Instant) -> Option<Duration> {
-        let waited = self.waited(now).filter(|waited| now.duration_since(waited.since) >= waited.turn())?;
-        Some(REST.max(waited.pace.saturating_mul(2)))
-    }
-
-    /// Others, if they still wait.
-    fn waited(self, now: Instant) -> Option<Waited> {
-        self.0.filter(|waited| now.duration_since(waited.seen) < waited.turn())
-    }
-}
-
-impl Waited {
-    /// So long is a turn, and so long it is remembered that others waited.
-    fn turn(&self) -> Duration {
-        TURN.max(self.pace.saturating_mul(COMMITS))
+    /// It begins anew: the account was read in turn, or after others were quicker.
+    pub(crate) fn begun(self) -> Self {
+        Self { since: None, has_ended: false, ..self }
     }
 }
 
@@ -69,30 +57,57 @@ impl Waited {
 mod tests {
     use super::*;
 
-    /// The rest after so many commits of so many milliseconds each, all of which others came too late for.
-    fn rest(commits: u32, millis: u64) -> Option<Duration> {
-        let (mut turn, pace, begun) = (Turn::default(), Duration::from_millis(millis), Instant::now());
-        for number in 1..=commits {
-            turn.others_wait(begun + pace * number, pace);
-        }
-        turn.rest(begun + pace * commits)
+    const PACE: Duration = Duration::from_millis(1);
+
+    async fn commit(turn: &mut Turn, others_wait: bool) -> bool {
+        let waits = turn.next_batch();
+        let goes_on = turn.goes_on();
+        tokio::time::advance(PACE).await;
+        turn.committed(others_wait, goes_on);
+        waits
     }
 
-    #[test]
-    fn a_turn_ends_however_slow_commits_are() {
-        assert_eq!(rest(50, 1), None);
-        assert_eq!(rest(51, 1), Some(REST));
-        for millis in [20, 49, 50, 200, 3_000] {
-            assert_eq!(rest(3, millis), None, "{millis}");
-            assert_eq!(rest(5, millis), Some(REST.max(Duration::from_millis(2 * millis))), "{millis}");
+    /// One whose batches come without a pause.
+    async fn eager() -> Turn {
+        let mut turn = Turn::default();
+        for _ in 0..=EAGER {
+            commit(&mut turn, false).await;
         }
+        assert!(turn.goes_on());
+        turn
     }
 
-    #[test]
-    fn who_waited_long_ago_is_forgotten() {
-        let seen = Instant::now();
-        let turn = Turn(Some(Waited { since: seen, seen, pace: Duration::ZERO }));
-        assert!(turn.waited(seen + TURN / 2).is_some());
-        assert!(turn.waited(seen + TURN).is_none() && turn.rest(seen + TURN).is_none());
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_goes_on_for_who_has_more_to_do_but_not_for_long() {
+        let mut turn = eager().await;
+        let begun = Instant::now();
+        while turn.goes_on() {
+            assert!(!commit(&mut turn, true).await);
+        }
+        assert_eq!(begun.elapsed(), PACE + TURN);
+        // With one commit more it makes room, and then it waits for its turn.
+        assert!(!commit(&mut turn, true).await);
+        assert!(turn.next_batch());
+        // The next is as long.
+        turn = turn.begun();
+        assert!(turn.goes_on() && !commit(&mut turn, true).await && turn.goes_on());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_pauses_makes_room_at_once() {
+        let mut turn = eager().await;
+        tokio::time::advance(SOON).await;
+        commit(&mut turn, true).await;
+        assert!(turn.next_batch() && !turn.goes_on());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_is_measured_from_when_others_wait() {
+        let mut turn = eager().await;
+        for others_wait in [true, false, true] {
+            for _ in 0..TURN.as_millis() - 1 {
+                assert!(!commit(&mut turn, others_wait).await && turn.goes_on());
+            }
+        }
     }
 }

@@ -27,4 +27,6 @@ mod stalling;
 #[cfg(test)]
 mod time;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod waiting;

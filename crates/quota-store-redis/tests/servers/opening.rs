@@ -100,7 +100,10 @@ async fn a_user_without_the_rights_is_refused() {
     // What the README names is enough.
     let name = "clerk";
     place
-        .tell(&format!("ACL SETUSER {name} on >hunter2secret ~{}:* +@all -@admin -@dangerous +info", place.prefix))
+        .tell(&format!(
+            "ACL SETUSER {name} on >hunter2secret ~{0}:* &{0}:turn:* +@all -@admin -@dangerous +info",
+            place.prefix
+        ))
         .await;
     let clerk = Place { url: as_user(&place.url, name, "hunter2secret"), prefix: place.prefix.clone() };
     let store = clerk.store(Detail::Entries).await;

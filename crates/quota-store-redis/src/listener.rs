@@ -1,0 +1,143 @@
+//! How a store hears that it is its turn at an account.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::node::{Node, Source, Timeouts};
+use crate::stored::FIELDS;
+
+/// An account as the script tells of it whose turn it is: its hash's fields.
+pub(crate) type Fields = [Option<String>; FIELDS.len()];
+
+/// A connection over which a store hears that it is its turn at an account, made when it first waits for one.
+pub(crate) struct Listener {
+    node: Node,
+    waiters: Arc<Waiters>,
+    /// When it could not be made: it is not tried at every wait.
+    failed: Mutex<Option<Instant>>,
+}
+
+/// Who waits for a turn at which account, by the names of the accounts' keys.
+#[derive(Default)]
+pub(crate) struct Waiters(Mutex<HashMap<String, oneshot::Sender<Fields>>>);
+
+/// A channel, and who is to hear what is said there.
+pub(crate) struct Ear {
+    pub(crate) channel: String,
+    pub(crate) waiters: Arc<Waiters>,
+}
+
+/// A wait for what is said of one account.
+pub(crate) struct Hearing {
+    account: String,
+    waiters: Arc<Waiters>,
+    told: oneshot::Receiver<Fields>,
+}
+
+/// How long a wait for a turn may be delayed by connecting: without it, the server is asked again and again.
+const BRIEFLY: Duration = Duration::from_millis(100);
+
+/// How long it is not tried again to connect.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+impl Listener {
+    pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts, channel: String) -> Self {
+        let waiters = Arc::<Waiters>::default();
+        let ear = Ear { channel, waiters: Arc::clone(&waiters) };
+        Self { node: Node::listening(source, timeouts, ear), waiters, failed: Mutex::new(None) }
+    }
+
+    /// From now on hears of an account; none where there is no connection, or the server does not allow this user to listen.
+    pub(crate) async fn hear(&self, account: String) -> Option<Hearing> {
+        if self.failed.lock().is_some_and(|failed| failed.elapsed() < AGAIN_AFTER) {
+            return None;
+        }
+        if !timeout(BRIEFLY, self.node.is_connected()).await.unwrap_or_default() {
+            *self.failed.lock() = Some(Instant::now());
+            return None;
+        }
+        let (teller, told) = oneshot::channel();
+        self.waiters.0.lock().insert(account.clone(), teller);
+        Some(Hearing { account, waiters: Arc::clone(&self.waiters), told })
+    }
+}
+
+impl Hearing {
+    /// The account, where it is this store's turn until then.
+    pub(crate) async fn told(&mut self, until: Instant) -> Option<Fields> {
+        timeout_at(until, &mut self.told).await.ok()?.ok()
+    }
+}
+
+impl Drop for Hearing {
+    fn drop(&mut self) {
+        self.told.close();
+        let mut waiters = self.waiters.0.lock();
+        // Another one may wait by now.
+        if waiters.get(&self.account).is_some_and(oneshot::Sender::is_closed) {
+            waiters.remove(&self.account);
+        }
+    }
+}
+
+impl Ear {
+    pub(crate) fn hear(&self, push: &PushInfo) {
+        if push.kind == PushKind::Message
+            && let Some(Value::BulkString(message)) = push.data.get(1)
+            && let Some((account, fields)) = read(message)
+            && let Some(waiter) = self.waiters.0.lock().remove(&account)
+        {
+            // Who is gone needs no turn.
+            let _ = waiter.send(fields);
+        }
+    }
+}
+
+/// The name of an account's key and its fields: each as its length, a colon and its text, or a dash.
+fn read(mut message: &[u8]) -> Option<(String, Fields)> {
+    let mut next = || {
+        let (text, rest) = split(message)?;
+        message = rest;
+        Some(text)
+    };
+    let account = next()??;
+    let mut fields: Fields = std::array::from_fn(|_| None);
+    for field in &mut fields {
+        *field = next()?;
+    }
+    Some((account, fields))
+}
+
+fn split(message: &[u8]) -> Option<(Option<String>, &[u8])> {
+    if let Some(rest) = message.strip_prefix(b"-") {
+        return Some((None, rest));
+    }
+    let colon = message.iter().position(|byte| *byte == b':')?;
+    let (length, rest) = message.split_at_checked(colon)?;
+    let length: usize = str::from_utf8(length).ok()?.parse().ok()?;
+    let (text, rest) = rest.strip_prefix(b":")?.split_at_checked(length)?;
+    Some((Some(str::from_utf8(text).ok()?.to_owned()), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_an_account_and_its_fields() {
+        let (account, fields) = read("6:q:{a:}1:v--3:d:-0:----".as_bytes()).unwrap();
+        assert_eq!(account, "q:{a:}");
+        let expected =
+            ["v", "-", "-", "d:-", "", "-", "-", "-", "-"].map(|text| (text != "-").then(|| text.to_owned()));
+        assert_eq!(fields, expected);
+        for garbled in ["", "-", "1:a", "9:a", "x:a", "6:q:{a:}1:v--3:d:-0:---", "1", ":", "-1:a"] {
+            assert!(read(garbled.as_bytes()).is_none(), "{garbled}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Turns at an account that several processes want.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A store's name in the queues of accounts: eight bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Token(pub(crate) [u8; 8]);
+
+/// A queue, as the script tells of it to who is not first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Queue {
+    first: Token,
+    /// The account's.
+    version: String,
+    ahead: u32,
+}
+
+/// The wait for a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// The queue, and since when this process has seen the same one first at the same version: no clock has to be right.
+    seen: Option<(Queue, Instant)>,
+    /// How long the first is waited for.
+    respected: Duration,
+}
+
+/// How long the first of a queue is waited for, at least, while nothing changes: longer than a commit takes. Its process may have
+/// ended or have nothing more to do.
+const RESPECTED: Duration = Duration::from_millis(10);
+
+/// And for how many answers of the server, should it be slow.
+const RESPECTED_ANSWERS: u32 = 20;
+
+/// After so long the server is asked again by who is not told.
+const UNTOLD: Duration = Duration::from_millis(1);
+
+impl Waiting {
+    /// Looks at the queue, where the server took so long for its answer.
+    pub(crate) fn look(&mut self, queue: Queue, pace: Duration) {
+        self.respected = RESPECTED.max(pace.saturating_mul(RESPECTED_ANSWERS));
+        let is_same = |seen: &Queue| (seen.first, &seen.version) == (queue.first, &queue.version);
+        let since = self.seen.take().filter(|(seen, _)| is_same(seen)).map_or_else(Instant::now, |(_, since)| since);
+        self.seen = Some((queue, since));
+    }
+
+    /// The queue whose first has done nothing for as long as it is waited for.
+    pub(crate) fn in_vain(&self) -> Option<&Queue> {
+        self.seen.as_ref().filter(|(_, since)| since.elapsed() >= self.respected).map(|(queue, _)| queue)
+    }
+
+    /// Until when who listens need not ask.
+    pub(crate) fn until(&self) -> Instant {
+        self.seen
+            .as_ref()
+            .map_or_else(Instant::now, |(_, since)| *since)
+            .checked_add(self.respected)
+            .unwrap_or_else(Instant::now)
+    }
+
+    /// Waits until who does not listen asks again: who is next does so at once.
+    pub(crate) async fn untold(&self) {
+        if self.seen.as_ref().is_some_and(|(queue, _)| queue.ahead > 1) {
+            tokio::time::sleep(UNTOLD).await;
+        }
+    }
+}
+
+impl Token {
+    /// A random one.
+    pub(crate) fn new() -> Self {
+        let text = uuid::Uuid::new_v4().simple().to_string();
+        Self(text.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Queue {
+    /// Who is first, how many are ahead, and the account's version.
+    pub(crate) fn read(text: &[u8]) -> Option<Self> {
+        let (first, rest) = text.split_first_chunk::<8>()?;
+        let (ahead, version) = str::from_utf8(rest).ok()?.trim_start().split_once(' ')?;
+        Some(Self { first: Token(*first), version: version.to_owned(), ahead: ahead.parse().ok()? })
+    }
+
+    /// Whom to pass over, and at which version alone.
+    pub(crate) fn passed(&self) -> impl Iterator<Item = u8> {
+        self.first.0.iter().copied().chain(self.version.bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(text: &str) -> Queue {
+        Queue::read(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_queue_is_read_as_the_script_tells_of_it() {
+        let read = queue("01234567 3 abc");
+        assert_eq!((read.first, read.ahead, read.version.as_str()), (Token(*b"01234567"), 3, "abc"));
+        assert_eq!(read.passed().collect::<Vec<_>>(), b"01234567abc");
+        for garbled in ["", "0123456", "01234567", "01234567 3", "01234567 x abc", "01234567 -1 abc"] {
+            assert!(Queue::read(garbled.as_bytes()).is_none(), "{garbled}");
+        }
+        assert_ne!(Token::new(), Token::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_nothing_is_waited_for_in_vain() {
+        let mut waiting = Waiting::default();
+        assert_eq!(waiting.in_vain(), None);
+        for (text, pace) in [("aaaaaaaa 2 v1", 0), ("bbbbbbbb 1 v1", 0), ("bbbbbbbb 1 v2", 0), ("bbbbbbbb 1 v3", 1)] {
+            waiting.look(queue(text), Duration::from_millis(pace));
+            let respected = if pace == 0 { RESPECTED } else { Duration::from_millis(20) };
+            assert_eq!(waiting.until(), Instant::now() + respected);
+            tokio::time::advance(respected / 2).await;
+            // It is further ahead, and as idle as before.
+            waiting.look(queue(&text.replace(" 2 ", " 1 ")), Duration::from_millis(pace));
+            tokio::time::advance(respected / 2 - Duration::from_micros(1)).await;
+            assert_eq!(waiting.in_vain(), None, "{text}");
+            tokio::time::advance(Duration::from_micros(1)).await;
+            assert_eq!(waiting.in_vain(), Some(&queue(&text.replace(" 2 ", " 1 "))));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Stores that charge one client without a pause.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use quota_core::Detail;
+use redis::Value;
+
+use crate::load::Load;
+use crate::requests::{agreed_usage, allowed, charge_one, credits};
+use crate::servers::{Place, private, private_cluster, text_of};
+
+const STORES: usize = 4;
+const SHARE: usize = 150;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whose_turn_it_is_hears_so() {
+    let Some((_server, place)) = private() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        // Who may do what the README names.
+        let rights = format!("~{0}:* &{0}:turn:* +@all -@admin -@dangerous +info", place.prefix);
+        place.tell(&format!("ACL SETUSER clerk reset on >secret {rights}")).await;
+        let url = place.url.replace("redis://", "redis://clerk:secret@");
+        contend(&Place { url, prefix: place.prefix.clone() }, detail).await;
+        assert!(published(&place).await > 0, "nobody was told");
+        assert_eq!(
+            place.tell(&format!("HEXISTS {} c", place.key("{a}:a"))).await,
+            Value::Int(0),
+            "nobody waits any more"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whose_turn_it_is_on_a_cluster_hears_so() {
+    let Some((server, place)) = private_cluster() else { return };
+    contend(&place, Detail::Quarters).await;
+    let told = |node: &quota_servers::Node| node.ask_redis("INFO commandstats").unwrap().contains("cmdstat_publish:");
+    assert!(server.nodes().iter().any(told), "nobody was told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_may_not_listen_or_tell_asks() {
+    let Some((_server, place)) = private() else { return };
+    for (user, rights) in
+        [("deaf", "~* +@all -subscribe"), ("dumb", "~* &* +@all -publish"), ("alone", "~* resetchannels +@all")]
+    {
+        place.tell(&format!("ACL SETUSER {user} on >secret {rights}")).await;
+        let url = place.url.replace("redis://", &format!("redis://{user}:secret@"));
+        contend(&Place::at(url), Detail::Quarters).await;
+    }
+    assert_eq!(published(&place).await, 0);
+}
+
+/// All charge one client again and again, until each has had its share: no charge fails, and none is lost.
+async fn contend(place: &Place, detail: Detail) {
+    let mut stores = Vec::new();
+    for _ in 0..STORES {
+        stores.push(Arc::new(place.store(detail).await));
+    }
+    let callers = stores.iter().enumerate().map(|(number, store)| {
+        let store = Arc::clone(store);
+        tokio::spawn(async move {
+            for id in 0..SHARE {
+                let answer = charge_one(&store, "a", &format!("{number}-{id}")).await;
+                assert!(allowed(&answer), "{answer:?}");
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+    let expected = credits(&(STORES * SHARE).to_string());
+    for store in &stores {
+        assert_eq!(agreed_usage(store, "a").await, expected);
+    }
+}
+
+/// Who stands in a queue and is gone, or has nothing more to do, is waited for in vain; others go on.
+#[tokio::test]
+async fn who_is_gone_keeps_nobody_out() {
+    let Some(place) = Place::shared() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let (one, other) = (place.store(detail).await, place.store(detail).await);
+        assert!(allowed(&charge_one(&one, "a", "1").await));
+        // Some that are gone, something else that somebody wrote there, and a queue that is longer than any.
+        for (number, queue) in
+            ["gone0001", "gone0001gone0002gone0003", "1", "x", &"gone0004".repeat(999)].iter().enumerate()
+        {
+            place.tell(&format!("HSET {} c {queue}", place.key("{a}:a"))).await;
+            for (name, store) in [("one", &one), ("other", &other), ("one again", &one)] {
+                let answer = charge_one(store, "a", &format!("{number} {name}")).await;
+                assert!(allowed(&answer), "{queue}: {answer:?}");
+            }
+        }
+        assert_eq!(agreed_usage(&one, "a").await, credits("16"));
+        assert_eq!(agreed_usage(&other, "a").await, credits("16"));
+    }
+}
+
+/// Whoever takes many turns by batches of several clients does not keep those out who charge one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_of_several_clients_take_turns_too() {
+    let Some(place) = Place::shared() else { return };
+    let stores = [place.store(Detail::Entries).await, place.store(Detail::Entries).await].map(Arc::new);
+    let names: Vec<String> = ["a", "b", "c"].map(str::to_owned).into();
+    let load = Load::begin(&stores, &names);
+    let alone = place.store(Detail::Entries).await;
+    for id in 0..50 {
+        assert!(allowed(&charge_one(&alone, "b", &format!("alone {id}")).await));
+    }
+    let sent = load.end().await;
+    for (name, ids) in &sent {
+        let own = if name == "b" { 50 } else { 0 };
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        assert_eq!(agreed_usage(&alone, name).await, credits(&(ids.len() + own).to_string()), "{name}");
+    }
+}
+
+async fn published(place: &Place) -> u64 {
+    let stats = place.tell("INFO commandstats").await;
+    let text = text_of(&stats).to_owned();
+    let calls =
+        text.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls=")?.split(',').next()?.parse().ok());
+    calls.unwrap_or_default()
+}
