@@ -29,6 +29,17 @@ pub(crate) enum Ended {
     Failed(usize, StoreError),
 }
 
+impl Ended {
+    /// Whether this store stands in the account's queue: it leaves it with the next call, be it only to confirm.
+    pub(crate) fn stands_in_queue(&self) -> bool {
+        match self {
+            Self::Queued(_) => true,
+            Self::Changed(_, changed) => changed.comes_again,
+            Self::Done(_) | Self::Dead(_) | Self::Failed(..) => false,
+        }
+    }
+}
+
 /// Why a commit was not done.
 enum Late {
     Changed(Box<Changed>),

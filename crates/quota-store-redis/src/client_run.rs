@@ -65,7 +65,8 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    /// The account as this store keeps it, if it may begin with that; else as it is now.
+    /// The account as this store keeps it, if it may begin with that; else as it is now. Whether it is fresh: what is told in turn
+    /// may be a while on its way, and whoever stood in the queue leaves it with a call.
     async fn begin(&self, kept: Option<Box<Stored>>) -> Result<(Box<Stored>, bool), StoreError> {
         let Some(mut stored) = kept else { return Ok((Box::new(self.read().await?), true)) };
         if !stored.turn.next_batch() {
@@ -74,7 +75,7 @@ impl<'a> ClientRun<'a> {
         let turn = stored.turn.begun();
         *stored = self.in_turn(&Patience::new(self.settings.patience)).await?;
         stored.turn = turn;
-        Ok((stored, true))
+        Ok((stored, false))
     }
 
     async fn run_with_room(
@@ -123,7 +124,9 @@ impl<'a> ClientRun<'a> {
         let mut known = KnownIds::default();
         loop {
             let turn = stored.turn;
-            let (written, again) = match Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await {
+            let ended = Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await;
+            is_fresh = !ended.stands_in_queue();
+            let (written, again) = match ended {
                 Ended::Done(stored) => return self.keep(stored),
                 Ended::Failed(written, error) => (written, Err(error)),
                 Ended::Dead(written) => (written, self.read_alive(&mut known).await),
@@ -138,7 +141,7 @@ impl<'a> ClientRun<'a> {
             };
             requests = requests.after(written);
             match again {
-                Ok(again) => (stored, is_fresh) = (Box::new(Stored { turn: turn.begun(), ..again }), true),
+                Ok(again) => stored = Box::new(Stored { turn: turn.begun(), ..again }),
                 Err(failed) => return answers.lock().fail(requests, || failed.again()),
             }
         }

@@ -74,6 +74,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Changed {
     /// The version that the call expected.
     pub(crate) expected: String,
+    /// It was slower than another, and does again what it keeps to turns for.
+    pub(crate) comes_again: bool,
     fields: [Option<String>; FIELDS.len()],
     /// The key and the value.
     pub(crate) found: Vec<(OperationId, Option<(Key, String)>)>,
@@ -239,7 +241,9 @@ impl Call {
             };
             found.push((id.clone(), value));
         }
-        Ok(Outcome::Changed(Box::new(Changed { expected: self.expected.clone(), fields, found })))
+        let keeps_to_turns = self.token.is_some() && !(self.new.is_empty() && self.absent.is_empty());
+        let comes_again = keeps_to_turns && fields[0].as_deref() != Some(&self.expected);
+        Ok(Outcome::Changed(Box::new(Changed { expected: self.expected.clone(), comes_again, fields, found })))
     }
 }
 

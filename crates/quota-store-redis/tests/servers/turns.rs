@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quota_core::Detail;
+use quota_store_redis::RedisStore;
 use redis::Value;
 
 use crate::load::Load;
-use crate::requests::{agreed_usage, allowed, charge_one, credits};
+use crate::requests::{agreed_usage, allowed, charge, charge_one, credits, one as one_of, request};
 use crate::servers::{Place, private, private_cluster, text_of};
 
 const STORES: usize = 4;
@@ -97,6 +98,23 @@ async fn who_is_gone_keeps_nobody_out() {
         }
         assert_eq!(agreed_usage(&one, "a").await, credits("16"));
         assert_eq!(agreed_usage(&other, "a").await, credits("16"));
+    }
+}
+
+/// Also where its turn leaves it nothing to write.
+#[tokio::test]
+async fn who_is_denied_in_turn_makes_room() {
+    let Some(place) = Place::shared() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let (one, other) = (place.store(detail).await, place.store(detail).await);
+        let charge_of = async |store: &RedisStore, cost: &str| one_of(store, request("a", charge(cost), "3")).await;
+        assert!(allowed(&charge_of(&one, "1").await));
+        assert!(allowed(&charge_of(&other, "2").await));
+        place.tell(&format!("HSET {} c gone0001", place.key("{a}:a"))).await;
+        // By what it knows there is room.
+        assert!(!allowed(&charge_of(&one, "1").await));
+        assert_eq!(place.tell(&format!("HEXISTS {} c", place.key("{a}:a"))).await, Value::Int(0), "{detail:?}");
     }
 }
 
