@@ -60,6 +60,8 @@ pub(crate) struct Texts {
     pub(crate) leave: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
+    /// client, before, offset -> quarter
+    pub(crate) nth_quarter: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
     pub(crate) fold_size: Sql,
     /// folded until, client, folded until
@@ -125,6 +127,9 @@ impl Texts {
             last_of: sql("SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1"),
             leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ? WHERE client = ?"),
             nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
+            nth_quarter: sql(
+                "SELECT quarter FROM {p}quarters WHERE client = ? AND quarter < ? ORDER BY quarter LIMIT 1 OFFSET ?",
+            ),
             fold_size: sql("SELECT MAX(at), COUNT(*), COALESCE(SUM(id >= ' '), 0) FROM {p}entries \
                  WHERE client = ? AND at < ?"),
             fold: sql("UPDATE {p}accounts SET folded_until = ? WHERE client = ? AND folded_until < ?"),
@@ -182,6 +187,7 @@ mod tests {
             (&t.last_of, "client=? AND at>? AND at<?"),
             (&t.leave, "client=?"),
             (&t.nth_entry, "client=? AND at<?"),
+            (&t.nth_quarter, "client=? AND quarter<?"),
             (&t.fold_size, "client=? AND at<?"),
             (&t.fold, "client=?"),
         ];

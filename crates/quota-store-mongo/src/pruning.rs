@@ -86,9 +86,28 @@ impl MongoStore {
         }
         if let Some(retention) = self.settings.retention {
             let horizon = quarter_of(before.saturating_sub(retention)).millis();
-            self.delete(&self.tables.quarters, doc! { "_id": keys_of(&client, (0, horizon)) }).await?;
+            self.forget_before(&client, horizon).await?;
         }
         Ok(())
+    }
+
+    /// Forgets the sums of quarters before this instant, some in each step.
+    async fn forget_before(&self, client: &ClientId, before: i64) -> Result<(), StoreError> {
+        let quarters = &self.tables.quarters;
+        let mut keys = keys_of(client, (0, before));
+        loop {
+            let find = quarters.find_one(doc! { "_id": keys.clone() }).projection(doc! { "_id": 1 });
+            let find = find.sort(doc! { "_id": 1 }).skip(ENTRIES_AT_ONCE);
+            let Some(next) = self.tables.timely(find).await.map_err(CallError::of_read)? else {
+                self.delete(quarters, doc! { "_id": keys }).await?;
+                return Ok(());
+            };
+            let next = text(&next, "_id")?;
+            let mut some = keys.clone();
+            some.insert("$lt", next);
+            self.delete(quarters, doc! { "_id": some }).await?;
+            keys.insert("$gte", next);
+        }
     }
 
     /// Folds some whole quarters of a client; none where nothing is left.

@@ -73,12 +73,12 @@ impl<E: Engine> Applying<E> {
         Ok(any)
     }
 
-    /// Forgets the sums of quarters before this instant, a client at a time.
+    /// Forgets the sums of quarters before this instant, client by client, some in each transaction.
     async fn forget_before(&self, before: Instant) -> Result<(), StoreError> {
         let mut after = String::new();
         while let Some((last, clients)) = self.old(&after, before, What::Quarters).await? {
             for client in clients {
-                self.step(&client, before, What::Quarters).await?;
+                while self.step(&client, before, What::Quarters).await?.is_some() {}
             }
             after = last;
         }
@@ -126,7 +126,7 @@ impl<E: Engine> Applying<E> {
         let done = self.connections.timely(async {
             let done = match what {
                 What::Entries => fold(link, client, before).await,
-                What::Quarters => forget(link, client, before).await.map(|()| None),
+                What::Quarters => forget_some(link, client, before).await,
                 What::Deleted => take_out_some(link, client).await,
             };
             let done = done.map_err(Undone::NotDone)?;
@@ -189,12 +189,17 @@ async fn lock<L: Link>(link: &mut L, client: &str) -> Result<Standing, Failure> 
     Ok(standing.unwrap_or_default())
 }
 
-async fn forget<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Result<(), Failure> {
+/// Forgets some of a client's sums; none where none are left. A quarter is not divided.
+async fn forget_some<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
     let texts = link.texts();
+    let name = client.as_str();
     link.begin_writing().await?;
-    lock(link, client.as_str()).await?;
-    link.execute(&texts.remove_quarters, &[client.as_str().into(), 0.into(), before.millis().into()]).await?;
-    Ok(())
+    lock(link, name).await?;
+    let next = link.numbers(&texts.nth_quarter, &[name.into(), before.millis().into(), ENTRIES_AT_ONCE.into()]).await?;
+    let next = next.first().copied();
+    let cut = next.map_or(before.millis(), |next| next.saturating_add(1));
+    link.execute(&texts.remove_quarters, &[name.into(), 0.into(), cut.into()]).await?;
+    Ok(next.map(|_| Pruned::default()))
 }
 
 async fn nth_entry<L: Link>(link: &mut L, client: &str, before: Instant, nth: i64) -> Result<Option<i64>, Failure> {

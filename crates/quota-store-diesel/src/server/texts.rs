@@ -57,6 +57,8 @@ pub(crate) struct Texts {
     pub(crate) leave: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
+    /// client, before, offset -> quarter
+    pub(crate) nth_quarter: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
     pub(crate) fold_size: Sql,
     /// folded until, client, folded until
@@ -113,6 +115,9 @@ impl Texts {
             last_of: sql("SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1"),
             leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ? WHERE client = ?"),
             nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
+            nth_quarter: sql(
+                "SELECT quarter FROM {p}quarters WHERE client = ? AND quarter < ? ORDER BY quarter LIMIT 1 OFFSET ?",
+            ),
             fold_size: sql("SELECT MAX(at), COUNT(*), CAST(COALESCE(SUM(CASE WHEN id >= ' ' THEN 1 ELSE 0 END), 0) \
                  AS {int}) FROM {p}entries WHERE client = ? AND at < ?"),
             fold: sql("UPDATE {p}accounts SET folded_until = ? WHERE client = ? AND folded_until < ?"),
@@ -145,6 +150,7 @@ impl Texts {
             &self.last_of,
             &self.leave,
             &self.nth_entry,
+            &self.nth_quarter,
             &self.fold_size,
             &self.fold,
         ]

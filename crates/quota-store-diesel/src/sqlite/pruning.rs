@@ -1,6 +1,7 @@
 //! Old entries folded into their quarters' sums.
 
 use diesel::RunQueryDsl;
+use diesel::sql_types::BigInt;
 use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
@@ -60,24 +61,23 @@ impl SqliteStore {
         }
     }
 
-    /// Forgets the sums of quarters before this instant, a client at a time.
+    /// Forgets the sums of quarters before this instant, client by client, some in each transaction.
     async fn forget_before(&self, before: Instant) -> Result<(), StoreError> {
         let before = quarter_of(before);
         let mut from = String::new();
         while let Some((last, clients)) = self.with_old(from, before, |texts| &texts.forgettable).await? {
             for client in clients {
-                let forgotten = self.writer.run(move |session| {
-                    session.write(|ledger| {
-                        let texts = ledger.texts;
-                        let binds = [client.as_str().into(), 0.into(), before.millis().into()];
-                        ledger.execute(&texts.remove_quarters, &binds)
-                    })
-                });
-                forgotten.await.map_err(not_answered)??;
+                while self.forget_some(client.clone(), before).await? {}
             }
             from = last;
         }
         Ok(())
+    }
+
+    /// Forgets some of a client's sums; tells whether there are more.
+    async fn forget_some(&self, client: String, before: Instant) -> Result<bool, StoreError> {
+        let step = self.writer.run(move |session| session.write(|ledger| ledger.forget_some(&client, before)));
+        Ok(step.await.map_err(not_answered)??)
     }
 
     /// Some clients after `from`: the last that was looked at, and those that have something older than `before`.
@@ -151,9 +151,18 @@ impl SqliteLedger<'_> {
         Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
     }
 
+    /// A quarter is not divided.
+    fn forget_some(&mut self, client: &str, before: Instant) -> Result<bool, Failure> {
+        let binds = [client.into(), before.millis().into(), ENTRIES_AT_ONCE.into()];
+        let next: Vec<i64> = self.texts.nth_quarter.with::<BigInt>(&binds).load(self.connection)?;
+        let cut = next.first().map_or(before.millis(), |next| next.saturating_add(1));
+        self.execute(&self.texts.remove_quarters, &[client.into(), 0.into(), cut.into()])?;
+        Ok(!next.is_empty())
+    }
+
     fn nth_entry(&mut self, client: &ClientId, before: i64, nth: i64) -> Result<Option<i64>, Failure> {
         let binds = [client.as_str().into(), before.into(), nth.into()];
-        let rows: Vec<i64> = self.texts.nth_entry.with::<diesel::sql_types::BigInt>(&binds).load(self.connection)?;
+        let rows: Vec<i64> = self.texts.nth_entry.with::<BigInt>(&binds).load(self.connection)?;
         Ok(rows.first().copied())
     }
 }
