@@ -16,6 +16,8 @@ pub mod failures;
 mod ground;
 pub mod handlers;
 mod http2;
+mod log;
+pub mod logs;
 mod named;
 pub mod operators;
 mod pause;
@@ -239,6 +241,12 @@ macro_rules! http_suite {
                 nobody_else_is_an_operator,
                 operators_may_be_named_by_a_function,
                 plans_of_the_applications_are_only_read,
+            }
+            logs {
+                what_operators_change_is_told_with_who_and_what,
+                what_is_not_changed_is_not_told,
+                what_was_perhaps_changed_is_told_as_that,
+                a_change_is_told_though_its_operator_goes_away,
             }
             described {
                 every_answer_that_is_described_is_given,
