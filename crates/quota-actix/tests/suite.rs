@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -14,17 +13,16 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, Error, HttpMessage, HttpRequest, HttpResponse, HttpServer, Resource};
-use futures_util::{StreamExt, stream};
+use futures_util::TryStreamExt;
 use http::HeaderMap;
 use quota_actix::{
-    Answers, ClientBy, ClientQuota, OnDrop, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes,
-    credits_from_query, member_from_query,
+    Answers, ClientBy, ClientQuota, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes, credits_from_query,
+    member_from_query,
 };
-use quota_core::{Credits, Label, OperationId};
-use quota_service::Charge;
+use quota_core::{Credits, Label};
 use quota_testkit::http::{
-    HttpHarness, IMPATIENT, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role, told,
-    ttl_from_query,
+    HttpHarness, IMPATIENT, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token,
+    cost_of_chunk, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
 };
 
 /// As the other frameworks say by themselves.
@@ -237,12 +235,8 @@ async fn answer(pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse
 }
 
 async fn compute(quota: ClientQuota, request: HttpRequest) -> Result<String, Refused> {
-    let query = request.uri().query();
-    let credits = credits_from_query(query, "credits")?;
-    let mut charge = Charge::new(credits);
-    if let Some(id) = member_from_query(query, "id")? {
-        charge = charge.with_id(OperationId::new(id).unwrap());
-    }
+    let charge = charge_from_query(request.uri().query())?;
+    let credits = charge.credits();
     quota.charge(charge).await?;
     Ok(credits.to_string())
 }
@@ -266,18 +260,9 @@ async fn generate(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) 
 async fn streamed(quota: ClientQuota, pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse, Refused> {
     let query = request.uri().query();
     let held = quota.hold_for(credits_from_query(query, "max")?, ttl_from_query(query)?).await?;
-    let chunks = member_from_query(query, "chunks")?.unwrap_or_default().parse().unwrap();
-    let on_drop = member_from_query(query, "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
-    let chunks = stream::iter(0..chunks).then(move |number: u32| {
-        let pause = pause.clone();
-        async move {
-            if number > 0 {
-                pause.over().await;
-            }
-            Ok::<_, Infallible>(Bytes::from_static(b"x"))
-        }
-    });
-    Ok(HttpResponse::Ok().content_type(PLAIN).streaming(Box::pin(held.settle_after(chunks, |_| Credits::ONE, on_drop))))
+    let chunks = chunks_from_query(&pause, query)?.map_ok(|chunk| Bytes::from_static(chunk.as_bytes()));
+    let body = held.settle_after(chunks, cost_of_chunk, on_drop_from_query(query)?);
+    Ok(HttpResponse::Ok().content_type(PLAIN).streaming(Box::pin(body)))
 }
 
 async fn twice(quota: ClientQuota) -> Result<&'static str, Refused> {

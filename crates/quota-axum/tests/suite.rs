@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::body::Body;
@@ -11,17 +10,15 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, Uri};
 use quota_axum::{
-    Answers, ClientBy, ClientQuota, OnDrop, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes,
-    credits_from_query, member_from_query,
+    Answers, ClientBy, ClientQuota, QuotaLayer, RefusalResponse, Refused, RouteCost, UsageRoutes, credits_from_query,
+    member_from_query,
 };
-use quota_core::{Credits, Label, OperationId};
-use quota_service::Charge;
+use quota_core::{Credits, Label};
 use quota_testkit::http::{
-    HttpHarness, IMPATIENT, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role, told,
-    ttl_from_query,
+    HttpHarness, IMPATIENT, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token,
+    cost_of_chunk, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -170,11 +167,8 @@ async fn answer(Extension(pause): Extension<Pause>, uri: Uri) -> Result<(StatusC
 }
 
 async fn compute(quota: ClientQuota, uri: Uri) -> Result<String, Refused> {
-    let credits = credits_from_query(uri.query(), "credits")?;
-    let mut charge = Charge::new(credits);
-    if let Some(id) = member_from_query(uri.query(), "id")? {
-        charge = charge.with_id(OperationId::new(id).unwrap());
-    }
+    let charge = charge_from_query(uri.query())?;
+    let credits = charge.credits();
     quota.charge(charge).await?;
     Ok(credits.to_string())
 }
@@ -200,19 +194,10 @@ async fn streamed(
     Extension(pause): Extension<Pause>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Refused> {
-    let held = quota.hold_for(credits_from_query(uri.query(), "max")?, ttl_from_query(uri.query())?).await?;
-    let chunks = member_from_query(uri.query(), "chunks")?.unwrap_or_default().parse().unwrap();
-    let on_drop = member_from_query(uri.query(), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
-    let chunks = stream::iter(0..chunks).then(move |number: u32| {
-        let pause = pause.clone();
-        async move {
-            if number > 0 {
-                pause.over().await;
-            }
-            Ok::<_, Infallible>("x")
-        }
-    });
-    let body = Body::from_stream(held.settle_after(chunks, |_| Credits::ONE, on_drop));
+    let query = uri.query();
+    let held = quota.hold_for(credits_from_query(query, "max")?, ttl_from_query(query)?).await?;
+    let chunks = chunks_from_query(&pause, query)?;
+    let body = Body::from_stream(held.settle_after(chunks, cost_of_chunk, on_drop_from_query(query)?));
     Ok(([("content-type", "text/plain; charset=utf-8")], body))
 }
 

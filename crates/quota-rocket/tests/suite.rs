@@ -2,26 +2,30 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll};
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt};
 use http::HeaderMap;
-use quota_core::{Credits, Label, OperationId};
+use quota_core::{Credits, Label};
 use quota_rocket::{
-    Answers, ClientBy, ClientQuota, Costs, OnDrop, Paid, Price, QuotaFairing, RefusalResponse, Refused, RouteCost,
-    UsageRoutes, credits_from_query, member_from_query,
+    Answers, ClientBy, ClientQuota, Costs, Paid, Price, QuotaFairing, RefusalResponse, Refused, RouteCost, UsageRoutes,
+    credits_from_query, member_from_query,
 };
-use quota_service::Charge;
 use quota_testkit::http::{
-    HttpHarness, Member, Named, Pause, Program, client_of_token, in_time, standing_of_role, told, ttl_from_query,
+    HttpHarness, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token, cost_of_chunk,
+    in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
 };
 use rocket::config::LogLevel;
 use rocket::fairing::AdHoc;
 use rocket::http::uri::Origin;
-use rocket::http::{Header, Status};
+use rocket::http::{ContentType, Header, Status};
 use rocket::response::Responder;
-use rocket::response::stream::TextStream;
+use rocket::response::stream::ReaderStream;
+use rocket::tokio::io::{AsyncRead, ReadBuf};
 use rocket::{Build, Config, Request, State, get, options, post, routes};
 use tokio::runtime::Runtime;
 
@@ -273,11 +277,8 @@ fn query<'r>(uri: &'r Origin<'_>) -> Option<&'r str> {
 
 #[get("/compute")]
 async fn compute(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused> {
-    let credits = credits_from_query(query(uri), "credits")?;
-    let mut charge = Charge::new(credits);
-    if let Some(id) = member_from_query(query(uri), "id")? {
-        charge = charge.with_id(OperationId::new(id).unwrap());
-    }
+    let charge = charge_from_query(query(uri))?;
+    let credits = charge.credits();
     quota.charge(charge).await?;
     Ok(credits.to_string())
 }
@@ -298,26 +299,26 @@ async fn generate(quota: ClientQuota, pause: &State<Pause>, uri: &Origin<'_>) ->
     .await
 }
 
-#[get("/stream?<chunks>")]
+/// A chunk that is read once, or fails.
+struct Chunk(io::Result<&'static str>);
+
+impl AsyncRead for Chunk {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let chunk = std::mem::replace(&mut self.0, Ok(""));
+        Poll::Ready(chunk.map(|chunk| buffer.put_slice(chunk.as_bytes())))
+    }
+}
+
+#[get("/stream")]
 async fn streamed(
     quota: ClientQuota,
     pause: &State<Pause>,
     uri: &Origin<'_>,
-    chunks: u32,
-) -> Result<TextStream<impl Stream<Item = &'static str> + use<>>, Refused> {
-    let held = quota.hold_for(credits_from_query(query(uri), "max")?, ttl_from_query(query(uri))?).await?;
-    let on_drop = member_from_query(query(uri), "on_drop")?.map_or(OnDrop::Release, |_| OnDrop::Settle);
-    let pause = pause.inner().clone();
-    let chunks = stream::iter(0..chunks).then(move |number| {
-        let pause = pause.clone();
-        async move {
-            if number > 0 {
-                pause.over().await;
-            }
-            "x"
-        }
-    });
-    Ok(TextStream(held.settle_after(chunks, |_| Credits::ONE, on_drop)))
+) -> Result<(ContentType, ReaderStream<impl Stream<Item = Chunk> + use<>>), Refused> {
+    let query = query(uri);
+    let held = quota.hold_for(credits_from_query(query, "max")?, ttl_from_query(query)?).await?;
+    let body = held.settle_after(chunks_from_query(pause, query)?, cost_of_chunk, on_drop_from_query(query)?);
+    Ok((ContentType::Text, ReaderStream::from(body.map(Chunk))))
 }
 
 #[get("/twice")]

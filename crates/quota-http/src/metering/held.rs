@@ -83,7 +83,7 @@ impl Held {
 
     /// A stream that passes this one on, adds up what its items cost, and settles the sum when it has ended: for a body that
     /// is streamed, whose cost is known last. The hold is renewed for as long as it lasts. Dropped before its end (the
-    /// client has gone), it is as [`OnDrop`] says.
+    /// client has gone; or the stream has failed or panicked, after which no server asks it for more), it is as [`OnDrop`] says.
     ///
     /// The answer's headers, which were sent before, tell of the hold. What cannot be settled then is logged.
     ///

@@ -1,5 +1,6 @@
 //! Streams whose cost is known last.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +15,7 @@ use tracing::Instrument;
 
 use crate::metering::held::Held;
 use crate::metering::quota_error::QuotaError;
+use crate::metering::request_quota::RequestQuota;
 
 /// What becomes of a hold whose stream is dropped before its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +45,7 @@ type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is owed so far.
 struct Bill {
+    quota: RequestQuota,
     /// None once it is settled.
     held: Option<Held>,
     sum: Credits,
@@ -52,8 +55,8 @@ struct Bill {
 }
 
 impl<S, C> SettledAfter<S, C> {
-    pub(crate) const fn new(held: Held, stream: S, cost: C, on_drop: OnDrop) -> Self {
-        let bill = Bill { held: Some(held), sum: Credits::ZERO, on_drop, settling: None };
+    pub(crate) fn new(held: Held, stream: S, cost: C, on_drop: OnDrop) -> Self {
+        let bill = Bill { quota: held.quota().clone(), held: Some(held), sum: Credits::ZERO, on_drop, settling: None };
         Self { stream, cost, bill }
     }
 }
@@ -90,7 +93,7 @@ where
 impl Bill {
     fn settle(&mut self) -> Option<Settling> {
         let (held, sum) = (self.held.take()?, self.sum);
-        let client = held.quota().client().clone();
+        let client = self.quota.client().clone();
         Some(Box::pin(async move { told(held.settle(sum).await, &client, sum) }.in_current_span()))
     }
 }
@@ -103,21 +106,29 @@ fn told(settled: Result<Settled, QuotaError>, client: &ClientId, sum: Credits) {
         }
         Ok(_) => {}
         Err(error) => {
-            let cause: &dyn std::error::Error = &error;
-            tracing::error!(%client, cost = %sum, error = cause, "the cost of a stream was not charged");
+            let error: &dyn Error = &error;
+            tracing::error!(%client, cost = %sum, error, "the cost of a stream was not charged");
         }
     }
 }
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        let Ok(runtime) = Handle::try_current() else { return };
         let mut settling = self.settling.take();
-        if self.on_drop == OnDrop::Settle && !self.sum.is_zero() {
-            settling = settling.or_else(|| self.settle());
+        let (client, cost) = (self.quota.client(), self.sum);
+        if self.held.is_some() && self.on_drop == OnDrop::Settle && !cost.is_zero() {
+            tracing::debug!(%client, %cost, "a stream was dropped before its end, and what was streamed is charged");
+            settling = self.settle();
+        } else if self.held.is_some() {
+            tracing::debug!(%client, %cost, "a stream was dropped before its end, and its hold is released");
         }
-        if let Some(settling) = settling {
-            runtime.spawn(settling);
+        let Some(settling) = settling else { return };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(settling)),
+            Err(error) => {
+                let (client, error): (_, &dyn Error) = (self.quota.client(), &error);
+                tracing::error!(%client, %cost, error, "the cost of a stream was not charged");
+            }
         }
     }
 }

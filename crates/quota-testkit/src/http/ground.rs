@@ -75,10 +75,10 @@ impl<H: HttpHarness> Ground<H> {
     }
 
     /// Sends it, and waits until its answer begins.
-    pub(super) fn stream(&self, path: &str) -> Streamed<'_> {
+    pub(super) fn stream(&self, request: Request<Bytes>) -> Streamed<'_> {
         let begun = async {
             let mut connection = Connection::open(self.harness.address(), H::VERSION).await;
-            let response = connection.send(request(Method::GET, path)).await.unwrap();
+            let response = connection.send(request).await.unwrap();
             (connection, response)
         };
         let (connection, response) = self.runtime.block_on(begun);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use quota_core::Account;
 use quota_service::OnStoreError;
+use serde_json::json;
 
 use crate::http::HttpHarness;
 use crate::http::ground::request;
@@ -122,6 +123,44 @@ pub fn a_handler_may_charge_under_an_id_that_no_key_makes<H: HttpHarness>() {
     let reserved = ground.get("/compute?credits=1&id=key%3AGET%20/one%3Ak");
     reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
     ground.assert_used("2");
+}
+
+pub fn a_handler_may_charge_at_an_instant_of_its_own<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    // The day before, of which the headers tell: six hours were left of it.
+    let before = ground.get("/compute?credits=4&at=2024-02-29T18:00:00Z");
+    assert_eq!((before.status, before.remaining()), (200, Some("6")));
+    before.assert_headers([("x-ratelimit-reset", Some("1709251200")), ("ratelimit", Some(r#""day";r=6;t=21600"#))]);
+    let denied = ground.get("/compute?credits=7&at=2024-02-29T18:00:00.001Z");
+    assert_eq!(denied.status, 429);
+    denied.assert_headers([("retry-after", Some("21600")), ("x-ratelimit-reset", Some("1709251200"))]);
+    // This day is another one.
+    ground.assert_used("0");
+    assert_eq!(ground.get("/one").remaining(), Some("9"));
+    // Time does not run backwards: now an earlier instant counts as noon.
+    let late = ground.get("/compute?credits=2&at=2024-02-29T23:00:00Z&id=late");
+    assert_eq!((late.status, late.remaining()), (200, Some("7")));
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let made: Vec<_> = entries["entries"].as_array().unwrap().iter().map(|one| (&one["at"], &one["credits"])).collect();
+    let (evening, noon) = (json!("2024-02-29T18:00:00.000Z"), json!("2024-03-01T12:00:00.000Z"));
+    assert_eq!(made[0], (&evening, &json!("4")));
+    assert!(made.len() == 3 && made[1..].iter().all(|(at, _)| **at == noon), "{made:?}");
+    let days = ground.get("/quota/usage?from=2024-02-29&to=2024-03-02").json();
+    let days: Vec<_> = days["days"].as_array().unwrap().iter().map(|day| (&day["day"], &day["credits"])).collect();
+    assert_eq!(days, [(&json!("2024-02-29"), &json!("4")), (&json!("2024-03-01"), &json!("3"))]);
+}
+
+pub fn nobody_charges_ahead_of_time<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    // A minute of difference between clocks is borne.
+    assert_eq!(ground.get("/compute?credits=1&at=2024-03-01T12:01:00Z").remaining(), Some("9"));
+    for at in ["2024-03-01T12:01:00.001Z", "2024-03-02T00:00:00Z", "2099-12-31T00:00:00Z"] {
+        let ahead = ground.get(&format!("/compute?credits=1&at={at}"));
+        // Another process may have the right time.
+        assert_eq!(ahead.status, 503, "{at}");
+        ahead.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
+    }
+    ground.assert_used("1");
 }
 
 pub fn a_handler_has_the_decision_and_the_status_at_hand<H: HttpHarness>() {

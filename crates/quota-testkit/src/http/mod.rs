@@ -6,6 +6,7 @@
 
 mod answer;
 pub mod answers;
+mod asked;
 pub mod bad_input;
 pub mod clients;
 mod connection;
@@ -39,9 +40,10 @@ use http::Version;
 use quota_http::{Answers, IdempotencyKeys, UsageApi};
 use quota_service::SharedService;
 
+pub use crate::http::asked::{charge_from_query, chunks_from_query, cost_of_chunk, on_drop_from_query, ttl_from_query};
 pub use crate::http::http2::Http2;
 pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
-pub use crate::http::pause::{IMPATIENT, Pause, in_time, told, ttl_from_query};
+pub use crate::http::pause::{IMPATIENT, Pause, in_time, told};
 pub use crate::http::steady::steady_service;
 
 /// A framework that serves the suite's program, on a free port of the loopback interface and in threads and a runtime of its
@@ -63,9 +65,9 @@ pub use crate::http::steady::steady_service;
 /// | `/answer?status=&work=` | 4, on success | does its [`Pause::work`], then that status, `ran` |
 /// | `/accepted?status=` | 4, if the status is 202 | that status, `ran` |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
-/// | `/compute?credits=&id=` | by the handler: charges that, under the id if there is one | 200, the credits |
+/// | `/compute?credits=&id=&at=` | by the handler: charges what [`charge_from_query`] says | 200, the credits |
 /// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
-/// | `/stream?max=&chunks=&on_drop=&ttl=` | by the handler: holds `max`, for `ttl` milliseconds where there is one, settles 1 for each chunk after the last; where there is an `on_drop`, by `OnDrop::Settle` | 200, so many times `x`, those after the first when the [`Pause::over`] |
+/// | `/stream?max=&chunks=&then=&on_drop=&ttl=` | by the handler: holds `max`, for its [`ttl_from_query`]; settles the [`cost_of_chunk`] of all after the last, or by its [`on_drop_from_query`] | 200, its [`chunks_from_query`] |
 /// | `/told` | 1, and the handler records 2 after it has seen the decision | what [`told`] says of both |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
 /// | `/quota` and `/v1/deep/quota`, and below | the usage API, for the same client | |
@@ -173,6 +175,8 @@ macro_rules! http_suite {
                 a_hold_that_has_expired_is_not_active,
                 nobody_holds_without_end,
                 a_handler_may_charge_under_an_id_that_no_key_makes,
+                a_handler_may_charge_at_an_instant_of_its_own,
+                nobody_charges_ahead_of_time,
                 several_charges_show_the_last,
                 a_handler_that_charges_nothing_shows_what_remains,
                 a_handler_has_the_decision_and_the_status_at_hand,
@@ -195,6 +199,9 @@ macro_rules! http_suite {
                 a_stream_that_cannot_be_settled_leaves_nothing,
                 a_stream_whose_client_goes_away_is_released,
                 a_stream_whose_client_goes_away_may_be_paid_so_far,
+                a_stream_that_breaks_off_is_released_and_its_key_is_free,
+                a_stream_that_breaks_off_may_be_paid_so_far,
+                what_becomes_of_a_stream_that_breaks_off_is_told,
             }
             retries {
                 a_key_is_charged_once,

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use quota_core::{Decision, Status, Ttl};
-use quota_http::{Malformed, RefusalResponse, member_from_query};
+use quota_core::{Decision, Status};
+use quota_http::{RefusalResponse, member_from_query};
 use tokio::sync::watch;
 
 /// Where handlers wait until the suite lets them go on.
@@ -61,19 +61,6 @@ pub async fn in_time<T, E: From<RefusalResponse>>(
     tokio::time::timeout(IMPATIENT, handler).await.unwrap_or_else(|_| {
         Err(RefusalResponse::new(StatusCode::GATEWAY_TIMEOUT, HeaderMap::new(), "too late".into()).into())
     })
-}
-
-/// How long the query says that something is held: `ttl`, in milliseconds; [`Ttl::DEFAULT`] where it says nothing.
-///
-/// # Errors
-/// [`Malformed`] where it is given more than once.
-///
-/// # Panics
-/// Where it is no number, or none that a hold may last.
-pub fn ttl_from_query(query: Option<&str>) -> Result<Ttl, Malformed> {
-    let millis = member_from_query(query, "ttl")?;
-    let ttl = |millis: String| Ttl::new(Duration::from_millis(millis.parse().unwrap())).unwrap();
-    Ok(millis.map_or(Ttl::DEFAULT, ttl))
 }
 
 /// What a handler answers of a decision and of the status that it read later: the limit, and what remains by each.

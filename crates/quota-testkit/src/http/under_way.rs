@@ -81,6 +81,10 @@ impl<'r> Streamed<'r> {
         Self { runtime, _connection: connection, response }
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
     pub(super) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
