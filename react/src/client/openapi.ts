@@ -222,13 +222,20 @@ export interface components {
          * @example 0.000001
          */
         Amount: string;
-        /** @description Credits, or the word for no bound. */
-        Limit: components["schemas"]["Amount"] | "unlimited";
+        /** @description Credits, negative in debt, or the word for no bound. */
+        Remaining: components["schemas"]["Amount"] | "unlimited";
+        /** @description Credits that are not negative, or the word for no bound. */
+        Limit: string | "unlimited";
         /**
          * Format: date-time
          * @description RFC 3339 in UTC, whole milliseconds.
          */
         Instant: string;
+        /**
+         * Format: date-time
+         * @description RFC 3339 with any offset, whole milliseconds.
+         */
+        Moment: string;
         /**
          * Format: date
          * @description A local calendar day.
@@ -236,6 +243,8 @@ export interface components {
         Day: string;
         /** @description 1 to 255 bytes of UTF-8 without control characters. */
         ClientId: string;
+        /** @description How client ids begin; empty for all. */
+        IdPrefix: string;
         /** @description A limit for each window of a period, aligned to an anchor in a zone. */
         Quota: {
             /** @enum {unknown} */
@@ -260,7 +269,7 @@ export interface components {
             limit: components["schemas"]["Limit"];
             used: components["schemas"]["Amount"];
             held: components["schemas"]["Amount"];
-            remaining: components["schemas"]["Limit"];
+            remaining: components["schemas"]["Remaining"];
             starts_at: components["schemas"]["Instant"];
             resets_at: components["schemas"]["Instant"];
         };
@@ -339,7 +348,14 @@ export interface components {
     responses: never;
     parameters: never;
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description How to name oneself: `Bearer` for operators, else the application's challenge. */
+        Challenge: string;
+        /** @description In so many seconds. */
+        RetryAfter: number;
+        /** @description What the resource takes. */
+        Allow: string;
+    };
     pathItems: never;
 }
 export type $defs = Record<string, never>;
@@ -365,6 +381,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -383,6 +400,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -396,9 +414,9 @@ export interface operations {
             query?: {
                 /** @description The first day; by default 30 days before `to`. */
                 from?: components["schemas"]["Day"];
-                /** @description The day after the last; by default tomorrow. */
+                /** @description The day after the last; by default tomorrow. Not before `from`, and at most 3,660 days after it. */
                 to?: components["schemas"]["Day"];
-                /** @description Whose calendar cuts the days; UTC by default. */
+                /** @description Whose calendar cuts the days, by its IANA name; UTC by default. */
                 tz?: string;
                 /** @description `label` tells labels apart. */
                 by?: "label";
@@ -431,6 +449,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -440,6 +459,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -452,9 +472,9 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only those that begin so. */
-                prefix?: string;
+                prefix?: components["schemas"]["IdPrefix"];
                 /** @description Only those after this one. */
-                after?: string;
+                after?: components["schemas"]["ClientId"];
                 /** @description At most so many; 100 by default. */
                 limit?: number;
             };
@@ -485,6 +505,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -503,6 +524,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -544,6 +566,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -562,6 +585,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -575,9 +599,9 @@ export interface operations {
             query?: {
                 /** @description The first day; by default 30 days before `to`. */
                 from?: components["schemas"]["Day"];
-                /** @description The day after the last; by default tomorrow. */
+                /** @description The day after the last; by default tomorrow. Not before `from`, and at most 3,660 days after it. */
                 to?: components["schemas"]["Day"];
-                /** @description Whose calendar cuts the days; UTC by default. */
+                /** @description Whose calendar cuts the days, by its IANA name; UTC by default. */
                 tz?: string;
                 /** @description `label` tells labels apart. */
                 by?: "label";
@@ -613,6 +637,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -631,6 +656,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -642,10 +668,10 @@ export interface operations {
     deleteUsage: {
         parameters: {
             query?: {
-                /** @description From this instant. */
-                from?: components["schemas"]["Instant"];
-                /** @description Before this instant. */
-                to?: components["schemas"]["Instant"];
+                /** @description From this instant. It and `to` are required, unless all is deleted. */
+                from?: components["schemas"]["Moment"];
+                /** @description Before this instant, which is not before `from`. */
+                to?: components["schemas"]["Moment"];
                 /** @description `true` for everything, without `from` and `to`. */
                 all?: "true";
             };
@@ -679,6 +705,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -697,6 +724,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -738,6 +766,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -765,6 +794,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -810,6 +840,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -828,6 +859,7 @@ export interface operations {
             /** @description Plans are read-only here. */
             405: {
                 headers: {
+                    Allow: components["headers"]["Allow"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -846,6 +878,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -885,6 +918,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -903,6 +937,7 @@ export interface operations {
             /** @description Plans are read-only here. */
             405: {
                 headers: {
+                    Allow: components["headers"]["Allow"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -912,6 +947,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -957,6 +993,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -984,6 +1021,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -996,10 +1034,10 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description From this instant. */
-                from?: components["schemas"]["Instant"];
-                /** @description Before this instant. */
-                to?: components["schemas"]["Instant"];
-                /** @description The `next` of the page before. */
+                from?: components["schemas"]["Moment"];
+                /** @description Before this instant, which is not before `from`. */
+                to?: components["schemas"]["Moment"];
+                /** @description The `next` of the page before, and nothing else. */
                 after?: string;
                 /** @description At most so many; 100 by default. */
                 limit?: number;
@@ -1037,6 +1075,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1055,6 +1094,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1096,6 +1136,7 @@ export interface operations {
             /** @description Nobody is named, or not by the right credentials. */
             401: {
                 headers: {
+                    "WWW-Authenticate": components["headers"]["Challenge"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -1143,6 +1184,7 @@ export interface operations {
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
+                    "Retry-After": components["headers"]["RetryAfter"];
                     [name: string]: unknown;
                 };
                 content: {

@@ -39,6 +39,42 @@ pub fn every_answer_that_is_described_is_given<H: HttpHarness>() {
     assert!(by_all.is_empty(), "it is described, and nobody was answered so: {by_all:?}");
 }
 
+pub fn what_is_on_the_wire_is_as_described<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    ground.get("/half");
+    let (caller, operator) = ("X-Client-Id: client1", "Authorization: Bearer s3cret");
+    let table = format!("{operator}\r\nAccept: text/csv");
+    let plan = format!("{operator}\r\nContent-Length: {}\r\n\r\n{PLAN}", PLAN.len());
+    for (line, rest, status) in [
+        ("GET /quota/status", caller, 200),
+        ("HEAD /quota/status", caller, 200),
+        ("GET /quota/status", "X-None: x", 401),
+        ("GET /quota/usage?by=label&tz=Asia/Tokyo", caller, 200),
+        ("HEAD /quota/usage?tz=Mars/Olympus", caller, 400),
+        ("GET /quota/health", "X-None: x", 200),
+        ("HEAD /quota/openapi.json", "X-None: x", 200),
+        ("POST /quota/status", caller, 405),
+        ("GET /quota/none", caller, 404),
+        ("GET /quota/clients?prefix=c&limit=2", operator, 200),
+        ("GET /quota/clients", caller, 401),
+        ("GET /quota/clients/client1/entries?limit=1", &table, 200),
+        ("HEAD /quota/clients/client1/entries?limit=1", &table, 200),
+        ("POST /quota/clients/client1/plan/preview", &plan, 200),
+        ("PUT /quota/clients/client1/plan", &plan, 200),
+        ("DELETE /quota/clients/client1/usage?all=true", operator, 200),
+        ("DELETE /quota/clients/client1/plan", operator, 204),
+        ("GET /v1/deep/quota/clients/client1/plan", operator, 404),
+    ] {
+        let end = if rest.contains("\r\n\r\n") { "" } else { "\r\n\r\n" };
+        let answer = ground.send_closing(&format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{rest}{end}"));
+        assert_eq!(answer.status, status, "{line}: {answer:?}");
+    }
+    ground.fail(true);
+    let down = ground.send_closing("GET /quota/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert_eq!(down.status, 503);
+}
+
 fn callers_ask<H: HttpHarness>(ground: &Ground<H>) {
     for path in ["/status", "/usage", "/usage?by=client", "/health", "/openapi.json"] {
         for (client, accept) in [(CLIENT, "*/*"), (CLIENT, "text/csv"), ("stranger", "*/*"), ("", "*/*")] {

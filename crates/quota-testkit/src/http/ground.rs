@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{Method, Request, Version};
+use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
 use quota_core::{ClientId, Credits, Ttl};
 use quota_service::{HoldGuard, Holding, ManualClock, SharedService};
@@ -20,7 +20,9 @@ use crate::http::HttpHarness;
 use crate::http::answer::Answer;
 use crate::http::connection::Connection;
 use crate::http::description::{Described, Description};
+use crate::http::faults::Sent;
 use crate::http::pause::Pause;
+use crate::http::raw;
 use crate::http::under_way::{OnConnection, Streamed, UnderWay};
 
 /// A program at work.
@@ -53,13 +55,20 @@ impl<H: HttpHarness> Ground<H> {
 
     /// The same; none where the server cuts the connection.
     pub(super) fn try_send(&self, request: Request<Bytes>) -> Option<Answer> {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let (method, uri, body) = (request.method().clone(), request.uri().clone(), request.body().clone());
         let answer = self.runtime.block_on(answer(self.harness.address(), H::VERSION, request))?;
+        self.check(method.as_str(), &uri, Some(&body), &answer);
+        Some(answer)
+    }
+
+    /// What was asked of the usage API and its answer are as they are described.
+    #[track_caller]
+    fn check(&self, method: &str, uri: &Uri, body: Option<&[u8]>, answer: &Answer) {
         let path = uri.path().strip_prefix("/v1/deep").unwrap_or_else(|| uri.path());
         if let Some(path) = path.strip_prefix("/quota") {
-            self.description().check(method.as_str(), path, &answer);
+            let sent = Sent { method, path, query: uri.query().unwrap_or_default(), body };
+            self.description().check(&sent, answer);
         }
-        Some(answer)
     }
 
     /// Sends it, and does not wait.
@@ -176,16 +185,23 @@ impl<H: HttpHarness> Ground<H> {
     }
 
     /// Sends a request of HTTP/1.1 as it stands, then nothing more, and reads what comes back.
-    pub(super) fn send_raw(&self, text: &str) -> String {
+    pub(super) fn send_raw(&self, text: &str) -> Answer {
         let stream = self.write(text);
         stream.shutdown(Shutdown::Write).unwrap();
-        read(stream)
+        self.raw(text, &read(stream))
     }
 
     /// Sends a whole request that asks for the connection to be closed after it, and reads what comes back. A server that is
     /// sent nothing more may take that for a client who has gone.
-    pub(super) fn send_closing(&self, text: &str) -> String {
-        read(self.write(text))
+    pub(super) fn send_closing(&self, text: &str) -> Answer {
+        self.raw(text, &read(self.write(text)))
+    }
+
+    fn raw(&self, sent: &str, came: &str) -> Answer {
+        let sent = raw::Request::read(sent);
+        let answer = raw::answer(came, sent.method == "HEAD");
+        self.check(sent.method, &sent.uri, sent.body, &answer);
+        answer
     }
 
     /// Sends a request of HTTP/1.1 as it stands, and does not wait.

@@ -14,6 +14,7 @@ pub mod described;
 mod description;
 pub mod endings;
 pub mod failures;
+mod faults;
 mod ground;
 pub mod handlers;
 mod http2;
@@ -22,6 +23,7 @@ pub mod logs;
 mod named;
 pub mod operators;
 mod pause;
+mod raw;
 pub mod retries;
 pub mod routes;
 mod setting;
@@ -257,6 +259,7 @@ macro_rules! http_suite {
             }
             described {
                 every_answer_that_is_described_is_given,
+                what_is_on_the_wire_is_as_described,
             }
             transcripts {
                 what_is_allowed,

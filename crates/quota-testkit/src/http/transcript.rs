@@ -12,7 +12,7 @@ use crate::http::answer::Answer;
 use crate::http::ground::{CLIENT, Ground};
 
 /// What servers and frameworks say of themselves and of the connection.
-const OF_THE_SERVER: [&str; 9] = [
+pub(super) const OF_THE_SERVER: [&str; 9] = [
     "connection",
     "content-length",
     "date",
