@@ -111,6 +111,7 @@ fn app(
         .with_route("/by-waiting", by_waiting())
         .with_route("/free", RouteCost::exempt())
         .with_route("/labelled", RouteCost::from(1).with_label(Label::new("reports").unwrap()))
+        .with_route("/success/{number}", RouteCost::from(4).on_success())
         .with_route("/answer", RouteCost::from(4).on_success())
         .with_route("/accepted", RouteCost::from(4).on_status(|status| status == http::StatusCode::ACCEPTED))
         .with_route("/idle", RouteCost::by_handler())
@@ -128,7 +129,8 @@ fn app(
         .service(ran("/free"))
         .service(ran("/labelled"))
         .service(web::resource("/created").route(web::post().to(created)))
-        .service(web::resource("/number/{number}").route(web::get().to(async |_: web::Path<u32>| "ran")))
+        .service(web::resource("/number/{number}").route(web::get().to(numbered)))
+        .service(web::resource("/success/{number}").route(web::get().to(numbered)))
         .service(web::resource("/answer").route(web::get().to(answer)))
         .service(web::resource("/accepted").route(web::get().to(answer)))
         .service(ran("/idle"))
@@ -225,6 +227,10 @@ async fn created() -> HttpResponse {
         .insert_header(("x-ratelimit-remaining", "own"))
         .content_type(PLAIN)
         .body("made")
+}
+
+async fn numbered(_: web::Path<u32>) -> &'static str {
+    "ran"
 }
 
 async fn answer(pause: Data<Pause>, request: HttpRequest) -> Result<HttpResponse, Refused> {

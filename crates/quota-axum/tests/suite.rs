@@ -58,6 +58,7 @@ fn app(program: Program) -> Router {
         .with_route("/by-waiting", by_waiting())
         .with_route("/free", RouteCost::exempt())
         .with_route("/labelled", RouteCost::from(1).with_label(Label::new("reports").unwrap()))
+        .with_route("/success/{number}", RouteCost::from(4).on_success())
         .with_route("/answer", RouteCost::from(4).on_success())
         .with_route("/accepted", RouteCost::from(4).on_status(|status| status == StatusCode::ACCEPTED))
         .with_route("/idle", RouteCost::by_handler())
@@ -78,7 +79,8 @@ fn app(program: Program) -> Router {
         .route("/free", get(ran))
         .route("/labelled", get(ran))
         .route("/created", post(created))
-        .route("/number/{number}", get(async |Path(_): Path<u32>| "ran"))
+        .route("/number/{number}", get(numbered))
+        .route("/success/{number}", get(numbered))
         .route("/answer", get(answer))
         .route("/accepted", get(answer))
         .route("/idle", get(ran))
@@ -158,6 +160,10 @@ async fn works(Extension(pause): Extension<Pause>, uri: Uri) -> &'static str {
 
 async fn created() -> impl IntoResponse {
     (StatusCode::CREATED, [("location", "/made/1"), ("x-ratelimit-remaining", "own")], "made")
+}
+
+async fn numbered(Path(_): Path<u32>) -> &'static str {
+    "ran"
 }
 
 async fn answer(Extension(pause): Extension<Pause>, uri: Uri) -> Result<(StatusCode, &'static str), Refused> {

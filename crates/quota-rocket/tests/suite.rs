@@ -77,6 +77,7 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         labelled,
         created,
         number,
+        success,
         answer,
         accepted,
         idle,
@@ -239,6 +240,11 @@ impl Price for FourOnSuccess {
     fn cost() -> RouteCost {
         RouteCost::from(4).on_success()
     }
+}
+
+#[get("/success/<_number>")]
+fn success(_quota: Paid<FourOnSuccess>, _number: u32) -> &'static str {
+    "ran"
 }
 
 #[get("/answer?<status>")]

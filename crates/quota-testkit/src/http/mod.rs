@@ -64,6 +64,7 @@ pub use crate::http::steady::steady_service;
 /// | `/labelled` | 1, under the label `reports` | 200, `ran` |
 /// | `POST /created` | 1 | 201, `Location: /made/1`, `X-RateLimit-Remaining: own`, `made` |
 /// | `/number/{number}` | 1 | 200, `ran`; the framework's own refusal where this is no `u32` |
+/// | `/success/{number}` | 4, on success | the same |
 /// | `/answer?status=&work=` | 4, on success | does its [`Pause::work`], then that status, `ran` |
 /// | `/accepted?status=` | 4, if the status is 202 | that status, `ran` |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
@@ -215,6 +216,9 @@ macro_rules! http_suite {
                 only_success_is_charged,
                 only_what_the_application_says_is_charged,
                 a_failed_request_may_be_tried_again_under_its_key,
+                a_key_of_what_no_handler_answers_stays_free,
+                a_key_stays_free_until_something_is_paid,
+                a_key_of_a_handler_that_panics_is_free_where_that_pays_nothing,
                 a_key_under_way_is_a_conflict_and_is_left_alone,
                 a_hold_of_another_cost_under_a_key_under_way_is_a_conflict,
             }

@@ -108,6 +108,83 @@ pub fn a_failed_request_may_be_tried_again_under_its_key<H: HttpHarness>() {
     ground.assert_used("4");
 }
 
+pub fn a_key_of_what_no_handler_answers_stays_free<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    for (method, path) in [
+        (Method::PUT, "/one"),
+        (Method::DELETE, "/five"),
+        (Method::POST, "/by-query?n=1"),
+        (Method::PUT, "/answer?status=200"),
+        (Method::DELETE, "/compute?credits=1"),
+        (Method::GET, "/none"),
+        (Method::PUT, "/number/7"),
+    ] {
+        for _ in 0..3 {
+            let mut asked = with_key(path, "k");
+            *asked.method_mut() = method.clone();
+            let answer = ground.send(asked);
+            // Which of the two is the framework's own business.
+            assert!(matches!(answer.status, 404 | 405), "{method} {path}: {answer:?}");
+            answer.assert_no_quota();
+        }
+    }
+    ground.assert_used("0");
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    assert_eq!(entries["entries"].as_array().unwrap().len(), 0, "{entries}");
+}
+
+pub fn a_key_stays_free_until_something_is_paid<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    // What is asked under one key, and what is answered; then it is paid.
+    let asked: [(&[(&str, u16)], &str); 7] = [
+        (&[("/by-query?n=x", 400), ("/by-query?n=11", 429)], "/by-query?n=1"),
+        (&[("/by-waiting", 400), ("/by-waiting?n=11", 429)], "/by-waiting?n=1"),
+        (&[("/compute?credits=-1", 400), ("/compute?credits=11", 429)], "/compute?credits=1"),
+        (&[("/compute?credits=1&id=key%3Ak", 400)], "/compute?credits=1"),
+        (&[("/generate?max=11&actual=1", 429), ("/generate?max=x&actual=1", 400)], "/generate?max=1&actual=1"),
+        (&[("/generate?max=1&actual=x", 400), ("/generate?max=1&actual=1&fail=true", 500)], "/generate?max=1&actual=1"),
+        (
+            &[("/answer?status=404", 404), ("/answer?status=405", 405), ("/answer?status=500", 500)],
+            "/answer?status=200",
+        ),
+    ];
+    for (number, (before, paid)) in asked.into_iter().enumerate() {
+        let get = |path: &str| ground.get_with_key(path, &format!("k{number}"));
+        for (path, status) in before {
+            assert_eq!(get(path).status, *status, "{path}");
+            // What a handler drops is released by itself.
+            ground.wait_for_held("0");
+        }
+        assert_eq!(get(paid).status, 200, "{paid}");
+        get(paid).assert_problem(409, "already charged");
+    }
+    ground.assert_used("10");
+    // What an extractor refuses is charged, unless the route charges on success.
+    let ground = keyed::<H>().serve();
+    for (path, statuses) in [("/number/", [409, 409]), ("/success/", [200, 409])] {
+        let refused = ground.get_with_key(&format!("{path}seven"), "k");
+        assert!((400..500).contains(&refused.status) && refused.status != 409, "{path}: {refused:?}");
+        for status in statuses {
+            assert_eq!(ground.get_with_key(&format!("{path}7"), "k").status, status, "{path}");
+        }
+    }
+    ground.assert_used("5");
+}
+
+pub fn a_key_of_a_handler_that_panics_is_free_where_that_pays_nothing<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    for (path, status) in [("/five?", 409), ("/answer?status=200&", 200), ("/generate?max=1&actual=1&", 200)] {
+        if let Some(answer) = ground.try_send(with_key(&format!("{path}work=panic"), "k")) {
+            assert_eq!(answer.status, 500, "{path}");
+        }
+        ground.wait_for_held("0");
+        for status in [status, 409] {
+            assert_eq!(ground.get_with_key(path, "k").status, status, "{path}");
+        }
+    }
+    ground.assert_used("10");
+}
+
 pub fn a_key_under_way_is_a_conflict_and_is_left_alone<H: HttpHarness>() {
     let ground = keyed::<H>().serve();
     for path in ["/answer?status=200&work=wait", "/generate?max=4&actual=4&work=wait"] {
