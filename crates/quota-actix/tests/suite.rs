@@ -147,6 +147,7 @@ fn app(
         .app_data(Data::new(program.pause))
         .wrap(from_fn(authenticate))
         .wrap(from_fn(impatient))
+        .service(web::resource("/unlayered").route(web::get().to(async |_: ClientQuota| "ran")))
         .service(usage.at("/quota"))
         .service(web::scope("/v1").service(usage.at("/deep/quota")))
         .service(metered)

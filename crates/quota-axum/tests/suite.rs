@@ -91,6 +91,7 @@ fn app(program: Program) -> Router {
         .route("/told", get(seen))
         .layer(quota)
         .layer(Extension(program.pause))
+        .route("/unlayered", get(async |_: ClientQuota| "ran"))
         .merge(usage.clone().at("/quota"))
         .nest("/v1", usage.at("/deep/quota"))
         .layer(from_fn(authenticate))

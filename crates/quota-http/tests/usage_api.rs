@@ -65,9 +65,14 @@ async fn plans_of_a_file_are_read_only() {
 
 #[tokio::test]
 async fn nobody_is_an_operator_unless_the_application_says_so() {
+    let (log, _logged) = logged();
     let service = service();
     let without = UsageApi::new(&service);
-    assert_eq!(without.answer(operators(Method::GET, "/clients", "")).await.status(), 403);
+    for path in ["/clients", "/clients/a/status", "/clients/%00/status"] {
+        assert_eq!(without.clone().answer(operators(Method::GET, path, "")).await.status(), 403);
+        // The log says why, once.
+        assert_eq!(log.text().matches("UsageApi::with_operator_token").count(), 1, "{}", log.text());
+    }
     let api = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
     for (standing, expected) in
         [(Standing::Operator("ada".into()), 200), (Standing::Other, 403), (Standing::Unknown, 401)]
@@ -75,6 +80,7 @@ async fn nobody_is_an_operator_unless_the_application_says_so() {
         let request = ApiRequest { standing: Some(standing), ..operators(Method::GET, "/clients", "") };
         assert_eq!(api.answer(request).await.status(), expected);
     }
+    assert_eq!(log.text().lines().count(), 1, "{}", log.text());
 }
 
 #[tokio::test]

@@ -27,6 +27,11 @@ pub enum OnReplay {
 /// A key is 1 to 128 visible ASCII characters, bare or as a quoted string of a structured field. Where the handler
 /// charges itself, its first charge or hold without an id of its own is made under the key.
 ///
+/// The charge's id is `key:<method> <route>:<key>`, with `%25` and `%3A` for the percent signs and colons of the route, so that
+/// no two requests of other routes, methods or keys have the same; where that is too long, its SHA-256 stands after `key:`.
+/// Handlers cannot charge under an id that begins so ([`crate::RequestQuota`] refuses it, 400). Nobody else is hindered: what an
+/// application charges by `QuotaService` itself, such as in a task, should have ids that begin otherwise.
+///
 /// ```
 /// use quota_http::{IdempotencyKeys, OnReplay};
 ///
@@ -70,7 +75,7 @@ impl IdempotencyKeys {
         self.on_replay
     }
 
-    /// The id of a request's charge, if it carries a key: `key:<method> <route>:<key>`, hashed where that is too long.
+    /// The id of a request's charge, if it carries a key. Ids are each client's own, so no client is in it.
     pub(crate) fn id<'a>(
         &self,
         mut values: impl Iterator<Item = &'a [u8]>,
@@ -86,6 +91,8 @@ impl IdempotencyKeys {
         let key = key(value).ok_or_else(other)?;
         // Rocket's routes know no HEAD apart from GET.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
+        // Its first colon ends the route, or `/a` with the key `b:c` were `/a:b` with the key `c`.
+        let route = route.replace('%', "%25").replace(':', "%3A");
         let text = format!("{PREFIX}{method} {route}:{key}");
         let id = OperationId::new(&text).or_else(|_| OperationId::new(format!("{PREFIX}{}", hashed(&text))));
         id.map(Some).map_err(|_| other())
@@ -150,6 +157,34 @@ mod tests {
             assert_eq!(id(&[value]), Err(expected.to_owned()), "{value:?}");
         }
         assert_eq!(id(&["a", "b"]), Err("idempotency-key: it is given more than once".to_owned()));
+    }
+
+    #[test]
+    fn no_two_requests_have_the_same_id() {
+        let long = "r".repeat(200);
+        let asked = [
+            (Method::GET, "/a", "b:c"),
+            (Method::GET, "/a:b", "c"),
+            (Method::GET, "/a%3Ab", "c"),
+            (Method::GET, "/a%253Ab", "c"),
+            (Method::GET, "/a:b:c", ":"),
+            (Method::GET, "/a", "b:c::"),
+            (Method::GET, "/a:", ":b"),
+            (Method::GET, "/a", "::b"),
+            (Method::POST, "/a", "b:c"),
+            (Method::GET, "POST /a", "b:c"),
+            (Method::GET, "/{id:[0-9]+}", "c"),
+            (Method::GET, &long, "b:c"),
+            (Method::GET, &format!("{long}:b"), "c"),
+        ];
+        let ids: std::collections::BTreeSet<String> = asked
+            .iter()
+            .map(|(method, route, key)| {
+                let id = IdempotencyKeys::default().id([key.as_bytes()].into_iter(), method, route);
+                id.unwrap().unwrap().as_str().to_owned()
+            })
+            .collect();
+        assert_eq!(ids.len(), asked.len(), "{ids:?}");
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl RequestQuota {
     ///
     /// # Errors
     /// [`QuotaError`], which `?` makes the answer: denied, charged already under the key, or not to be told. Nothing was
-    /// charged where it was denied.
+    /// charged where it was denied. An id of the charge's own that begins with `key:`, as those of keys do, is a 400.
     pub async fn charge(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
         let answer = self.meter().service.charge(self.client(), charge).await;

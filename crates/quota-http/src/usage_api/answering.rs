@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::{ALLOW, LINK, WWW_AUTHENTICATE};
@@ -43,7 +44,7 @@ const OPEN_API: &str = include_str!("../../openapi.json");
 /// | `GET /health`, `GET /openapi.json` | whether the store answers; the description of all this |
 ///
 /// Everything below `/clients` is for operators: without a token, and without an application that says who is one, nobody
-/// is. Clones share everything.
+/// is, and who asks is answered 403; the log says why, once. Clones share everything.
 #[derive(Clone)]
 pub struct UsageApi(Arc<Inner>);
 
@@ -52,6 +53,8 @@ pub(super) struct Inner {
     pub(super) service: SharedService,
     answers: Answers,
     token: Option<OperatorToken>,
+    /// Whether it was logged that nobody is an operator.
+    told: Arc<AtomicBool>,
 }
 
 /// An answer, or the one that takes its place.
@@ -65,7 +68,7 @@ impl UsageApi {
     #[must_use]
     pub fn new<S: UsageStore>(service: &QuotaService<S>) -> Self {
         let service: SharedService = Arc::new(service.clone());
-        Self(Arc::new(Inner { service, answers: Answers::default(), token: None }))
+        Self(Arc::new(Inner { service, answers: Answers::default(), token: None, told: Arc::default() }))
     }
 
     /// Operators prove themselves by this bearer token.
@@ -156,7 +159,10 @@ impl Inner {
         let standing = match (&request.standing, &self.token) {
             (Some(standing), _) => standing.clone(),
             (None, Some(token)) => token.standing(&request.headers),
-            (None, None) => Standing::Other,
+            (None, None) => {
+                self.tell_of_no_operators();
+                Standing::Other
+            }
         };
         match standing {
             Standing::Operator(name) => Ok(name),
@@ -167,6 +173,15 @@ impl Inner {
                 answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 Err(answer)
             }
+        }
+    }
+
+    fn tell_of_no_operators(&self) {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "what is for operators is off in the usage API, and was asked for: nobody is one without \
+                 UsageApi::with_operator_token or UsageRoutes::with_operators. This is logged once"
+            );
         }
     }
 

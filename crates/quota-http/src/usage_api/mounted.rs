@@ -8,10 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 #[cfg(feature = "dashboard")]
 use quota_dashboard::{Dashboard, PageRequest};
 
+use crate::client::NoClient;
 use crate::metering::{ClientBy, Framework};
 use crate::usage_api::answering::UsageApi;
 use crate::usage_api::operators::Standing;
 use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody};
+use crate::usage_api::route::Resource;
 
 type Operators<F> = dyn Fn(&<F as Framework>::Request<'_>) -> Standing + Send + Sync;
 
@@ -89,7 +91,8 @@ impl<F: Framework> MountedUsageApi<F> {
             return page;
         }
         let Sent { method, path, query, headers, body, .. } = sent;
-        let caller = self.client.of(request).await;
+        // To find who it is may take a look-up, which only the caller's own resources are worth.
+        let caller = if Resource::is_callers(&path) { self.client.of(request).await } else { Err(NoClient::Missing) };
         let standing = self.operators.as_ref().map(|operators| operators(request));
         self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await
     }

@@ -23,7 +23,7 @@ pub struct ApiRequest {
     pub headers: HeaderMap,
     /// The body, or why it is not there.
     pub body: Result<Bytes, NoBody>,
-    /// The client that the application's own authentication names.
+    /// The client that the application's own authentication names. It counts for `/status` and `/usage` alone.
     pub caller: Result<ClientId, NoClient>,
     /// Whether the application says who asks; else the operator's token decides.
     pub standing: Option<Standing>,

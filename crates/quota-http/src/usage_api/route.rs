@@ -55,6 +55,11 @@ impl Resource {
         }
     }
 
+    /// Whether what is there is the caller's own.
+    pub(crate) fn is_callers(path: &str) -> bool {
+        matches!(Self::read(path), Ok(Self::Status | Self::Usage))
+    }
+
     /// The methods that it takes, where plans can be written or not. `HEAD` is as `GET`.
     pub(crate) fn methods(&self, can_set_plans: bool) -> &'static [Method] {
         match self {

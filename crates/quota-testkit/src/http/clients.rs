@@ -64,6 +64,49 @@ pub fn the_challenge_is_the_applications<H: HttpHarness>() {
     answer.assert_headers([("www-authenticate", Some("Bearer realm=\"reports\""))]);
 }
 
+pub fn nobody_is_looked_up_for_what_is_not_metered<H: HttpHarness>() {
+    for named in [Named::Function, Named::Waiting] {
+        let ground = Setting::<H>::ten().named(named).serve();
+        let ask = |method: Method, path: &str, operator: bool| {
+            let mut asked = with_token(path, Some("unasked"));
+            *asked.method_mut() = method;
+            if operator {
+                asked.headers_mut().insert("authorization", HeaderValue::from_static("Bearer s3cret"));
+            }
+            asked.headers_mut().insert("access-control-request-method", HeaderValue::from_static("GET"));
+            ground.try_send(asked).map(|answer| answer.status)
+        };
+        let asked = ground.asked();
+        for (method, path, status) in [
+            (Method::GET, "/free", 200),
+            (Method::GET, "/none", 404),
+            (Method::GET, "/quota/openapi.json", 200),
+            (Method::GET, "/quota/none", 404),
+            (Method::GET, "/v1/deep/quota/health", 200),
+            (Method::GET, "/quota/health", 200),
+            (Method::GET, "/quota/clients", 401),
+            (Method::GET, "/quota/clients/client1/status", 401),
+        ] {
+            assert_eq!(ask(method, path, false), Some(status), "{path}");
+        }
+        // A preflight.
+        assert!(matches!(ask(Method::OPTIONS, "/one", false), Some(404 | 405)));
+        assert_eq!(ground.asked(), asked, "nor is the store asked of anybody's quotas");
+        for (method, path, status) in [
+            (Method::GET, "/clients", 200),
+            (Method::GET, "/clients/client1/status", 200),
+            (Method::DELETE, "/clients/client1/plan", 204),
+        ] {
+            assert_eq!(ask(method, &format!("/quota{path}"), true), Some(status), "{path}");
+        }
+        // It would be seen.
+        for path in ["/one", "/idle", "/quota/status"] {
+            let seen = ground.begin(with_token(path, Some("unasked"))).answer();
+            assert!(seen.is_none_or(|answer| answer.status == 500), "{path}");
+        }
+    }
+}
+
 /// A request of the bearer of a token; it names a client by the header, too, which is not asked.
 fn with_token(path: &str, token: Option<&str>) -> Request<Bytes> {
     let mut request = request(Method::GET, path);

@@ -137,3 +137,21 @@ pub fn a_change_is_told_though_its_operator_goes_away<H: HttpHarness>() {
     let line = log.wait_for("usage was deleted");
     assert!(line.contains("operator=\"the operator's token\"") && line.contains("deleted=2"), "{line}");
 }
+
+pub fn why_a_handler_has_no_quota_is_told<H: HttpHarness>() {
+    let _log = Log::begin();
+    let ground = Setting::<H>::ten().serve();
+    let (asked, said) = if H::PAYS_BY_TYPE {
+        let mut preflight = request(Method::OPTIONS, "/any");
+        preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
+        (preflight, ["path=\"/any\"", "a route asks for quotas and is exempt"])
+    } else {
+        (request(Method::GET, "/unlayered"), ["route=\"/unlayered\"", "has no QuotaLayer"])
+    };
+    let answer = ground.send(asked);
+    answer.assert_problem(500, "the request could not be metered");
+    answer.assert_no_quota();
+    let is_said = |line: &String| line.contains("ERROR") && said.iter().all(|said| line.contains(said));
+    assert!(log::all().iter().any(is_said), "{:?}", log::all());
+    ground.assert_used("0");
+}

@@ -73,6 +73,7 @@ pub use crate::http::steady::steady_service;
 /// | `/stream?max=&chunks=&then=&on_drop=&ttl=` | by the handler: holds `max`, for its [`ttl_from_query`]; settles the [`cost_of_chunk`] of all after the last, or by its [`on_drop_from_query`] | 200, its [`chunks_from_query`] |
 /// | `/told` | 1, and the handler records 2 after it has seen the decision | what [`told`] says of both |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
+/// | `/unlayered` | none, though its handler asks for quotas: not there where it [`HttpHarness::PAYS_BY_TYPE`] | 500 |
 /// | `/quota` and `/v1/deep/quota`, and below | the usage API, for the same client | |
 ///
 /// Where it [`HttpHarness::WRAPS`], a request with the header `X-Give-Up` is answered 504, `too late`, by a layer around the
@@ -155,6 +156,7 @@ macro_rules! http_suite {
                 the_challenge_is_the_applications,
                 authentication_may_name_the_client,
                 a_function_may_name_the_client,
+                nobody_is_looked_up_for_what_is_not_metered,
             }
             routes {
                 a_route_costs_what_it_declares,
@@ -260,6 +262,7 @@ macro_rules! http_suite {
                 what_is_not_changed_is_not_told,
                 what_was_perhaps_changed_is_told_as_that,
                 a_change_is_told_though_its_operator_goes_away,
+                why_a_handler_has_no_quota_is_told,
             }
             described {
                 every_answer_that_is_described_is_given,

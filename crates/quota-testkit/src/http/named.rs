@@ -17,6 +17,9 @@ pub enum Named {
     Waiting,
 }
 
+/// The token of somebody whom the program's own authentication does not know and no function is to look up.
+const UNASKED: &[u8] = b"unasked";
+
 /// Who has proved to be a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member(ClientId);
@@ -25,7 +28,7 @@ impl Member {
     /// Whose token this is, if it is good.
     #[must_use]
     pub fn of_token(token: Option<&[u8]>) -> Option<Self> {
-        client_of_token(token).ok().map(Self)
+        client_of_token(token.filter(|token| *token != UNASKED)).ok().map(Self)
     }
 
     /// Who it is.
@@ -40,6 +43,9 @@ impl Member {
 ///
 /// # Errors
 /// [`NoClient`] for that, and where it is missing or anything else.
+///
+/// # Panics
+/// For `unasked`, which nobody is to look up.
 pub fn client_of_token(token: Option<&[u8]>) -> Result<ClientId, NoClient> {
     match token.map(|token| token.strip_prefix(b"of ").ok_or(token)) {
         Some(Ok(name)) => Ok(ClientId::from_utf8(name)?),
@@ -49,6 +55,7 @@ pub fn client_of_token(token: Option<&[u8]>) -> Result<ClientId, NoClient> {
             let status = StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS;
             Err(RefusalResponse::new(status, headers, "stolen".into()).into())
         }
+        Some(Err(UNASKED)) => panic!("somebody is looked up who is not asked for"),
         Some(Err(_)) | None => Err(NoClient::Missing),
     }
 }
