@@ -2,6 +2,7 @@
 
 mod columns;
 mod filling;
+mod mark;
 mod mongodb;
 mod mysql;
 mod position;
@@ -16,15 +17,16 @@ mod transfer;
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use quota_core::{Detail, OperationId};
 use quota_service::{AnyStore, QuotaService, UsageStore};
 use tokio::task::JoinHandle;
 
+use crate::import::mark::{Mark, Repeated};
 use crate::import::source::{Names, Source};
-use crate::import::transfer::Transfer;
+use crate::import::transfer::{Forgotten, Transfer};
 use crate::{output, place, shown, target};
 
 #[derive(Debug, Args)]
@@ -48,6 +50,10 @@ pub(crate) struct ImportFrappy {
     /// default. Give each one its own where several databases have a table of one name, and the same at every run.
     #[arg(long, value_name = "NAME", value_parser = read_source_name)]
     source_name: Option<String>,
+    /// Into a store that has forgotten which rows an earlier import brought, for it keeps quarters only: import all the same.
+    /// What is still there of them counts twice then.
+    #[arg(long)]
+    again: bool,
     /// Read and check, but write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -58,8 +64,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is said before rows go where ids are forgotten.
 const FORGETS: &str = "note: this store keeps sums of quarters of an hour and remembers for 24 hours which rows it has: an import \
-    that is repeated after that counts them again. ?detail=entries in its URL keeps every row's id, if whoever else opens the \
-    store does so as well";
+    may be repeated until 23 hours after the first one began, and is refused after that. ?detail=entries in its URL keeps every \
+    row's id, if whoever else opens the store does so as well";
+
+/// What is said where rows may count twice, as was asked for.
+const AGAIN: &str =
+    "note: this store keeps sums of quarters of an hour: rows that it had before the last 24 hours count again";
 
 impl ImportFrappy {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
@@ -76,10 +86,12 @@ impl ImportFrappy {
             Some(target) => target.store().detail() == Detail::Quarters,
             None => is_redis && !asks_for_entries(&self.to),
         };
+        let mut transfer = Transfer::new(name.clone(), target, self.dry_run);
         if keeps_quarters {
-            output::complain(FORGETS);
+            let forgotten = if self.again { Forgotten::Counted } else { Forgotten::Refused };
+            transfer.heed(Mark::of(&name)?, forgotten).await?;
+            output::complain(if self.again { AGAIN } else { FORGETS });
         }
-        let mut transfer = Transfer::new(name, target, self.dry_run);
         let done = transfer.all(&mut source, &bar).await;
         counting.abort();
         bar.finish_and_clear();
@@ -89,7 +101,10 @@ impl ImportFrappy {
             true => output::say_json(&summary.json(self.dry_run)),
             false => output::say(summary.lines(self.dry_run).join("\n")),
         };
-        done.context("the import was cut off; what was added stays, and the same command goes on")?;
+        done.map_err(|error| {
+            let goes_on = if error.is::<Repeated>() { "" } else { ", and the same command goes on" };
+            error.context(format!("the import was cut off; what was added stays{goes_on}"))
+        })?;
         refuse_full(&transfer)?;
         refuse_unreadable(&transfer)?;
         said

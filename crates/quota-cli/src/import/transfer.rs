@@ -8,7 +8,8 @@ use indicatif::ProgressBar;
 use quota_core::{ClientId, Detail, Instant, PastEntry};
 use quota_service::{AnyStore, Clock, QuotaService, SystemClock, UsageStore};
 
-use crate::import::filling::{Filled, fill, look};
+use crate::import::filling::{Filled, Filling};
+use crate::import::mark::{Mark, present};
 use crate::import::row::{Row, Skip};
 use crate::import::source::Source;
 use crate::import::summary::Summary;
@@ -19,11 +20,24 @@ const AT_ONCE: usize = 16;
 /// How many rows are read before they are written, each client's together: the more, the fewer commits.
 const GATHERED: usize = 50_000;
 
+/// What becomes of rows that the store has forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Forgotten {
+    /// None is imported.
+    Refused,
+    /// All are counted again.
+    Counted,
+}
+
 pub(super) struct Transfer {
     /// The table's or collection's name: a part of every id.
     name: String,
     target: Option<QuotaService<AnyStore>>,
     dry_run: bool,
+    /// Looked at before each batch, where the store forgets rows.
+    mark: Option<Mark>,
+    /// To be left there before the first row.
+    unmarked: Option<Mark>,
     pub(super) summary: Summary,
     full: BTreeSet<ClientId>,
     /// Clients that the store cannot read.
@@ -35,7 +49,21 @@ impl Transfer {
         let keeps_entries = |target: &QuotaService<AnyStore>| target.store().detail() == Detail::Entries;
         let is_unlooked = dry_run && !target.as_ref().is_none_or(keeps_entries);
         let summary = Summary::new(is_unlooked);
-        Self { name, target, dry_run, summary, full: BTreeSet::new(), unreadable: BTreeSet::new() }
+        let (full, unreadable) = (BTreeSet::new(), BTreeSet::new());
+        Self { name, target, dry_run, mark: None, unmarked: None, summary, full, unreadable }
+    }
+
+    /// For a store that forgets rows.
+    ///
+    /// # Errors
+    /// An earlier import brought some that it has forgotten, and to count them again was not asked for.
+    pub(super) async fn heed(&mut self, mark: Mark, forgotten: Forgotten) -> anyhow::Result<()> {
+        if let (Some(target), Forgotten::Refused) = (&self.target, forgotten) {
+            mark.check(target).await?;
+            self.mark = Some(mark.clone());
+        }
+        self.unmarked = Some(mark);
+        Ok(())
     }
 
     /// Everything that the source has. What was read before the source fails is written.
@@ -98,27 +126,32 @@ impl Transfer {
             bar.inc(count);
             return Ok(());
         };
-        let stop = Cell::new(false);
-        let (target, stop, is_tried) = (&target, &stop, self.dry_run);
-        let filling = stream::iter(clients).map(|(client, entries)| async move {
-            if is_tried { look(target, client, entries, stop).await } else { fill(target, client, entries, stop).await }
+        if !self.dry_run
+            && !clients.is_empty()
+            && let Some(mark) = &self.unmarked
+        {
+            mark.leave(&target).await?;
+            self.unmarked = None;
+        }
+        let (stop, mark, is_tried) = (Cell::new(false), self.mark.clone(), self.dry_run);
+        let filling = Filling { target: &target, mark: mark.as_ref(), stop: &stop };
+        let filled = stream::iter(clients).map(|(client, entries)| async move {
+            if is_tried { filling.look(client, entries).await } else { filling.fill(client, entries).await }
         });
-        let mut filling = std::pin::pin!(filling.buffer_unordered(AT_ONCE));
+        let mut filled = std::pin::pin!(filled.buffer_unordered(AT_ONCE));
         let mut failed = None;
-        while let Some(filled) = filling.next().await {
+        while let Some(filled) = filled.next().await {
             bar.inc(filled.rows());
             failed = failed.or(self.note(filled));
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// The present of the store's server, so that a clock that is wrong here refuses nothing.
     async fn now(&self) -> anyhow::Result<Instant> {
-        let server = match &self.target {
-            Some(target) => target.store().server_time().await?,
-            None => None,
-        };
-        Ok(server.unwrap_or_else(|| SystemClock.now()))
+        match &self.target {
+            Some(target) => present(target.store()).await,
+            None => Ok(SystemClock.now()),
+        }
     }
 
     /// Counts what became of a client's entries; why the rest of them was not written.

@@ -18,6 +18,7 @@ mod place;
 mod progress;
 mod reading;
 mod relay;
+mod repeating;
 mod servers;
 mod stored_plans;
 mod support;
