@@ -1,24 +1,36 @@
 //! An error with what led to it.
 
-use crate::mongo;
+use std::error::Error;
+
+use crate::{mongo, mysql};
 
 /// An error and its causes in one line, each said once: some drivers repeat their causes' words, and MongoDB's tells
 /// everything that it knows.
 pub(crate) fn causes(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
-        let driver = cause.downcast_ref::<mongodb::error::Error>();
-        let words = driver.map_or_else(|| cause.to_string(), mongo::words);
+        let driver = words(cause);
+        let is_whole = driver.is_some();
+        let words = driver.unwrap_or_else(|| cause.to_string());
         if told.is_empty() {
             told = words;
         } else if !told.ends_with(&words) {
             told = format!("{told}: {words}");
         }
-        if driver.is_some() {
+        if is_whole {
             break;
         }
     }
     told
+}
+
+/// What a driver's error and its causes come to; none of an error that is no driver's.
+fn words(cause: &(dyn Error + 'static)) -> Option<String> {
+    let mongodb = cause.downcast_ref().map(mongo::words);
+    let mysql = || cause.downcast_ref().map(mysql::words);
+    let postgres =
+        || cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error().map(|refused| refused.message().to_owned());
+    mongodb.or_else(mysql).or_else(postgres)
 }
 
 #[cfg(test)]

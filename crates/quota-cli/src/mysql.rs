@@ -6,7 +6,7 @@ use mysql_async::{Conn, Error, Opts, OptsBuilder, UrlError};
 
 #[cfg(feature = "tls")]
 use crate::postgres::UNENCRYPTED;
-use crate::postgres::{CONNECTING, unreachable};
+use crate::postgres::{CONNECTING, late, unreachable};
 
 /// Connects; gives the server's name as well. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
 ///
@@ -15,7 +15,9 @@ use crate::postgres::{CONNECTING, unreachable};
 pub(crate) async fn connect(url: &str) -> anyhow::Result<(AsyncMysqlConnection, String)> {
     let options = Opts::from_url(url).map_err(|error| anyhow!("its URL is malformed: {}", malformed(&error)))?;
     if options.db_name().is_none() {
-        return Err(anyhow!("its URL is malformed: it names no database"));
+        return Err(anyhow!(
+            "its URL is malformed: it names no database, as mysql://USER:PASSWORD@HOST:PORT/DATABASE does"
+        ));
     }
     let server = format!("MySQL at {}:{}", options.ip_or_hostname(), options.tcp_port());
     #[cfg(feature = "tls")]
@@ -30,8 +32,7 @@ pub(crate) async fn connect(url: &str) -> anyhow::Result<(AsyncMysqlConnection, 
         let connection = AsyncMysqlConnection::try_from(connection).await;
         connection.map_err(|error| anyhow!("{server} cannot be used: {error}"))
     });
-    let connection =
-        opened.await.map_err(|_| anyhow!("{server} did not answer within {} s", CONNECTING.as_secs()))??;
+    let connection = opened.await.map_err(|_| late(&server))??;
     Ok((connection, server))
 }
 
@@ -59,9 +60,24 @@ fn malformed(error: &UrlError) -> String {
 }
 
 fn cause(error: &Error, server: &str) -> anyhow::Error {
+    let Error::Server(refused) = error else { return unreachable(server, &words(error)) };
+    let advice = match refused.code {
+        // Access denied to a database; to anything at all.
+        1_044 => "grant the user rights on the database",
+        1_045 => "check user and password in the URL",
+        1_049 => "create the database, or name another in the URL",
+        // Too many connections, of all and of one user.
+        1_040 | 1_203 => "try again when others have left, or raise max_connections",
+        _ => "check user, password and database in the URL",
+    };
+    anyhow!("{server} refuses the connection: {}: {advice}", refused.message)
+}
+
+/// An error of the driver, whose own words repeat themselves.
+pub(crate) fn words(error: &Error) -> String {
     match error {
-        Error::Server(refused) => anyhow!("{server} refuses the connection: {}", refused.message),
-        Error::Io(mysql_async::IoError::Io(error)) => unreachable(server, &error.to_string()),
-        other => unreachable(server, &other.to_string()),
+        Error::Server(refused) => refused.message.clone(),
+        Error::Io(mysql_async::IoError::Io(error)) => error.to_string(),
+        other => other.to_string(),
     }
 }

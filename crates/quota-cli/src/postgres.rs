@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use diesel_async::AsyncPgConnection;
 use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket};
 
@@ -51,8 +52,7 @@ where
     T::Stream: Send + 'static,
 {
     let opened = tokio::time::timeout(CONNECTING, config.connect(tls)).await;
-    let late = || anyhow!("{server} did not answer within {} s", CONNECTING.as_secs());
-    let (client, connection) = opened.map_err(|_| late())?.map_err(|error| cause(&error, server))?;
+    let (client, connection) = opened.map_err(|_| late(server))?.map_err(|error| cause(&error, server))?;
     // It ends with the client; why, is the answer to what waits then.
     tokio::spawn(connection);
     AsyncPgConnection::try_from(client).await.map_err(|error| anyhow!("{server} cannot be used: {error}"))
@@ -81,14 +81,23 @@ fn server(config: &Config) -> anyhow::Result<String> {
         }
     }
     if names.is_empty() {
-        bail!("its URL is malformed: it names no host");
+        bail!("its URL is malformed: it names no host, as postgres://USER:PASSWORD@HOST:PORT/DATABASE does");
     }
     Ok(format!("PostgreSQL at {}", names.join(",")))
 }
 
 fn cause(error: &tokio_postgres::Error, server: &str) -> anyhow::Error {
     if let Some(refused) = error.as_db_error() {
-        return anyhow!("{server} refuses the connection: {}", refused.message());
+        let advice = match refused.code() {
+            &SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                "check user and password in the URL"
+            }
+            &SqlState::INVALID_CATALOG_NAME => "create the database, or name another in the URL",
+            &SqlState::INSUFFICIENT_PRIVILEGE => "grant the user CONNECT on the database",
+            &SqlState::TOO_MANY_CONNECTIONS => "try again when others have left, or raise max_connections",
+            _ => "check user, password and database in the URL",
+        };
+        return anyhow!("{server} refuses the connection: {}: {advice}", refused.message());
     }
     let mut causes = vec![error.to_string()];
     let mut next = error.source();
@@ -99,10 +108,16 @@ fn cause(error: &tokio_postgres::Error, server: &str) -> anyhow::Error {
     unreachable(server, &causes.join(": "))
 }
 
-/// Why there is no connection, and what to do about a certificate.
+/// Nobody answered in time.
+pub(crate) fn late(server: &str) -> anyhow::Error {
+    let seconds = CONNECTING.as_secs();
+    anyhow!("{server} did not answer within {seconds} s: check host and port in the URL, and whether it is overloaded")
+}
+
+/// Why there is no connection, and what to do about it.
 pub(crate) fn unreachable(server: &str, words: &str) -> anyhow::Error {
     if !words.contains("invalid peer certificate") {
-        return anyhow!("{server} cannot be reached: {words}");
+        return anyhow!("{server} cannot be reached: {words}: check host and port in the URL");
     }
     anyhow!(
         "{server} shows a certificate that is not trusted: name the authority that signed it, by a file in \

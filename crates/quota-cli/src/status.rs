@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
 use comfy_table::{Table, presets};
-use quota_core::{ClientId, QuotaStatus};
-use quota_service::{AnyStore, PlanFile, QuotaService};
+use quota_core::{ClientId, QuotaStatus, Refusal};
+use quota_service::{AnyStore, PlanFile, QuotaService, ServiceError};
 
 use crate::{output, target};
 
@@ -25,7 +26,14 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
         let service = self.service().await?;
-        let status = service.status(&self.client).await?;
+        let status = service.status(&self.client).await.map_err(|error| match error {
+            ServiceError::Refused(Refusal::UnknownClient) if self.plans.is_some() => {
+                anyhow!(error).context("nothing to show: add the client to the file that --plans names")
+            }
+            ServiceError::Refused(Refusal::UnknownClient) => anyhow!(error)
+                .context("nothing to show: have the application set one, or name a file of plans with --plans"),
+            error => error.into(),
+        })?;
         service.shutdown().await;
         if json {
             return output::say_json(&status);

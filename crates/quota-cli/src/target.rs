@@ -11,6 +11,7 @@ use mongodb::bson::doc;
 use quota_core::ClientId;
 use quota_service::{AnyStore, QuotaService};
 use quota_store_redis::{ConnectError, RedisStore};
+use quota_stores::hosts;
 
 use crate::{mongo, mysql, postgres};
 
@@ -25,6 +26,9 @@ struct Count {
 
 /// Opens a store, and makes it where it is not there yet.
 pub(crate) async fn open(url: &str) -> anyhow::Result<AnyStore> {
+    if let Some(path) = file(url) {
+        look_at_folder(&path).context(CLOSED)?;
+    }
     // The error never repeats the URL, which may hold a password.
     quota_stores::connect(url).await.context(CLOSED)
 }
@@ -38,10 +42,12 @@ pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
         }
         // What is no database at all is told in the store's own words.
         if let Ok(false) = holds_store(&path) {
-            return Err(anyhow!("{} is an SQLite database without a store", path.display()).context(CLOSED));
+            let none = anyhow!("{} is an SQLite database without a store: look at its path", path.display());
+            return Err(none.context(CLOSED));
         }
     } else if !is_there(url).await.context(CLOSED)? {
-        return Err(anyhow!("there is none: look at the database and the prefix in its URL").context(CLOSED));
+        let none = anyhow!("there is none{}: look at the database and the prefix in its URL", place(url));
+        return Err(none.context(CLOSED));
     }
     open(url).await
 }
@@ -60,7 +66,8 @@ pub(crate) async fn look(url: &str) -> anyhow::Result<Option<AnyStore>> {
 async fn is_there(url: &str) -> anyhow::Result<bool> {
     let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
     match scheme {
-        "sqlite" => look_at_file(url),
+        // No path at all is told in the words of the store.
+        "sqlite" => file(url).map_or(Ok(true), |path| look_at_file(&path)),
         "postgres" | "postgresql" | "mysql" => look_at_tables(url).await,
         "mongodb" => look_at_collections(url).await,
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" | "valkey"
@@ -68,7 +75,10 @@ async fn is_there(url: &str) -> anyhow::Result<bool> {
             match RedisStore::builder(url).is_made().await {
                 Ok(is_made) => Ok(is_made),
                 // It may answer in a moment.
-                Err(error @ (ConnectError::Unreachable(_) | ConnectError::Server(_))) => Err(error.into()),
+                Err(error @ (ConnectError::Unreachable(_) | ConnectError::Server(_))) => {
+                    Err(quota_stores::ConnectError::Store { scheme: "redis", hosts: hosts(url), source: error.into() }
+                        .into())
+                }
                 // Opening says so in better words, and before it writes.
                 Err(_) => Ok(true),
             }
@@ -77,20 +87,25 @@ async fn is_there(url: &str) -> anyhow::Result<bool> {
     }
 }
 
+/// Where a server is, as far as that can be told from a password.
+fn place(url: &str) -> String {
+    hosts(url).map(|hosts| format!(" at {hosts}")).unwrap_or_default()
+}
+
 /// Reads a client id.
 pub(crate) fn read_client(text: &str) -> Result<ClientId, String> {
     ClientId::new(text).map_err(|error| error.to_string())
 }
 
-/// The path of a database in a file.
+/// The path of a database in a file, if the URL names one.
 pub(crate) fn file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
-    Some(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
+    Some(path.strip_prefix("//").unwrap_or(path)).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// Opens a database in a file for reading.
 pub(crate) fn open_file(path: &Path) -> anyhow::Result<SqliteConnection> {
-    let text = path.to_str().context("its path is not UTF-8")?;
+    let text = path.to_str().context("its path is not UTF-8: rename it")?;
     // The bytes that a URI of SQLite gives a meaning to.
     let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
     SqliteConnection::establish(&format!("file:{escaped}?mode=ro")).map_err(|error| anyhow!("{error}"))
@@ -102,16 +117,21 @@ fn holds_store(path: &Path) -> anyhow::Result<bool> {
     Ok(found.count > 0)
 }
 
-fn look_at_file(url: &str) -> anyhow::Result<bool> {
-    let path = file(url).unwrap_or_default();
+fn look_at_file(path: &Path) -> anyhow::Result<bool> {
     if path.is_file() {
-        return holds_store(&path).with_context(|| format!("{} cannot be read", path.display()));
+        return holds_store(path).with_context(|| format!("{} cannot be read", path.display()));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.exists() || path.file_name().is_none() || !folder.is_dir() {
-        bail!("{} is no path of a file that could be made", path.display());
-    }
+    look_at_folder(path)?;
     Ok(false)
+}
+
+/// Whether a file is there, or could be made.
+fn look_at_folder(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !path.is_file() && (path.exists() || path.file_name().is_none() || !folder.is_dir()) {
+        bail!("{} is no path of a file that could be made: make its folder, or look at its path", path.display());
+    }
+    Ok(())
 }
 
 async fn look_at_tables(url: &str) -> anyhow::Result<bool> {

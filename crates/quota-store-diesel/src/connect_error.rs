@@ -27,7 +27,7 @@ pub enum ConnectError {
         message: String,
     },
     /// Nobody answers there: no such host, nothing listens, no way there, no answer in time.
-    #[error("{server} cannot be reached")]
+    #[error("{server} cannot be reached: check host and port in the URL")]
     Unreachable {
         /// The server's address.
         server: String,
@@ -46,7 +46,7 @@ pub enum ConnectError {
         source: Source,
     },
     /// The server does not let us in: a wrong user or password, no such database, too many connections.
-    #[error("{server} refuses the connection")]
+    #[error("{server} refuses the connection: check user, password and database in the URL")]
     Refused {
         /// The server's address.
         server: String,

@@ -22,7 +22,7 @@ pub enum ConnectError {
         message: String,
     },
     /// No server was reached there, or it did not answer.
-    #[error("no Redis server answers there")]
+    #[error("no Redis server answers there: check host and port in the URL")]
     Unreachable(#[source] RedisError),
     /// The server's certificate was signed by nobody who is trusted, is for another host, or is out of date.
     #[error(
@@ -33,6 +33,9 @@ pub enum ConnectError {
     /// The server does not accept the user or the password, or the user may not do what a store needs.
     #[error("the server refuses the user: check user, password and rights (keys, scripts, INFO)")]
     NotAllowed(#[source] RedisError),
+    /// The server has no database of the URL's number.
+    #[error("the server has no database of this number: name another behind the host in the URL, or none")]
+    NoDatabase(#[source] RedisError),
     /// The server refused a command.
     #[error("the server cannot serve a store")]
     Server(#[source] RedisError),
@@ -109,6 +112,8 @@ impl From<RedisError> for ConnectError {
         match error.kind() {
             _ if error.to_string().contains("invalid peer certificate") => Self::Untrusted(error),
             ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm) => Self::NotAllowed(error),
+            // What the driver says where `SELECT` is refused.
+            _ if error.to_string().contains("refused to switch database") => Self::NoDatabase(error),
             ErrorKind::RESP3NotSupported => Self::TooOld { found: "before 6.0".to_owned() },
             _ if error.code().is_some_and(|code| refused.contains(&code)) => Self::NotAllowed(error),
             // A cluster's driver tells why it reached no node in its words only.

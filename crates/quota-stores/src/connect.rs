@@ -104,8 +104,16 @@ fn place(hosts: Option<&str>) -> String {
 }
 
 /// The hosts of a URL, without user and password; none where they cannot be told from a password for sure.
-#[cfg(any(feature = "redis", feature = "mongodb"))]
-fn hosts(url: &str) -> Option<String> {
+///
+/// ```
+/// use quota_stores::hosts;
+///
+/// assert_eq!(hosts("redis+cluster://user:secret@a:1,b:2").as_deref(), Some("a:1,b:2"));
+/// // A password with a slash, which is to be written as %2F.
+/// assert_eq!(hosts("redis://user:sec/ret@a:1"), None);
+/// ```
+#[must_use]
+pub fn hosts(url: &str) -> Option<String> {
     let (_, rest) = url.split_once("://")?;
     let (address, behind) = rest.split_once(['/', '?', '#']).unwrap_or((rest, ""));
     if behind.contains('@') || address.matches('@').count() > 1 {
@@ -222,7 +230,7 @@ async fn mongodb(_url: &str) -> Result<AnyStore, ConnectError> {
     Err(ConnectError::NotCompiledIn { scheme: "mongodb" })
 }
 
-#[cfg(all(test, any(feature = "redis", feature = "mongodb")))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -2,4 +2,4 @@
 
 mod connect;
 
-pub use crate::connect::{ConnectError, connect};
+pub use crate::connect::{ConnectError, connect, hosts};

@@ -52,7 +52,8 @@ impl Kinds {
             if !is(name, kinds) {
                 let found = kind(name).map_or("absent", |column| column.kind.as_str());
                 bail!(
-                    "the column {name} of the source's table {table} is of the type {found}, and {expected} are read there"
+                    "the column {name} of the source's table {table} is of the type {found}, and {expected} are read there: name \
+                     the predecessor's own with --table, or a view that has them so"
                 );
             }
         }

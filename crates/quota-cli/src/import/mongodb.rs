@@ -28,14 +28,19 @@ pub(super) struct MongoCollection {
 
 impl MongoCollection {
     pub(super) async fn open(url: &str, names: &Names) -> anyhow::Result<Self> {
-        let Some(name) = &names.collection else { bail!("a source in MongoDB needs --collection") };
+        let Some(name) = &names.collection else {
+            bail!("a source in MongoDB needs --collection, the name of the predecessor's")
+        };
         let unread = "the source cannot be read";
         let (database, server) = mongo::database(url, names.database.as_deref()).await.context(unread)?;
         let listed =
             timely(&server, database.list_collection_names().filter(doc! { "name": name }).into_future()).await?;
         let listed = listed.map_err(|error| mongo::cause(&error, &server)).context(unread)?;
         if listed.is_empty() {
-            bail!("the source's database {} has no collection {name}: name it with --collection", database.name());
+            bail!(
+                "the source's database {} at {server} has no collection {name}: name them with --database and --collection",
+                database.name()
+            );
         }
         let mut source = Self { collection: database.collection(name), cursor: None, server };
         source.check().await?;

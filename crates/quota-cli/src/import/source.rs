@@ -43,7 +43,10 @@ impl Source {
         }
         let table = names.table.as_deref().unwrap_or(TABLE);
         match scheme {
-            "sqlite" => Ok(Self::Sqlite(SqliteTable::open(&target::file(url).unwrap_or_default(), table)?)),
+            "sqlite" => {
+                let path = target::file(url).context("the source's URL names no file, as sqlite:PATH does")?;
+                Ok(Self::Sqlite(SqliteTable::open(&path, table)?))
+            }
             "postgres" | "postgresql" => Ok(Self::Sql(SqlTable::postgres(url, table).await?)),
             "mysql" => Ok(Self::Sql(SqlTable::mysql(url, table).await?)),
             _ if is_mongo => Ok(Self::Mongo(Box::new(MongoCollection::open(url, names).await?))),

@@ -50,12 +50,13 @@ impl SqliteTable {
     pub(super) fn open(path: &Path, table: &str) -> anyhow::Result<Self> {
         let shown = path.display();
         if !path.is_file() {
-            bail!("the source {shown} is no file");
+            bail!("the source {shown} is no file: look at its path");
         }
         let mut connection = target::open_file(path).with_context(|| format!("the source {shown} cannot be opened"))?;
         // Read while the predecessor may still be writing.
-        connection.batch_execute("PRAGMA busy_timeout = 10000")?;
-        let found = find(&mut connection, table)?;
+        connection.batch_execute("PRAGMA busy_timeout = 10000").context(UNREADABLE)?;
+        let found = find(&mut connection, meanings(table)?);
+        let found = found.with_context(|| format!("the source {shown} cannot be read: is it an SQLite database?"))?;
         let name = found.with_context(|| format!("the source {shown} has no table {table}: name it with --table"))?;
         let columns = "SELECT name FROM pragma_table_xinfo(?)";
         let columns: Vec<Name> = sql_query(columns).bind::<Text, _>(&name).load(&mut connection).context(UNREADABLE)?;
@@ -149,14 +150,13 @@ fn wide(connection: &mut SqliteConnection) -> anyhow::Result<Option<ReadUnit>> {
 }
 
 /// The name of a table or view. SQLite tells names apart without case.
-fn find(connection: &mut SqliteConnection, typed: &str) -> anyhow::Result<Option<String>> {
-    for (schema, table) in meanings(typed)? {
+fn find(connection: &mut SqliteConnection, meanings: Vec<(Option<&str>, &str)>) -> anyhow::Result<Option<String>> {
+    for (schema, table) in meanings {
         if schema.is_some_and(|schema| !schema.eq_ignore_ascii_case("main")) {
             continue;
         }
         let query = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name = ? COLLATE NOCASE";
-        let found: Option<Name> =
-            sql_query(query).bind::<Text, _>(table).get_result(connection).optional().context(UNREADABLE)?;
+        let found: Option<Name> = sql_query(query).bind::<Text, _>(table).get_result(connection).optional()?;
         if let Some(found) = found {
             return Ok(Some(found.name));
         }

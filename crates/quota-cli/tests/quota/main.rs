@@ -4,6 +4,7 @@ mod asking;
 mod charging;
 #[cfg(target_os = "linux")]
 mod confirming;
+mod connecting;
 mod cut_off;
 #[cfg(feature = "tls")]
 mod encrypting;

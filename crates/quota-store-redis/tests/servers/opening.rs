@@ -44,7 +44,7 @@ async fn a_server_that_is_not_there_is_told() {
         for host in ["127.0.0.1:1", "no-such-host.invalid:6379"] {
             let error = Place::at(format!("{before}u:hunter2secret@{host}{after}")).refused().await;
             assert!(matches!(error, ConnectError::Unreachable(_)), "{before}{host}: {error:?}");
-            assert_eq!(error.to_string(), "no Redis server answers there");
+            assert_eq!(error.to_string(), "no Redis server answers there: check host and port in the URL");
             assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
         }
     }
