@@ -3,6 +3,8 @@
 #[expect(missing_docs, reason = "a case is named for the promise that it holds a store to")]
 #[expect(clippy::panic, clippy::unwrap_used, clippy::indexing_slicing, reason = "a case fails by panicking")]
 pub mod conformance;
+#[expect(clippy::expect_used, reason = "a case fails by panicking")]
+mod forgetting;
 mod gated;
 #[expect(clippy::expect_used, reason = "a case fails by panicking")]
 mod harness;
@@ -28,6 +30,7 @@ mod words;
 
 pub use quota_servers::{Node, PrivateServer, Server, ServerError, private as private_server, url as server};
 
+pub use crate::forgetting::{RETENTION, sums_past_a_retention_are_forgotten_in_steps};
 pub use crate::gated::{Gate, Gated, Keeper};
 pub use crate::harness::{Boxed, Harness, StoreFactory};
 pub use crate::proxy::{Cut, Proxy};

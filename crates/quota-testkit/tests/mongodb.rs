@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use quota_servers::Server;
-use quota_store_mongo::MongoStore;
-use quota_testkit::StoreFactory;
+use quota_store_mongo::{MongoBuilder, MongoStore};
+use quota_testkit::{RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps};
 
 struct Collections {
     url: String,
@@ -16,14 +16,17 @@ impl Collections {
         let url = quota_servers::url(Server::Mongodb)?;
         Some(Self { url, prefix: format!("t{:08x}_", fastrand::u32(..)) })
     }
+
+    fn builder(&self) -> MongoBuilder {
+        MongoStore::builder(&self.url).with_prefix(&self.prefix)
+    }
 }
 
 impl StoreFactory for Collections {
     type Store = MongoStore;
 
     async fn open(&self) -> MongoStore {
-        let builder = MongoStore::builder(&self.url).with_prefix(&self.prefix);
-        builder.connect().await.expect("the server is there")
+        self.builder().connect().await.expect("the server is there")
     }
 }
 
@@ -50,3 +53,10 @@ quota_testkit::conformance!(match Collections::new() {
     Some(collections) => collections,
     None => return,
 });
+
+#[tokio::test]
+async fn sums_past_a_retention_are_forgotten() {
+    let Some(collections) = Collections::new() else { return };
+    let store = collections.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+    sums_past_a_retention_are_forgotten_in_steps(collections, store).await;
+}

@@ -3,8 +3,8 @@
 
 use mysql_async::prelude::Queryable;
 use quota_servers::Server;
-use quota_store_diesel::{MysqlStore, TablePrefix};
-use quota_testkit::StoreFactory;
+use quota_store_diesel::{MysqlBuilder, MysqlStore, TablePrefix};
+use quota_testkit::{RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps};
 
 const TABLES: [&str; 5] = ["schema", "accounts", "entries", "quarters", "plans"];
 
@@ -20,14 +20,17 @@ impl Tables {
         let prefix = TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).expect("a prefix");
         Some(Self { url, prefix })
     }
+
+    fn builder(&self) -> MysqlBuilder {
+        MysqlStore::builder(&self.url).with_prefix(self.prefix.clone())
+    }
 }
 
 impl StoreFactory for Tables {
     type Store = MysqlStore;
 
     async fn open(&self) -> MysqlStore {
-        let builder = MysqlStore::builder(&self.url).with_prefix(self.prefix.clone());
-        builder.connect().await.expect("the server is there")
+        self.builder().connect().await.expect("the server is there")
     }
 }
 
@@ -52,3 +55,10 @@ quota_testkit::conformance!(match Tables::new() {
     Some(tables) => tables,
     None => return,
 });
+
+#[tokio::test]
+async fn sums_past_a_retention_are_forgotten() {
+    let Some(tables) = Tables::new() else { return };
+    let store = tables.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+    sums_past_a_retention_are_forgotten_in_steps(tables, store).await;
+}

@@ -2,8 +2,8 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use quota_servers::Server;
-use quota_store_diesel::{PostgresStore, TablePrefix};
-use quota_testkit::StoreFactory;
+use quota_store_diesel::{PostgresBuilder, PostgresStore, TablePrefix};
+use quota_testkit::{RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps};
 
 const TABLES: [&str; 5] = ["schema", "accounts", "entries", "quarters", "plans"];
 
@@ -19,14 +19,17 @@ impl Tables {
         let prefix = TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).expect("a prefix");
         Some(Self { url, prefix })
     }
+
+    fn builder(&self) -> PostgresBuilder {
+        PostgresStore::builder(&self.url).with_prefix(self.prefix.clone())
+    }
 }
 
 impl StoreFactory for Tables {
     type Store = PostgresStore;
 
     async fn open(&self) -> PostgresStore {
-        let builder = PostgresStore::builder(&self.url).with_prefix(self.prefix.clone());
-        builder.connect().await.expect("the server is there")
+        self.builder().connect().await.expect("the server is there")
     }
 }
 
@@ -53,3 +56,10 @@ quota_testkit::conformance!(match Tables::new() {
     Some(tables) => tables,
     None => return,
 });
+
+#[tokio::test]
+async fn sums_past_a_retention_are_forgotten() {
+    let Some(tables) = Tables::new() else { return };
+    let store = tables.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+    sums_past_a_retention_are_forgotten_in_steps(tables, store).await;
+}

@@ -1,0 +1,65 @@
+//! Sums past a retention, which are forgotten in steps.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::poll;
+use quota_core::{Credits, Window};
+use quota_service::UsageStore;
+
+use crate::{Harness, StoreFactory, at, past_entry, per_day};
+
+/// Of two days and two hours.
+pub const RETENTION: Duration = QUARTER.saturating_mul(KEPT);
+
+const QUARTER: Duration = Duration::from_secs(900);
+const KEPT: u32 = 200;
+
+/// As many quarters have a sum, of one credit: two steps are too few to forget them.
+const SUMS: u32 = 5_000;
+
+/// A case for stores that are made with a retention: `forgetting` is another handle on the data of `factory`, made with
+/// [`RETENTION`]. The factory's own have none.
+///
+/// A pruning with which nobody goes on has forgotten some sums, and its client is charged. When it has ended, what is within
+/// the retention is there, and nothing older.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn sums_past_a_retention_are_forgotten_in_steps<F: StoreFactory>(factory: F, forgetting: F::Store) {
+    let harness = Harness::new(Arc::new(factory));
+    let client = harness.subject_of(&harness.builder_over(forgetting).build(), "a");
+    let other = harness.subject("a").await;
+    client.plan(&[per_day("10")]).await;
+    let first = at("2024-01-01T00:00:00Z");
+    let quarter = |number| first.saturating_add(QUARTER.saturating_mul(number));
+    let entries: Vec<_> =
+        (0..SUMS).map(|number| past_entry(&format!("i{number}"), quarter(number), Credits::ONE)).collect();
+    for some in entries.chunks(500) {
+        other.service().backfill(other.client(), some.to_vec()).await.expect("a backfill");
+    }
+    // What has no retention folds them, and forgets nothing.
+    other.service().store().prune(quarter(SUMS)).await.expect("a pruning");
+    assert_eq!(other.total().await, SUMS.to_string());
+
+    let mut pruning = pin!(client.service().store().prune(quarter(SUMS)));
+    // A poll ends at the latest where a step waits for its answer.
+    let left = loop {
+        assert!(poll!(pruning.as_mut()).is_pending(), "the pruning ended before one of its steps was seen");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let left = other.total().await;
+        if left != SUMS.to_string() {
+            break left;
+        }
+    };
+    assert_ne!(left, KEPT.to_string(), "all were forgotten at once");
+    assert_eq!(client.charge("1").await, "allowed");
+    pruning.await.expect("a pruning");
+    assert_eq!(client.charge("2").await, "allowed");
+    let kept = Window::new(quarter(SUMS - KEPT), quarter(SUMS)).expect("a range");
+    let kept = other.service().total_usage(other.client(), kept).await.expect("a sum");
+    assert_eq!(kept.to_string(), KEPT.to_string());
+    assert_eq!(other.total().await, (KEPT + 3).to_string());
+    assert_eq!(other.used().await, "3");
+}
