@@ -107,10 +107,6 @@ impl Mysql {
     }
 }
 
-/// After so many idle seconds MySQL ends a connection: then accounts are free again whose process vanished without a
-/// word, by default only after eight hours. One that was idle in the pool is replaced at its next use.
-const IDLE_SECONDS: u32 = 30;
-
 /// The settings of every connection. Its words are English, for by them errors are told apart.
 fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
     let seconds = |timeout: Duration| timeout.as_millis().div_ceil(1_000).clamp(1, 1_000_000);
@@ -123,17 +119,17 @@ fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
              SESSION autocommit = 0"
         ),
     ];
+    // A process that is stopped while it holds accounts is to lose them before others give up waiting.
+    let idle = seconds(settings.lock_timeout / 2);
     if is_mariadb {
-        // A process that is stopped while it holds accounts is to lose them before others give up waiting.
-        let idle = seconds(settings.lock_timeout / 2);
         set.push(format!(
             "SET SESSION max_statement_time = {}, SESSION idle_transaction_timeout = {idle}",
             statement.as_secs_f64()
         ));
     } else {
-        // MySQL has no such timeout: one that nothing was asked of for so long ends, and lets its accounts go.
+        // MySQL has no such timeout but for every connection: one that was idle in the pool is replaced at its next use.
         set.push(format!(
-            "SET SESSION max_execution_time = {}, SESSION wait_timeout = {IDLE_SECONDS}",
+            "SET SESSION max_execution_time = {}, SESSION wait_timeout = {idle}",
             statement.as_millis().clamp(1, 4_294_967_295)
         ));
     }
@@ -215,5 +211,21 @@ mod tests {
             let found = link.words(&Sql::new(&text), &[]).await.unwrap();
             assert_eq!(found, [value], "{variable}");
         }
+    }
+
+    /// On whichever there is: both have what MySQL is told.
+    #[tokio::test]
+    async fn what_a_stopped_process_holds_is_let_go_before_others_give_up() {
+        let Some(url) = quota_servers::url(Server::Mysql) else { return };
+        let settings = Settings::new(TablePrefix::default());
+        let told = session(&settings, false).concat();
+        let (_, idle) = told.split_once("SESSION wait_timeout = ").unwrap();
+        assert!(session(&settings, true).concat().contains(&format!("idle_transaction_timeout = {idle}")));
+        let (mut stopped, mut other) = (Conn::from_url(&url).await.unwrap(), Conn::from_url(&url).await.unwrap());
+        let held = format!("quota {:08x}", fastrand::u32(..));
+        stopped.query_drop(format!("SET SESSION wait_timeout = {idle}; DO GET_LOCK('{held}', 0)")).await.unwrap();
+        let patience = settings.lock_timeout.as_secs();
+        let got: Option<i64> = other.query_first(format!("SELECT GET_LOCK('{held}', {patience})")).await.unwrap();
+        assert_eq!(got, Some(1));
     }
 }

@@ -144,7 +144,10 @@ fn not_allowed(server: &str, error: Error) -> ConnectError {
         Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, info) => {
             ConnectError::ReadOnly { server: server.to_owned(), reason: info.message().to_owned() }
         }
-        Error::DatabaseError(DatabaseErrorKind::Unknown, info) if info.message().starts_with("permission denied") => {
+        // Who may change tables of an older version is who owns them.
+        Error::DatabaseError(DatabaseErrorKind::Unknown, info)
+            if ["permission denied", "must be owner"].iter().any(|words| info.message().starts_with(words)) =>
+        {
             let message = format!("{}: grant it, or make the tables as a user who may", info.message());
             ConnectError::MissingRight { server: server.to_owned(), message }
         }

@@ -57,7 +57,7 @@ impl PostgresTexts {
         let put_accounts = "UPDATE {p}accounts AS a SET document = n.document, labels = n.labels \
              FROM unnest(?, ?, ?) AS n (client, document, labels) WHERE a.client = n.client";
         let texts = Self {
-            begin: sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
+            begin: sql("BEGIN ISOLATION LEVEL READ COMMITTED"),
             begin_reading: sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
             commit: sql("COMMIT"),
             roll_back: sql("ROLLBACK"),
