@@ -86,8 +86,7 @@ pub(crate) async fn a_deadlock_is_tried_again<D: Database>(_shared: &D) {
     let mut other = database.connection().await;
     if D::SERVER == Server::Postgres {
         // Whoever has waited so long looks for a deadlock and ends it by giving up: the charge, not the other.
-        database.execute("ALTER SYSTEM SET deadlock_timeout = '200ms'").await;
-        database.execute("SELECT pg_reload_conf()").await;
+        database.set("ALTER SYSTEM SET deadlock_timeout = '200ms'").await;
         database.execute_on(&mut other, "SET deadlock_timeout = '1min'").await;
     }
     // MySQL gives up whoever has written less.

@@ -21,6 +21,11 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     const ENCRYPTED: &'static str;
     /// Lets new connections begin with other settings: of transactions, of what is an error, of time.
     const OTHER_DEFAULTS: &'static str;
+    /// Lets the whole server only read, but for who may write all the same; and what ends that.
+    const READ_ONLY: [&'static str; 2];
+    /// Lets the server end connections after an idle second, where they are not told otherwise; how many of the store's
+    /// there are.
+    const IDLE: [&'static str; 2];
 
     fn at(url: String) -> Self;
     fn url(&self) -> &str;
@@ -43,6 +48,9 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     fn versions(&self) -> impl Future<Output = (Vec<u8>, Vec<u8>)> + Send;
     /// Makes a user who may read our tables and no more, and gives a URL of theirs.
     fn reader(&self) -> impl Future<Output = String> + Send;
+    /// Makes a user who may read and write all tables that are made from now on and makes none, on a server of the test's
+    /// own; gives a URL of theirs.
+    fn writer(&self) -> impl Future<Output = String> + Send;
     /// Ends every other connection; they have ended when this returns.
     fn end_connections(&self) -> impl Future<Output = ()> + Send;
 
@@ -54,6 +62,14 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     async fn execute(&self, sql: &str) {
         let mut connection = self.connection().await;
         self.execute_on(&mut connection, &self.fill(sql)).await;
+    }
+
+    /// Sets something for a whole server, of the test's own.
+    async fn set(&self, statement: &str) {
+        self.execute(statement).await;
+        if Self::SERVER == Server::Postgres {
+            self.execute("SELECT pg_reload_conf()").await;
+        }
     }
 
     fn fill(&self, sql: &str) -> String {
@@ -114,6 +130,12 @@ impl Database for Postgres {
          WHERE ssl AND application_name = 'quota'";
     const OTHER_DEFAULTS: &'static str = "ALTER DATABASE quota SET default_transaction_isolation = 'serializable'; \
          ALTER DATABASE quota SET TimeZone = 'Asia/Kathmandu'";
+    const READ_ONLY: [&'static str; 2] =
+        ["ALTER SYSTEM SET default_transaction_read_only = on", "ALTER SYSTEM RESET default_transaction_read_only"];
+    const IDLE: [&'static str; 2] = [
+        "ALTER SYSTEM SET idle_session_timeout = '1s'",
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'quota'",
+    ];
 
     fn at(url: String) -> Self {
         Self::new(url)
@@ -174,6 +196,16 @@ impl Database for Postgres {
         url_of(&self.url, &name, "reader")
     }
 
+    async fn writer(&self) -> String {
+        self.execute(
+            "CREATE ROLE writer LOGIN PASSWORD 'writer'; GRANT USAGE ON SCHEMA public TO writer; \
+             REVOKE CREATE ON SCHEMA public FROM PUBLIC; \
+             ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO writer",
+        )
+        .await;
+        url_of(&self.url, "writer", "writer")
+    }
+
     async fn end_connections(&self) {
         self.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
@@ -204,6 +236,11 @@ impl Database for Mysql {
          WHERE VARIABLE_NAME = 'SSL_ACCEPTS'";
     const OTHER_DEFAULTS: &'static str = "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE; \
          SET GLOBAL sql_mode = ''; SET GLOBAL time_zone = '+05:45'";
+    const READ_ONLY: [&'static str; 2] = ["SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"];
+    const IDLE: [&'static str; 2] = [
+        "SET GLOBAL wait_timeout = 1",
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'quota' AND id <> CONNECTION_ID()",
+    ];
 
     fn at(url: String) -> Self {
         Self::new(url)
@@ -257,6 +294,14 @@ impl Database for Mysql {
             self.execute(&format!("GRANT SELECT ON {{p}}{table} TO {name}")).await;
         }
         url_of(&self.url, &name, "reader")
+    }
+
+    async fn writer(&self) -> String {
+        self.execute(
+            "CREATE USER writer IDENTIFIED BY 'writer'; GRANT SELECT, INSERT, UPDATE, DELETE ON quota.* TO writer",
+        )
+        .await;
+        url_of(&self.url, "writer", "writer")
     }
 
     async fn end_connections(&self) {

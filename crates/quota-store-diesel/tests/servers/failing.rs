@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use quota_core::{Answer, Instant, Operation, OperationId, PastEntry, Window};
 use quota_servers::{Node, Server};
@@ -12,7 +13,7 @@ use quota_service::UsageStore;
 use quota_store_diesel::ConnectError;
 
 use crate::database::{Database, private};
-use crate::requests::{allowed, charge, client, credits, is_not_done, noon, one, request};
+use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, noon, one, request, used};
 
 /// As many entries in a backfill.
 const ENTRIES: u32 = 5_000;
@@ -93,6 +94,42 @@ pub(crate) async fn a_server_that_only_reads_is_refused<D: Database>(_shared: &D
     let error = database.connect(database.url()).await.unwrap_err();
     assert!(matches!(error, ConnectError::ReadOnly { .. }), "{error:?}");
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"), "it can be read");
+}
+
+/// As an operator lets it read only, or the provider whose disk is full; the store's user may not write all the same.
+pub(crate) async fn a_server_that_only_reads_for_a_while_is_gone_on_with<D: Database>(_shared: &D) {
+    let Some((_server, database)) = private::<D>() else { return };
+    let writer = database.writer().await;
+    drop(database.store().await);
+    let store = database.connect(&writer).await.unwrap();
+    let charged = async |id: &str| one(&store, request("a", charge_as(id, "1"), "3")).await;
+    assert!(allowed(&charged("0").await));
+    for round in 1..3 {
+        let id = round.to_string();
+        database.set(D::READ_ONLY[0]).await;
+        // PostgreSQL tells connections that there are as soon as it can.
+        while store.health().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // It is neither a refusal nor a denial; and once more, on connections that are new.
+        for _ in 0..2 {
+            let answer = charged(&id).await;
+            assert!(is_not_done(&answer), "{answer:?}");
+        }
+        let error = database.connect(&writer).await.unwrap_err();
+        assert!(matches!(error, ConnectError::ReadOnly { .. }), "{error:?}");
+        assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), id, "it can be read");
+        database.set(D::READ_ONLY[1]).await;
+        while store.health().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        for _ in 0..2 {
+            let answer = charged(&id).await;
+            assert!(allowed(&answer));
+            assert_eq!(used(&answer), (round + 1).to_string(), "the second is a replay");
+        }
+    }
+    assert!(!allowed(&charged("more").await));
 }
 
 /// The folder that PostgreSQL keeps its data in.

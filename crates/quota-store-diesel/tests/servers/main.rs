@@ -45,6 +45,8 @@ mod opening;
 mod requests;
 #[cfg(test)]
 mod restarting;
+#[cfg(test)]
+mod retrying;
 
 #[cfg(test)]
 on_both! {
@@ -59,6 +61,7 @@ on_both! {
         a_server_that_is_too_old_is_told_and_left_alone
         what_is_no_url_is_told_without_its_password
         a_right_that_lacks_is_named
+        who_may_not_make_tables_is_told_and_uses_those_that_are_there
         other_prefixes_and_the_applications_own_tables_are_left_alone
     }
     charging {
@@ -89,9 +92,15 @@ on_both! {
     failing {
         a_full_disk_does_nothing_by_halves
         a_server_that_only_reads_is_refused
+        a_server_that_only_reads_for_a_while_is_gone_on_with
     }
     restarting {
         a_server_that_was_killed_has_what_was_answered
         connections_that_were_lost_are_replaced
+        connections_that_the_server_ends_when_idle_are_replaced
+    }
+    retrying {
+        what_others_end_is_tried_again_with_a_bound
+        a_pruning_that_others_end_is_tried_again_with_a_bound
     }
 }

@@ -10,6 +10,10 @@ use quota_store_diesel::{ConnectError, MysqlStore, PostgresStore, TablePrefix};
 use crate::database::{Database, private};
 use crate::requests::{allowed, charge, one, request, used};
 
+/// Makes tables what those of the first version were.
+const FIRST_VERSION: &str = "ALTER TABLE {p}accounts DROP COLUMN deleted_from; \
+     ALTER TABLE {p}accounts DROP COLUMN deleted_to; DELETE FROM {p}schema WHERE version > 1";
+
 /// An error as anybody may log it.
 fn shown(error: &ConnectError) -> String {
     let mut text = format!("{error:?} {error}");
@@ -54,12 +58,7 @@ pub(crate) async fn a_newer_schema_is_refused<D: Database>(database: &D) {
 
 pub(crate) async fn tables_of_the_first_version_are_upgraded_with_what_is_in_them<D: Database>(database: &D) {
     assert!(allowed(&one(&database.store().await, request("a", charge("3"), "10")).await));
-    database
-        .execute(
-            "ALTER TABLE {p}accounts DROP COLUMN deleted_from; ALTER TABLE {p}accounts DROP COLUMN deleted_to; \
-             DELETE FROM {p}schema WHERE version > 1",
-        )
-        .await;
+    database.execute(FIRST_VERSION).await;
     let store = database.store().await;
     assert_eq!(used(&one(&store, request("a", charge("4"), "10")).await), "7");
     assert_eq!(database.number("SELECT MAX(version) FROM {p}schema").await, 2);
@@ -143,6 +142,28 @@ pub(crate) async fn a_right_that_lacks_is_named<D: Database>(database: &D) {
     assert!(matches!(error, ConnectError::MissingRight { .. }), "{error:?}");
     assert!(error.to_string().contains(&database.fill("{p}accounts")), "{error}");
     assert!(!shown(&error).contains(":reader@"), "{}", shown(&error));
+}
+
+pub(crate) async fn who_may_not_make_tables_is_told_and_uses_those_that_are_there<D: Database>(_shared: &D) {
+    let Some((_server, database)) = private::<D>() else { return };
+    let writer = database.writer().await;
+    let lacks = |error: &ConnectError| {
+        assert!(matches!(error, ConnectError::MissingRight { .. }), "{error:?}");
+        assert!(error.to_string().ends_with("grant it, or make the tables as a user who may"), "{error}");
+        assert!(!shown(error).contains(":writer@"), "{}", shown(error));
+    };
+    lacks(&database.connect(&writer).await.unwrap_err());
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '{p}%'";
+    assert_eq!(database.number(tables).await, 0);
+    drop(database.store().await);
+    let store = database.connect(&writer).await.unwrap();
+    assert!(allowed(&one(&store, request("a", charge("3"), "10")).await));
+    // Of the first version: somebody who may has to change them.
+    database.execute(FIRST_VERSION).await;
+    lacks(&database.connect(&writer).await.unwrap_err());
+    drop(database.store().await);
+    let store = database.connect(&writer).await.unwrap();
+    assert_eq!(used(&one(&store, request("a", charge("4"), "10")).await), "7");
 }
 
 pub(crate) async fn other_prefixes_and_the_applications_own_tables_are_left_alone<D: Database>(database: &D) {

@@ -78,3 +78,26 @@ pub(crate) async fn connections_that_were_lost_are_replaced<D: Database>(_shared
         database.end_connections().await;
     }
 }
+
+pub(crate) async fn connections_that_the_server_ends_when_idle_are_replaced<D: Database>(_shared: &D) {
+    let Some((_server, database)) = private::<D>() else { return };
+    let [ends, count] = D::IDLE;
+    database.set(ends).await;
+    let store = database.store().await;
+    let names: Vec<String> = (0..6).map(|number| format!("c{number}")).collect();
+    for round in 1..4 {
+        // Several connections at once, and the first that is asked for something when they have ended is one of them.
+        let each = names.iter().map(|name| one(&store, request(name, charge("1"), "100")));
+        for answer in futures_util::future::join_all(each).await {
+            assert!(allowed(&answer), "{answer:?}");
+        }
+        while database.number(count).await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        match round {
+            1 => assert_eq!(store.total(&client("c0"), Window::ALL).await.unwrap().to_string(), "1"),
+            2 => store.health().await.unwrap(),
+            _ => assert_eq!(store.prune(crate::requests::noon()).await.unwrap().entries, 0),
+        }
+    }
+}
