@@ -38,10 +38,12 @@ pub enum ConnectError {
         scheme: String,
     },
     /// The store of this scheme is left out of this build.
-    #[error("the scheme {scheme} is not compiled in: build with the feature {scheme} of quota-stores")]
+    #[error("the scheme {scheme} is not compiled in: build with the feature {feature} of quota-stores")]
     NotCompiledIn {
-        /// The scheme, which is the feature's name as well.
-        scheme: &'static str,
+        /// The scheme.
+        scheme: String,
+        /// The feature that has it.
+        feature: &'static str,
     },
     /// A URL of `mongodb+srv`, whose hosts are looked up in DNS. No build has the resolver that it takes.
     #[error(
@@ -99,6 +101,20 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
     }
 }
 
+/// What has the scheme of a URL, one of those that are known, is not in this build.
+#[cfg(not(all(
+    feature = "memory",
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis",
+    feature = "mongodb"
+)))]
+fn left_out(url: &str, feature: &'static str) -> ConnectError {
+    let scheme = url.split(':').next().unwrap_or_default().to_owned();
+    ConnectError::NotCompiledIn { scheme, feature }
+}
+
 fn place(hosts: Option<&str>) -> String {
     hosts.map(|hosts| format!(" at {hosts}")).unwrap_or_default()
 }
@@ -138,7 +154,7 @@ fn memory(rest: &str) -> Result<AnyStore, ConnectError> {
 
 #[cfg(not(feature = "memory"))]
 fn memory(_rest: &str) -> Result<AnyStore, ConnectError> {
-    Err(ConnectError::NotCompiledIn { scheme: "memory" })
+    Err(left_out("memory", "memory"))
 }
 
 /// Two slashes before the path are taken for the URL's and left out: `sqlite:///var/quota.db` is `/var/quota.db`.
@@ -159,7 +175,7 @@ async fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
 
 #[cfg(not(feature = "sqlite"))]
 async fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
-    Err(ConnectError::NotCompiledIn { scheme: "sqlite" })
+    Err(left_out("sqlite", "sqlite"))
 }
 
 #[cfg(feature = "postgres")]
@@ -175,8 +191,8 @@ async fn postgres(url: &str) -> Result<AnyStore, ConnectError> {
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(_url: &str) -> Result<AnyStore, ConnectError> {
-    Err(ConnectError::NotCompiledIn { scheme: "postgres" })
+async fn postgres(url: &str) -> Result<AnyStore, ConnectError> {
+    Err(left_out(url, "postgres"))
 }
 
 #[cfg(feature = "mysql")]
@@ -192,8 +208,8 @@ async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
 }
 
 #[cfg(not(feature = "mysql"))]
-async fn mysql(_url: &str) -> Result<AnyStore, ConnectError> {
-    Err(ConnectError::NotCompiledIn { scheme: "mysql" })
+async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
+    Err(left_out(url, "mysql"))
 }
 
 #[cfg(feature = "redis")]
@@ -209,8 +225,8 @@ async fn redis(url: &str) -> Result<AnyStore, ConnectError> {
 }
 
 #[cfg(not(feature = "redis"))]
-async fn redis(_url: &str) -> Result<AnyStore, ConnectError> {
-    Err(ConnectError::NotCompiledIn { scheme: "redis" })
+async fn redis(url: &str) -> Result<AnyStore, ConnectError> {
+    Err(left_out(url, "redis"))
 }
 
 #[cfg(feature = "mongodb")]
@@ -226,8 +242,8 @@ async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
 }
 
 #[cfg(not(feature = "mongodb"))]
-async fn mongodb(_url: &str) -> Result<AnyStore, ConnectError> {
-    Err(ConnectError::NotCompiledIn { scheme: "mongodb" })
+async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
+    Err(left_out(url, "mongodb"))
 }
 
 #[cfg(test)]
