@@ -1,4 +1,4 @@
-//! An import whose store is full, lost or only read.
+//! An import whose store is full or lost.
 
 use std::process::Command;
 
@@ -6,12 +6,12 @@ use quota_servers::Server;
 use serde_json::Value;
 
 use crate::many_rows::{ROWS, go_on, make, source};
-use crate::place::{at_new_place, execute};
+use crate::place::at_new_place;
 use crate::relay::{Relay, server_of};
-use crate::support::{Folder, both, password, refused};
+use crate::support::{Folder, both, password};
 
 /// What an import answered and said that could not write all: fewer rows than there are.
-fn check_cut_off((code, answer, said): (Option<i32>, String, String)) -> (i64, String) {
+pub(crate) fn check_cut_off((code, answer, said): (Option<i32>, String, String)) -> (i64, String) {
     let done: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}: {said}"));
     let added = done["added"].as_i64().unwrap();
     assert!(code == Some(1) && added < ROWS, "{done}");
@@ -21,7 +21,7 @@ fn check_cut_off((code, answer, said): (Option<i32>, String, String)) -> (i64, S
 }
 
 /// The next run finds what the one before added, and perhaps what it was not told of.
-fn check_whole(from: &str, to: &str, added: i64) {
+pub(crate) fn check_whole(from: &str, to: &str, added: i64) {
     let there = go_on(from, to)["already_there"].as_i64().unwrap();
     assert!(there >= added, "{added} were added, and {there} are there");
 }
@@ -59,6 +59,12 @@ fn a_redis_that_is_lost_is_told_and_the_import_goes_on() {
     check_lost(Server::Redis, 1_000_000);
 }
 
+/// The rows are sent twice, to accounts and to the ledger.
+#[test]
+fn a_mongodb_that_is_lost_is_told_and_the_import_goes_on() {
+    check_lost(Server::Mongodb, 2_000_000);
+}
+
 #[test]
 fn a_full_disk_is_told_and_the_import_goes_on() {
     let folder = Folder::new();
@@ -91,30 +97,4 @@ fn a_redis_whose_memory_is_full_is_told_and_the_import_goes_on() {
     assert!(said.contains("OOM"), "{said}");
     assert_eq!(redis.ask_redis("CONFIG SET maxmemory 0").unwrap(), "OK");
     check_whole(&from, &to, added);
-}
-
-#[test]
-fn a_postgresql_that_is_only_read_is_told_before_a_row_goes_there() {
-    let folder = Folder::new();
-    let from = source(&folder);
-    at_new_place(Server::Postgres, |to| {
-        make(&folder, to);
-        let read = format!("{to}%20-cdefault_transaction_read_only%3Don");
-        let said = refused(&["import-frappy", "--from", &from, "--to", &read]);
-        assert!(said.contains("default_transaction_read_only is on"), "{said}");
-        assert_eq!(go_on(&from, to)["already_there"], 0);
-    });
-}
-
-#[test]
-fn a_mysql_that_is_only_read_is_told_before_a_row_goes_there() {
-    let Some(mysql) = quota_servers::private(Server::Mysql) else { return };
-    let folder = Folder::new();
-    let from = source(&folder);
-    make(&folder, mysql.url());
-    execute(mysql.url(), &["SET GLOBAL read_only = 1".to_owned()]);
-    let said = refused(&["import-frappy", "--from", &from, "--to", mysql.url()]);
-    assert!(said.contains("read_only is on"), "{said}");
-    execute(mysql.url(), &["SET GLOBAL read_only = 0".to_owned()]);
-    assert_eq!(go_on(&from, mysql.url())["already_there"], 0);
 }

@@ -17,6 +17,8 @@ mod many_rows;
 mod odd_rows;
 mod place;
 mod progress;
+#[cfg(unix)]
+mod read_target;
 mod reading;
 mod relay;
 mod repeating;

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Passes connections on to a server until it breaks. It ends with the process.
@@ -23,7 +23,12 @@ enum Breaks {
     Stuck { after: u64 },
     /// The same when it is so many bytes of answers.
     Silent { after: u64 },
+    /// When so many bytes of requests came through all together, something happens, and they pass as before.
+    Changed { after: u64 },
 }
+
+/// What is done in the midst of requests.
+type Change = Box<dyn FnOnce() + Send>;
 
 /// What is said on a way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,34 +45,41 @@ struct Way {
     /// Bytes that came through, where they count all together.
     passed: AtomicU64,
     is_broken: AtomicBool,
+    change: Mutex<Option<Change>>,
 }
 
 impl Relay {
     /// To `server` (`HOST:PORT`); cuts each connection when so many bytes of answers have come through it.
     pub(crate) fn cutting(server: &str, after: u64) -> Self {
-        Self::start(server, Breaks::Each { after })
+        Self::start(server, Breaks::Each { after }, None)
     }
 
     /// To `server`; when so many bytes of requests came through it, it is as if the server were gone.
     pub(crate) fn losing(server: &str, after: u64) -> Self {
-        Self::start(server, Breaks::Lost { after })
+        Self::start(server, Breaks::Lost { after }, None)
     }
 
     /// To `server`; when so many bytes of requests came through it, nothing does any more.
     pub(crate) fn sticking(server: &str, after: u64) -> Self {
-        Self::start(server, Breaks::Stuck { after })
+        Self::start(server, Breaks::Stuck { after }, None)
     }
 
     /// To `server`; when so many bytes of answers came through it, nothing does any more.
     pub(crate) fn falling_silent(server: &str, after: u64) -> Self {
-        Self::start(server, Breaks::Silent { after })
+        Self::start(server, Breaks::Silent { after }, None)
     }
 
-    fn start(server: &str, breaks: Breaks) -> Self {
+    /// To `server`; when so many bytes of requests came through it, this is done before anything else passes.
+    pub(crate) fn changing(server: &str, after: u64, change: impl FnOnce() + Send + 'static) -> Self {
+        Self::start(server, Breaks::Changed { after }, Some(Box::new(change)))
+    }
+
+    fn start(server: &str, breaks: Breaks, change: Option<Change>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let (cuts, passed, is_broken) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        let way = Arc::new(Way { server: server.to_owned(), breaks, cuts, passed, is_broken });
+        let (server, change) = (server.to_owned(), Mutex::new(change));
+        let way = Arc::new(Way { server, breaks, cuts, passed, is_broken, change });
         let shared = Arc::clone(&way);
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -94,7 +106,7 @@ impl Relay {
         self.way.cuts.load(Ordering::SeqCst)
     }
 
-    /// Whether all of it is broken.
+    /// Whether all of it is broken, or what was to be done in the midst of requests is done.
     pub(crate) fn is_broken(&self) -> bool {
         self.way.is_broken.load(Ordering::SeqCst)
     }
@@ -115,7 +127,7 @@ impl Way {
             // Either may have gone, and then the other is to go.
             let _ = way.carry(&from_client, &to_server, Said::Requests);
             let _ = to_server.shutdown(Shutdown::Both);
-            if way.is_broken.load(Ordering::SeqCst) {
+            if way.is_broken.load(Ordering::SeqCst) && !matches!(way.breaks, Breaks::Changed { .. }) {
                 let _ = from_client.shutdown(Shutdown::Both);
             }
         });
@@ -142,12 +154,20 @@ impl Way {
                 return Ok(());
             }
             if self.breaks_with(said, count) {
-                if let Breaks::Lost { .. } = self.breaks {
-                    return Ok(());
+                match self.breaks {
+                    Breaks::Lost { .. } => return Ok(()),
+                    Breaks::Changed { .. } => self.change(),
+                    _ => continue,
                 }
-                continue;
             }
             to.write_all(buffer.get(..count).unwrap_or_default())?;
+        }
+    }
+
+    /// Others wait until it is done.
+    fn change(&self) {
+        if let Some(change) = self.change.lock().unwrap().take() {
+            change();
         }
     }
 
@@ -155,7 +175,7 @@ impl Way {
     fn breaks_with(&self, said: Said, count: usize) -> bool {
         let (counted, after) = match self.breaks {
             Breaks::Each { .. } => return false,
-            Breaks::Lost { after } | Breaks::Stuck { after } => (Said::Requests, after),
+            Breaks::Lost { after } | Breaks::Stuck { after } | Breaks::Changed { after } => (Said::Requests, after),
             Breaks::Silent { after } => (Said::Answers, after),
         };
         let count = u64::try_from(count).unwrap();
