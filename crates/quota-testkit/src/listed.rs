@@ -62,6 +62,7 @@ macro_rules! for_each_case {
                 a_settlement_again_is_replayed_or_a_conflict
                 ids_of_one_client_are_not_anothers
                 ids_are_compared_by_bytes
+                ids_of_any_text_are_backfilled_labelled_listed_and_voided
                 ids_are_remembered_for_a_day_where_only_quarters_are_kept
                 no_more_than_100_000_ids_are_remembered_where_only_quarters_are_kept
             }
@@ -109,6 +110,7 @@ macro_rules! for_each_case {
             }
             clients {
                 clients_that_differ_in_one_byte_are_different
+                usage_of_any_client_is_mended_as_its_own
                 a_client_id_may_have_255_bytes
                 clients_are_listed_by_the_bytes_of_a_prefix
                 clients_with_entries_or_a_plan_are_listed_once

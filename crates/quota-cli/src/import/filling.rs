@@ -184,11 +184,7 @@ mod tests {
         let old = PastEntry { label: Some("import-frappy".parse().unwrap()), credits: Credits::ZERO, ..entry(0) };
         store.backfill(&ClientId::new("frappy:s").unwrap(), vec![old]).await.unwrap();
         let filled = filling.fill(client.clone(), vec![entry(2)]).await;
-        assert!(
-            filled.failed.as_ref().is_some_and(|error| error.is::<Repeated>()) && stop.get(),
-            "{:?}",
-            filled.failed
-        );
+        assert!(filled.failed.as_ref().is_some_and(anyhow::Error::is::<Repeated>) && stop.get(), "{:?}", filled.failed);
         assert_eq!(store.total_usage(&client, Window::ALL).await.unwrap(), Credits::ONE);
         stop.set(false);
         let filled = Filling { mark: None, ..filling }.fill(client, vec![entry(2)]).await;

@@ -14,6 +14,7 @@ mod killed;
 #[cfg(unix)]
 mod lost_target;
 mod many_rows;
+mod odd_names;
 mod odd_rows;
 mod place;
 mod progress;

@@ -5,6 +5,52 @@ use quota_service::{ClientsQuery, UsageStore};
 
 use crate::{Harness, StoreFactory, per_day};
 
+/// Names that a store might take for something else, or for one another.
+const NAMES: [&str; 42] = [
+    "client",
+    "Client",
+    "CLIENT",
+    "client ",
+    " client",
+    "client  ",
+    "cl\u{131}ent",
+    "caf\u{e9}",
+    "cafe\u{301}",
+    "cafe",
+    "stra\u{df}e",
+    "strasse",
+    "\u{fb01}",
+    "fi",
+    "1",
+    "01",
+    "1.0",
+    "{client}",
+    "client}",
+    "{client}:a",
+    "{client",
+    "client:a",
+    "client:",
+    "a/b",
+    "a\\b",
+    "a%b",
+    "a_b",
+    "a'b",
+    "a''b",
+    "a\"b",
+    "a`b",
+    "a;b--",
+    "$a",
+    "a.b",
+    "a*b",
+    "a?b",
+    "a[b]",
+    "\u{1f600}",
+    "\u{1f601}",
+    "e\u{200d}",
+    "null",
+    "\u{10ffff}",
+];
+
 /// The names of all clients of this case, in the order of a store's pages of two.
 pub(super) async fn known<F: StoreFactory>(harness: &Harness<F>) -> Vec<String> {
     let store = harness.store().await;
@@ -21,68 +67,53 @@ pub(super) async fn known<F: StoreFactory>(harness: &Harness<F>) -> Vec<String> 
 }
 
 pub async fn clients_that_differ_in_one_byte_are_different<F: StoreFactory>(harness: &Harness<F>) {
-    let names = [
-        "client",
-        "Client",
-        "CLIENT",
-        "client ",
-        " client",
-        "client  ",
-        "cl\u{131}ent",
-        "caf\u{e9}",
-        "cafe\u{301}",
-        "cafe",
-        "stra\u{df}e",
-        "strasse",
-        "\u{fb01}",
-        "fi",
-        "1",
-        "01",
-        "1.0",
-        "{client}",
-        "client}",
-        "{client}:a",
-        "{client",
-        "client:a",
-        "client:",
-        "a/b",
-        "a\\b",
-        "a%b",
-        "a_b",
-        "a'b",
-        "a''b",
-        "a\"b",
-        "a`b",
-        "a;b--",
-        "$a",
-        "a.b",
-        "a*b",
-        "a?b",
-        "a[b]",
-        "\u{1f600}",
-        "\u{1f601}",
-        "e\u{200d}",
-        "null",
-        "\u{10ffff}",
-    ];
     let service = harness.service().await;
-    for (number, name) in names.iter().enumerate() {
+    for (number, name) in NAMES.iter().enumerate() {
         let client = harness.subject_of(&service, name);
         client.plan(&[per_day("1000")]).await;
         assert_eq!(client.charge_as("i", &(number + 1).to_string()).await, "allowed", "{name:?}");
     }
-    for (number, name) in names.iter().enumerate() {
+    for (number, name) in NAMES.iter().enumerate() {
         let client = harness.subject_of(&service, name);
         assert_eq!(client.used().await, (number + 1).to_string(), "{name:?}");
         assert_eq!(client.total().await, (number + 1).to_string(), "{name:?}");
     }
-    let mut sorted = names.map(str::to_owned);
+    let mut sorted = NAMES.map(str::to_owned);
     sorted.sort();
     assert_eq!(known(harness).await, sorted, "ascending by bytes");
     let deleted = harness.subject_of(&service, "client");
     assert_eq!(deleted.service().delete_usage(deleted.client(), Window::ALL).await.unwrap(), 1);
     assert_eq!(harness.subject_of(&service, "Client").used().await, "2");
     assert_eq!(harness.subject_of(&service, "client ").used().await, "4");
+}
+
+pub async fn usage_of_any_client_is_mended_as_its_own<F: StoreFactory>(harness: &Harness<F>) {
+    let service = harness.service().await;
+    let clients = NAMES.map(|name| harness.subject_of(&service, name));
+    let is_listed = harness.keeps_entries().await;
+    for (number, client) in clients.iter().enumerate() {
+        let amount = (number + 1).to_string();
+        let entries = [("v", "2024-03-14T12:00:00Z", "100"), ("w", "2024-03-14T13:00:00Z", &amount)];
+        assert_eq!(client.backfill(&entries).await.added, 2, "{:?}", client.client());
+    }
+    let mut sorted = NAMES.map(str::to_owned);
+    sorted.sort();
+    assert_eq!(known(harness).await, sorted, "without a plan, and ascending by bytes");
+    for client in &clients {
+        assert!(client.void("v").await, "{:?}", client.client());
+        assert!(!client.void("v").await, "{:?}", client.client());
+    }
+    for (number, client) in clients.iter().enumerate() {
+        assert_eq!(client.total().await, (number + 1).to_string(), "{:?}", client.client());
+        assert!(!is_listed || client.ids().await == ["w"], "{:?}", client.client());
+    }
+    for client in clients.iter().step_by(2) {
+        assert_eq!(client.delete("2024-03-14T00:00:00Z", "2024-03-15T00:00:00Z").await, 1, "{:?}", client.client());
+    }
+    for (number, client) in clients.iter().enumerate() {
+        let left = if number % 2 == 0 { 0 } else { number + 1 };
+        assert_eq!(client.total().await, left.to_string(), "{:?}", client.client());
+    }
 }
 
 pub async fn a_client_id_may_have_255_bytes<F: StoreFactory>(harness: &Harness<F>) {

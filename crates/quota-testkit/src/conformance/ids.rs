@@ -1,6 +1,8 @@
 //! What makes retries safe.
 
-use crate::{Harness, StoreFactory, at, minutes, per_day, seconds};
+use quota_core::{GroupBy, Label, PastEntry};
+
+use crate::{Harness, StoreFactory, at, credits, minutes, past_entry, per_day, seconds};
 
 pub async fn the_same_id_and_credits_charge_once<F: StoreFactory>(harness: &Harness<F>) {
     let (client, other) = (harness.subject("a").await, harness.subject("a").await);
@@ -151,11 +153,10 @@ pub async fn ids_of_one_client_are_not_anothers<F: StoreFactory>(harness: &Harne
     assert_eq!(other.charge_as("i", "4").await, "replayed");
 }
 
-pub async fn ids_are_compared_by_bytes<F: StoreFactory>(harness: &Harness<F>) {
-    let client = harness.subject("a").await;
-    client.plan(&[per_day("1000")]).await;
-    let long = "é".repeat(127) + "x";
-    let names = [
+/// Ids that a store might take for something else, or for one another.
+fn odd_ids() -> [String; 16] {
+    let long = "é".repeat(127);
+    [
         "Order",
         "order",
         "order ",
@@ -167,20 +168,73 @@ pub async fn ids_are_compared_by_bytes<F: StoreFactory>(harness: &Harness<F>) {
         "$order.`1`",
         "0",
         "00",
-        &long,
-    ];
+        "\u{feff}order",
+        "\u{202e}\u{2028}",
+        "\u{10ffff}",
+        &format!("{long}x"),
+        &format!("{long}y"),
+    ]
+    .map(str::to_owned)
+}
+
+pub async fn ids_are_compared_by_bytes<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[per_day("1000")]).await;
+    let names = odd_ids();
     for (number, name) in names.iter().enumerate() {
         assert_eq!(client.charge_as(name, &(number + 1).to_string()).await, "allowed", "{name:?}");
     }
     for (number, name) in names.iter().enumerate() {
         assert_eq!(client.charge_as(name, &(number + 1).to_string()).await, "replayed", "{name:?}");
     }
-    assert_eq!(client.used().await, "78");
+    assert_eq!(client.used().await, "136");
     if harness.keeps_entries().await {
-        let mut sorted = names.map(str::to_owned);
+        let mut sorted = names;
         sorted.sort();
         assert_eq!(client.ids().await, sorted);
     }
+}
+
+pub async fn ids_of_any_text_are_backfilled_labelled_listed_and_voided<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    let names = odd_ids();
+    // All of one instant, so that a page ends at an id.
+    let past = |(number, name): (usize, &String)| {
+        let entry = past_entry(name, at("2024-03-14T12:00:00Z"), credits(&(number + 1).to_string()));
+        PastEntry { label: Label::new(name).ok(), ..entry }
+    };
+    let entries: Vec<_> = names.iter().enumerate().map(past).collect();
+    let backfill = async |entries: &[PastEntry]| {
+        let done = client.service().backfill(client.client(), entries.to_vec()).await.unwrap();
+        (done.added, done.skipped, done.conflicts)
+    };
+    assert_eq!(backfill(&entries).await, (16, 0, Vec::new()));
+    assert_eq!(backfill(&entries).await, (0, 16, Vec::new()));
+    let dearer: Vec<_> = entries.iter().map(|entry| PastEntry { credits: credits("100"), ..entry.clone() }).collect();
+    assert_eq!(backfill(&dearer).await, (0, 0, entries.iter().map(|entry| entry.id.clone()).collect()));
+    let (from, to) = ("2024-03-14T00:00:00Z", "2024-03-15T00:00:00Z");
+    let days = client.days_by(from, to, "UTC", GroupBy::DayAndLabel).await;
+    let labels: Vec<_> = days.into_iter().map(|day| (day.label, day.credits)).collect();
+    // The two longest are no labels.
+    let mut expected: Vec<_> =
+        entries[..14].iter().map(|entry| (entry.label.clone(), entry.credits)).chain([(None, credits("31"))]).collect();
+    expected.sort();
+    assert_eq!(labels, expected);
+
+    let mut left = names.to_vec();
+    left.sort();
+    let is_listed = harness.keeps_entries().await;
+    for (number, name) in names.iter().enumerate() {
+        assert!(client.void(name).await, "{name:?}");
+        assert!(!client.void(name).await, "{name:?}");
+        left.retain(|other| other != name);
+        let rest: usize = (number + 2..=16).sum();
+        assert_eq!(client.total().await, rest.to_string(), "{name:?}");
+        assert!(!is_listed || client.ids().await == left, "{name:?}");
+    }
+    assert_eq!(backfill(&entries).await, (16, 0, Vec::new()), "all of them are free again");
+    assert_eq!(client.delete(from, to).await, 16);
+    assert_eq!(backfill(&entries).await, (16, 0, Vec::new()), "and after a deletion");
 }
 
 pub async fn ids_are_remembered_for_a_day_where_only_quarters_are_kept<F: StoreFactory>(harness: &Harness<F>) {
@@ -202,7 +256,7 @@ pub async fn no_more_than_100_000_ids_are_remembered_where_only_quarters_are_kep
     }
     let client = harness.subject("a").await;
     client.plan(&[per_day("10")]).await;
-    let entry = |number: usize| crate::past_entry(&number.to_string(), at("2024-03-14T12:00:00Z"), crate::credits("1"));
+    let entry = |number: usize| past_entry(&number.to_string(), at("2024-03-14T12:00:00Z"), credits("1"));
     for batch in 0..10_usize {
         let entries = (batch * 10_000..(batch + 1) * 10_000).map(entry).collect();
         assert_eq!(client.service().backfill(client.client(), entries).await.unwrap().added, 10_000);
