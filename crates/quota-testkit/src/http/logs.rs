@@ -13,8 +13,11 @@ use crate::http::setting::Setting;
 
 /// Quotas of a day and of a month.
 fn plan() -> String {
-    let quota = |period: &str, limit: &str| json!({ "period": period, "every": 1, "limit": limit, "anchor": "2024-01-01T00:00:00Z", "tz": "UTC" });
-    json!({ "quotas": [quota("DAY", "7.5"), quota("MONTH", "unlimited")] }).to_string()
+    let anchor = "2024-01-01T00:00:00Z";
+    let quotas = [("DAY", "7.5"), ("MONTH", "unlimited")];
+    let quotas = quotas
+        .map(|(period, limit)| json!({ "period": period, "every": 1, "limit": limit, "anchor": anchor, "tz": "UTC" }));
+    json!({ "quotas": quotas }).to_string()
 }
 
 /// The client charges 5 and 0.5.
