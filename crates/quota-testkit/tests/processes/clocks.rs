@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use quota_core::{Anchor, Credits, Instant, Limit, Period, Plan, Quota, Tz, Window};
+use quota_core::{Anchor, Credits, Instant, Limit, Period, Plan, Quota, Tz, Window, quarter_of};
 use quota_service::{AnyStore, Clock, QuotaService, SystemClock, UsageStore};
 
 use crate::ground::Ground;
@@ -73,9 +73,10 @@ fn count(ground: &Ground, tally: &Tally, answer: &str) -> [u64; 2] {
     [0, 1].map(|number| tally.get(&key(number)).copied().unwrap_or_default())
 }
 
-/// Hours are the plan's own, so that the test's beginning is in the middle of one: no test lasts until it ends.
+/// Hours are the plan's own, so that the test's beginning is in the middle of one: no test lasts until it ends. They are made
+/// of whole quarters, which every store tells the sums of.
 fn plan(beginning: Instant, a_day: u64) -> Plan {
-    let anchor = Anchor::new(beginning.saturating_sub(HALF_AN_HOUR), Tz::UTC);
+    let anchor = Anchor::new(first_hour(beginning), Tz::UTC);
     let quota = |period, limit| Quota::new(period, Limit::Finite(Credits::new(limit).unwrap()), anchor);
     Plan::new([quota(Period::HOUR, AN_HOUR), quota(Period::DAY, a_day)]).unwrap()
 }
@@ -116,13 +117,18 @@ pub(crate) fn apart(ground: &Ground) {
     assert_eq!(runtime.block_on(hours(ground, beginning)), expected);
 }
 
+/// When the hour began that the test's beginning is in.
+fn first_hour(beginning: Instant) -> Instant {
+    quarter_of(beginning.saturating_sub(HALF_AN_HOUR))
+}
+
 /// What both clients have used in the hour that the test began in, and in the three after it. Beyond these there is nothing,
 /// and what is used of the hour and of the day is what the ledger says.
 async fn hours(ground: &Ground, beginning: Instant) -> [[u64; 4]; 2] {
     let service = ground.service().await;
     let mut used = [[0; 4]; 2];
     for (number, used) in used.iter_mut().enumerate() {
-        let mut from = beginning.saturating_sub(HALF_AN_HOUR);
+        let mut from = first_hour(beginning);
         for used in used.iter_mut() {
             let hour = Window::new(from, from.saturating_add(HOUR)).unwrap();
             *used = total(&service, ground, number, hour).await;

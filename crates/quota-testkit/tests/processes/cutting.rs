@@ -6,9 +6,9 @@ use std::time::Duration;
 use quota_core::{ClientId, Credits, OperationId};
 use quota_servers::{Node, PrivateServer, Server};
 use quota_service::{AnyStore, Charge, Decision, QuotaService, ServiceError};
-use quota_testkit::{Cut, Proxy, with_entries};
+use quota_testkit::{Cut, Proxy};
 
-use crate::ground::{Ground, agreed, used};
+use crate::ground::{Ground, agreed, known, used};
 use crate::restarting;
 
 /// However the connection is cut while a charge is under way, before any piece of it or after, the caller gets an error
@@ -88,8 +88,9 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) async fn before(ground: &mut Ground) -> Self {
+        let choices = ground.choices().to_owned();
         if let Some(cluster) = ground.server.as_mut().filter(|server| server.server() == Server::RedisCluster) {
-            return Self::before_cluster(cluster).await;
+            return Self::before_cluster(cluster, &choices).await;
         }
         let proxy = Proxy::start(server(ground.url())).await.unwrap();
         let mut url = ground.url().replace(&server(ground.url()).to_string(), &proxy.address().to_string());
@@ -102,7 +103,7 @@ impl Network {
 
     /// Nodes tell clients where each of them is: they have to tell the proxies' ports. Replicas would go by these too, and
     /// are ended.
-    async fn before_cluster(cluster: &mut PrivateServer) -> Self {
+    async fn before_cluster(cluster: &mut PrivateServer, choices: &str) -> Self {
         let is_primary = |node: &Node| node.ask_redis("INFO replication").unwrap().contains("role:master");
         cluster.nodes_mut().iter_mut().filter(|node| !is_primary(node)).for_each(Node::kill);
         let primaries: Vec<&Node> = cluster.nodes().iter().filter(|node| node.pid().is_some()).collect();
@@ -125,7 +126,7 @@ impl Network {
             assert_eq!(node.ask_redis("CONFIG SET cluster-node-timeout 60000").unwrap(), "OK");
         }
         let addresses: Vec<String> = proxies.iter().map(|proxy| proxy.address().to_string()).collect();
-        Self { proxies, url: with_entries(&format!("redis+cluster://{}", addresses.join(","))) }
+        Self { proxies, url: format!("redis+cluster://{}{choices}", addresses.join(",")) }
     }
 
     pub(crate) fn plan(&self, cut: Option<Cut>) {
@@ -168,7 +169,8 @@ async fn check(
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(used(&direct, client).await, Credits::new(charges).unwrap(), "after {first:?}");
-    assert!(agreed(&direct, client).await.contains(id.as_str()));
+    assert_eq!(agreed(&direct, client).await.to_string(), charges.to_string());
+    assert_eq!(known(&direct, client, [id]).await.len(), 1, "it is not there");
 }
 
 async fn charge(

@@ -49,6 +49,18 @@ impl Dialogue {
         }
     }
 
+    /// Waits until it says something, which is given, or until this is so.
+    pub(crate) fn overhear_until(&self, is_so: impl Fn() -> bool) -> Option<String> {
+        while !is_so() {
+            let line = self.overhear();
+            if line.is_some() {
+                return line;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the worker lives");
     }

@@ -9,7 +9,7 @@ use quota_servers::{Node, PrivateServer};
 use quota_service::{AnyStore, PlanRegistry, QuotaService};
 use quota_testkit::scale;
 
-use crate::ground::{Ground, agreed, plan};
+use crate::ground::{Ground, agreed, known, plan};
 use crate::restarting::{Load, charge};
 
 /// On all primaries.
@@ -69,9 +69,10 @@ fn primaries(cluster: &PrivateServer) -> Vec<usize> {
 async fn check(ground: &Ground, clients: &[ClientId], asked: &[BTreeSet<String>]) {
     let service = open(ground).await;
     for (client, asked) in clients.iter().zip(asked) {
-        let ids = agreed(&service, client).await;
-        assert!(ids.is_subset(asked), "{client}: there and never asked for");
-        join_all(asked.difference(&ids).map(|id| charge(&service, client, id))).await;
-        assert_eq!(&agreed(&service, client).await, asked, "{client}");
+        let there = known(&service, client, asked).await;
+        assert_eq!(agreed(&service, client).await, there.len(), "{client}: there and never asked for");
+        join_all(asked.difference(&there).map(|id| charge(&service, client, id))).await;
+        assert_eq!(&known(&service, client, asked).await, asked, "{client}");
+        assert_eq!(agreed(&service, client).await, asked.len(), "{client}");
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
 
-use quota_core::{ClientId, Credits, Plan, Unit, Window};
+use futures_util::future::join_all;
+use quota_core::{ClientId, Credits, Detail, GroupBy, Plan, Refusal, Tz, Unit, Window};
 use quota_servers::{PrivateServer, Server};
-use quota_service::{AnyStore, EntriesQuery, QuotaService};
-use quota_testkit::{quota_from, with_entries};
+use quota_service::{AnyStore, Charge, DailyQuery, EntriesQuery, QuotaService, ServiceError, UsageStore};
+use quota_testkit::{operation_id, quota_from, with_entries};
 use tempfile::TempDir;
 
 /// A store by its URL, and a prefix that no other test's clients have.
@@ -41,8 +42,23 @@ impl Ground {
         Self { url, prefix: format!("{:08x}-", fastrand::u32(..)), server: None, _folder: None }
     }
 
+    /// Another store on the same Redis, which keeps sums alone: a store's detail is chosen when it is made.
+    pub(crate) fn with_sums(mut self) -> Self {
+        self.url = self.url.replace("detail=entries", &format!("detail=quarters&prefix={}", self.prefix));
+        self
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn keeps_entries(&self) -> bool {
+        !self.choices().contains("detail=quarters")
+    }
+
+    /// What its URL chooses, with the question mark.
+    pub(crate) fn choices(&self) -> &str {
+        self.url.find('?').map_or("", |place| &self.url[place..])
     }
 
     pub(crate) fn client(&self, number: usize) -> ClientId {
@@ -83,8 +99,11 @@ pub(crate) fn plan(limit: &str) -> Plan {
     Plan::new([quota_from(Unit::Year, 50, limit, "2000-01-01T00:00:00Z", "UTC")]).unwrap()
 }
 
-/// The ids in a client's ledger, in order.
-pub(crate) async fn ledger(service: &QuotaService<AnyStore>, client: &ClientId) -> Vec<String> {
+/// The ids in a client's ledger, in order; none where the store keeps sums.
+async fn ledger(service: &QuotaService<AnyStore>, client: &ClientId) -> Option<Vec<String>> {
+    if service.store().detail() == Detail::Quarters {
+        return None;
+    }
     let mut ids = Vec::new();
     let mut after = None;
     loop {
@@ -93,36 +112,79 @@ pub(crate) async fn ledger(service: &QuotaService<AnyStore>, client: &ClientId) 
         ids.extend(page.entries.into_iter().map(|entry| entry.id.unwrap().to_string()));
         after = page.next;
         if after.is_none() {
-            return ids;
+            return Some(ids);
         }
     }
 }
 
-/// Used, the total and the ledger are the same sum of entries of one credit, none there twice; gives their ids.
-pub(crate) async fn agreed(service: &QuotaService<AnyStore>, client: &ClientId) -> BTreeSet<String> {
-    let read = async || (ledger(service, client).await, service.total_usage(client, Window::ALL).await.unwrap());
-    let (used, (ids, total)) = in_peace(service, client, read).await;
-    let sum = Credits::new(u64::try_from(ids.len()).unwrap()).unwrap();
-    assert_eq!((used, total), (sum, sum));
-    let count = ids.len();
-    let unique: BTreeSet<String> = ids.into_iter().collect();
-    assert_eq!(unique.len(), count, "an id stands twice");
-    unique
+/// Used, the total and the days are the same sum of entries of one credit, of which the ledger, where it is kept, lists some,
+/// each id once; gives how many they are.
+pub(crate) async fn sums(service: &QuotaService<AnyStore>, client: &ClientId) -> usize {
+    read(service, client).await.0
 }
 
-/// What is used, beside what else is read. What a process sent before it was killed may be done by the server after that: then
-/// all is read again.
-pub(crate) async fn in_peace<T>(
-    service: &QuotaService<AnyStore>,
-    client: &ClientId,
-    read: impl AsyncFn() -> T,
-) -> (Credits, T) {
+/// The ledger, where it is kept, lists all of them as well.
+pub(crate) async fn agreed(service: &QuotaService<AnyStore>, client: &ClientId) -> usize {
+    let (count, listed) = read(service, client).await;
+    assert_eq!(listed.unwrap_or(count), count, "the ledger is another");
+    count
+}
+
+/// How many entries there are, and how many are listed. What a process sent before it was killed may be done by the server after
+/// that: then all is read again.
+async fn read(service: &QuotaService<AnyStore>, client: &ClientId) -> (usize, Option<usize>) {
+    let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
     loop {
         let before = used(service, client).await;
-        let seen = read().await;
-        if used(service, client).await == before {
-            return (before, seen);
+        let total = service.total_usage(client, Window::ALL).await.unwrap();
+        let days = service.daily_usage(client, query).await.unwrap();
+        let ids = ledger(service, client).await;
+        if used(service, client).await != before {
+            continue;
         }
+        let sum: i64 = days.iter().map(|day| day.credits.micros()).sum();
+        let entries: u64 = days.iter().map(|day| day.entries).sum();
+        let all = (before.micros(), sum, Credits::new(entries).unwrap());
+        assert_eq!(all, (total.micros(), total.micros(), total), "used, days, entries");
+        let count = usize::try_from(entries).unwrap();
+        if let Some(ids) = &ids {
+            assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "an id stands twice");
+            assert!(ids.len() <= count, "more in the ledger than in the sums");
+        }
+        return (count, ids.map(|ids| ids.len()));
+    }
+}
+
+/// Which of these ids there are entries of. Where the ledger is not kept, ids are.
+pub(crate) async fn known(
+    service: &QuotaService<AnyStore>,
+    client: &ClientId,
+    asked: impl IntoIterator<Item = impl ToString>,
+) -> BTreeSet<String> {
+    let mut asked: BTreeSet<String> = asked.into_iter().map(|id| id.to_string()).collect();
+    if let Some(ids) = ledger(service, client).await {
+        let ids: BTreeSet<String> = ids.into_iter().collect();
+        asked.retain(|id| ids.contains(id));
+        return asked;
+    }
+    let mut known = BTreeSet::new();
+    if used(service, client).await > Credits::ZERO {
+        for some in Vec::from_iter(asked).chunks(1_000) {
+            let is_known = join_all(some.iter().map(|id| is_known(service, client, id))).await;
+            known.extend(some.iter().zip(is_known).filter(|(_, is_known)| *is_known).map(|(id, _)| id.clone()));
+        }
+    }
+    known
+}
+
+/// Asks with the id for more than there can be on top of anything: either way nothing changes, and an id that is taken is told
+/// first.
+async fn is_known(service: &QuotaService<AnyStore>, client: &ClientId, id: &str) -> bool {
+    let charge = Charge::new(Credits::MAX).with_id(operation_id(id));
+    match service.record(client, charge).await {
+        Err(ServiceError::Refused(Refusal::IdConflict { is_held: false, .. })) => true,
+        Err(ServiceError::Refused(Refusal::Overflow)) => false,
+        other => panic!("{id}: {other:?}"),
     }
 }
 

@@ -9,8 +9,11 @@ mod failing_over;
 mod ground;
 mod killing;
 mod pausing;
+mod pieces;
 mod racing;
 mod restarting;
+mod scenes;
+mod stage;
 
 use quota_servers::Server;
 
@@ -61,6 +64,19 @@ macro_rules! server {
     };
 }
 
+macro_rules! cluster {
+    ($store:ident, $shared:expr, $private:expr) => {
+        mod $store {
+            use super::*;
+            processes!(shared, $shared);
+            suite!(own, $private, {
+                servers_killed_under_load_keep_what_was_answered => restarting::killed,
+                a_primary_killed_under_load_is_replaced_and_what_is_there_is_whole => failing_over::replaced,
+            });
+        }
+    };
+}
+
 /// A connection that a proxy stands in. A cluster is the test's own: its nodes have to tell the proxies' addresses.
 macro_rules! network {
     ($store:ident, $ground:expr) => {
@@ -69,6 +85,17 @@ macro_rules! network {
             a_charge_whose_answer_is_late_is_made_once => cutting::late,
             a_charge_that_arrives_after_its_callers_deadline_is_made_once => cutting::held,
             a_process_stopped_in_a_charge_and_woken_after_its_deadline_says_what_is_true => pausing::stopped_in_a_charge,
+            a_process_stopped_in_any_operation_has_done_once_what_it_answers => pausing::stopped_in_any_operation,
+            a_process_killed_in_any_operation_keeps_nobody_out_and_doubles_nothing => killing::at_each_piece,
+        });
+    };
+}
+
+/// A server of the test's own: a pruning concerns every client.
+macro_rules! pruning {
+    ($store:ident, $server:expr) => {
+        suite!($store, Ground::private($server), {
+            a_process_stopped_in_a_pruning_loses_nothing_and_folds_nothing_twice => pausing::stopped_in_a_pruning,
         });
     };
 }
@@ -78,17 +105,19 @@ processes!(sqlite, Ground::sqlite());
 server!(postgres, Ground::shared(Server::Postgres), Ground::private(Server::Postgres));
 server!(mysql, Ground::shared(Server::Mysql), Ground::private(Server::Mysql));
 server!(redis, Ground::shared(Server::Redis), Ground::private(Server::Redis));
+server!(
+    redis_sums,
+    Ground::shared(Server::Redis).map(Ground::with_sums),
+    Ground::private(Server::Redis).map(Ground::with_sums)
+);
 server!(mongodb, Ground::shared(Server::Mongodb), Ground::private(Server::Mongodb));
 
-mod redis_cluster {
-    use super::*;
-
-    processes!(shared, Ground::shared(Server::RedisCluster));
-    suite!(own, Ground::private(Server::RedisCluster), {
-        servers_killed_under_load_keep_what_was_answered => restarting::killed,
-        a_primary_killed_under_load_is_replaced_and_what_is_there_is_whole => failing_over::replaced,
-    });
-}
+cluster!(redis_cluster, Ground::shared(Server::RedisCluster), Ground::private(Server::RedisCluster));
+cluster!(
+    redis_cluster_sums,
+    Ground::shared(Server::RedisCluster).map(Ground::with_sums),
+    Ground::private(Server::RedisCluster).map(Ground::with_sums)
+);
 
 mod network {
     use super::*;
@@ -96,6 +125,18 @@ mod network {
     network!(postgres, Ground::shared(Server::Postgres));
     network!(mysql, Ground::shared(Server::Mysql));
     network!(redis, Ground::shared(Server::Redis));
+    network!(redis_sums, Ground::shared(Server::Redis).map(Ground::with_sums));
     network!(redis_cluster, Ground::private(Server::RedisCluster));
+    network!(redis_cluster_sums, Ground::private(Server::RedisCluster).map(Ground::with_sums));
     network!(mongodb, Ground::shared(Server::Mongodb));
+}
+
+mod pruning {
+    use super::*;
+
+    pruning!(postgres, Server::Postgres);
+    pruning!(mysql, Server::Mysql);
+    pruning!(redis, Server::Redis);
+    pruning!(redis_cluster, Server::RedisCluster);
+    pruning!(mongodb, Server::Mongodb);
 }

@@ -7,14 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use quota_service::{Clock, SystemClock};
 use quota_testkit::{Cut, scale};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cutting::{MOST_PIECES, Network};
 use crate::dialogue::Dialogue;
-use crate::ground::{Ground, agreed};
+use crate::ground::{Ground, agreed, known};
 use crate::killing::sums_agree;
+use crate::pieces::{Fate, Pieces};
 use crate::restarting::charge;
+use crate::scenes::{AsDeletion, AsPruning, AsSettlement, AsVoid};
 
 const CLIENTS: usize = 3;
 const PROCESSES: usize = 3;
@@ -60,8 +63,8 @@ pub(crate) fn stopped_in_a_charge(ground: &mut Ground) {
     for piece in 0..MOST_PIECES {
         let (id, beside) = (format!("{piece}"), format!("beside {piece}"));
         network.plan(Some(Cut::HeldAnswer(piece)));
-        worker.tell(&id);
-        if has_answered(&worker, &network) {
+        worker.tell(&format!("charge {id}"));
+        if worker.overhear_until(|| network.has_cut()).is_some() {
             // It has no such piece.
             break;
         }
@@ -71,41 +74,49 @@ pub(crate) fn stopped_in_a_charge(ground: &mut Ground) {
         std::thread::sleep(DEADLINE);
         worker.signal(Signal::CONT);
         let answer = worker.hear();
-        let ids = runtime.block_on(agreed(&other, &client));
+        let is_there = !runtime.block_on(known(&other, &client, [&id])).is_empty();
         match answer.as_str() {
-            "allowed" | "replayed" => assert!(ids.contains(&id), "piece {piece}: it is not there"),
-            "not_done" => assert!(!ids.contains(&id), "piece {piece}: it is there"),
+            "allowed" | "replayed" => assert!(is_there, "piece {piece}: it is not there"),
+            "not_done" => assert!(!is_there, "piece {piece}: it is there"),
             _ => assert_eq!(answer, "unknown", "piece {piece}"),
         }
         let again = asked_again(&mut worker, &id);
         assert!(["unknown", "not_done"].contains(&answer.as_str()) || again == "replayed", "piece {piece}: {again}");
         expected.extend([id, beside]);
-        assert_eq!(runtime.block_on(agreed(&other, &client)), expected, "piece {piece}");
+        assert_eq!(runtime.block_on(known(&other, &client, &expected)), expected, "piece {piece}");
+        assert_eq!(runtime.block_on(agreed(&other, &client)), expected.len(), "piece {piece}");
     }
     assert!(!expected.is_empty(), "it was never stopped");
-}
-
-/// Waits until an answer to the worker is held, or it says something; whether it does.
-fn has_answered(worker: &Dialogue, network: &Network) -> bool {
-    while !network.has_cut() {
-        if worker.overhear().is_some() {
-            return true;
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    false
 }
 
 /// What the worker says in the end, asked again with an id until it can tell.
 fn asked_again(worker: &mut Dialogue, id: &str) -> String {
     for _ in 0..20 {
-        worker.tell(id);
+        worker.tell(&format!("charge {id}"));
         let answer = worker.hear();
         if !["unknown", "not_done"].contains(&answer.as_str()) {
             return answer;
         }
     }
     panic!("it does not heal");
+}
+
+/// A process is stopped at any piece of what it takes out or settles, while another one takes out, settles, releases or deletes
+/// the same. It wakes with what it knew before, and has done what it answers, once.
+pub(crate) fn stopped_in_any_operation(ground: &mut Ground) {
+    let (now, keeps_entries) = (SystemClock.now(), ground.keeps_entries());
+    let mut pieces = Pieces::new(ground, Fate::Stopped);
+    pieces.each(&mut AsVoid::default());
+    pieces.each(&mut AsSettlement::default());
+    pieces.each(&mut AsDeletion::of_few(now));
+    if keeps_entries {
+        pieces.each(&mut AsDeletion::of_many(now));
+    }
+}
+
+/// The same while it prunes: nothing is folded twice or lost, and what is taken out is not in the sums.
+pub(crate) fn stopped_in_a_pruning(ground: &mut Ground) {
+    Pieces::new(ground, Fate::Stopped).each(&mut AsPruning::new(SystemClock.now()));
 }
 
 /// A process that works, and how much it has done.

@@ -1,6 +1,7 @@
 //! A process that charges, to be killed or raced against others by tests.
 #![expect(clippy::print_stderr, reason = "it talks to the test that started it")]
 
+mod asking;
 mod clocks;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use quota_core::{ClientId, Credits, Decision, OperationId, PastEntry, Plan, Ttl,
 use quota_service::{AnyStore, Charge, Holding, QuotaService, ServiceError, UsageStore};
 use quota_testkit::word;
 
+use crate::asking::ask;
 use crate::clocks::Clocks;
 
 /// Charges clients of a store that have plans.
@@ -80,7 +82,8 @@ enum Work {
         /// How many callers at once.
         callers: usize,
     },
-    /// Charges `c0` by 1 with each id that it is told, a line each; prints a line when it is ready, and each answer.
+    /// Does to `c0` what it is told, a line each: `charge ID` and `settle ID`, by 1, `void ID`, `delete FROM TO`, `prune BEFORE`;
+    /// prints a line when it is ready, and each answer in a word or as the number of entries that were concerned.
     Ask,
     /// Charges each of `c0`, `c1` … with the ids `0`, `1` …; prints a line of each client and how many of its were not
     /// replayed.
@@ -274,19 +277,6 @@ async fn press(ground: Ground, caller: usize) -> Result<(), Failure> {
     }
 }
 
-async fn ask(ground: Ground) -> Result<(), Failure> {
-    let client = ground.client(0)?;
-    say("ready\n")?;
-    // Reading blocks this thread alone: the runtime has others.
-    for id in std::io::stdin().lines() {
-        let charge = Charge::new(Credits::ONE).with_id(OperationId::new(id?)?);
-        let answer = ground.service.charge_with(&client, charge).await;
-        say(&format!("{}\n", said_by(&answer)))?;
-    }
-    ground.service.shutdown().await;
-    Ok(())
-}
-
 async fn repeat(ground: Ground, clients: usize, ids: usize, callers: usize) -> Result<(), Failure> {
     let charge = move |ground: Ground, number: usize| async move {
         let client = ground.client(number % clients.max(1))?;
@@ -368,10 +358,15 @@ async fn disturb(service: &QuotaService<AnyStore>, client: &ClientId) -> Result<
 
 /// An answer in one word, also where the store failed.
 fn said_by(answer: &Result<Decision, ServiceError>) -> &'static str {
-    match answer {
-        Err(ServiceError::Unknown { .. }) => "unknown",
-        Err(ServiceError::Refused(_)) | Ok(_) => word(answer),
-        Err(_) => "not_done",
+    answer.as_ref().map_or_else(failure, |_| word(answer))
+}
+
+/// Why there is no answer, in one word: the code of a refusal, `unknown` or `not_done`.
+const fn failure(error: &ServiceError) -> &'static str {
+    match error {
+        ServiceError::Refused(refusal) => refusal.code(),
+        ServiceError::Unknown { .. } => "unknown",
+        _ => "not_done",
     }
 }
 

@@ -1,0 +1,114 @@
+//! Something happens to a process at each piece of what it does.
+
+use quota_testkit::{Cut, scale};
+use rustix::process::Signal;
+use tokio::runtime::Runtime;
+
+use crate::cutting::{MOST_PIECES, Network};
+use crate::dialogue::Dialogue;
+use crate::ground::{Ground, sums};
+use crate::scenes::Scene;
+use crate::stage::Stage;
+
+/// What happens to it, before others go on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is woken when they have.
+    Stopped,
+    /// By a signal that it cannot do anything about.
+    Killed,
+}
+
+/// A process that does something, whose network stands still at any piece of it that it sends, or at the answer.
+pub(crate) struct Pieces<'a> {
+    ground: &'a Ground,
+    fate: Fate,
+    runtime: Runtime,
+    network: Network,
+    stage: Stage,
+    /// How many entries there are.
+    count: usize,
+}
+
+impl<'a> Pieces<'a> {
+    pub(crate) fn new(ground: &'a mut Ground, fate: Fate) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let network = runtime.block_on(Network::before(ground));
+        let stage = runtime.block_on(Stage::new(ground));
+        Self { ground, fate, runtime, network, stage, count: 0 }
+    }
+
+    /// Once for each piece that is not sent, and once for each whose answer does not come.
+    pub(crate) fn each(&mut self, scene: &mut impl Scene) {
+        for _ in 0..scale(1, 3) {
+            self.through(scene);
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "what was seen")]
+    fn through(&mut self, scene: &mut impl Scene) {
+        let mut worker = self.worker();
+        let first = fastrand::usize(..scene.stride());
+        let pieces = (first..MOST_PIECES).step_by(scene.stride());
+        for cut in pieces.flat_map(|piece| [Cut::Held(piece), Cut::HeldAnswer(piece)]) {
+            if !self.round(scene, &mut worker, cut) {
+                assert!(cut != Cut::Held(first), "nothing has happened");
+                let (longest, in_vain) = self.stage.waited();
+                eprintln!("others took {longest:?} at most, and had to ask again {in_vain} times");
+                return;
+            }
+            if self.fate == Fate::Killed {
+                worker = self.worker();
+            }
+        }
+        panic!("it takes more pieces than that");
+    }
+
+    fn worker(&self) -> Dialogue {
+        Dialogue::begin(self.ground, &self.network.url, &["ask"])
+    }
+
+    /// Whether there was such a piece.
+    #[expect(clippy::print_stderr, reason = "what was seen")]
+    fn round(&mut self, scene: &mut impl Scene, worker: &mut Dialogue, cut: Cut) -> bool {
+        self.stage.begin_round();
+        let line = self.runtime.block_on(scene.begin(&self.stage));
+        self.network.plan(Some(cut));
+        worker.tell(&line);
+        let done = worker.overhear_until(|| self.network.has_cut());
+        let answer = match &done {
+            Some(answer) => Some(answer.clone()),
+            None => self.interrupted(scene, worker, cut),
+        };
+        self.network.plan(None);
+        eprintln!("{line:?} with {cut:?}, rivalled {}: {answer:?}", self.stage.rivals());
+        self.count += self.runtime.block_on(scene.judge(&self.stage, answer.as_deref()));
+        let sums = self.runtime.block_on(sums(&self.stage.service, &self.stage.client));
+        assert_eq!(sums, self.count, "another sum than what was answered");
+        done.is_none()
+    }
+
+    /// What it answers in the end, if it can.
+    fn interrupted(&mut self, scene: &mut impl Scene, worker: &mut Dialogue, cut: Cut) -> Option<String> {
+        self.network.spare_others();
+        if self.fate == Fate::Stopped {
+            worker.signal(Signal::STOP);
+            self.others_go_on(scene);
+            // What it hears is what was true before.
+            self.network.plan(None);
+            worker.signal(Signal::CONT);
+            return Some(worker.hear());
+        }
+        let answer = worker.end().pop();
+        let (_, in_vain) = self.stage.waited();
+        self.others_go_on(scene);
+        // Where the piece is held, the server has not learnt of it: as if the machine had died as well.
+        let is_told = matches!(cut, Cut::HeldAnswer(_));
+        assert!(!is_told || self.stage.waited().1 == in_vain, "a dead process keeps others out");
+        answer
+    }
+
+    fn others_go_on(&mut self, scene: &mut impl Scene) {
+        self.runtime.block_on(self.stage.timed(async |stage| scene.meanwhile(stage).await));
+    }
+}
