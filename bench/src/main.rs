@@ -40,8 +40,8 @@ struct Cli {
     /// Be the process whose idle memory is measured.
     #[arg(long, hide = true)]
     child_idle: bool,
-    /// Be one of several processes that charge a client: a URL, the client, milliseconds.
-    #[arg(long, hide = true, num_args = 3)]
+    /// Be one of several processes that charge a client: a URL, the client, milliseconds, how.
+    #[arg(long, hide = true, num_args = 4)]
     child_charge: Option<Vec<String>>,
     /// Be one of the applications that the quickstarts are compared with.
     #[arg(long, hide = true, requires = "child_port")]

@@ -24,6 +24,7 @@ use crate::reading::{self, Readers, YEAR};
 use crate::row::{self, Goal, Measured, Row};
 use crate::servers::engine::Engine;
 
+use crate::servers::processes::Work;
 pub(crate) use crate::servers::processes::child;
 
 const CALLERS: usize = 64;
@@ -71,7 +72,7 @@ pub(crate) fn postgres(effort: &Effort) -> anyhow::Result<Vec<Row>> {
 pub(crate) fn mysql(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let server = start(quota_servers::Server::Mysql)?;
     let engine = Box::new(mysql::Mysql::new(&server)?);
-    let (group, durability) = ("MySQL, 64 callers", "power loss: innodb_flush_log_at_trx_commit=1");
+    let (group, durability) = ("MySQL (MariaDB), 64 callers", "power loss: innodb_flush_log_at_trx_commit=1");
     Contest { group, durability, options: "", server, engine, many: Goal::AtLeast(4.0), hot: None, listed: MANY }
         .rows(effort)
 }
@@ -80,8 +81,12 @@ pub(crate) fn mongodb(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let server = start(quota_servers::Server::Mongodb)?;
     let engine = Box::new(mongodb::Mongodb::new(&server)?);
     let (many, hot) = (Goal::AtLeast(1.0), Some(Goal::AtLeast(10.0)));
-    let (group, durability) =
-        ("MongoDB (where no mongod is, a stand-in), 64 callers", "power loss: journaled majority");
+    let durability = "power loss: journaled majority";
+    let group = if quota_servers::has_mongod() {
+        "MongoDB, 64 callers"
+    } else {
+        "MongoDB's stand-in (secantus-mdb), 64 callers"
+    };
     // A list of 100,000 takes the stand-in many minutes to fill.
     Contest { group, durability, options: "", server, engine, many, hot, listed: MANY / 10 }.rows(effort)
 }
@@ -144,98 +149,124 @@ impl Contest {
         Callers::new(name, self.store().await?, clients, callers, plan(&DAY_AND_MONTH, ENOUGH)?)
     }
 
+    /// The same callers three times: without ids, with a fresh id each, and denied.
+    async fn three(
+        &self,
+        [plain, ids, denied]: [&'static str; 3],
+        clients: usize,
+        callers: usize,
+    ) -> anyhow::Result<[Callers<AnyStore>; 3]> {
+        // Long windows: at midnight, a day would admit again.
+        let strict = plan(&[Unit::Month, Unit::Year], 1)?;
+        Ok([
+            self.callers(plain, clients, callers).await?,
+            self.callers(ids, clients, callers).await?.with_ids(),
+            Callers::new(denied, self.store().await?, clients, callers, strict)?.denied().await?,
+        ])
+    }
+
     /// Charges a second, all in one store each, in turns with the bare server.
     fn throughput(&self, effort: &Effort, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
         let slice = Duration::from_millis(effort.slice_millis);
-        let cases = runtime.block_on(async {
-            // Long windows: at midnight, a day would admit again.
-            let strict = plan(&[Unit::Month, Unit::Year], 1)?;
-            let denying = Callers::new("1,000 clients, denied", self.store().await?, CLIENTS, CALLERS, strict)?;
-            anyhow::Ok([
-                self.callers("1,000 clients", CLIENTS, CALLERS).await?,
-                self.callers("1,000 clients, an id each", CLIENTS, CALLERS).await?.with_ids(),
-                denying.denied().await?,
-                self.callers("one hot client", 1, CALLERS).await?,
-                self.callers("one hot client, an id each", 1, CALLERS).await?.with_ids(),
-            ])
-        })?;
-        let mut speeds = vec![Vec::with_capacity(effort.rounds); cases.len()];
-        let (mut bare_many, mut bare_one) = (Vec::new(), Vec::new());
-        for round in 0..=effort.rounds {
-            let (many, one) = (self.engine.commits(CLIENTS, slice)?, self.engine.commits(1, slice)?);
-            if round > 0 {
-                bare_many.push(many);
-                bare_one.push(one);
-            }
-            for (case, speeds) in cases.iter().zip(&mut speeds) {
-                let speed = runtime.block_on(case.charges_a_second(slice))?;
-                if round > 0 {
-                    speeds.push(speed);
+        let many = ["1,000 clients", "1,000 clients, an id each", "1,000 clients, denied"];
+        let hot = ["one hot client", "one hot client, an id each", "one hot client, denied"];
+        let mut rows = Vec::new();
+        for (names, clients, goal) in [(many, CLIENTS, Some(self.many)), (hot, 1, self.hot)] {
+            let cases = runtime.block_on(self.three(names, clients, CALLERS))?;
+            let (mut speeds, mut bare) = ([Vec::new(), Vec::new(), Vec::new()], Vec::new());
+            for round in 0..=effort.rounds {
+                let theirs = self.engine.commits(clients, slice)?;
+                bare.extend((round > 0).then_some(theirs));
+                for (case, speeds) in cases.iter().zip(&mut speeds) {
+                    let speed = runtime.block_on(case.charges_a_second(slice))?;
+                    speeds.extend((round > 0).then_some(speed));
                 }
             }
+            for case in &cases {
+                runtime.block_on(case.shutdown());
+            }
+            rows.extend(self.three_rows(names, "charges/s", &speeds, (&self.engine.name(clients), &bare), goal));
         }
-        for case in &cases {
-            runtime.block_on(case.shutdown());
-        }
-        let [many, ids, denied, hot, hot_ids] = speeds.as_slice() else { return Ok(Vec::new()) };
-        let against = |name: &str, speeds: &[f64], base_name: &str, base: &[f64]| {
-            self.row(name, median(speeds.to_vec()), "charges/s").against(
-                base_name,
-                median(base.to_vec()),
-                median_ratio(speeds, base),
-            )
+        Ok(rows)
+    }
+
+    /// The first against the bare server, with its goal; an id each and denied against that.
+    fn three_rows(
+        &self,
+        names: [&str; 3],
+        unit: &'static str,
+        [plain, ids, denied]: &[Vec<f64>; 3],
+        (engine, bare): (&str, &[f64]),
+        goal: Option<Goal>,
+    ) -> [Row; 3] {
+        let against = |name: &str, ours: &[f64], base_name: &str, base: &[f64]| {
+            let row = self.row(name, median(ours.to_vec()), unit);
+            row.against(base_name, median(base.to_vec()), median_ratio(ours, base))
         };
-        let hot_row = against("one hot client", hot, &self.engine.name(1), &bare_one);
-        Ok(vec![
-            against("1,000 clients", many, &self.engine.name(CLIENTS), &bare_many).goal(self.many),
-            against("1,000 clients, an id each", ids, "without ids", many).goal(Goal::AtLeast(0.8)),
-            against("1,000 clients, denied", denied, "allowed", many),
-            match self.hot {
-                Some(goal) => hot_row.goal(goal),
-                None => hot_row,
+        let row = against(names[0], plain, engine, bare);
+        let is_speed = unit == "charges/s";
+        [
+            match goal {
+                Some(goal) => row.goal(goal),
+                None => row,
             },
-            against("one hot client, an id each", hot_ids, "without ids", hot).goal(Goal::AtLeast(0.8)),
-        ])
+            against(names[1], ids, "without ids", plain).goal(if is_speed {
+                Goal::AtLeast(0.8)
+            } else {
+                Goal::AtMost(1.0 / 0.8)
+            }),
+            against(names[2], denied, "allowed", plain),
+        ]
     }
 
     /// One caller on an idle system: the median wait.
     fn one_caller(&self, effort: &Effort, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
         let slice = Duration::from_millis(effort.slice_millis);
-        let caller = runtime.block_on(self.callers("one caller", CLIENTS, 1))?;
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
+        let names = ["one caller, p50", "one caller, an id each, p50", "one caller, denied, p50"];
+        let cases = runtime.block_on(self.three(names, CLIENTS, 1))?;
+        let (mut ours, mut bare) = ([Vec::new(), Vec::new(), Vec::new()], Vec::new());
         for round in 0..=effort.rounds {
-            let (waits, _) = runtime.block_on(caller.charges(slice))?;
             let theirs = self.engine.waits(slice)?;
-            if round > 0 {
-                ours.push(percentile(&waits, 50));
-                bare.push(percentile(&theirs, 50));
+            bare.extend((round > 0).then(|| percentile(&theirs, 50)));
+            for (case, ours) in cases.iter().zip(&mut ours) {
+                let (waits, _) = runtime.block_on(case.charges(slice))?;
+                ours.extend((round > 0).then(|| percentile(&waits, 50)));
             }
         }
-        runtime.block_on(caller.shutdown());
-        let ratio = median_ratio(&ours, &bare);
-        let row = self.row("one caller, p50", median(ours), "us");
-        Ok(vec![row.against(self.engine.step(), median(bare), ratio).goal(Goal::AtMost(1.5))])
+        for case in &cases {
+            runtime.block_on(case.shutdown());
+        }
+        let goal = Some(Goal::AtMost(1.5));
+        Ok(self.three_rows(names, "us", &ours, (self.engine.step(), &bare), goal).into())
     }
 
-    /// Eight processes on one client against one of them.
+    /// Eight processes on one client against one of them: without ids, with a fresh id each, and denied.
     fn processes(&self, effort: &Effort, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        for (work, what) in [(Work::Plain, ""), (Work::Ids, ", an id each"), (Work::Denied, ", denied")] {
+            rows.extend(self.race(effort, work, what)?);
+        }
+        let over = runtime.block_on(processes::over_the_limit(&self.url()))?;
+        let name = "8 processes x 16 callers, admitted over the limit";
+        rows.push(self.row(name, over, "charges").goal(Goal::AtMost(0.0)));
+        Ok(rows)
+    }
+
+    fn race(&self, effort: &Effort, work: Work, what: &str) -> anyhow::Result<[Row; 2]> {
         let slice = Duration::from_millis(effort.slice_millis.saturating_mul(2));
         let (mut one, mut eight, mut tails) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..effort.rounds.min(5) {
-            one.push(processes::race(&self.url(), 1, slice)?.speed);
-            let together = processes::race(&self.url(), 8, slice)?;
+            one.push(processes::race(&self.url(), 1, slice, work)?.speed);
+            let together = processes::race(&self.url(), 8, slice, work)?;
             eight.push(together.speed);
             tails.push(together.tail);
         }
-        let over = runtime.block_on(processes::over_the_limit(&self.url()))?;
         let ratio = median_ratio(&eight, &one);
-        let (value, tail) = (median(eight), median(tails));
-        Ok(vec![
-            self.row("8 processes x 16 callers, one hot client", value, "charges/s")
+        Ok([
+            self.row(&format!("8 processes x 16 callers, one hot client{what}"), median(eight), "charges/s")
                 .against("one process x 16", median(one), ratio)
                 .goal(Goal::AtLeast(1.0)),
-            self.row("their p99 by their p50", tail, "times").goal(Goal::AtMost(20.0)),
-            self.row("8 processes x 16 callers, admitted over the limit", over, "charges").goal(Goal::AtMost(0.0)),
+            self.row(&format!("their p99 by their p50{what}"), median(tails), "times").goal(Goal::AtMost(20.0)),
         ])
     }
 }

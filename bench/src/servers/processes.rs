@@ -5,8 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use quota_core::{ClientId, Credits, Unit};
-use quota_service::QuotaService;
+use clap::ValueEnum;
+use quota_core::{ClientId, Credits, OperationId, Unit};
+use quota_service::{AnyStore, Charge, QuotaService};
 
 use crate::number::{count, percentile};
 use crate::ours::{ENOUGH, plan};
@@ -22,13 +23,55 @@ pub(super) struct Together {
     pub(super) tail: f64,
 }
 
+/// How they charge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Work {
+    /// Without ids.
+    Plain,
+    /// Each charge with a fresh id.
+    Ids,
+    /// There is nothing left.
+    Denied,
+}
+
+/// One client remembers so many ids only: with ids, the next has its turn after so long.
+const IDS_OF_ONE: Duration = Duration::from_millis(250);
+
+impl Work {
+    /// The client at a time.
+    fn client(self, name: &str, elapsed: Duration) -> String {
+        let turn = elapsed.as_millis().checked_div(IDS_OF_ONE.as_millis()).unwrap_or_default();
+        if self == Self::Ids { format!("{name}-{turn}") } else { name.to_owned() }
+    }
+
+    /// All of them.
+    fn clients(self, name: &str, slice: Duration) -> Vec<String> {
+        let mut clients: Vec<String> = (0_u32..)
+            .map(|turn| IDS_OF_ONE * turn)
+            .take_while(|at| *at <= slice)
+            .map(|at| self.client(name, at))
+            .collect();
+        clients.dedup();
+        clients
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Ids => "ids",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// Has so many processes charge one client.
-pub(super) fn race(url: &str, processes: usize, slice: Duration) -> anyhow::Result<Together> {
+pub(super) fn race(url: &str, processes: usize, slice: Duration, work: Work) -> anyhow::Result<Together> {
     let client = format!("hot-{:08x}", fastrand::u32(..));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(set_plan(url, &client, ENOUGH))?;
+    let limit = if work == Work::Denied { 1 } else { ENOUGH };
+    runtime.block_on(set_plan(url, &work.clients(&client, slice), limit))?;
     let millis = slice.as_millis().to_string();
-    let waits = together(url, processes, &[&client, &millis])?;
+    let waits = together(url, processes, &[&client, &millis, work.name()])?;
     let micros = |part| percentile(&waits, part);
     Ok(Together { speed: count(waits.len()) / slice.as_secs_f64(), tail: micros(99) / micros(50) })
 }
@@ -36,9 +79,9 @@ pub(super) fn race(url: &str, processes: usize, slice: Duration) -> anyhow::Resu
 /// How many more than its limit a client was admitted by eight processes.
 pub(super) async fn over_the_limit(url: &str) -> anyhow::Result<f64> {
     let (client, limit) = (format!("strict-{:08x}", fastrand::u32(..)), 2_000);
-    set_plan(url, &client, limit).await?;
+    set_plan(url, &[client.clone()], limit).await?;
     let (asked, name) = (url.to_owned(), client.clone());
-    let racing = move || together(&asked, PROCESSES, &[&name, "10000"]);
+    let racing = move || together(&asked, PROCESSES, &[&name, "10000", Work::Plain.name()]);
     let admitted = tokio::task::spawn_blocking(racing).await??.len();
     let over = count(admitted) - f64::from(u32::try_from(limit)?);
     if over < 0.0 {
@@ -47,10 +90,12 @@ pub(super) async fn over_the_limit(url: &str) -> anyhow::Result<f64> {
     Ok(over)
 }
 
-async fn set_plan(url: &str, client: &str, limit: u64) -> anyhow::Result<()> {
+async fn set_plan(url: &str, clients: &[String], limit: u64) -> anyhow::Result<()> {
     let service = QuotaService::new(quota_stores::connect(url).await?);
     // Long windows: at midnight, a day would admit again.
-    service.set_plan(&ClientId::new(client)?, plan(&[Unit::Month, Unit::Year], limit)?).await?;
+    for client in clients {
+        service.set_plan(&ClientId::new(client)?, plan(&[Unit::Month, Unit::Year], limit)?).await?;
+    }
     service.shutdown().await;
     Ok(())
 }
@@ -86,37 +131,28 @@ fn start(url: &str, arguments: &[&str]) -> anyhow::Result<Child> {
     command.spawn().context("could not start a process")
 }
 
-/// One of the processes: charges the client until it is denied or the time is over, and prints how long each charge
-/// that was allowed took.
+/// One of the processes: charges the client until it gets another answer than it is to get, or the time is over, and prints
+/// how long each charge took.
 pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
-    let [url, client, millis] = arguments else { bail!("a URL, a client and milliseconds") };
-    let (client, slice) = (ClientId::new(client)?, Duration::from_millis(millis.parse()?));
+    let [url, client, millis, work] = arguments else { bail!("a URL, a client, milliseconds and the work") };
+    let slice = Duration::from_millis(millis.parse()?);
+    let work = Work::from_str(work, false).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let store = quota_stores::connect(url).await?;
         let service = QuotaService::builder(store).with_stored_plans().with_deadline(Duration::from_secs(60)).build();
-        service.status(&client).await?;
+        let first = ClientId::new(work.client(client, Duration::ZERO))?;
+        service.status(&first).await?;
+        if work == Work::Denied {
+            // What there is is taken first.
+            service.charge(&first, Credits::new(1)?).await?;
+        }
         println!("ready");
         let mut go = String::new();
         std::io::stdin().read_line(&mut go)?;
         let began = Instant::now();
-        let callers: Vec<_> = (0..CALLERS)
-            .map(|_| {
-                let (service, client) = (service.clone(), client.clone());
-                tokio::spawn(async move {
-                    let mut waits = Vec::new();
-                    let cost = Credits::new(1)?;
-                    while began.elapsed() < slice {
-                        let asked = Instant::now();
-                        if service.charge(&client, cost).await?.is_denied() {
-                            break;
-                        }
-                        waits.push(asked.elapsed());
-                    }
-                    anyhow::Ok(waits)
-                })
-            })
-            .collect();
+        let callers: Vec<_> =
+            (0..CALLERS).map(|_| tokio::spawn(caller(service.clone(), client.clone(), work, began, slice))).collect();
         let mut output = std::io::BufWriter::new(std::io::stdout().lock());
         for caller in callers {
             for wait in caller.await?? {
@@ -127,4 +163,31 @@ pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
         service.shutdown().await;
         Ok(())
     })
+}
+
+async fn caller(
+    service: QuotaService<AnyStore>,
+    name: String,
+    work: Work,
+    began: Instant,
+    slice: Duration,
+) -> anyhow::Result<Vec<Duration>> {
+    let (mut waits, run) = (Vec::new(), fastrand::u64(..));
+    let (cost, mut client) = (Credits::new(1)?, ClientId::new(work.client(&name, Duration::ZERO))?);
+    while began.elapsed() < slice {
+        let now = work.client(&name, began.elapsed());
+        if client.as_str() != now {
+            client = ClientId::new(now)?;
+        }
+        let mut charge = Charge::new(cost);
+        if work == Work::Ids {
+            charge = charge.with_id(OperationId::new(format!("{run:x}-{}", waits.len()))?);
+        }
+        let asked = Instant::now();
+        if service.charge_with(&client, charge).await?.is_denied() != (work == Work::Denied) {
+            break;
+        }
+        waits.push(asked.elapsed());
+    }
+    Ok(waits)
 }

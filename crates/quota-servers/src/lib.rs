@@ -27,6 +27,6 @@ pub use crate::encrypted::another_authority;
 pub use crate::error::ServerError;
 pub use crate::node::Node;
 pub use crate::private_server::PrivateServer;
-pub use crate::programs::{MongoReplacement, missing};
+pub use crate::programs::{MongoReplacement, has_mongod, missing};
 pub use crate::relay::Relay;
 pub use crate::server::{REQUIRED, Server};

@@ -82,6 +82,12 @@ pub(crate) fn mongodb() -> Result<(PathBuf, bool), ServerError> {
         .ok_or(ServerError::Missing { program: "mongod", package })
 }
 
+/// Whether MongoDB's own server is installed; else another one stands in for it.
+#[must_use]
+pub fn has_mongod() -> bool {
+    on_path("mongod").is_some()
+}
+
 /// On the path, or where servers are that only root's path names.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -69,8 +69,10 @@ impl Patience {
     /// [`StoreError::NotDone`] where the time is over.
     pub fn check(&self) -> Result<(), StoreError> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
-            let message =
-                format!("other processes were at the account; it had changed {} times meanwhile", self.losses);
+            let message = match self.losses {
+                0 => "other processes were first at the account".to_owned(),
+                losses => format!("other processes were at the account; it had changed {losses} times meanwhile"),
+            };
             return Err(StoreError::NotDone { message, source: None });
         }
         Ok(())

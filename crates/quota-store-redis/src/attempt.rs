@@ -30,8 +30,8 @@ pub(crate) enum Ended {
 }
 
 impl Ended {
-    /// Whether this store stands in the account's queue: it leaves it with the next call, be it only to confirm.
-    pub(crate) fn stands_in_queue(&self) -> bool {
+    /// Whether others were quicker, so that this store stands in the account's queue.
+    pub(crate) fn was_late(&self) -> bool {
         match self {
             Self::Queued(_) => true,
             Self::Changed(_, changed) => changed.comes_again,
@@ -163,7 +163,7 @@ impl<'a> Attempt<'a> {
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);
-        (call.token, call.goes_on) = (Some(self.run.settings.token), self.turn.goes_on());
+        (call.token, call.goes_on) = (Some((self.run.settings.token, 0)), self.turn.goes_on());
         if looks_for_ids {
             call.absent = std::mem::take(&mut self.absent);
         }

@@ -1,7 +1,7 @@
 //! One client's requests, run until they are answered.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::join;
 use parking_lot::Mutex;
@@ -14,11 +14,11 @@ use crate::dead_entries::DeadEntries;
 use crate::entry_text::corrupt;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
-use crate::keys::{ClientKeys, Key};
+use crate::keys::ClientKeys;
 use crate::listener::Listener;
-use crate::queue::Waiting;
 use crate::script::{Call, Changed, CommitScript, Outcome, UNREAD};
 use crate::settings::Settings;
+use crate::standing::Standing;
 use crate::stored::Stored;
 
 /// One client's requests, run until they are answered: on the kept account at its version, and again from the account
@@ -26,6 +26,7 @@ use crate::stored::Stored;
 pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
     listener: &'a Listener,
+    patience: Patience,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
@@ -33,6 +34,17 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) keys: ClientKeys,
     /// With quarters, ids that were made for callers who gave none.
     pub(crate) made: HashSet<OperationId>,
+}
+
+/// What is known of an account that requests are begun with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// It was read after they were asked.
+    Fresh,
+    /// This store has kept it.
+    Kept,
+    /// It was this store's turn. What is told then may have been a while on its way.
+    InTurn,
 }
 
 impl<'a> ClientRun<'a> {
@@ -46,18 +58,19 @@ impl<'a> ClientRun<'a> {
     ) -> Self {
         let client = requests.client();
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
-        Self { gathering, listener, settings, script, kept, client, keys: settings.prefix.client(client), made }
+        let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
+        Self { gathering, listener, patience, settings, script, kept, client, keys, made }
     }
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
         let kept = self.kept.take(self.client);
         let is_cold = kept.is_none();
-        let (stored, is_fresh) = match self.begin(kept).await {
+        let (stored, known) = match self.begin(kept, requests).await {
             Ok(begun) => begun,
             Err(error) => return answers.lock().fail(requests, || error.again()),
         };
         let may_be_unlisted = is_cold && !stored.version.is_empty() && self.gathering.wire().is_cluster();
-        let runs = self.run_with_room(stored, is_fresh, requests, answers);
+        let runs = self.run_with_room(stored, known, requests, answers);
         if may_be_unlisted {
             join(runs, self.list_again()).await;
         } else {
@@ -65,39 +78,43 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    /// The account as this store keeps it, if it may begin with that; else as it is now. Whether it is fresh: what is told in turn
-    /// may be a while on its way, and whoever stood in the queue leaves it with a call.
-    async fn begin(&self, kept: Option<Box<Stored>>) -> Result<(Box<Stored>, bool), StoreError> {
-        let Some(mut stored) = kept else { return Ok((Box::new(self.read().await?), true)) };
-        if !stored.turn.next_batch() {
-            return Ok((stored, false));
+    /// The account as this store keeps it, if it may begin with that; else as it is now.
+    async fn begin(
+        &self,
+        kept: Option<Box<Stored>>,
+        requests: ClientRequests<'_>,
+    ) -> Result<(Box<Stored>, Freshness), StoreError> {
+        let Some(mut stored) = kept else { return Ok((Box::new(self.read().await?), Freshness::Fresh)) };
+        let writes = requests.iter().any(|(_, request)| !matches!(request.operation, Operation::Status));
+        if !(stored.turn.next_batch() && writes) {
+            return Ok((stored, Freshness::Kept));
         }
         let turn = stored.turn.begun();
-        *stored = self.in_turn(&Patience::new(self.settings.patience)).await?;
+        *stored = self.in_turn(0).await?;
         stored.turn = turn;
-        Ok((stored, false))
+        Ok((stored, Freshness::InTurn))
     }
 
     async fn run_with_room(
         &self,
         stored: Box<Stored>,
-        is_fresh: bool,
+        freshness: Freshness,
         requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
     ) {
         if self.is_short_of_room(&stored, requests) {
             // The bound is on what callers gave: an id that was made for one who gave none gives way.
             let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
-            return self.run_instead(stored, is_fresh, plain, requests, answers).await;
+            return self.run_instead(stored, freshness, plain, requests, answers).await;
         }
-        self.run(stored, is_fresh, requests, answers).await;
+        self.run(stored, freshness, requests, answers).await;
     }
 
     /// Runs requests of this client in the place of others, whose answers theirs are. None of them has an id that was made.
     async fn run_instead(
         &self,
         stored: Box<Stored>,
-        is_fresh: bool,
+        freshness: Freshness,
         instead: Vec<Request>,
         requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
@@ -105,7 +122,7 @@ impl<'a> ClientRun<'a> {
         let batch = Batch::new(instead);
         let own = Mutex::new(batch.answers());
         for requests in batch.clients() {
-            self.run(stored.clone(), is_fresh, requests, &own).await;
+            self.run(stored.clone(), freshness, requests, &own).await;
         }
         let mut answers = answers.lock();
         for ((place, _), answer) in requests.iter().zip(own.into_inner().finish()) {
@@ -116,32 +133,40 @@ impl<'a> ClientRun<'a> {
     async fn run(
         &self,
         mut stored: Box<Stored>,
-        mut is_fresh: bool,
+        freshness: Freshness,
         mut requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
     ) {
-        let patience = Patience::new(self.settings.patience);
         let mut known = KnownIds::default();
+        let mut is_fresh = freshness == Freshness::Fresh;
+        // Whoever stands in the queue leaves it with a call, be it only to confirm.
+        let mut stands = freshness == Freshness::InTurn;
+        let mut passed = u8::from(stands);
         loop {
-            let turn = stored.turn;
+            let mut turn = stored.turn;
             let ended = Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await;
-            is_fresh = !ended.stands_in_queue();
+            if ended.was_late() {
+                (stands, turn) = (true, turn.begun());
+            }
+            is_fresh = !stands;
             let (written, again) = match ended {
                 Ended::Done(stored) => return self.keep(stored),
                 Ended::Failed(written, error) => (written, Err(error)),
                 Ended::Dead(written) => (written, self.read_alive(&mut known).await),
                 Ended::Queued(written) => {
                     known.clear();
-                    (written, self.in_turn(&patience).await)
+                    let again = self.in_turn(passed).await;
+                    passed = passed.saturating_add(1);
+                    (written, again)
                 }
                 Ended::Changed(written, changed) => {
                     let rest = requests.after(written);
-                    (written, self.begin_again(changed, &mut known, rest, &patience).await)
+                    (written, self.begin_again(changed, &mut known, rest).await)
                 }
             };
             requests = requests.after(written);
             match again {
-                Ok(again) => stored = Box::new(Stored { turn: turn.begun(), ..again }),
+                Ok(again) => stored = Box::new(Stored { turn, ..again }),
                 Err(failed) => return answers.lock().fail(requests, || failed.again()),
             }
         }
@@ -160,7 +185,6 @@ impl<'a> ClientRun<'a> {
         mut changed: Box<Changed>,
         known: &mut KnownIds,
         requests: ClientRequests<'_>,
-        patience: &Patience,
     ) -> Result<Stored, StoreError> {
         let stored = changed.stored()?;
         let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
@@ -176,7 +200,7 @@ impl<'a> ClientRun<'a> {
             return self.read_alive(known).await;
         }
         if was_slower {
-            patience.check()?;
+            self.patience.check()?;
         }
         Ok(stored)
     }
@@ -184,33 +208,16 @@ impl<'a> ClientRun<'a> {
     /// The account when nothing dead stands in the way any more.
     async fn read_alive(&self, known: &mut KnownIds) -> Result<Stored, StoreError> {
         known.clear();
-        let (gathering, script, keys) = (self.gathering, self.script, &self.keys);
-        let dead = DeadEntries { gathering, script, keys, patience: self.settings.patience };
+        let Self { gathering, script, keys, settings, .. } = self;
+        let dead = DeadEntries { gathering, script, keys, token: settings.token, patience: settings.patience };
         Ok(dead.take_out(self.read().await?).await?.0)
     }
 
-    /// The account as it is when it is this store's turn.
-    async fn in_turn(&self, patience: &Patience) -> Result<Stored, StoreError> {
-        let mut waiting = Waiting::default();
-        loop {
-            // Before the server is asked: it may be told at once.
-            let hearing = self.listener.hear(self.keys.name(Key::Account)).await;
-            let asked = Instant::now();
-            match self.call(&Call::in_turn(self.settings.token, waiting.in_vain())).await? {
-                Outcome::Changed(mut changed) => return changed.stored(),
-                Outcome::Queued(queue) => waiting.look(queue, asked.elapsed()),
-                Outcome::Done { .. } => return Err(corrupt("a version", UNREAD)),
-            }
-            patience.check()?;
-            match hearing {
-                None => waiting.untold().await,
-                Some(mut hearing) => {
-                    if let Some(fields) = hearing.told(waiting.until()).await {
-                        return Stored::read(fields);
-                    }
-                }
-            }
-        }
+    /// The account as it is when it is this store's turn, which was passed over so often.
+    async fn in_turn(&self, passed: u8) -> Result<Stored, StoreError> {
+        let Self { gathering, script, keys, settings, listener, patience, .. } = self;
+        let standing = Standing { gathering, script, keys, token: settings.token, listener: Some(listener), passed };
+        standing.turn(patience).await
     }
 
     async fn read(&self) -> Result<Stored, StoreError> {

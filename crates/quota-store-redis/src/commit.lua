@@ -5,13 +5,13 @@
 --            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
 --            that still stand), p (plan). To this
 --            script they are opaque, but for the version. Its own is c: who waits for a turn, in order, each by the
---            eight bytes of its token.
+--            seven bytes of its token and a digit: how often it was passed over.
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
 -- ARGV[3]    a letter for each of KEYS[2..]: h for a hash, z for a sorted set; - for one that another test shows to be
 --            a hash: ids are looked for in it, or its numbers are added to
--- ARGV[4]    the caller's token, if it keeps to turns; behind it + where its turn goes on and - where not; and the token of
+-- ARGV[4]    the caller's token and digit, if it keeps to turns; behind it + where its turn goes on and - where not; and those of
 --            whom it has waited for in vain, with the version that has not changed meanwhile
 -- ARGV[5]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, and the
 --            ids
@@ -35,7 +35,8 @@
 
 local call = redis.call
 local account, expected, new, kinds = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-local token, goes_on, in_vain = string.sub(ARGV[4], 1, 8), string.sub(ARGV[4], 9, 9) == '+', string.sub(ARGV[4], 10)
+local token, standing = string.sub(ARGV[4], 1, 7), string.sub(ARGV[4], 1, 8)
+local goes_on, in_vain = string.sub(ARGV[4], 9, 9) == '+', string.sub(ARGV[4], 10)
 
 local version, queue = unpack(call('HMGET', account, 'v', 'c'))
 version, queue = version or '', queue or ''
@@ -66,14 +67,19 @@ if ARGV[5] ~= '0' then
     end
 end
 
--- Tells the first of a queue that it is its turn.
+-- Tells the first of a queue that it is its turn, and where the account is not long, the account.
+local LONG = 16384
 local function tell(waiting)
     local message = { #account .. ':' .. account }
     for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
         message[1 + number] = value and #value .. ':' .. value or '-'
     end
+    message = table.concat(message)
+    if #message > LONG then
+        message = #account .. ':' .. account
+    end
     -- Who may not be told asks.
-    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 8), table.concat(message))
+    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
 end
 
 -- Whoever writes or comes again does it in turn, but the first who comes. Turns are for fairness alone: what is right is decided
@@ -85,11 +91,11 @@ local function stand_in_queue()
         queue = string.sub(queue, 9)
     end
     local ahead = 0
-    while ahead < #queue / 8 and string.sub(queue, 8 * ahead + 1, 8 * ahead + 8) ~= token do
+    while ahead < #queue / 8 and string.sub(queue, 8 * ahead + 1, 8 * ahead + 7) ~= token do
         ahead = ahead + 1
     end
-    if 8 * ahead == #queue and ahead < LONGEST then
-        queue = queue .. token
+    if ahead < LONGEST then
+        queue = string.sub(queue, 1, 8 * ahead) .. standing .. string.sub(queue, 8 * ahead + 9)
     end
     if queue ~= before then
         -- Where the memory is full nobody stands anywhere.
@@ -107,7 +113,7 @@ local is_other = version ~= expected
 if token ~= '' and version ~= '' then
     -- Who only confirmed a version and looked for no ids does not come again: the answer is enough.
     local comes_again = new ~= '' or count > 0 or expected == '?'
-    local is_first = string.sub(queue, 1, 8) == token
+    local is_first = string.sub(queue, 1, 7) == token
     if comes_again and not is_first and (is_other or (queue ~= '' and new ~= '')) then
         local ahead = stand_in_queue()
         if ahead > 0 then
@@ -124,7 +130,7 @@ if is_other or found then
 end
 
 -- Whose turn it was leaves the queue with what it does, unless the turn goes on and others wait.
-local is_left = token ~= '' and string.sub(queue, 1, 8) == token and not (goes_on and #queue > 8)
+local is_left = token ~= '' and string.sub(queue, 1, 7) == token and not (goes_on and #queue > 8)
 if is_left then
     queue = string.sub(queue, 9)
 end
@@ -138,7 +144,7 @@ local function leave()
 end
 if new == '' then
     leave()
-    return 1
+    return queue ~= '' and 2 or 1
 end
 
 local is_new = {}

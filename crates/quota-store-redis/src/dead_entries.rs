@@ -9,8 +9,10 @@ use crate::call_error::CallError;
 use crate::entry_text::read_member;
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
+use crate::queue::Token;
 use crate::reading::members_in;
 use crate::script::{Call, CommitScript, Outcome};
+use crate::standing::Standing;
 use crate::stored::{Memory, Stored};
 use crate::values::texts;
 
@@ -24,6 +26,8 @@ pub(crate) struct DeadEntries<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
     pub(crate) script: &'a CommitScript,
     pub(crate) keys: &'a ClientKeys,
+    /// Who takes turns with others at the account.
+    pub(crate) token: Token,
     /// For how long others may be quicker, from one step to the next.
     pub(crate) patience: Duration,
 }
@@ -38,7 +42,8 @@ impl DeadEntries<'_> {
     pub(crate) async fn take_out(&self, mut stored: Stored) -> Result<(Stored, u64), StoreError> {
         let (mut patience, mut ids) = (Patience::new(self.patience), 0_u64);
         while stored.memory.dead.is_some() {
-            let (call, memory, gone) = self.step(&stored).await?;
+            let (mut call, memory, gone) = self.step(&stored).await?;
+            call.token = Some((self.token, 0));
             match self.script.call(self.gathering, self.keys, &call, None).await.map_err(no_request)? {
                 Outcome::Done { .. } => {
                     (stored.version, stored.memory) = (call.new, memory);
@@ -46,14 +51,19 @@ impl DeadEntries<'_> {
                     patience = Patience::new(self.patience);
                 }
                 Outcome::Changed(mut changed) => {
-                    patience.lose().await?;
+                    patience.check()?;
                     stored = changed.stored()?;
                 }
-                // It keeps to no turns.
-                Outcome::Queued(_) => drop(patience.lose().await?),
+                Outcome::Queued(_) => stored = self.standing().turn(&patience).await?,
             }
         }
         Ok((stored, ids))
+    }
+
+    /// Not told, for it is more than others' turns that it takes time for.
+    pub(crate) const fn standing(&self) -> Standing<'_> {
+        let Self { gathering, script, keys, token, .. } = *self;
+        Standing { gathering, script, keys, token, listener: None, passed: 0 }
     }
 
     /// Some of them; where none is left, the note. How many ids go with them.

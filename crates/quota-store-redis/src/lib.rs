@@ -27,6 +27,7 @@ mod script;
 mod sent_commit;
 mod server;
 mod settings;
+mod standing;
 mod store;
 mod stored;
 mod sum_text;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::node::{Node, Source, Timeouts};
 use crate::stored::FIELDS;
@@ -17,15 +17,15 @@ pub(crate) type Fields = [Option<String>; FIELDS.len()];
 
 /// A connection over which a store hears that it is its turn at an account, made when it first waits for one.
 pub(crate) struct Listener {
-    node: Node,
+    node: Arc<Node>,
     waiters: Arc<Waiters>,
-    /// When it could not be made: it is not tried at every wait.
-    failed: Mutex<Option<Instant>>,
+    /// When it was looked after last.
+    looked: Mutex<Option<Instant>>,
 }
 
 /// Who waits for a turn at which account, by the names of the accounts' keys.
 #[derive(Default)]
-pub(crate) struct Waiters(Mutex<HashMap<String, oneshot::Sender<Fields>>>);
+pub(crate) struct Waiters(Mutex<HashMap<String, oneshot::Sender<Option<Fields>>>>);
 
 /// A channel, and who is to hear what is said there.
 pub(crate) struct Ear {
@@ -37,40 +37,44 @@ pub(crate) struct Ear {
 pub(crate) struct Hearing {
     account: String,
     waiters: Arc<Waiters>,
-    told: oneshot::Receiver<Fields>,
+    told: oneshot::Receiver<Option<Fields>>,
 }
 
-/// How long a wait for a turn may be delayed by connecting: without it, the server is asked again and again.
-const BRIEFLY: Duration = Duration::from_millis(100);
-
-/// How long it is not tried again to connect.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How often the connection is looked after at most.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Listener {
     pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts, channel: String) -> Self {
         let waiters = Arc::<Waiters>::default();
         let ear = Ear { channel, waiters: Arc::clone(&waiters) };
-        Self { node: Node::listening(source, timeouts, ear), waiters, failed: Mutex::new(None) }
+        Self { node: Arc::new(Node::listening(source, timeouts, ear)), waiters, looked: Mutex::new(None) }
     }
 
-    /// From now on hears of an account; none where there is no connection, or the server does not allow this user to listen.
-    pub(crate) async fn hear(&self, account: String) -> Option<Hearing> {
-        if self.failed.lock().is_some_and(|failed| failed.elapsed() < AGAIN_AFTER) {
-            return None;
-        }
-        if !timeout(BRIEFLY, self.node.is_connected()).await.unwrap_or_default() {
-            *self.failed.lock() = Some(Instant::now());
+    /// From now on hears of an account; none where there is no connection yet, or the server does not allow this user to listen.
+    pub(crate) fn hear(&self, account: String) -> Option<Hearing> {
+        if !self.node.is_connected() {
+            self.look_after();
             return None;
         }
         let (teller, told) = oneshot::channel();
         self.waiters.0.lock().insert(account.clone(), teller);
         Some(Hearing { account, waiters: Arc::clone(&self.waiters), told })
     }
+
+    /// Connects, or finds out whether the connection still answers, which one that died in silence does not: beside whoever waits.
+    pub(crate) fn look_after(&self) {
+        let mut looked = self.looked.lock();
+        if looked.is_none_or(|looked| looked.elapsed() >= AGAIN_AFTER) {
+            *looked = Some(Instant::now());
+            let node = Arc::clone(&self.node);
+            tokio::spawn(async move { node.ping().await });
+        }
+    }
 }
 
 impl Hearing {
-    /// The account, where it is this store's turn until then.
-    pub(crate) async fn told(&mut self, until: Instant) -> Option<Fields> {
+    /// What is told until then, if anything: the account, where it is this store's turn, or that it is to ask.
+    pub(crate) async fn told(&mut self, until: Instant) -> Option<Option<Fields>> {
         timeout_at(until, &mut self.told).await.ok()?.ok()
     }
 }
@@ -99,8 +103,8 @@ impl Ear {
     }
 }
 
-/// The name of an account's key and its fields: each as its length, a colon and its text, or a dash.
-fn read(mut message: &[u8]) -> Option<(String, Fields)> {
+/// The name of an account's key and its fields: each as its length, a colon and its text, or a dash. Of a large account its name alone.
+fn read(mut message: &[u8]) -> Option<(String, Option<Fields>)> {
     let mut next = || {
         let (text, rest) = split(message)?;
         message = rest;
@@ -108,10 +112,14 @@ fn read(mut message: &[u8]) -> Option<(String, Fields)> {
     };
     let account = next()??;
     let mut fields: Fields = std::array::from_fn(|_| None);
-    for field in &mut fields {
-        *field = next()?;
+    for (number, field) in fields.iter_mut().enumerate() {
+        match next() {
+            Some(text) => *field = text,
+            None if number == 0 => return Some((account, None)),
+            None => return None,
+        }
     }
-    Some((account, fields))
+    Some((account, Some(fields)))
 }
 
 fn split(message: &[u8]) -> Option<(Option<String>, &[u8])> {
@@ -135,8 +143,9 @@ mod tests {
         assert_eq!(account, "q:{a:}");
         let expected =
             ["v", "-", "-", "d:-", "", "-", "-", "-", "-"].map(|text| (text != "-").then(|| text.to_owned()));
-        assert_eq!(fields, expected);
-        for garbled in ["", "-", "1:a", "9:a", "x:a", "6:q:{a:}1:v--3:d:-0:---", "1", ":", "-1:a"] {
+        assert_eq!(fields, Some(expected));
+        assert_eq!(read(b"6:q:{a:}"), Some(("q:{a:}".to_owned(), None)));
+        for garbled in ["", "-", "9:a", "x:a", "6:q:{a:}1:v--3:d:-0:---", "1", ":", "-1:a"] {
             assert!(read(garbled.as_bytes()).is_none(), "{garbled}");
         }
     }

@@ -60,9 +60,14 @@ impl Node {
         Self { ear: Some(Arc::new(ear)), ..Self::new(source, timeouts) }
     }
 
-    /// Connects, if it is not connected.
-    pub(crate) async fn is_connected(&self) -> bool {
-        self.live().await.is_ok()
+    /// Whether there is a connection that is not known to be lost.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.ready().is_some()
+    }
+
+    /// Connects, if it is not connected, and finds out whether the connection answers.
+    pub(crate) async fn ping(&self) {
+        drop(self.run(async |connection| redis::cmd("PING").query_async::<Value>(connection).await).await);
     }
 
     /// Runs a command on the connection, which it is given a clone of.
@@ -173,7 +178,12 @@ impl Node {
 
 async fn any(clients: &[Client], config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, RedisError> {
     let mut last = std::io::Error::from(std::io::ErrorKind::NotFound).into();
-    for client in clients {
+    // Not always in this order: to wait for one that does not answer may take all the time there is.
+    let begin = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    for place in 0..clients.len() {
+        let Some(client) = clients.get(begin.wrapping_add(place).checked_rem(clients.len()).unwrap_or_default()) else {
+            break;
+        };
         match client.get_multiplexed_async_connection_with_config(config).await {
             Ok(connection) => return Ok(connection),
             Err(error) => last = error,

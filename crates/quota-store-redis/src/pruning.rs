@@ -8,6 +8,7 @@ use crate::dead_entries::{DeadEntries, ENTRIES_AT_ONCE};
 use crate::entry_text::{bound, corrupt, read_member};
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
+use crate::queue::Token;
 use crate::reading::{command, count_in};
 use crate::script::{Call, Outcome, UNREAD};
 use crate::store::RedisStore;
@@ -66,7 +67,7 @@ impl RedisStore {
     }
 
     fn dead<'a>(&'a self, gathering: &'a Gathering<'a>, keys: &'a ClientKeys) -> DeadEntries<'a> {
-        DeadEntries { gathering, script: &self.script, keys, patience: self.settings.patience }
+        DeadEntries { gathering, script: &self.script, keys, token: Token::new(), patience: self.settings.patience }
     }
 
     async fn read(&self, gathering: &Gathering<'_>, keys: &ClientKeys) -> Result<Stored, StoreError> {
@@ -86,17 +87,19 @@ impl RedisStore {
         let keys = self.settings.prefix.client(client);
         let wait = self.settings.wait;
         let mut patience = Patience::new(self.settings.patience);
+        let dead = self.dead(gathering, &keys);
         let mut now = self.read(gathering, &keys).await?;
         while !now.version.is_empty() {
             if let Some((_, end)) = now.memory.dead {
                 // The ids of what was deleted were free before.
                 let is_folded = end <= now.memory.folded_until.millis();
-                let (alive, ids) = self.dead(gathering, &keys).take_out(now).await?;
+                let (alive, ids) = dead.take_out(now).await?;
                 pruned.ids = pruned.ids.saturating_add(if is_folded { ids } else { 0 });
                 now = alive;
                 continue;
             }
-            let Some(step) = self.next_step(&keys, &now, before).await? else { break };
+            let Some(mut step) = self.next_step(&keys, &now, before).await? else { break };
+            step.call.token = Some((dead.token, 0));
             match self.script.call(gathering, &keys, &step.call, wait).await? {
                 Outcome::Done { .. } => {
                     pruned.entries = pruned.entries.saturating_add(step.pruned.entries);
@@ -105,11 +108,10 @@ impl RedisStore {
                     patience = Patience::new(self.settings.patience);
                 }
                 Outcome::Changed(mut changed) => {
-                    patience.lose().await?;
+                    patience.check()?;
                     now = changed.stored()?;
                 }
-                // It keeps to no turns.
-                Outcome::Queued(_) => drop(patience.lose().await?),
+                Outcome::Queued(_) => now = dead.standing().turn(&patience).await?,
             }
         }
         Ok(())

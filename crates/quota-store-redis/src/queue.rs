@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A store's name in the queues of accounts: eight bytes.
+/// By what name a store, or a pruning, stands in the queues of accounts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token(pub(crate) [u8; 8]);
+pub(crate) struct Token([u8; 7]);
 
 /// A queue, as the script tells of it to who is not first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Queue {
-    first: Token,
+    /// The token, and a digit: how often it was passed over.
+    first: [u8; 8],
     /// The account's.
     version: String,
     ahead: u32,
@@ -31,16 +32,18 @@ pub(crate) struct Waiting {
 /// ended or have nothing more to do.
 const RESPECTED: Duration = Duration::from_millis(10);
 
-/// And for how many answers of the server, should it be slow.
-const RESPECTED_ANSWERS: u32 = 20;
+/// And for how many answers of the server, should it be slow, but no longer than this: it may have been slow but once.
+const RESPECTED_ANSWERS: u32 = 5;
+const LONGEST: Duration = Duration::from_millis(250);
 
-/// After so long the server is asked again by who is not told.
-const UNTOLD: Duration = Duration::from_millis(1);
+/// Whoever was passed over is waited for twice as long the next time, up to so often: it may need longer than others.
+const DOUBLED: u8 = 5;
 
 impl Waiting {
     /// Looks at the queue, where the server took so long for its answer.
     pub(crate) fn look(&mut self, queue: Queue, pace: Duration) {
-        self.respected = RESPECTED.max(pace.saturating_mul(RESPECTED_ANSWERS));
+        let times = 1 << queue.first[7].saturating_sub(b'0').min(DOUBLED);
+        self.respected = pace.saturating_mul(RESPECTED_ANSWERS).clamp(RESPECTED, LONGEST).saturating_mul(times);
         let is_same = |seen: &Queue| (seen.first, &seen.version) == (queue.first, &queue.version);
         let since = self.seen.take().filter(|(seen, _)| is_same(seen)).map_or_else(Instant::now, |(_, since)| since);
         self.seen = Some((queue, since));
@@ -59,13 +62,6 @@ impl Waiting {
             .checked_add(self.respected)
             .unwrap_or_else(Instant::now)
     }
-
-    /// Waits until who does not listen asks again: who is next does so at once.
-    pub(crate) async fn untold(&self) {
-        if self.seen.as_ref().is_some_and(|(queue, _)| queue.ahead > 1) {
-            tokio::time::sleep(UNTOLD).await;
-        }
-    }
 }
 
 impl Token {
@@ -73,6 +69,11 @@ impl Token {
     pub(crate) fn new() -> Self {
         let text = uuid::Uuid::new_v4().simple().to_string();
         Self(text.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+
+    /// As it stands in a queue, where it was passed over so often.
+    pub(crate) fn standing(self, passed: u8) -> impl Iterator<Item = u8> {
+        self.0.into_iter().chain([b'0'.saturating_add(passed.min(DOUBLED))])
     }
 }
 
@@ -93,12 +94,12 @@ impl Queue {
     pub(crate) fn read(text: &[u8]) -> Option<Self> {
         let (first, rest) = text.split_first_chunk::<8>()?;
         let (ahead, version) = str::from_utf8(rest).ok()?.trim_start().split_once(' ')?;
-        Some(Self { first: Token(*first), version: version.to_owned(), ahead: ahead.parse().ok()? })
+        Some(Self { first: *first, version: version.to_owned(), ahead: ahead.parse().ok()? })
     }
 
     /// Whom to pass over, and at which version alone.
     pub(crate) fn passed(&self) -> impl Iterator<Item = u8> {
-        self.first.0.iter().copied().chain(self.version.bytes())
+        self.first.into_iter().chain(self.version.bytes())
     }
 }
 
@@ -113,21 +114,30 @@ mod tests {
     #[test]
     fn a_queue_is_read_as_the_script_tells_of_it() {
         let read = queue("01234567 3 abc");
-        assert_eq!((read.first, read.ahead, read.version.as_str()), (Token(*b"01234567"), 3, "abc"));
+        assert_eq!((read.first, read.ahead, read.version.as_str()), (*b"01234567", 3, "abc"));
         assert_eq!(read.passed().collect::<Vec<_>>(), b"01234567abc");
         for garbled in ["", "0123456", "01234567", "01234567 3", "01234567 x abc", "01234567 -1 abc"] {
             assert!(Queue::read(garbled.as_bytes()).is_none(), "{garbled}");
         }
-        assert_ne!(Token::new(), Token::new());
+        let token = Token::new();
+        assert_ne!(token, Token::new());
+        let standing = |passed| String::from_utf8(token.standing(passed).collect()).unwrap();
+        assert_eq!([standing(0), standing(2), standing(200)], [0, 2, 5].map(|digit| format!("{token}{digit}")));
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_does_nothing_is_waited_for_in_vain() {
         let mut waiting = Waiting::default();
         assert_eq!(waiting.in_vain(), None);
-        for (text, pace) in [("aaaaaaaa 2 v1", 0), ("bbbbbbbb 1 v1", 0), ("bbbbbbbb 1 v2", 0), ("bbbbbbbb 1 v3", 1)] {
+        for (text, pace, respected) in [
+            ("aaaaaaa0 2 v1", 0, RESPECTED),
+            ("bbbbbbb0 1 v1", 1, RESPECTED),
+            ("bbbbbbb0 1 v2", 4, 2 * RESPECTED),
+            ("bbbbbbb0 1 v3", 5_000, LONGEST),
+            ("bbbbbbb3 1 v3", 0, 8 * RESPECTED),
+            ("bbbbbbb9 1 v3", 0, 32 * RESPECTED),
+        ] {
             waiting.look(queue(text), Duration::from_millis(pace));
-            let respected = if pace == 0 { RESPECTED } else { Duration::from_millis(20) };
             assert_eq!(waiting.until(), Instant::now() + respected);
             tokio::time::advance(respected / 2).await;
             // It is further ahead, and as idle as before.

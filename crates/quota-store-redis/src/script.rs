@@ -40,8 +40,8 @@ pub(crate) struct Call {
     pub(crate) expected: String,
     /// The version to be; empty where nothing is to be written.
     pub(crate) new: String,
-    /// Who asks, where it keeps to turns.
-    pub(crate) token: Option<Token>,
+    /// Who asks, where it keeps to turns, and how often it was passed over.
+    pub(crate) token: Option<(Token, u8)>,
     /// Whether its turn goes on after this, should others wait.
     pub(crate) goes_on: bool,
     /// The queue whose first it has waited for in vain.
@@ -115,7 +115,7 @@ impl Call {
     }
 
     /// Reads the account in turn, and passes over who was waited for in vain.
-    pub(crate) fn in_turn(token: Token, in_vain: Option<&Queue>) -> Self {
+    pub(crate) fn in_turn(token: (Token, u8), in_vain: Option<&Queue>) -> Self {
         Self { token: Some(token), in_vain: in_vain.cloned(), ..Self::read() }
     }
 
@@ -201,9 +201,9 @@ impl Call {
 
     /// Who asks, whether its turn goes on, and whom it passes over.
     fn turn(&self) -> Vec<u8> {
-        let Some(token) = self.token else { return Vec::new() };
+        let Some((token, passed)) = self.token else { return Vec::new() };
         let goes_on = if self.goes_on { b'+' } else { b'-' };
-        token.0.into_iter().chain([goes_on]).chain(self.in_vain.iter().flat_map(Queue::passed)).collect()
+        token.standing(passed).chain([goes_on]).chain(self.in_vain.iter().flat_map(Queue::passed)).collect()
     }
 
     /// How the script is to test a key: not where another test finds it out.

@@ -13,6 +13,9 @@ const TURN: Duration = Duration::from_millis(50);
 const EAGER: u32 = 8;
 const SOON: Duration = Duration::from_millis(2);
 
+/// For so long it is remembered that others were first.
+const REMEMBERED: Duration = Duration::from_millis(100);
+
 /// This store's turn at an account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Turn {
@@ -29,9 +32,9 @@ pub(crate) struct Turn {
 impl Turn {
     /// Another batch; whether it is to wait for a turn first.
     pub(crate) fn next_batch(&mut self) -> bool {
-        let is_soon = self.committed.is_some_and(|committed| committed.elapsed() < SOON);
-        self.eager = if is_soon { self.eager.saturating_add(1) } else { 0 };
-        self.has_ended
+        let within = |limit: Duration| self.committed.is_some_and(|committed| committed.elapsed() < limit);
+        self.eager = if within(SOON) { self.eager.saturating_add(1) } else { 0 };
+        self.has_ended && within(REMEMBERED)
     }
 
     /// Whether it goes on after the next commit, should others wait.
@@ -88,8 +91,10 @@ mod tests {
         // With one commit more it makes room, and then it waits for its turn.
         assert!(!commit(&mut turn, true).await);
         assert!(turn.next_batch());
+        tokio::time::advance(REMEMBERED).await;
+        assert!(!turn.next_batch(), "that is long ago");
         // The next is as long.
-        turn = turn.begun();
+        turn = eager().await.begun();
         assert!(turn.goes_on() && !commit(&mut turn, true).await && turn.goes_on());
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Load {
     tasks: tokio::task::JoinSet<()>,
     ending: Arc<std::sync::atomic::AtomicBool>,
     answered: Arc<Mutex<Vec<(usize, String)>>>,
+    /// What somebody was told last who was not answered.
+    failed: Arc<Mutex<Option<String>>>,
 }
 
 impl Load {
@@ -68,16 +70,24 @@ impl Load {
         clients: &[ClientId],
         run: usize,
     ) -> Self {
-        let (ending, answered) = (Arc::default(), Arc::default());
-        let mut load = Self { tasks: tokio::task::JoinSet::new(), ending, answered };
+        let mut load = Self {
+            tasks: tokio::task::JoinSet::new(),
+            ending: Arc::default(),
+            answered: Arc::default(),
+            failed: Arc::default(),
+        };
         for caller in 0..CALLERS {
             let number = caller % clients.len();
             let (service, client) = (service.clone(), clients[number].clone());
             let (ending, answered) = (Arc::clone(&load.ending), Arc::clone(&load.answered));
+            let failed = Arc::clone(&load.failed);
             let charging = async move {
                 for count in 0.. {
                     let id = format!("{run}.{caller}.{count}");
-                    charge(&service, &client, &id).await;
+                    charge_telling(&service, &client, &id, |error| {
+                        *failed.lock().unwrap() = Some(format!("{error:?}"))
+                    })
+                    .await;
                     answered.lock().unwrap().push((number, id));
                     if ending.load(std::sync::atomic::Ordering::SeqCst) {
                         return;
@@ -98,7 +108,8 @@ impl Load {
                     ended.expect("no caller panics");
                 }
             };
-            tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the store heals by itself");
+            let ended = tokio::time::timeout(Duration::from_secs(60), ended).await;
+            assert!(ended.is_ok(), "the store did not heal by itself: {:?}", self.failed.lock().unwrap());
         });
         self.answered.lock().unwrap().clone()
     }
@@ -106,16 +117,22 @@ impl Load {
 
 /// Asks until there is an answer.
 pub(crate) async fn charge(service: &QuotaService<AnyStore>, client: &ClientId, id: &str) {
+    charge_telling(service, client, id, |_| {}).await;
+}
+
+/// The same, and tells what failed until then.
+async fn charge_telling(service: &QuotaService<AnyStore>, client: &ClientId, id: &str, failed: impl Fn(&ServiceError)) {
     loop {
         let charge = Charge::new(Credits::ONE).with_id(OperationId::new(id).unwrap());
         match service.charge_with(client, charge).await {
             Ok(decision) => return assert!(decision.is_allowed()),
             Err(
-                ServiceError::Unknown { .. }
+                error @ (ServiceError::Unknown { .. }
                 | ServiceError::NotDone { .. }
                 | ServiceError::DeadlineQueued
-                | ServiceError::Plans(_),
+                | ServiceError::Plans(_)),
             ) => {
+                failed(&error);
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error:?}"),

@@ -1,0 +1,58 @@
+//! Where somebody waits for its turn at an account.
+
+use std::time::{Duration, Instant};
+
+use quota_service::{Patience, StoreError};
+
+use crate::entry_text::corrupt;
+use crate::gathering::Gathering;
+use crate::keys::{ClientKeys, Key};
+use crate::listener::Listener;
+use crate::queue::{Token, Waiting};
+use crate::script::{Call, CommitScript, Outcome, UNREAD};
+use crate::stored::Stored;
+
+/// Where somebody waits for its turn at an account.
+pub(crate) struct Standing<'a> {
+    pub(crate) gathering: &'a Gathering<'a>,
+    pub(crate) script: &'a CommitScript,
+    pub(crate) keys: &'a ClientKeys,
+    pub(crate) token: Token,
+    /// None for who is not told, and asks.
+    pub(crate) listener: Option<&'a Listener>,
+    /// How often it was passed over before.
+    pub(crate) passed: u8,
+}
+
+/// After so long the server is asked again by who is not told.
+const UNTOLD: Duration = Duration::from_millis(1);
+
+impl Standing<'_> {
+    /// The account as it is when it is its turn. It stands in the queue until it commits, or confirms.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] where patience ends before.
+    pub(crate) async fn turn(&self, patience: &Patience) -> Result<Stored, StoreError> {
+        let mut waiting = Waiting::default();
+        loop {
+            // Before the server is asked: it may be told at once.
+            let hearing = self.listener.and_then(|listener| listener.hear(self.keys.name(Key::Account)));
+            let asked = Instant::now();
+            let call = Call::in_turn((self.token, self.passed), waiting.in_vain());
+            match self.script.call(self.gathering, self.keys, &call, None).await? {
+                Outcome::Changed(mut changed) => return changed.stored(),
+                Outcome::Queued(queue) => waiting.look(queue, asked.elapsed()),
+                Outcome::Done { .. } => return Err(corrupt("a version", UNREAD)),
+            }
+            patience.check()?;
+            match (hearing, self.listener) {
+                (Some(mut hearing), Some(listener)) => match hearing.told(waiting.until()).await {
+                    Some(Some(fields)) => return Stored::read(fields),
+                    Some(None) => {}
+                    None => listener.look_after(),
+                },
+                _ => tokio::time::sleep(UNTOLD).await,
+            }
+        }
+    }
+}
