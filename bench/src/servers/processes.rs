@@ -145,7 +145,7 @@ pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
         service.status(&first).await?;
         if work == Work::Denied {
             // What there is is taken first.
-            service.charge(&first, Credits::new(1)?).await?;
+            drop(service.charge(&first, Credits::new(1)?).await?);
         }
         println!("ready");
         let mut go = String::new();
