@@ -79,7 +79,7 @@ pub(super) fn race(url: &str, processes: usize, slice: Duration, work: Work) -> 
 /// How many more than its limit a client was admitted by eight processes.
 pub(super) async fn over_the_limit(url: &str) -> anyhow::Result<f64> {
     let (client, limit) = (format!("strict-{:08x}", fastrand::u32(..)), 2_000);
-    set_plan(url, &[client.clone()], limit).await?;
+    set_plan(url, std::slice::from_ref(&client), limit).await?;
     let (asked, name) = (url.to_owned(), client.clone());
     let racing = move || together(&asked, PROCESSES, &[&name, "10000", Work::Plain.name()]);
     let admitted = tokio::task::spawn_blocking(racing).await??.len();

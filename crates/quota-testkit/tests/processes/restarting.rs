@@ -85,7 +85,7 @@ impl Load {
                 for count in 0.. {
                     let id = format!("{run}.{caller}.{count}");
                     charge_telling(&service, &client, &id, |error| {
-                        *failed.lock().unwrap() = Some(format!("{error:?}"))
+                        *failed.lock().unwrap() = Some(format!("{error:?}"));
                     })
                     .await;
                     answered.lock().unwrap().push((number, id));
