@@ -54,14 +54,6 @@ impl Work {
         clients.dedup();
         clients
     }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Ids => "ids",
-            Self::Denied => "denied",
-        }
-    }
 }
 
 /// Has so many processes charge one client.
@@ -71,7 +63,7 @@ pub(super) fn race(url: &str, processes: usize, slice: Duration, work: Work) -> 
     let limit = if work == Work::Denied { 1 } else { ENOUGH };
     runtime.block_on(set_plan(url, &work.clients(&client, slice), limit))?;
     let millis = slice.as_millis().to_string();
-    let waits = together(url, processes, &[&client, &millis, work.name()])?;
+    let waits = together(url, processes, &[&client, &millis, &format!("{work:?}")])?;
     let micros = |part| percentile(&waits, part);
     Ok(Together { speed: count(waits.len()) / slice.as_secs_f64(), tail: micros(99) / micros(50) })
 }
@@ -81,7 +73,7 @@ pub(super) async fn over_the_limit(url: &str) -> anyhow::Result<f64> {
     let (client, limit) = (format!("strict-{:08x}", fastrand::u32(..)), 2_000);
     set_plan(url, std::slice::from_ref(&client), limit).await?;
     let (asked, name) = (url.to_owned(), client.clone());
-    let racing = move || together(&asked, PROCESSES, &[&name, "10000", Work::Plain.name()]);
+    let racing = move || together(&asked, PROCESSES, &[&name, "10000", "Plain"]);
     let admitted = tokio::task::spawn_blocking(racing).await??.len();
     let over = count(admitted) - f64::from(u32::try_from(limit)?);
     if over < 0.0 {
@@ -136,7 +128,7 @@ fn start(url: &str, arguments: &[&str]) -> anyhow::Result<Child> {
 pub(crate) fn child(arguments: &[String]) -> anyhow::Result<()> {
     let [url, client, millis, work] = arguments else { bail!("a URL, a client, milliseconds and the work") };
     let slice = Duration::from_millis(millis.parse()?);
-    let work = Work::from_str(work, false).map_err(anyhow::Error::msg)?;
+    let work = Work::from_str(work, true).map_err(anyhow::Error::msg)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let store = quota_stores::connect(url).await?;

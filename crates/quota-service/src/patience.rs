@@ -36,19 +36,18 @@ impl Patience {
         Self { until: Instant::now().checked_add(limit), losses: 0 }
     }
 
-    /// Waits after a conflict, and says whether it did: what the answer brought may be old then.
+    /// Waits after a conflict, but for the first.
     ///
     /// # Errors
     /// [`StoreError::NotDone`] where the time is over.
-    pub async fn lose(&mut self) -> Result<bool, StoreError> {
+    pub async fn lose(&mut self) -> Result<(), StoreError> {
         self.check()?;
         self.losses = self.losses.saturating_add(1);
         // The answer brought the account as it is now: the first loser may win at once.
-        let waits = self.losses > 1;
-        if waits {
+        if self.losses > 1 {
             wait(FIRST.saturating_mul(1 << self.losses.min(10)).min(LONGEST)).await;
         }
-        Ok(waits)
+        Ok(())
     }
 
     /// Waits for a turn, where the store keeps a queue, so many are ahead, and the server took so long to say so: many that

@@ -163,7 +163,7 @@ impl<'a> Attempt<'a> {
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);
-        (call.token, call.goes_on) = (Some((self.run.settings.token, 0)), self.turn.goes_on());
+        (call.token, call.goes_on) = (Some((self.run.listener.token, 0)), self.turn.goes_on());
         if looks_for_ids {
             call.absent = std::mem::take(&mut self.absent);
         }

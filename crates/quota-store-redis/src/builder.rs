@@ -10,7 +10,6 @@ use crate::client_run::PATIENCE;
 use crate::connect_error::ConnectError;
 use crate::keys::KeyPrefix;
 use crate::node::Timeouts;
-use crate::queue::Token;
 use crate::settings::Settings;
 use crate::store::RedisStore;
 use crate::trust::Trust;
@@ -70,7 +69,6 @@ impl RedisBuilder {
             ids_for: Self::IDS_FOR,
             wait: None,
             patience: PATIENCE,
-            token: Token::new(),
         };
         Self {
             url: url.into(),

@@ -25,7 +25,7 @@ use crate::stored::Stored;
 /// as the script answers it where another process was quicker.
 pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
-    listener: &'a Listener,
+    pub(crate) listener: &'a Listener,
     patience: Patience,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
@@ -90,7 +90,7 @@ impl<'a> ClientRun<'a> {
             return Ok((stored, Freshness::Kept));
         }
         let turn = stored.turn.begun();
-        *stored = self.in_turn(0).await?;
+        *stored = self.standing().turn(&self.patience).await?;
         stored.turn = turn;
         Ok((stored, Freshness::InTurn))
     }
@@ -141,7 +141,7 @@ impl<'a> ClientRun<'a> {
         let mut is_fresh = freshness == Freshness::Fresh;
         // Whoever stands in the queue leaves it with a call, be it only to confirm.
         let mut stands = freshness == Freshness::InTurn;
-        let mut passed = u8::from(stands);
+        let mut standing = self.standing();
         loop {
             let mut turn = stored.turn;
             let ended = Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await;
@@ -155,9 +155,7 @@ impl<'a> ClientRun<'a> {
                 Ended::Dead(written) => (written, self.read_alive(&mut known).await),
                 Ended::Queued(written) => {
                     known.clear();
-                    let again = self.in_turn(passed).await;
-                    passed = passed.saturating_add(1);
-                    (written, again)
+                    (written, standing.turn(&self.patience).await)
                 }
                 Ended::Changed(written, changed) => {
                     let rest = requests.after(written);
@@ -208,16 +206,14 @@ impl<'a> ClientRun<'a> {
     /// The account when nothing dead stands in the way any more.
     async fn read_alive(&self, known: &mut KnownIds) -> Result<Stored, StoreError> {
         known.clear();
-        let Self { gathering, script, keys, settings, .. } = self;
-        let dead = DeadEntries { gathering, script, keys, token: settings.token, patience: settings.patience };
+        let Self { gathering, script, keys, listener, settings, .. } = self;
+        let dead = DeadEntries { gathering, script, keys, token: listener.token, patience: settings.patience };
         Ok(dead.take_out(self.read().await?).await?.0)
     }
 
-    /// The account as it is when it is this store's turn, which was passed over so often.
-    async fn in_turn(&self, passed: u8) -> Result<Stored, StoreError> {
-        let Self { gathering, script, keys, settings, listener, patience, .. } = self;
-        let standing = Standing { gathering, script, keys, token: settings.token, listener: Some(listener), passed };
-        standing.turn(patience).await
+    fn standing(&self) -> Standing<'_> {
+        let Self { gathering, script, keys, listener, .. } = self;
+        Standing { gathering, script, keys, token: listener.token, listener: Some(listener), passed: 0 }
     }
 
     async fn read(&self) -> Result<Stored, StoreError> {

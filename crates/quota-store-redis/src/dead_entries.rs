@@ -40,7 +40,7 @@ impl DeadEntries<'_> {
     /// # Errors
     /// [`StoreError::NotDone`] also where it is not known whether a step was written: no request was.
     pub(crate) async fn take_out(&self, mut stored: Stored) -> Result<(Stored, u64), StoreError> {
-        let (mut patience, mut ids) = (Patience::new(self.patience), 0_u64);
+        let (mut patience, mut standing, mut ids) = (Patience::new(self.patience), self.standing(), 0_u64);
         while stored.memory.dead.is_some() {
             let (mut call, memory, gone) = self.step(&stored).await?;
             call.token = Some((self.token, 0));
@@ -54,13 +54,13 @@ impl DeadEntries<'_> {
                     patience.check()?;
                     stored = changed.stored()?;
                 }
-                Outcome::Queued(_) => stored = self.standing().turn(&patience).await?,
+                Outcome::Queued(_) => stored = standing.turn(&patience).await?,
             }
         }
         Ok((stored, ids))
     }
 
-    /// Not told, for it is more than others' turns that it takes time for.
+    /// Not told when it is its turn, but asks: most of its time it does not wait.
     pub(crate) const fn standing(&self) -> Standing<'_> {
         let Self { gathering, script, keys, token, .. } = *self;
         Standing { gathering, script, keys, token, listener: None, passed: 0 }

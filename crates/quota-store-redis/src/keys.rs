@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use quota_core::ClientId;
+use thiserror::Error;
 
 use crate::queue::Token;
-use thiserror::Error;
 
 /// Milliseconds of a UTC day.
 pub(crate) const DAY_MILLIS: i64 = 86_400_000;

@@ -13,6 +13,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::call_error::CallError;
 use crate::cluster_node::ClusterNode;
+use crate::keys::KeyPrefix;
 use crate::listener::Listener;
 use crate::node::{Node, Source, Timeouts};
 use crate::sent_commit::AskedCommit;
@@ -43,7 +44,7 @@ impl Link {
         trusted: &Trusted,
         count: usize,
         timeouts: Timeouts,
-        channel: String,
+        prefix: &KeyPrefix,
     ) -> Result<Self, RedisError> {
         let source = match servers {
             Servers::Single(server) => Source::Single(trusted.client((**server).clone())?),
@@ -53,7 +54,7 @@ impl Link {
             Servers::Cluster(nodes) => {
                 // What is said at one node is heard at all.
                 let any = nodes.iter().map(|node| trusted.client(node.clone())).collect::<Result<_, _>>()?;
-                let listener = Listener::new(Arc::new(Source::Any(any)), timeouts, channel);
+                let listener = Listener::new(Arc::new(Source::Any(any)), timeouts, prefix);
                 let connection = cluster(trusted.cluster(nodes), timeouts).await?;
                 return Ok(Self { wires: vec![Wire::Cluster(connection)], next: AtomicUsize::new(0), listener });
             }
@@ -61,7 +62,7 @@ impl Link {
         let source = Arc::new(source);
         // One more, to read usage back.
         let wires = (0..=count.max(1)).map(|_| Wire::Node(Node::new(Arc::clone(&source), timeouts))).collect();
-        let listener = Listener::new(source, timeouts, channel);
+        let listener = Listener::new(source, timeouts, prefix);
         Ok(Self { wires, next: AtomicUsize::new(0), listener })
     }
 

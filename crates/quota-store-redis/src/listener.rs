@@ -9,7 +9,9 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::keys::KeyPrefix;
 use crate::node::{Node, Source, Timeouts};
+use crate::queue::Token;
 use crate::stored::FIELDS;
 
 /// An account as the script tells of it whose turn it is: its hash's fields.
@@ -17,6 +19,8 @@ pub(crate) type Fields = [Option<String>; FIELDS.len()];
 
 /// A connection over which a store hears that it is its turn at an account, made when it first waits for one.
 pub(crate) struct Listener {
+    /// By what name the store stands in queues.
+    pub(crate) token: Token,
     node: Arc<Node>,
     waiters: Arc<Waiters>,
     /// When it was looked after last.
@@ -44,10 +48,10 @@ pub(crate) struct Hearing {
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl Listener {
-    pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts, channel: String) -> Self {
-        let waiters = Arc::<Waiters>::default();
-        let ear = Ear { channel, waiters: Arc::clone(&waiters) };
-        Self { node: Arc::new(Node::listening(source, timeouts, ear)), waiters, looked: Mutex::new(None) }
+    pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts, prefix: &KeyPrefix) -> Self {
+        let (token, waiters) = (Token::new(), Arc::<Waiters>::default());
+        let ear = Ear { channel: prefix.turns_of(token), waiters: Arc::clone(&waiters) };
+        Self { token, node: Arc::new(Node::listening(source, timeouts, ear)), waiters, looked: Mutex::new(None) }
     }
 
     /// From now on hears of an account; none where there is no connection yet, or the server does not allow this user to listen.

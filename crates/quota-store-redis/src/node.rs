@@ -179,11 +179,8 @@ impl Node {
 async fn any(clients: &[Client], config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, RedisError> {
     let mut last = std::io::Error::from(std::io::ErrorKind::NotFound).into();
     // Not always in this order: to wait for one that does not answer may take all the time there is.
-    let begin = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    for place in 0..clients.len() {
-        let Some(client) = clients.get(begin.wrapping_add(place).checked_rem(clients.len()).unwrap_or_default()) else {
-            break;
-        };
+    let first = usize::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    for client in clients.iter().cycle().skip(first).take(clients.len()) {
         match client.get_multiplexed_async_connection_with_config(config).await {
             Ok(connection) => return Ok(connection),
             Err(error) => last = error,

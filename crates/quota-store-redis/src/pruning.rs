@@ -88,6 +88,7 @@ impl RedisStore {
         let wait = self.settings.wait;
         let mut patience = Patience::new(self.settings.patience);
         let dead = self.dead(gathering, &keys);
+        let mut standing = dead.standing();
         let mut now = self.read(gathering, &keys).await?;
         while !now.version.is_empty() {
             if let Some((_, end)) = now.memory.dead {
@@ -111,7 +112,7 @@ impl RedisStore {
                     patience.check()?;
                     now = changed.stored()?;
                 }
-                Outcome::Queued(_) => now = dead.standing().turn(&patience).await?,
+                Outcome::Queued(_) => now = standing.turn(&patience).await?,
             }
         }
         Ok(())

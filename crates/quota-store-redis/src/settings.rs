@@ -5,7 +5,6 @@ use std::time::Duration;
 use quota_core::{Detail, Instant, Terms};
 
 use crate::keys::{DAY_MILLIS, KeyPrefix, day_of};
-use crate::queue::Token;
 use crate::stored::Memory;
 
 /// What was chosen for a store.
@@ -19,8 +18,6 @@ pub(crate) struct Settings {
     pub(crate) wait: Option<(usize, Duration)>,
     /// How long a commit is tried again while others change the account.
     pub(crate) patience: Duration,
-    /// By what name it stands in queues.
-    pub(crate) token: Token,
 }
 
 /// How many ids of callers a ledger with quarters remembers for a client.

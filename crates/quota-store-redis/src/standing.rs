@@ -20,7 +20,7 @@ pub(crate) struct Standing<'a> {
     pub(crate) token: Token,
     /// None for who is not told, and asks.
     pub(crate) listener: Option<&'a Listener>,
-    /// How often it was passed over before.
+    /// How often it had its turn and nothing came of it, as where it was passed over.
     pub(crate) passed: u8,
 }
 
@@ -32,13 +32,14 @@ impl Standing<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotDone`] where patience ends before.
-    pub(crate) async fn turn(&self, patience: &Patience) -> Result<Stored, StoreError> {
-        let mut waiting = Waiting::default();
+    pub(crate) async fn turn(&mut self, patience: &Patience) -> Result<Stored, StoreError> {
+        let (mut waiting, passed) = (Waiting::default(), self.passed);
+        self.passed = passed.saturating_add(1);
         loop {
             // Before the server is asked: it may be told at once.
             let hearing = self.listener.and_then(|listener| listener.hear(self.keys.name(Key::Account)));
             let asked = Instant::now();
-            let call = Call::in_turn((self.token, self.passed), waiting.in_vain());
+            let call = Call::in_turn((self.token, passed), waiting.in_vain());
             match self.script.call(self.gathering, self.keys, &call, None).await? {
                 Outcome::Changed(mut changed) => return changed.stored(),
                 Outcome::Queued(queue) => waiting.look(queue, asked.elapsed()),

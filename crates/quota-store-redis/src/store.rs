@@ -19,9 +19,8 @@ use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
 use crate::entry_text::corrupt;
 use crate::gathering::Gathering;
-use crate::keys::{Key, LISTS};
+use crate::keys::{Key, KeyPrefix, LISTS};
 use crate::link::Link;
-use crate::queue::Token;
 use crate::script::CommitScript;
 use crate::server;
 use crate::settings::Settings;
@@ -59,27 +58,26 @@ impl RedisStore {
     /// Whether there is one of this prefix. Nothing is written.
     pub(crate) async fn is_made(builder: &RedisBuilder) -> Result<bool, ConnectError> {
         let target = Target::parse(&builder.url)?;
-        let link = Self::link(builder, &target, &builder.settings).await?;
+        let link = Self::link(builder, &target, &builder.settings.prefix).await?;
         server::check(link.for_batch(), builder.allowed_eviction.as_deref()).await?;
         let prefix = target.prefix.filter(|_| !builder.has_prefix);
         server::has_format(link.for_batch(), prefix.as_ref().unwrap_or(&builder.settings.prefix)).await
     }
 
-    async fn link(builder: &RedisBuilder, target: &Target, settings: &Settings) -> Result<Link, ConnectError> {
+    async fn link(builder: &RedisBuilder, target: &Target, prefix: &KeyPrefix) -> Result<Link, ConnectError> {
         target.servers.check_database()?;
         let trusted = builder.trust.of(&target.servers)?;
-        let channel = settings.prefix.turns_of(settings.token);
-        Ok(Link::open(&target.servers, &trusted, builder.connections.get(), builder.timeouts, channel).await?)
+        Ok(Link::open(&target.servers, &trusted, builder.connections.get(), builder.timeouts, prefix).await?)
     }
 
     pub(crate) async fn open(builder: RedisBuilder) -> Result<Self, ConnectError> {
         let target = Target::parse(&builder.url)?;
-        let mut settings = Settings { token: Token::new(), ..builder.settings.clone() };
+        let mut settings = builder.settings.clone();
         let detail = if builder.has_detail { Some(settings.detail) } else { target.detail };
         if !builder.has_prefix {
             settings.prefix = target.prefix.clone().unwrap_or(settings.prefix);
         }
-        let link = Self::link(&builder, &target, &settings).await?;
+        let link = Self::link(&builder, &target, &settings.prefix).await?;
         let wire = link.for_batch();
         server::check(wire, builder.allowed_eviction.as_deref()).await?;
         server::check_format(wire, &settings.prefix).await?;

@@ -1,5 +1,7 @@
 //! Keys that make a request safe to send again.
 
+use std::borrow::Cow;
+
 use http::header::InvalidHeaderName;
 use http::{HeaderName, Method};
 use quota_core::OperationId;
@@ -92,7 +94,10 @@ impl IdempotencyKeys {
         // Rocket's routes know no HEAD apart from GET.
         let method = if *method == Method::HEAD { &Method::GET } else { method };
         // Its first colon ends the route, or `/a` with the key `b:c` were `/a:b` with the key `c`.
-        let route = route.replace('%', "%25").replace(':', "%3A");
+        let route = match route.contains(['%', ':']) {
+            true => Cow::Owned(route.replace('%', "%25").replace(':', "%3A")),
+            false => Cow::Borrowed(route),
+        };
         let text = format!("{PREFIX}{method} {route}:{key}");
         let id = OperationId::new(&text).or_else(|_| OperationId::new(format!("{PREFIX}{}", hashed(&text))));
         id.map(Some).map_err(|_| other())

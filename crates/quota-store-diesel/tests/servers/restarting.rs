@@ -68,10 +68,7 @@ pub(crate) async fn connections_that_were_lost_are_replaced<D: Database>(_shared
     let names: Vec<String> = (0..6).map(|number| format!("c{number}")).collect();
     for round in 1..4 {
         // Several connections at once, all of which are then lost while nobody uses them.
-        let each = names.iter().map(|name| one(&store, request(name, charge("1"), "100")));
-        for answer in futures_util::future::join_all(each).await {
-            assert!(allowed(&answer), "{answer:?}");
-        }
+        charge_at_once(&store, &names).await;
         database.end_connections().await;
         let total = store.total(&client("c0"), Window::ALL).await.unwrap();
         assert_eq!(total.to_string(), round.to_string());
@@ -87,10 +84,7 @@ pub(crate) async fn connections_that_the_server_ends_when_idle_are_replaced<D: D
     let names: Vec<String> = (0..6).map(|number| format!("c{number}")).collect();
     for round in 1..4 {
         // Several connections at once, and the first that is asked for something when they have ended is one of them.
-        let each = names.iter().map(|name| one(&store, request(name, charge("1"), "100")));
-        for answer in futures_util::future::join_all(each).await {
-            assert!(allowed(&answer), "{answer:?}");
-        }
+        charge_at_once(&store, &names).await;
         while database.number(count).await > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -99,5 +93,13 @@ pub(crate) async fn connections_that_the_server_ends_when_idle_are_replaced<D: D
             2 => store.health().await.unwrap(),
             _ => assert_eq!(store.prune(crate::requests::noon()).await.unwrap().entries, 0),
         }
+    }
+}
+
+/// Over several connections.
+async fn charge_at_once(store: &impl UsageStore, names: &[String]) {
+    let each = names.iter().map(|name| one(store, request(name, charge("1"), "100")));
+    for answer in futures_util::future::join_all(each).await {
+        assert!(allowed(&answer), "{answer:?}");
     }
 }

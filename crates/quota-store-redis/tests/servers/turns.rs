@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use quota_core::Detail;
+use quota_core::{Detail, Operation, Window};
+use quota_service::UsageStore;
 use quota_store_redis::RedisStore;
 use redis::Value;
 
 use crate::load::Load;
-use crate::requests::{agreed_usage, allowed, charge, charge_one, credits, one as one_of, request};
+use crate::requests::{
+    PLENTY, agreed_usage, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits,
+    one as one_of, request, used,
+};
 use crate::servers::{Place, private, private_cluster, text_of};
 
 const STORES: usize = 4;
@@ -143,4 +149,34 @@ async fn published(place: &Place) -> u64 {
     let calls =
         text.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls=")?.split(',').next()?.parse().ok());
     calls.unwrap_or_default()
+}
+
+/// Nor does one who goes on and on keep a pruning out, which needs several steps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pruning_has_its_turns_beside_charges_without_a_pause() {
+    let Some(place) = Place::shared() else { return };
+    let (busy, prunes) = (Arc::new(place.store(Detail::Entries).await), place.store(Detail::Entries).await);
+    let old: Vec<_> = (0..4_500).map(|id| request("a", charge_as(&format!("old {id}"), "1"), PLENTY)).collect();
+    assert!(busy.apply(old).await.iter().all(allowed));
+    let ended = Arc::new(AtomicBool::new(false));
+    let charging = {
+        let (busy, ended) = (Arc::clone(&busy), Arc::clone(&ended));
+        tokio::spawn(async move {
+            let mut count = 0_usize;
+            while !ended.load(Ordering::Relaxed) {
+                assert!(allowed(&charge_later(&busy, "a", &format!("new {count}"), 4).await));
+                count += 1;
+            }
+            count
+        })
+    };
+    while used(&one_of(&prunes, request("a", Operation::Status, PLENTY)).await) == credits("4500") {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let before = at_quarter(request("a", Operation::Status, PLENTY), 4).at;
+    assert_eq!(prunes.prune(before).await.unwrap().entries, 4_500);
+    ended.store(true, Ordering::Relaxed);
+    let new = charging.await.unwrap();
+    let total = prunes.total(&client("a"), Window::ALL).await.unwrap();
+    assert_eq!(total, credits(&(4_500 + new).to_string()));
 }
