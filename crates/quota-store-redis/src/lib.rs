@@ -6,6 +6,7 @@ mod builder;
 mod call_error;
 mod client_run;
 mod clients;
+mod cluster;
 mod cluster_node;
 mod connect_error;
 mod day_set;

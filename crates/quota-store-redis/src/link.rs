@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::ConnectionLike;
-use redis::cluster::ClusterClientBuilder;
-use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::call_error::CallError;
-use crate::cluster_node::ClusterNode;
+use crate::cluster::Cluster;
 use crate::keys::KeyPrefix;
 use crate::listener::Listener;
 use crate::node::{Node, Source, Timeouts};
@@ -30,12 +28,9 @@ pub(crate) struct Link {
 
 /// A way to the servers that many commands share.
 pub(crate) enum Wire {
-    Node(Node),
-    Cluster(ClusterConnection<ClusterNode>),
+    Node(Box<Node>),
+    Cluster(Arc<Cluster>),
 }
-
-/// How often a cluster's driver sends a command again that was redirected, or, if it is no commit, whose node was lost.
-const CLUSTER_RETRIES: u32 = 6;
 
 impl Link {
     /// Prepares connections; those of a cluster are made at once.
@@ -55,13 +50,14 @@ impl Link {
                 // What is said at one node is heard at all.
                 let any = nodes.iter().map(|node| trusted.client(node.clone())).collect::<Result<_, _>>()?;
                 let listener = Listener::new(Arc::new(Source::Any(any)), timeouts, prefix);
-                let connection = cluster(trusted.cluster(nodes), timeouts).await?;
-                return Ok(Self { wires: vec![Wire::Cluster(connection)], next: AtomicUsize::new(0), listener });
+                let cluster = Arc::new(Cluster::open(trusted.cluster(nodes), timeouts).await?);
+                return Ok(Self { wires: vec![Wire::Cluster(cluster)], next: AtomicUsize::new(0), listener });
             }
         };
         let source = Arc::new(source);
         // One more, to read usage back.
-        let wires = (0..=count.max(1)).map(|_| Wire::Node(Node::new(Arc::clone(&source), timeouts))).collect();
+        let wires =
+            (0..=count.max(1)).map(|_| Wire::Node(Box::new(Node::new(Arc::clone(&source), timeouts)))).collect();
         let listener = Listener::new(source, timeouts, prefix);
         Ok(Self { wires, next: AtomicUsize::new(0), listener })
     }
@@ -84,31 +80,13 @@ impl Link {
     }
 }
 
-async fn cluster(
-    builder: ClusterClientBuilder,
-    timeouts: Timeouts,
-) -> Result<ClusterConnection<ClusterNode>, RedisError> {
-    let client = builder
-        .use_protocol(redis::ProtocolVersion::RESP3)
-        .connection_timeout(timeouts.connect)
-        .response_timeout(timeouts.answer)
-        .overall_response_timeout(Some(timeouts.answer))
-        .retries(CLUSTER_RETRIES)
-        .min_retry_wait(20)
-        .max_retry_wait(500)
-        .build()?;
-    let patience = timeouts.connect.saturating_mul(2);
-    let connected = tokio::time::timeout(patience, client.get_async_generic_connection()).await;
-    connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
-}
-
 impl Wire {
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
-            Self::Cluster(connection) => {
+            Self::Cluster(cluster) => {
                 let commit = AskedCommit::of(command);
-                ended(commit, command.query_async(&mut connection.clone()).await)
+                ended(commit, cluster.run(async |connection| command.query_async(connection).await).await)
             }
         }
     }
@@ -161,9 +139,10 @@ impl Wire {
 
     /// A command to every primary; the answers in any order.
     pub(crate) async fn call_every_primary(&self, command: &Cmd) -> Result<Vec<Value>, CallError> {
-        let Self::Cluster(connection) = self else { return Ok(vec![self.call(command).await?]) };
+        let Self::Cluster(cluster) = self else { return Ok(vec![self.call(command).await?]) };
         let every = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let answer = connection.clone().route_command(command.clone(), every).await;
+        let command = command.clone();
+        let answer = cluster.run(async |connection| connection.route_command(command, every).await).await;
         match answer.map_err(CallError::sent)? {
             Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
             Value::Array(answers) => Ok(answers),
@@ -175,9 +154,12 @@ impl Wire {
     async fn send(&self, pipeline: &Pipeline, skipped: usize, count: usize) -> Vec<Result<Value, CallError>> {
         match self {
             Self::Node(node) => node.run_each(pipeline, skipped, count).await,
-            Self::Cluster(connection) => {
+            Self::Cluster(cluster) => {
                 let commit = pipeline.cmd_iter().next().and_then(AskedCommit::of);
-                match ended(commit, connection.clone().req_packed_commands(pipeline, skipped, count).await) {
+                let answered = cluster
+                    .run(async |connection| connection.req_packed_commands(pipeline, skipped, count).await)
+                    .await;
+                match ended(commit, answered) {
                     Ok(values) => CallError::each(Ok(values), count),
                     Err(error) => vec![Err(error); count],
                 }

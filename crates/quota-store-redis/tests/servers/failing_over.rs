@@ -1,11 +1,14 @@
-//! A primary that dies: of a cluster, and of one that sentinels watch.
+//! A primary that dies: of a cluster, and of one that sentinels watch; and a cluster that comes back elsewhere.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use quota_core::{Credits, Detail};
 use quota_servers::PrivateServer;
 use quota_store_redis::ConnectError;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::load::{Load, ask_again, charge_until_allowed};
 use crate::requests::{agreed_usage, credits};
@@ -35,6 +38,58 @@ async fn sentinels_that_want_a_password_are_told_it_or_refuse() {
         let error = Place::at(url).refused().await;
         assert!(matches!(error, ConnectError::NotAllowed(_) | ConnectError::Unreachable(_)), "{error:?}");
         assert!(!shown(&error).contains("hunter2"), "{}", shown(&error));
+    }
+}
+
+/// The driver then has nobody left to ask whom it has met.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_whose_nodes_have_all_moved_is_found_where_it_was_found_first() {
+    let Some((mut server, _)) = private_cluster() else { return };
+    let address = Address::of(server.nodes()[1].port()).await;
+    let place = Place::at(format!("redis+cluster://127.0.0.1:{}", address.port));
+    let builder = place.builder().with_detail(Detail::Entries).with_response_timeout(Duration::from_millis(500));
+    let store = Arc::new(builder.connect().await.unwrap());
+    let names: Vec<String> = (0..12).map(|number| format!("client{number}")).collect();
+    charge_until_allowed(&store, &names).await;
+    let load = Load::begin(&[Arc::clone(&store)], &names);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // One is away, and whoever is asked for another leads there: the driver looks for its slots, and waits for the answer.
+    tokio::task::block_in_place(|| server.nodes_mut()[0].kill());
+    for silent in [1, 2, 4, 5] {
+        server.nodes()[silent].pause();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::task::block_in_place(|| server.kill());
+    let (elsewhere, _) = tokio::task::block_in_place(private_cluster).unwrap();
+    address.leads_to.store(elsewhere.nodes()[1].port(), Ordering::Relaxed);
+    charge_until_allowed(&store, &names).await;
+    load.end().await;
+    for name in &names {
+        assert!(agreed_usage(&store, name).await >= Credits::ONE);
+    }
+}
+
+/// An address that leads to one server and later to another, as a name does.
+struct Address {
+    port: u16,
+    leads_to: Arc<AtomicU16>,
+}
+
+impl Address {
+    async fn of(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = Self { port: listener.local_addr().unwrap().port(), leads_to: Arc::new(AtomicU16::new(server)) };
+        let leads_to = Arc::clone(&address.leads_to);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let port = leads_to.load(Ordering::Relaxed);
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+                });
+            }
+        });
+        address
     }
 }
 

@@ -67,12 +67,18 @@ async fn go_on(store: &RedisStore, ended: &AtomicBool, names: &[String], caller:
     sent
 }
 
+/// Servers that are not themselves for so long will not be.
+const HEALED_WITHIN: Duration = Duration::from_secs(120);
+
 /// Charges every client once more, and again until each is charged: the servers may need seconds to be themselves.
 pub(crate) async fn charge_until_allowed(store: &RedisStore, names: &[String]) {
     let mut waiting = names.to_vec();
-    for _ in 0..600 {
+    let mut failed = None;
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < HEALED_WITHIN {
         let batch: Vec<_> = waiting.iter().map(|name| request(name, charge("1"), PLENTY)).collect();
         let answers = store.apply(batch).await;
+        failed = answers.iter().find_map(|answer| answer.as_ref().err()).map(|error| format!("{error:?}"));
         waiting =
             waiting.into_iter().zip(&answers).filter(|(_, answer)| answer.is_err()).map(|(name, _)| name).collect();
         if waiting.is_empty() {
@@ -80,7 +86,7 @@ pub(crate) async fn charge_until_allowed(store: &RedisStore, names: &[String]) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("not charged: {waiting:?}");
+    panic!("not charged: {waiting:?}: {failed:?}");
 }
 
 /// Asks again with ids that were sent, a batch of them at a time.
