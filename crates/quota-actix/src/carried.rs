@@ -24,3 +24,7 @@ pub(crate) fn supersede(request: &impl HttpMessage) {
         outer.supersede();
     }
 }
+
+/// In an answer of the usage API, which is free on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfUsage;

@@ -25,7 +25,9 @@ use crate::refused::Refused;
 /// # let _ = web::get().to(compute);
 /// ```
 ///
-/// A request that did not come through a [`crate::QuotaLayer`] is answered with 500; the log says why.
+/// A request that did not come through a [`crate::QuotaLayer`] is answered with 500; the log says why. That goes for a
+/// CORS preflight too, which no layer meters: let a CORS middleware further out answer these, or take
+/// `Result<ClientQuota, Refused>`.
 #[derive(Clone, Debug)]
 pub struct ClientQuota(RequestQuota);
 

@@ -48,9 +48,14 @@ use crate::{ClientBy, RouteCost};
 ///
 /// **What is charged**: what a resource's pattern matches. Not CORS preflights, which anyone can send: a handler
 /// that answers `OPTIONS` too (`web::to`) must not do for one what others pay for. Not unmatched paths (a default service
-/// answers them), not 405s. `HEAD` is charged as `GET`, where there is a route for it. Around a route, 405s never come this
+/// answers them), not 405s, nor the 404s of a resource whose own guard turns a method away (`#[get]`, `App::route`). `HEAD` is charged as `GET`, where there is a route for it. Around a route, 405s never come this
 /// way; around a resource, a scope or an app they do, and look like a handler's answer: so the first request for each route and method is charged under an id, and taken back if the
 /// answer is 405. A request without a client, or of a client without credits, learns that before it learns of a 405.
+///
+/// **Around a scope or an app** a layer sees paths, and neither guards nor what is further in. Of resources on one path that
+/// guards tell apart, the first's pattern is taken for all: give these layers of their own. A middleware that rewrites paths, as
+/// `NormalizePath`, is wrapped after the layer, so that it runs before. What passes free because no pattern was known and is
+/// answered all the same is logged, once.
 ///
 /// **Layers inside each other**: clones of one layer charge once, the outer one. If the inner one says another cost, the
 /// outer one cannot know and has charged already: such a request is answered with 500 and the log says why. Use
@@ -92,7 +97,8 @@ impl QuotaLayer {
         Self(self.0.with_route(pattern, cost))
     }
 
-    /// Meters every request but CORS preflights, whether a resource matched it or not, under this label. A preflight (`OPTIONS`
+    /// Meters every request but CORS preflights, whether a resource matched it or not, under this label; where none matched, an
+    /// idempotency key is one request's over all paths. A preflight (`OPTIONS`
     /// with `Access-Control-Request-Method`) reaches the service unmetered: it must look at the method before it works.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {

@@ -8,12 +8,18 @@ use actix_web::Error;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use http::StatusCode;
-use quota_http::{Admission, Admitted, Finish, Passage, RefusalResponse, RequestQuota};
+use quota_http::{Admission, Admitted, Finish, Passage, RefusalResponse, RequestQuota, Watch};
 
-use crate::carried;
+use crate::carried::{self, OfUsage};
 use crate::framework::Actix;
 use crate::layer::QuotaLayer;
 use crate::response::{Headers, Told, response_of};
+
+/// What to do where the layer saw no route.
+const HINT: &str = "actix-web knew no pattern for the path when the quota layer saw it: a middleware further in rewrites paths \
+    (wrap it after the quota layer, then it runs first), two scopes with guards share a prefix (put the layer around their \
+    resources), or a default service answered, and then nothing is wrong; QuotaLayer::with_every_request meters all. \
+    This is logged once";
 
 /// A service whose requests are charged: what [`QuotaLayer`] makes of another.
 pub struct Metered<S> {
@@ -44,20 +50,28 @@ where
         let admission = match self.layer.metering().passage(&request, carried::find(&request).as_ref()) {
             Passage::Metered(admission) => admission,
             Passage::Refused(refusal) => return MeteredFuture::refused(Ok(refuse(request, refusal))),
-            Passage::Free(_) => return MeteredFuture::running(self.inner.call(request), Then(None)),
+            Passage::Free(watch) => {
+                let then = watch.map_or(Then::Nothing, Then::Watch);
+                return MeteredFuture::running(self.inner.call(request), then);
+            }
         };
         match admission.now() {
             Ok(Ok(admitted)) if admitted.is_concluded() => {
                 carried::put(admitted.quota(), &request);
-                let then = Then(Some(admitted.quota().clone()));
+                let then = Then::Write(admitted.quota().clone());
                 MeteredFuture::running(self.inner.call(request), then)
             }
-            Ok(Ok(admitted)) => MeteredFuture::waiting(Box::pin(run(admitted, Rc::clone(&self.inner), request))),
+            Ok(Ok(admitted)) => {
+                MeteredFuture::waiting(Box::pin(run(admitted, self.layer.clone(), Rc::clone(&self.inner), request)))
+            }
             Ok(Err(refusal)) => {
                 carried::supersede(&request);
                 MeteredFuture::refused(Ok(refuse(request, refusal)))
             }
-            Err(admission) => MeteredFuture::waiting(Box::pin(admit(admission, Rc::clone(&self.inner), request))),
+            Err(admission) => {
+                let (layer, inner) = (self.layer.clone(), Rc::clone(&self.inner));
+                MeteredFuture::waiting(Box::pin(admit(admission, layer, inner, request)))
+            }
         }
     }
 }
@@ -67,22 +81,35 @@ pub type MeteredFuture<F, B> = quota_http::MeteredFuture<Actix, F, Then, Answer<
 
 type Answer<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
 
-/// What is left to do when a handler has answered: to write the headers, if any.
+/// What is left to do when a handler has answered.
 #[derive(Debug)]
-pub struct Then(Option<RequestQuota>);
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// To write the headers.
+    Write(RequestQuota),
+    /// To look whether something answered for which there was no pattern.
+    Watch(Watch),
+}
 
 impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
     type Answer = Answer<B>;
 
     fn finish(self, answered: Result<ServiceResponse<B>, Error>) -> Answer<B> {
-        match (answered, self.0) {
-            (Ok(mut response), Some(quota)) => {
+        match (answered, self) {
+            (Ok(mut response), Self::Write(quota)) => {
                 quota.write(&mut Headers(response.headers_mut()));
                 Ok(response.map_into_left_body())
             }
-            (Ok(response), None) => Ok(response.map_into_left_body()),
-            (Err(error), Some(quota)) => Err(Told::of(error, quota)),
-            (Err(error), None) => Err(error),
+            (Ok(response), Self::Watch(watch)) => {
+                if response.response().extensions().get::<OfUsage>().is_none() {
+                    watch.answered(response.request().path(), status_of(response.status()), HINT);
+                }
+                Ok(response.map_into_left_body())
+            }
+            (Ok(response), Self::Nothing) => Ok(response.map_into_left_body()),
+            (Err(error), Self::Write(quota)) => Err(Told::of(error, quota)),
+            (Err(error), Self::Nothing | Self::Watch(_)) => Err(error),
         }
     }
 }
@@ -91,12 +118,17 @@ fn refuse<B>(request: ServiceRequest, refusal: RefusalResponse) -> ServiceRespon
     request.into_response(response_of(refusal)).map_into_right_body()
 }
 
-async fn admit<S, B>(admission: Box<Admission<Actix>>, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
+async fn admit<S, B>(
+    admission: Box<Admission<Actix>>,
+    layer: QuotaLayer,
+    inner: Rc<S>,
+    request: ServiceRequest,
+) -> Answer<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
     match admission.later().await {
-        Ok(admitted) => run(admitted, inner, request).await,
+        Ok(admitted) => run(admitted, layer, inner, request).await,
         Err(refusal) => {
             carried::supersede(&request);
             Ok(refuse(request, refusal))
@@ -104,7 +136,7 @@ where
     }
 }
 
-async fn run<S, B>(admitted: Admitted, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
+async fn run<S, B>(admitted: Admitted, layer: QuotaLayer, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
@@ -112,7 +144,7 @@ where
     carried::put(&quota, &request);
     match inner.call(request).await {
         Ok(mut response) => {
-            let status = status_of(response.status());
+            let status = answered_by_route(&layer, &response);
             match admitted.conclude(status, &mut Headers(response.headers_mut())).await {
                 Ok(()) => Ok(response.map_into_left_body()),
                 Err(refusal) => Ok(response.into_response(response_of(refusal)).map_into_right_body()),
@@ -126,6 +158,17 @@ where
                 Err(refusal) => Err(crate::refused::Refused::from(refusal).into()),
             }
         }
+    }
+}
+
+/// The status, 405 where no handler has answered: where a guard of the resource itself lets nobody through, as those of
+/// `#[get]` do, actix-web says 404, with a path that no resource took.
+fn answered_by_route<B>(layer: &QuotaLayer, response: &ServiceResponse<B>) -> StatusCode {
+    let is_unpaid =
+        !layer.metering().meters_every_request() && !response.request().match_info().unprocessed().is_empty();
+    match status_of(response.status()) {
+        StatusCode::NOT_FOUND if is_unpaid => StatusCode::METHOD_NOT_ALLOWED,
+        status => status,
     }
 }
 

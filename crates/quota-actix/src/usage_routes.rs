@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use quota_http::{ApiRequest, Framework, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
+use crate::carried::OfUsage;
 use crate::framework::Actix;
 use crate::response::response_of;
 
@@ -65,7 +66,9 @@ impl UsageRoutes {
         let method = Actix::method(&request);
         let headers = Sent::headers_of(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
         let sent = Sent { method, path, whole_path, query, headers, body };
-        response_of(self.0.answer(&request, sent).await)
+        let mut response = response_of(self.0.answer(&request, sent).await);
+        response.extensions_mut().insert(OfUsage);
+        response
     }
 }
 

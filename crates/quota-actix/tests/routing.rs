@@ -7,10 +7,13 @@ mod app;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::middleware::NormalizePath;
 use actix_web::test::{TestRequest, init_service};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, Error, Resource};
+use actix_web::{App, Error, Resource, get};
 use app::{TestService, layer, ran, service, used};
+use quota_actix::{ClientBy, UsageApi, UsageRoutes};
+use quota_testkit::http::logged;
 
 /// `GET` and `HEAD` of this path, and nothing else.
 fn resource(path: &str) -> Resource {
@@ -107,4 +110,116 @@ async fn a_layer_on_a_route_charges_that_one() {
     let quota = layer(&service);
     let both = web::resource("/a").route(web::get().to(ran).wrap(quota.clone())).route(web::head().to(ran).wrap(quota));
     charges_only_what_matches("routes", &service, App::new().service(both), "/a").await;
+}
+
+/// What is answered to `client1`: the status, and what remains.
+async fn answers(
+    app: App<
+        impl ServiceFactory<
+            ServiceRequest,
+            Config = (),
+            Response = ServiceResponse<impl MessageBody + 'static>,
+            Error = Error,
+            InitError = (),
+            Future: 'static,
+        > + 'static,
+    >,
+    asked: &[(Method, &str)],
+) -> Vec<(u16, Option<String>)> {
+    let app = init_service(app).await;
+    let mut answers = Vec::new();
+    for (method, path) in asked {
+        let request = TestRequest::default().method(method.clone()).uri(path).insert_header(("x-client-id", "client1"));
+        let response = app.call(request.to_request()).await.unwrap();
+        let remaining = response.headers().get("x-ratelimit-remaining");
+        let remaining = remaining.map(|value| value.to_str().unwrap().to_owned());
+        answers.push((response.status().as_u16(), remaining));
+    }
+    answers
+}
+
+fn remains(remaining: &str) -> (u16, Option<String>) {
+    (200, Some(remaining.to_owned()))
+}
+
+/// What nobody has answered, and nobody has paid.
+fn unanswered() -> (u16, Option<String>) {
+    (404, None)
+}
+
+#[actix_web::test]
+async fn a_path_that_is_sent_encoded_costs_what_it_leads_to() {
+    let asked = ["/%61pi/%66ive", "/api/%66%69ve", "/%61pi/five", "/api/%6Fne"].map(|path| (Method::GET, path));
+    let scope = || web::scope("/api").service(resource("/five")).service(resource("/{name}"));
+    let service = service();
+    let quota = layer(&service).with_route("/api/five", 3);
+    let around_app = App::new().wrap(quota.clone()).service(scope());
+    assert_eq!(answers(around_app, &asked).await, [remains("7"), remains("4"), remains("1"), remains("0")]);
+
+    let service = app::service();
+    let quota = layer(&service).with_route("/api/five", 3);
+    let around_scope = App::new().service(scope().wrap(quota.clone()));
+    assert_eq!(answers(around_scope, &asked).await, [remains("7"), remains("4"), remains("1"), remains("0")]);
+
+    let service = app::service();
+    let quota = layer(&service).with_route("/api/five", 3);
+    let route = web::get().to(ran).wrap(quota);
+    let around_route = App::new().service(web::scope("/api").route("/five", route));
+    assert_eq!(answers(around_route, &asked[..3]).await, [remains("7"), remains("4"), remains("1")]);
+}
+
+#[get("/a")]
+async fn attributed() -> &'static str {
+    "ran"
+}
+
+#[actix_web::test]
+async fn a_method_that_a_guard_of_the_resource_turns_away_is_free() {
+    let asked = [Method::POST, Method::GET, Method::HEAD, Method::OPTIONS, Method::POST, Method::GET];
+    let [to_app, to_scope] = ["/a", "/api/a"].map(|path| asked.clone().map(|method| (method, path)));
+    let expected = [unanswered(), remains("9"), unanswered(), unanswered(), unanswered(), remains("8")];
+
+    let service = service();
+    let by_attribute = App::new().wrap(layer(&service)).service(attributed);
+    assert_eq!(answers(by_attribute, &to_app).await, expected);
+    assert_eq!(used(&service).await, "2");
+
+    let service = app::service();
+    let by_route = App::new().wrap(layer(&service)).route("/a", web::get().to(ran));
+    assert_eq!(answers(by_route, &to_app).await, expected);
+    assert_eq!(used(&service).await, "2");
+
+    let service = app::service();
+    let in_scope = App::new().service(web::scope("/api").wrap(layer(&service)).service(attributed));
+    assert_eq!(answers(in_scope, &to_scope).await, expected);
+    assert_eq!(used(&service).await, "2");
+}
+
+/// A handler's own 404 is an answer like any other.
+#[actix_web::test]
+async fn a_404_of_a_handlers_own_is_charged() {
+    let service = service();
+    let nothing = web::get().to(async || actix_web::HttpResponse::NotFound());
+    let app = App::new().wrap(layer(&service)).route("/thing/{id}", nothing);
+    let remains = |remaining: &str| (404, Some(remaining.to_owned()));
+    let asked = [(Method::GET, "/thing/1"), (Method::GET, "/thing/%32")];
+    assert_eq!(answers(app, &asked).await, [remains("9"), remains("8")]);
+}
+
+#[actix_web::test]
+async fn what_passes_free_for_want_of_a_pattern_is_told_once() {
+    let service = service();
+    let quota = layer(&service);
+    let usage = UsageRoutes::new(UsageApi::new(&service), ClientBy::header("X-Client-Id").unwrap());
+    let rewritten = || App::new().wrap(NormalizePath::trim());
+    let app = rewritten().wrap(quota.clone()).service(resource("/a")).service(usage.at("/quota"));
+    let paths = ["/nowhere", "/quota/status", "/a/", "/a/", "/a"].map(|path| (Method::GET, path));
+    let (answered, log) = logged(answers(app, &paths)).await;
+    let free = (200, None);
+    assert_eq!(answered, [unanswered(), free.clone(), free.clone(), free, remains("9")]);
+    assert_eq!(log.matches("a request passed free").count(), 1, "{log}");
+    assert!(log.contains("path=\"/a\"") && log.contains("wrap it after the quota layer"), "{log}");
+    // As it is to be.
+    let app = App::new().wrap(quota).wrap(NormalizePath::trim()).service(resource("/a"));
+    assert_eq!(answers(app, &paths[2..]).await, [remains("8"), remains("7"), remains("6")]);
 }

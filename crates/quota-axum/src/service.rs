@@ -8,7 +8,7 @@ use http::{Request, Response, Uri};
 use quota_http::{Admission, Admitted, Finish, Passage, RequestQuota, Watch};
 use tower_service::Service;
 
-use crate::carried;
+use crate::carried::{self, OfUsage};
 use crate::framework::Axum;
 use crate::layer::QuotaLayer;
 
@@ -141,6 +141,7 @@ impl<RB, E> Finish<Result<Response<RB>, E>> for Then {
             match self {
                 Self::Nothing => {}
                 Self::Write(quota) => quota.write(response.headers_mut()),
+                Self::Watch(..) if response.extensions().get::<OfUsage>().is_some() => {}
                 Self::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),
             }
         }

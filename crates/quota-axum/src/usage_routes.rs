@@ -9,6 +9,7 @@ use http_body_util::LengthLimitError;
 use quota_http::{ApiRequest, MountedUsageApi, NoBody, Sent, Standing, UsageApi};
 
 use crate::ClientBy;
+use crate::carried::OfUsage;
 use crate::framework::Axum;
 
 /// The usage API, to be mounted under a prefix:
@@ -68,7 +69,9 @@ impl UsageRoutes {
         let whole_path = parts.extensions.get().map_or(&parts.uri, |OriginalUri(uri)| uri).path().to_owned();
         let path = below_prefix(&whole_path, parts.uri.path());
         let sent = Sent { method, path, whole_path, query, headers, body };
-        http::Response::<Body>::from(self.0.answer(&parts, sent).await).into_response()
+        let mut response = http::Response::<Body>::from(self.0.answer(&parts, sent).await);
+        response.extensions_mut().insert(OfUsage);
+        response.into_response()
     }
 }
 

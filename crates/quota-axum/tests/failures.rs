@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
-mod logged;
 
+use quota_testkit::http::logged;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
@@ -144,7 +144,7 @@ async fn a_store_that_fails_is_a_503_that_tells_nothing_of_it() {
     fails.store(true, Ordering::SeqCst);
     // The way that waits, and the one that does not.
     for path in ["/a", "/more", "/a"] {
-        let (answer, log) = logged::logged(get(&app, path)).await;
+        let (answer, log) = logged(get(&app, path)).await;
         assert!(log.contains("redis://10.0.0.7") && log.contains("connection refused"), "{log}");
         assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, Some("1")));
         assert_eq!(answer.remaining(), None);

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
-mod logged;
 
+use quota_testkit::http::logged;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,7 +188,7 @@ async fn what_an_extractor_refuses_is_charged() {
 #[tokio::test]
 async fn a_missing_layer_is_a_500_whose_cause_stands_in_the_log_only() {
     let app = Router::new().route("/a/{id}", on_get(|_: ClientQuota| async { "ran" }));
-    let (answer, log) = logged::logged(get(&app, "/a/7")).await;
+    let (answer, log) = logged(get(&app, "/a/7")).await;
     assert!(log.contains("has no QuotaLayer") && log.contains("route=\"/a/{id}\""), "{log}");
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(

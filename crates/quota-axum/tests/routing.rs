@@ -3,14 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
-mod logged;
 
 use app::{get, layer, request, send, service, used};
 use axum::Router;
 use axum::routing::{any, get as on_get, post};
 use http::{Method, Request, StatusCode};
-use quota_axum::{Answers, ClientBy, NoClient, QuotaLayer, RouteCost};
+use quota_axum::{Answers, ClientBy, NoClient, QuotaLayer, RouteCost, UsageApi, UsageRoutes};
 use quota_service::{DailyQuery, GroupBy, Label, QuotaService, Tz, UsageStore, Window};
+use quota_testkit::http::logged;
 use tower::ServiceBuilder;
 
 async fn ok() -> &'static str {
@@ -171,6 +171,16 @@ async fn a_method_that_http_does_not_list_is_charged_where_a_handler_takes_it() 
 }
 
 #[tokio::test]
+async fn the_usage_api_inside_a_layer_is_free_and_no_reason_to_say_anything() {
+    let service = service();
+    let usage = UsageRoutes::new(UsageApi::new(&service), ClientBy::header("X-Client-Id").unwrap());
+    let app = Router::new().route("/a", on_get(ok)).merge(usage.at("/quota")).layer(layer(&service));
+    let (answer, log) = logged(get(&app, "/quota/status")).await;
+    assert_eq!((answer.status, answer.remaining(), log.as_str()), (StatusCode::OK, None, ""));
+    assert_eq!(used(&service).await, "0");
+}
+
+#[tokio::test]
 async fn a_layer_that_is_shown_no_pattern_says_so_once() {
     let inner = || Router::new().route("/a", on_get(ok));
     for nested in [true, false] {
@@ -189,14 +199,14 @@ async fn a_layer_that_is_shown_no_pattern_says_so_once() {
         let app = put(quota);
         let mut preflight = request(Method::OPTIONS, "/api/a");
         preflight.headers_mut().insert("access-control-request-method", "GET".parse().unwrap());
-        let (_, log) = logged::logged(async {
+        let (_, log) = logged(async {
             assert_eq!(get(&app, "/api/b").await.status, StatusCode::NOT_FOUND);
             assert_eq!(send(&app, request(Method::POST, "/api/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
             send(&app, preflight).await;
         })
         .await;
         assert_eq!(log, "");
-        let (_, log) = logged::logged(async {
+        let (_, log) = logged(async {
             for _ in 0..2 {
                 assert_eq!(get(&app, "/api/a").await.remaining(), None);
             }
@@ -291,7 +301,7 @@ async fn another_cost_inside_is_refused_and_not_misunderstood() {
     let service = service();
     let quota = layer(&service);
     let app = Router::new().route("/a", on_get(ok).layer(quota.cost(5))).layer(quota);
-    let (answer, log) = logged::logged(get(&app, "/a")).await;
+    let (answer, log) = logged(get(&app, "/a")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(!answer.body.contains("layer"));
     assert!(log.contains("by with_route") && log.contains("route=\"/a\""), "{log}");

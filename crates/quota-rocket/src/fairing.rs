@@ -17,7 +17,7 @@ use rocket::{Build, Request, Response};
 
 use crate::framework::Rocket;
 use crate::memo::{Decided, Memo};
-use crate::refused::{put, put_headers};
+use crate::refused::{put, put_headers, put_quota_headers};
 use crate::told::Told;
 use crate::{ClientBy, RouteCost};
 
@@ -119,7 +119,8 @@ impl QuotaFairing {
         self
     }
 
-    /// Charges this for the route of this pattern (its base included, as `/api/data/<id>`), whatever its guard says.
+    /// Charges this for the route of this pattern (its base included, as `/api/data/<id>`), whatever its guard says. A route that is
+    /// exempt is one without the guard: [`RouteCost::exempt`] answers 500 where there is one.
     #[must_use]
     pub fn with_route(mut self, pattern: impl Into<Box<str>>, cost: impl Into<RouteCost>) -> Self {
         self.0.metering = self.0.metering.with_route(pattern, cost);
@@ -153,6 +154,19 @@ impl Quotas {
         }
     }
 
+    /// Makes the answer a refusal, or tells of quotas where a handler has answered by itself.
+    fn refuse(&self, refusal: &RefusalResponse, response: &mut Response<'_>) {
+        if response.status().code != refusal.status().as_u16() {
+            put_quota_headers(refusal, response);
+        } else if self.leaves_to_catchers {
+            let (_, mut headers, _) = refusal.clone().into_parts();
+            headers.remove(CONTENT_TYPE);
+            put_headers(&headers, response);
+        } else {
+            put(refusal.clone(), response);
+        }
+    }
+
     /// Whether the application's own guard has failed.
     fn has_failed(&self, request: &Request<'_>) -> bool {
         self.by_guard.is_some() && request.local_cache(|| None::<Named>).as_ref().is_some_and(|named| named.failed)
@@ -180,16 +194,9 @@ impl Fairing for QuotaFairing {
             return;
         }
         if let Decided::Refused(refusal) = memo
-            && response.status().code == refusal.status().as_u16()
             && !self.0.has_failed(request)
         {
-            if self.0.leaves_to_catchers {
-                let (_, mut headers, _) = refusal.clone().into_parts();
-                headers.remove(CONTENT_TYPE);
-                put_headers(&headers, response);
-            } else {
-                put(refusal.clone(), response);
-            }
+            self.0.refuse(refusal, response);
         }
         let status = StatusCode::from_u16(response.status().code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut told = Told::default();

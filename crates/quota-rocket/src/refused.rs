@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use http::HeaderMap;
-use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
+use quota_http::{Answers, Malformed, QuotaError, QuotaHeader, RefusalResponse};
 use rocket::http::Status;
 use rocket::response::{self, Responder};
 use rocket::tokio::io::empty;
@@ -57,6 +57,15 @@ pub(crate) fn put_headers(headers: &HeaderMap, response: &mut Response<'_>) {
         // What quota-http writes is visible ASCII; an application's own value that is none is left out.
         if let Ok(value) = value.to_str() {
             response.adjoin_raw_header(name.as_str().to_owned(), value.to_owned());
+        }
+    }
+}
+
+/// Tells of quotas as a refusal does, in an answer that is none.
+pub(crate) fn put_quota_headers(refusal: &RefusalResponse, response: &mut Response<'_>) {
+    for name in QuotaHeader::ALL.map(QuotaHeader::as_str) {
+        if let Some(value) = refusal.headers().get(name).and_then(|value| value.to_str().ok()) {
+            response.set_raw_header(name, value.to_owned());
         }
     }
 }

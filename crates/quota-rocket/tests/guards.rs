@@ -93,10 +93,12 @@ fn a_denial_is_a_problem_document_unless_it_is_left_to_catchers() {
 #[test]
 fn a_handler_may_take_the_refusal_in_hand() {
     let client = Client::untracked(quiet().attach(fairing()).mount("/", routes![in_hand])).unwrap();
-    for body in ["paid", "paid", "for free, though 429 Too Many Requests"] {
-        let (status, _, answered) = ask(&client, "/in-hand", "client1");
-        assert_eq!((status, answered.as_str()), (200, body));
+    for (body, remaining) in [("paid", "5"), ("paid", "0"), ("for free, though 429 Too Many Requests", "0")] {
+        let (status, told, answered) = ask(&client, "/in-hand", "client1");
+        assert_eq!((status, told.as_deref(), answered.as_str()), (200, Some(remaining), body));
     }
+    let (status, told, answered) = ask(&client, "/in-hand", "");
+    assert_eq!((status, told, answered.as_str()), (200, None, "for free, though 401 Unauthorized"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use futures_util::future::join;
+use futures_util::future::{join, try_join};
 use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, EntryId, Operation, OperationId};
 use quota_service::{Answers, Batch, ClientRequests, KeptAccounts, Patience, Request, StoreError};
@@ -17,6 +17,7 @@ use crate::gathering::Gathering;
 use crate::keys::ClientKeys;
 use crate::listener::Listener;
 use crate::script::{Call, Changed, CommitScript, Outcome, UNREAD};
+use crate::server;
 use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::stored::Stored;
@@ -230,7 +231,8 @@ impl<'a> ClientRun<'a> {
     /// Puts the client into the list of clients, before it has an account: killed in between, it leaves a name that no
     /// listing shows.
     pub(crate) async fn list(&self) -> Result<(), StoreError> {
-        self.gathering.call(self.listing()).await.map(|_| ()).map_err(CallError::of_read)
+        let listed = async { self.gathering.call(self.listing()).await.map_err(CallError::of_read) };
+        try_join(listed, server::note_again(self.gathering, self.settings)).await.map(drop)
     }
 
     /// The lists of a cluster stand on primaries of their own, which may have lost the name in a failover. Such a one may also

@@ -21,16 +21,15 @@ use crate::node::Timeouts;
 pub(crate) struct Cluster {
     client: ClusterClient,
     patience: Duration,
-    state: Mutex<State>,
+    connection: Mutex<ClusterConnection<ClusterNode>>,
+    silence: Mutex<Silence>,
     /// Locked while a new connection is made.
     renewing: Arc<tokio::sync::Mutex<()>>,
 }
 
-struct State {
-    connection: ClusterConnection<ClusterNode>,
-    /// When a command failed for the first time after the last that was answered.
-    silent_since: Option<Instant>,
-}
+/// When a command failed for the first time after the last that was answered.
+#[derive(Debug, Default)]
+struct Silence(Option<Instant>);
 
 /// How often a command is sent again that was redirected, or, if it is no commit, whose node was lost.
 const RETRIES: u32 = 6;
@@ -51,8 +50,8 @@ impl Cluster {
             .max_retry_wait(500)
             .build()?;
         let patience = timeouts.connect.saturating_mul(2);
-        let state = State { connection: connect(&client, patience).await?, silent_since: None };
-        Ok(Self { client, patience, state: Mutex::new(state), renewing: Arc::default() })
+        let connection = Mutex::new(connect(&client, patience).await?);
+        Ok(Self { client, patience, connection, silence: Mutex::default(), renewing: Arc::default() })
     }
 
     /// Runs a command on the connection, which it is given a clone of.
@@ -60,23 +59,12 @@ impl Cluster {
         self: &Arc<Self>,
         run: impl AsyncFnOnce(&mut ClusterConnection<ClusterNode>) -> Result<T, RedisError>,
     ) -> Result<T, RedisError> {
-        let mut connection = self.state.lock().connection.clone();
+        let mut connection = self.connection.lock().clone();
         let ran = run(&mut connection).await;
-        // A refusal is an answer.
-        let is_answered = ran.as_ref().err().is_none_or(|error| error.code().is_some());
-        if self.is_silent_for_long(is_answered) {
+        if self.silence.lock().is_long(ran.as_ref().err().is_none_or(is_refusal)) {
             self.renew();
         }
         ran
-    }
-
-    fn is_silent_for_long(&self, is_answered: bool) -> bool {
-        let mut state = self.state.lock();
-        if is_answered {
-            state.silent_since = None;
-            return false;
-        }
-        state.silent_since.get_or_insert_with(Instant::now).elapsed() > RENEWED_AFTER
     }
 
     /// Makes a new connection, which nobody waits for.
@@ -85,22 +73,72 @@ impl Cluster {
         let cluster = Arc::clone(self);
         tokio::spawn(async move {
             let connected = connect(&cluster.client, cluster.patience).await;
-            let mut state = cluster.state.lock();
-            // Either way it is given time.
-            state.silent_since = None;
             match connected {
                 Ok(connection) => {
                     tracing::warn!("nothing was answered on the connection to the Redis cluster: it was made anew");
-                    state.connection = connection;
+                    *cluster.connection.lock() = connection;
                 }
                 Err(error) => tracing::warn!(%error, "none of the Redis cluster's nodes that were given answers"),
             }
+            // Either way it is given time.
+            *cluster.silence.lock() = Silence::default();
             drop(renewing);
         });
     }
 }
 
+impl Silence {
+    /// Takes in whether a command was answered, and says whether none was for long.
+    fn is_long(&mut self, is_answered: bool) -> bool {
+        if is_answered {
+            self.0 = None;
+            return false;
+        }
+        self.0.get_or_insert_with(Instant::now).elapsed() > RENEWED_AFTER
+    }
+}
+
+/// Whether a command came to a node that serves it, and was refused there. What is told of slots and of rights may as well be
+/// the driver's, of its own attempts to learn the slots.
+fn is_refusal(error: &RedisError) -> bool {
+    !matches!(error.code(), None | Some("ASK" | "CLUSTERDOWN" | "ERR" | "MOVED" | "NOAUTH" | "WRONGPASS"))
+}
+
 async fn connect(client: &ClusterClient, patience: Duration) -> Result<ClusterConnection<ClusterNode>, RedisError> {
     let connected = tokio::time::timeout(patience, client.get_async_generic_connection()).await;
     connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silence_is_long_where_nothing_was_answered_since_it_began() {
+        let mut silence = Silence::default();
+        let later = || tokio::time::advance(RENEWED_AFTER / 2);
+        assert!(!silence.is_long(false), "it begins");
+        later().await;
+        assert!(!silence.is_long(false));
+        assert!(!silence.is_long(true), "some node answers");
+        later().await;
+        assert!(!silence.is_long(false), "it begins anew");
+        later().await;
+        assert!(!silence.is_long(false));
+        later().await;
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert!(silence.is_long(false));
+        assert!(!silence.is_long(true));
+    }
+
+    #[test]
+    fn what_a_node_refuses_is_an_answer_and_what_the_driver_says_is_none() {
+        for code in ["OOM", "FOREIGN", "READONLY", "NOPERM", "MISCONF"] {
+            assert!(is_refusal(&redis::make_extension_error(code.to_owned(), None)), "{code}");
+        }
+        for code in ["CLUSTERDOWN", "NOAUTH", "ERR"] {
+            assert!(!is_refusal(&redis::make_extension_error(code.to_owned(), None)), "{code}");
+        }
+        assert!(!is_refusal(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+    }
 }

@@ -27,6 +27,7 @@
 --            { v, a, l, d, f, i, e, o, x, id, id, ... }: nothing was written, since the version is another or ids are there:
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
+--            an error READONLY: the server has become a replica
 --            any other error: the server takes no writes; nothing was written
 --
 -- Whose turn it becomes is told so on a channel of its own, with the account, if it listens; else it asks.
@@ -120,6 +121,14 @@ if token ~= '' and version ~= '' then
             return string.sub(queue, 1, 8) .. ' ' .. ahead .. ' ' .. version
         end
     end
+end
+-- A server that has become a replica says what was, not what is: nothing that is taken out of a hash tells.
+local function is_replica()
+    local asked = redis.pcall('HDEL', account, '')
+    return type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true)
+end
+if (is_other or found or new == '') and is_replica() then
+    return redis.error_reply('READONLY the server is a replica')
 end
 if is_other or found then
     local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')

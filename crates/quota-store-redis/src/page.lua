@@ -9,7 +9,12 @@
 --
 -- Answers    { days, gone } as they are, and where these are still the same the members of each key that was come to
 --            an error FOREIGN: a key is not of this store's making
+--            an error READONLY: the server has become a replica, and says what was, not what is
 
+local asked = redis.pcall('HDEL', KEYS[1], '')
+if type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true) then
+    return redis.error_reply('READONLY the server is a replica')
+end
 local listed = redis.call('HMGET', KEYS[1], 'e', 'x')
 local answer, wanted = { listed }, tonumber(ARGV[3])
 if (listed[1] or '') ~= ARGV[1] or (listed[2] or '') ~= ARGV[2] then

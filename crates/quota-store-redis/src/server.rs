@@ -2,13 +2,18 @@
 
 use std::cmp::Ordering;
 
+use futures_util::future::try_join;
 use quota_core::Detail;
-use redis::Value;
+use quota_service::StoreError;
+use redis::{Cmd, Value};
 
 use crate::call_error::CallError;
 use crate::connect_error::ConnectError;
+use crate::gathering::Gathering;
 use crate::keys::KeyPrefix;
 use crate::link::Wire;
+use crate::settings::Settings;
+use crate::values::text;
 
 /// The format of the keys that this version writes and knows.
 const FORMAT: u64 = 2;
@@ -80,8 +85,8 @@ pub(crate) async fn check_format(wire: &Wire, prefix: &KeyPrefix) -> Result<(), 
         Err(CallError::Refused(error)) if error.code() == Some("WRONGTYPE") => return Err(foreign()),
         other => other.map_err(reached)?,
     };
-    let text = crate::values::text(found).ok().flatten().ok_or_else(foreign)?;
-    let found: u64 = text.parse().map_err(|_| foreign())?;
+    let found = text(found).ok().flatten().ok_or_else(foreign)?;
+    let found: u64 = found.parse().map_err(|_| foreign())?;
     match found.cmp(&FORMAT) {
         Ordering::Less => Err(ConnectError::Older { found, known: FORMAT }),
         Ordering::Equal => Ok(()),
@@ -101,13 +106,41 @@ pub(crate) async fn check_detail(
     set.arg(&key).arg(name(wanted.unwrap_or(Detail::Quarters))).arg("NX");
     get.arg(&key);
     wire.call(&set).await.map_err(reached)?;
-    let text = crate::values::text(wire.call(&get).await.map_err(reached)?).ok().flatten().unwrap_or_default();
-    let found = [Detail::Quarters, Detail::Entries].into_iter().find(|detail| name(*detail) == text);
+    let noted = text(wire.call(&get).await.map_err(reached)?).ok().flatten().unwrap_or_default();
+    let found = [Detail::Quarters, Detail::Entries].into_iter().find(|detail| name(*detail) == noted);
     let found = found.ok_or(ConnectError::Foreign { key })?;
     match wanted {
         Some(wanted) if wanted != found => Err(ConnectError::OtherDetail { found: name(found) }),
         _ => Ok(found),
     }
+}
+
+/// Notes format and detail again where the servers have lost them with all else, before they have a client again: whoever
+/// opens the store later finds the same.
+///
+/// # Errors
+/// Also where another process has made another store there meanwhile.
+pub(crate) async fn note_again(gathering: &Gathering<'_>, settings: &Settings) -> Result<(), StoreError> {
+    let format = FORMAT.to_string();
+    let format = note(gathering, settings.prefix.format(), &format);
+    try_join(format, note(gathering, settings.prefix.detail(), name(settings.detail))).await.map(drop)
+}
+
+async fn note(gathering: &Gathering<'_>, key: String, wanted: &str) -> Result<(), StoreError> {
+    let (mut set, mut get) = (redis::cmd("SET"), redis::cmd("GET"));
+    set.arg(&key).arg(wanted).arg("NX");
+    get.arg(&key);
+    let ask = async |command: &Cmd| gathering.call(command.clone()).await.map_err(CallError::of_read);
+    let mut found = text(ask(&get).await?)?;
+    if found.is_none() {
+        ask(&set).await?;
+        found = text(ask(&get).await?)?;
+    }
+    if found.as_deref() == Some(wanted) {
+        return Ok(());
+    }
+    let message = format!("the servers have lost all, and are another store's now ({key}): open this one again");
+    Err(StoreError::NotDone { message, source: None })
 }
 
 /// As in a URL.

@@ -82,6 +82,12 @@ impl<F: Framework> Metering<F> {
         self
     }
 
+    /// Whether every request is metered, [`Metering::with_every_request`].
+    #[must_use]
+    pub fn meters_every_request(&self) -> bool {
+        self.base.every_request.is_some()
+    }
+
     /// The same with another cost: whole credits, an amount, or a [`RouteCost`].
     #[must_use]
     pub fn cost(&self, cost: impl Into<RouteCost<F>>) -> Self {

@@ -62,7 +62,8 @@ impl RequestQuota {
             meter,
             client,
             asked,
-            is_key_used: AtomicBool::new(false),
+            // The key is the layer's, where it has charged or held.
+            is_key_used: AtomicBool::new(decision.is_some()),
             shown: Mutex::new(decision.map_or(Shown::Nothing, Shown::Decision)),
             is_superseded: AtomicBool::new(false),
         }))

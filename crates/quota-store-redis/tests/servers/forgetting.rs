@@ -9,7 +9,7 @@ use quota_service::{ClientsQuery, UsageStore};
 use quota_store_redis::RedisStore;
 
 use crate::load::{Load, ask_again, charge_until_allowed};
-use crate::requests::{agreed_usage, allowed, charge_one, credits, used};
+use crate::requests::{agreed_usage, allowed, charge_one, credits, is_not_done, used};
 use crate::servers::{Place, is_primary, keep_parts, private, private_cluster, tell, url_of};
 
 #[tokio::test]
@@ -64,6 +64,38 @@ async fn primaries_that_forgot_everything_under_load_agree_with_themselves_after
             agreed_usage(&store, name).await;
         }
         assert_eq!(listed_by(&store).await, names);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_was_forgotten_is_made_again_as_it_was() {
+    let Some((_server, place)) = private() else { return };
+    let store = place.store(Detail::Entries).await;
+    for name in ["before", "after"] {
+        place.tell("FLUSHALL").await;
+        assert!(!place.builder().is_made().await.unwrap());
+        assert!(allowed(&charge_one(&store, name, "1").await));
+        assert!(place.builder().is_made().await.unwrap());
+        let other = place.builder().connect().await.unwrap();
+        assert_eq!(other.detail(), Detail::Entries, "whoever does not say takes what is there");
+        assert!(allowed(&charge_one(&other, name, "1").await), "a replay");
+        assert_eq!(agreed_usage(&other, name).await, Credits::ONE);
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_whose_place_another_was_made_takes_no_new_clients() {
+    let Some((_server, place)) = private() else { return };
+    let store = place.store(Detail::Entries).await;
+    assert!(allowed(&charge_one(&store, "known", "1").await));
+    place.tell("FLUSHALL").await;
+    let other = place.store(Detail::Quarters).await;
+    for name in ["known", "new"] {
+        let answer = charge_one(&store, name, "1").await;
+        assert!(is_not_done(&answer), "{answer:?}");
+        assert!(format!("{answer:?}").contains("open this one again"), "{answer:?}");
+        assert!(allowed(&charge_one(&other, name, "1").await));
+        assert_eq!(agreed_usage(&other, name).await, Credits::ONE);
     }
 }
 

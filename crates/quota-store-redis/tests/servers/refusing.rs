@@ -12,7 +12,7 @@ use crate::requests::{
     Answered, PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, credits, is_not_done, is_unknown, one,
     request, used,
 };
-use crate::servers::{Place, private, private_cluster, shown, tell_words, text_of};
+use crate::servers::{Place, private, private_cluster, private_pair, shown, tell, tell_words, text_of};
 
 #[tokio::test]
 async fn a_full_memory_refuses_commits_whole_and_takes_them_again_when_there_is_room() {
@@ -22,6 +22,32 @@ async fn a_full_memory_refuses_commits_whole_and_takes_them_again_when_there_is_
 #[tokio::test]
 async fn a_server_that_cannot_save_refuses_commits_whole_and_takes_them_again_when_it_can() {
     refuses_whole(Why::Snapshots).await;
+}
+
+/// What it says of the past is no answer.
+#[tokio::test]
+async fn a_server_that_becomes_a_replica_answers_nothing_of_a_client() {
+    let Some((primary, place, replica)) = private_pair().await else { return };
+    let store = place.store(Detail::Entries).await;
+    let denied = async |name: &str| one(&store, request(name, charge("1"), "1")).await;
+    assert!(allowed(&denied("client").await));
+    assert!(!allowed(&denied("client").await));
+    let follow = format!("REPLICAOF 127.0.0.1 {}", replica.nodes()[0].port());
+    tell(replica.url(), "REPLICAOF NO ONE").await.unwrap();
+    tell(primary.url(), &follow).await.unwrap();
+    let status = || request("client", Operation::Status, "1");
+    for name in ["client", "another"] {
+        // The second time on a connection of its own.
+        for _ in 0..2 {
+            let answer = denied(name).await;
+            assert!(is_not_done(&answer), "{answer:?}");
+        }
+    }
+    let answer = one(&store, status()).await;
+    assert!(is_not_done(&answer), "{answer:?}");
+    tell(primary.url(), "REPLICAOF NO ONE").await.unwrap();
+    assert!(!allowed(&denied("client").await));
+    assert_eq!(used(&one(&store, status()).await), Credits::ONE);
 }
 
 /// Why a server refuses every write.

@@ -19,6 +19,7 @@ mod ground;
 pub mod handlers;
 mod http2;
 mod log;
+mod logged;
 pub mod logs;
 mod named;
 pub mod operators;
@@ -44,6 +45,7 @@ use quota_service::SharedService;
 
 pub use crate::http::asked::{charge_from_query, chunks_from_query, cost_of_chunk, on_drop_from_query, ttl_from_query};
 pub use crate::http::http2::Http2;
+pub use crate::http::logged::logged;
 pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
 pub use crate::http::pause::{IMPATIENT, Pause, in_time, told};
 pub use crate::http::steady::steady_service;
@@ -163,6 +165,7 @@ macro_rules! http_suite {
                 entries_may_have_a_label_of_their_own,
                 a_malformed_computed_cost_is_refused_and_nothing_is_charged,
                 what_is_exempt_is_not_metered,
+                an_encoded_path_is_no_way_around,
                 head_is_charged_as_get,
                 a_preflight_is_free_and_other_options_are_not,
                 preflights_unmatched_paths_and_methods_without_a_handler_are_free,
@@ -212,6 +215,7 @@ macro_rules! http_suite {
                 a_key_is_charged_once,
                 a_key_with_another_cost_is_a_conflict,
                 a_hold_under_a_key_is_settled_once,
+                what_a_handler_charges_beside_its_layer_is_charged_under_a_key_too,
                 what_is_no_key_is_named,
                 a_key_may_have_a_header_of_its_own,
                 a_replay_may_run_again,

@@ -53,6 +53,21 @@ pub fn a_hold_under_a_key_is_settled_once<H: HttpHarness>() {
     ground.assert_used("2.5");
 }
 
+/// The key is the layer's.
+pub fn what_a_handler_charges_beside_its_layer_is_charged_under_a_key_too<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    let answer = ground.get_with_key("/twice", "k");
+    assert_eq!((answer.status, answer.remaining()), (200, Some("6.5")));
+    ground.get_with_key("/twice", "k").assert_problem(409, "already charged");
+    ground.assert_used("3.5");
+    // Who runs again pays again what is under no key.
+    let ground = Setting::<H>::ten().keys(IdempotencyKeys::default().with_on_replay(OnReplay::Run)).serve();
+    for remaining in ["6.5", "4"] {
+        let answer = ground.get_with_key("/twice", "k");
+        assert_eq!((answer.status, answer.remaining()), (200, Some(remaining)));
+    }
+}
+
 pub fn what_is_no_key_is_named<H: HttpHarness>() {
     let ground = keyed::<H>().serve();
     for key in ["", "a b", "\"open", "\"\"", &"x".repeat(129)] {

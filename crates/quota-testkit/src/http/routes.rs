@@ -50,6 +50,21 @@ pub fn what_is_exempt_is_not_metered<H: HttpHarness>() {
     ground.assert_used("0");
 }
 
+/// Whether `/%6Fne` is `/one` is the framework's own business.
+pub fn an_encoded_path_is_no_way_around<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let mut left = 10;
+    for (path, cost) in [("/%6Fne", 1), ("/on%65", 1), ("/%66ive", 5_u32)] {
+        let answer = ground.get(path);
+        match answer.status {
+            200 => left -= cost,
+            404 => answer.assert_no_quota(),
+            _ => panic!("{path}: {answer:?}"),
+        }
+        ground.assert_used(&(10 - left).to_string());
+    }
+}
+
 pub fn head_is_charged_as_get<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     let answer = ground.send(request(Method::HEAD, "/five"));
