@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
-use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
+use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, Span, quarter_of};
 use quota_service::{Patience, Pruned, StoreError};
 use uuid::Uuid;
 
@@ -12,6 +12,7 @@ use crate::fields::{corrupt, number, text};
 use crate::keys::keys_of;
 use crate::pending_deletion::ENTRIES_AT_ONCE;
 use crate::store::MongoStore;
+use crate::stored::Stored;
 use crate::tables::CallError;
 
 /// As many clients are looked through in one reading.
@@ -24,11 +25,13 @@ struct Found {
     has_pending: bool,
 }
 
-/// Entries that are folded at once.
+/// Entries that are folded at once: those of these instants that no later commit added.
 struct Old {
-    /// All before this: the end of the last one's quarter.
-    folded_until: i64,
-    pruned: Pruned,
+    /// From the first one on, to the end of the last one's quarter.
+    span: Span,
+    seq: i64,
+    /// Else they were added late to what was folded before.
+    is_further: bool,
 }
 
 impl MongoStore {
@@ -94,20 +97,30 @@ impl MongoStore {
     /// Forgets the sums of quarters before this instant, some in each step.
     async fn forget_before(&self, client: &ClientId, before: i64) -> Result<(), StoreError> {
         let quarters = &self.tables.quarters;
-        let mut keys = keys_of(client, (0, before));
-        loop {
-            let find = quarters.find_one(doc! { "_id": keys.clone() }).projection(doc! { "_id": 1 });
-            let find = find.sort(doc! { "_id": 1 }).skip(ENTRIES_AT_ONCE);
-            let Some(next) = self.tables.timely(find).await.map_err(CallError::of_read)? else {
-                self.delete(quarters, doc! { "_id": keys }).await?;
-                return Ok(());
-            };
-            let next = text(&next, "_id")?;
-            let mut some = keys.clone();
-            some.insert("$lt", next);
+        let mut left = Some(keys_of(client, (0, before)));
+        while let Some(keys) = left {
+            let (some, rest) = self.step(quarters, keys).await?;
             self.delete(quarters, doc! { "_id": some }).await?;
-            keys.insert("$gte", next);
+            left = rest;
         }
+        Ok(())
+    }
+
+    /// As many of some keys as are taken out in one step, and the rest; none where that is all. By keys, whatever they hold:
+    /// so a step is short also where much is gone already.
+    async fn step(
+        &self,
+        collection: &Collection<Document>,
+        mut keys: Document,
+    ) -> Result<(Document, Option<Document>), StoreError> {
+        let find = collection.find_one(doc! { "_id": keys.clone() }).projection(doc! { "_id": 1 });
+        let find = find.sort(doc! { "_id": 1 }).skip(ENTRIES_AT_ONCE);
+        let Some(next) = self.tables.timely(find).await.map_err(CallError::of_read)? else { return Ok((keys, None)) };
+        let next = text(&next, "_id")?;
+        let mut rest = keys.clone();
+        rest.insert("$gte", next);
+        keys.insert("$lt", next);
+        Ok((keys, Some(rest)))
     }
 
     /// Folds some whole quarters of a client; none where nothing is left.
@@ -132,13 +145,11 @@ impl MongoStore {
                 self.tables.finish_deletion(client).await?;
                 continue;
             }
-            let old = self.oldest(client, first, before).await?;
+            let old = self.oldest(client, first, before, &stored).await?;
             let filter = stored.filter(client.as_str(), is_first.then_some(&claim));
-            // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
-            let is_further = old.folded_until > stored.folded_until.millis();
             let mut set = doc! { "v": Uuid::new_v4().simple().to_string() };
-            if is_further {
-                set.extend(doc! { "f": old.folded_until, "fs": stored.seq });
+            if old.is_further {
+                set.extend(doc! { "f": old.span.1, "fs": old.seq });
             }
             // The outbox stands in the ledger. Left here, whoever reads it next would add what is folded once more.
             let mut fold = doc! { "$set": set, "$unset": { "o": "" } };
@@ -148,35 +159,48 @@ impl MongoStore {
             }
             let fold = doc! { "q": filter, "u": fold };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
-                // Not further, and nothing newer: what was added since is not folded.
-                let mut folded = old_entries(client, old.folded_until);
-                folded.insert("s", doc! { "$lte": stored.seq });
-                let deleted = if is_further {
-                    self.delete(&self.tables.entries, folded).await?
-                } else {
-                    // Added late to what was folded before. Somebody later still must not bring it back: it would not be told
-                    // from what is added now.
-                    self.tables.take_out(folded).await?
-                };
+                let pruned = self.take_out_folded(client, &old).await?;
                 // None where somebody else folds them at the same time.
-                return Ok((deleted > 0).then_some(old.pruned));
+                return Ok((pruned.entries > 0).then_some(pruned));
             }
             is_first = claim.turn(&self.tables, client, &mut patience).await?.is_some();
         }
     }
 
+    /// Takes out what was just folded, in steps: a quarter may hold any number of entries, more than can be taken out while one
+    /// command is waited for. What a stop in between leaves is folded as well: nobody counts it, and the next pruning finds it.
+    async fn take_out_folded(&self, client: &ClientId, old: &Old) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        let mut left = Some(keys_of(client, old.span));
+        while let Some(keys) = left {
+            let (some, rest) = self.step(&self.tables.entries, keys).await?;
+            // Nothing newer: what was added since is not folded.
+            let folded = doc! { "_id": some, "gone": { "$exists": false }, "s": { "$lte": old.seq } };
+            let mut with_ids = folded.clone();
+            with_ids.insert("i", doc! { "$exists": true });
+            pruned.ids = pruned.ids.saturating_add(self.count(with_ids).await?);
+            let deleted = if old.is_further {
+                self.delete(&self.tables.entries, folded).await?
+            } else {
+                // Somebody later still must not bring it back: it would not be told from what is added now.
+                self.tables.take_out(folded).await?
+            };
+            pruned.entries = pruned.entries.saturating_add(deleted);
+            left = rest;
+        }
+        Ok(pruned)
+    }
+
     /// As many of a client's entries, from its first on, as are folded at once.
-    async fn oldest(&self, client: &ClientId, first: i64, before: Instant) -> Result<Old, StoreError> {
+    async fn oldest(&self, client: &ClientId, first: i64, before: Instant, stored: &Stored) -> Result<Old, StoreError> {
         let until = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE).await? {
             Some(at) => Cut::floor(at).max(Cut::floor(first).saturating_add(QUARTER_MILLIS)),
             None => before.millis(),
         };
-        let old = old_entries(client, until);
-        let mut with_ids = old.clone();
-        with_ids.insert("i", doc! { "$exists": true });
-        let pruned = Pruned { entries: self.count(old).await?, ids: self.count(with_ids).await? };
         let last = self.last_entry(client, until).await?.unwrap_or(first);
-        Ok(Old { folded_until: Cut::floor(last).saturating_add(QUARTER_MILLIS), pruned })
+        // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
+        let until = Cut::floor(last).saturating_add(QUARTER_MILLIS);
+        Ok(Old { span: (first, until), seq: stored.seq, is_further: until > stored.folded_until.millis() })
     }
 
     async fn nth_entry(&self, client: &ClientId, before: i64, nth: u64) -> Result<Option<i64>, StoreError> {

@@ -19,6 +19,8 @@ mod names;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod pruning;
+#[cfg(test)]
 mod refusing;
 #[cfg(test)]
 mod requests;

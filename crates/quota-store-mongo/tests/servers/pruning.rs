@@ -1,0 +1,84 @@
+//! Prunings of more entries in one quarter than are taken out at once.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use quota_core::{Operation, Window};
+use quota_service::{Pruned, Request, StoreError, UsageStore};
+
+use crate::collections::{Collections, run};
+use crate::requests::{DAY, after_noon, backfill, client, credits, one, request, used};
+
+/// As many as are taken out in three steps.
+const MANY: i64 = 4_500;
+
+/// As many entries of one instant, in several commits.
+async fn fill(collections: &Collections) {
+    let store = collections.store().await;
+    let numbers: Vec<i64> = (0..MANY).collect();
+    for some in numbers.chunks(500) {
+        let past = backfill(some.iter().map(|number| (format!("e{number}"), 500)));
+        one(&store, asked(past)).await.unwrap();
+    }
+    // What the last commit left is written into the ledger.
+    store.total(&client("a"), Window::ALL).await.unwrap();
+}
+
+fn asked(operation: Operation) -> Request {
+    Request { at: after_noon(DAY), ..request("a", operation, "100000") }
+}
+
+async fn standing(collections: &Collections) -> i64 {
+    let entries = collections.collection("entries");
+    let standing = entries.count_documents(doc! { "c": "a", "gone": { "$exists": false } }).await.unwrap();
+    standing.try_into().unwrap()
+}
+
+/// Goes on until a step has taken entries out, and stops there.
+async fn one_step(
+    collections: &Collections,
+    left: i64,
+    mut pruning: Pin<&mut impl Future<Output = Result<Pruned, StoreError>>>,
+) {
+    // A poll ends at the latest where a command waits for its answer.
+    while standing(collections).await > left {
+        assert!(futures_util::poll!(pruning.as_mut()).is_pending());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(standing(collections).await, left, "no more goes in one command");
+}
+
+async fn assert_all_counted(collections: &Collections) {
+    let store = collections.store().await;
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits(&MANY.to_string()));
+    assert_eq!(used(&one(&store, asked(Operation::Status)).await), MANY.to_string());
+}
+
+#[test]
+fn a_quarter_of_many_entries_is_taken_out_in_steps_that_the_next_pruning_goes_on_with() {
+    run(async |collections| {
+        fill(collections).await;
+        for left in [2_500, 500] {
+            // The first is folded by this pruning; what it leaves was folded before the second.
+            let store = collections.store().await;
+            one_step(collections, left, std::pin::pin!(store.prune(after_noon(DAY)))).await;
+            assert_all_counted(collections).await;
+        }
+        let pruned = collections.store().await.prune(after_noon(DAY)).await.unwrap();
+        assert_eq!((pruned.entries, pruned.ids), (500, 500));
+        assert!(collections.ledger_is_folded("a").await);
+        assert_all_counted(collections).await;
+    });
+}
+
+#[test]
+fn many_entries_of_one_quarter_are_all_told() {
+    run(async |collections| {
+        fill(collections).await;
+        let pruned = collections.store().await.prune(after_noon(DAY)).await.unwrap();
+        assert_eq!((pruned.entries, pruned.ids), (4_500, 4_500));
+        assert!(collections.ledger_is_folded("a").await);
+        assert_all_counted(collections).await;
+    });
+}
