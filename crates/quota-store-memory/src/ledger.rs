@@ -216,9 +216,12 @@ impl Ledger {
                 days.add_quarter(self.quarter_sum(quarter));
             }
         }
+        let labels = self.labels();
         for start in cut {
             for entry in self.entries_in(quarter_window(start)) {
-                days.add_entry(entry.at, entry.credits, entry.label.clone());
+                // Under the label that the sums know it by.
+                let counted = entry.label.as_ref().filter(|label| labels.contains(label));
+                days.add_entry(entry.at, entry.credits, counted.cloned());
             }
         }
         days
@@ -261,10 +264,14 @@ impl Ledger {
     }
 
     fn quarter_sum(&self, quarter: &Quarter) -> QuarterSum {
-        let labels = self.rest.as_ref().map(|rest| rest.labels.as_slice()).unwrap_or_default();
         let place = usize::try_from(quarter.label).ok().and_then(|label| label.checked_sub(1));
-        let label = place.and_then(|place| labels.get(place)).cloned();
+        let label = place.and_then(|place| self.labels().get(place)).cloned();
         QuarterSum { start: quarter.start(), label, credits: quarter.credits, entries: quarter.entries }
+    }
+
+    /// The labels that the sums tell apart.
+    fn labels(&self) -> &[Label] {
+        self.rest.as_ref().map(|rest| rest.labels.as_slice()).unwrap_or_default()
     }
 
     fn label_number(&mut self, label: &Label) -> u32 {

@@ -251,6 +251,11 @@ pub async fn labels_beyond_64_count_under_none_in_sums<F: StoreFactory>(harness:
     assert_eq!(days.len(), 65);
     assert_eq!((days[0].label.as_ref(), days[0].entries), (None, 6));
     assert_eq!(client.days(from, to, "UTC").await, [("2024-03-15".into(), "70".into(), 70)]);
+    if harness.keeps_entries().await {
+        // Nor is it told by name where a range cuts a quarter, so that its entries are read.
+        let cut = client.days_by("2024-03-15T11:55:00Z", "2024-03-15T12:05:00Z", "UTC", GroupBy::DayAndLabel).await;
+        assert_eq!(cut, days);
+    }
     // A label that is known is still told apart.
     let known = Charge::new(credits("1")).with_label(Label::new("label 07").unwrap());
     assert_eq!(crate::word(&client.service().charge_with(client.client(), known).await), "allowed");
