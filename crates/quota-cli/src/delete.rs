@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use anyhow::bail;
 use clap::Args;
 use quota_core::{ClientId, Tz, Window};
+use quota_service::ServiceError;
 
 use crate::{moment, output, shown, target};
 
@@ -45,7 +46,7 @@ impl Delete {
             self.confirm(range)?;
         }
         let service = target::existing_service(&self.store).await?;
-        let deleted = service.delete_usage(&self.client, range).await?;
+        let deleted = service.delete_usage(&self.client, range).await.map_err(cut_off)?;
         service.shutdown().await;
         if json {
             output::say_json(&serde_json::json!({ "deleted": deleted }))
@@ -72,5 +73,32 @@ impl Delete {
             ),
             _ => bail!("that is not its id: nothing was deleted"),
         }
+    }
+}
+
+/// What to do where nobody knows whether it was done.
+fn cut_off(error: ServiceError) -> anyhow::Error {
+    let is_open = matches!(error, ServiceError::Unknown { .. });
+    let error = anyhow::Error::new(error);
+    if !is_open {
+        return error;
+    }
+    error.context("the deletion was cut off; call it again, for what is deleted is deleted once")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causes::causes;
+
+    #[test]
+    fn a_deletion_that_is_not_answered_says_what_to_do() {
+        let told = causes(&cut_off(ServiceError::Unknown { id: None, source: None }));
+        assert_eq!(
+            told,
+            "the deletion was cut off; call it again, for what is deleted is deleted once: it is not known whether the \
+             operation was done"
+        );
+        assert_eq!(causes(&cut_off(ServiceError::ShutDown)), "nothing was done: the service is shut down");
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use quota_core::Tz;
+use quota_service::ServiceError;
 
 use crate::{moment, output, target};
 
@@ -22,12 +23,35 @@ impl Prune {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
         let before = moment::moment(&self.before, self.tz)?;
         let service = target::existing_service(&self.store).await?;
-        let pruned = service.prune(before).await?;
+        let pruned = service.prune(before).await.map_err(cut_off)?;
         service.shutdown().await;
         if json {
             output::say_json(&serde_json::json!({ "entries": pruned.entries, "ids": pruned.ids }))
         } else {
             output::say(format!("{} entries folded into sums, {} ids forgotten", pruned.entries, pruned.ids))
         }
+    }
+}
+
+/// What to do where the store did not answer; what it cannot read is told when all else was pruned.
+fn cut_off(error: ServiceError) -> anyhow::Error {
+    let goes_on = error.is_store_failure();
+    let error = anyhow::Error::new(error);
+    if !goes_on {
+        return error;
+    }
+    error.context("the pruning was cut off; what was folded stays so, and the same command goes on")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::causes::causes;
+
+    #[test]
+    fn a_pruning_that_is_not_answered_says_what_to_do() {
+        let told = causes(&cut_off(ServiceError::DeadlineQueued));
+        assert!(told.starts_with("the pruning was cut off; what was folded stays so, and the same command goes on: "));
+        assert_eq!(causes(&cut_off(ServiceError::ShutDown)), "nothing was done: the service is shut down");
     }
 }

@@ -56,7 +56,8 @@ impl Status {
     async fn service(&self) -> anyhow::Result<QuotaService<AnyStore>> {
         let Some(plans) = &self.plans else { return target::existing_service(&self.store).await };
         let plans = PlanFile::open(plans)?;
-        Ok(QuotaService::builder(target::existing(&self.store).await?).with_plan_file(plans).build())
+        let store = target::existing(&self.store).await?;
+        Ok(QuotaService::builder(store).with_plan_file(plans).with_deadline(target::PATIENCE).build())
     }
 }
 

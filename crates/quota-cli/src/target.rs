@@ -1,6 +1,7 @@
 //! The store that a command works on.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use diesel::sql_types::BigInt;
@@ -14,6 +15,9 @@ use quota_store_redis::{ConnectError, RedisStore};
 use quota_stores::hosts;
 
 use crate::{mongo, mysql, postgres};
+
+/// How long one operation may take: longer than a request may wait, for nobody serves anything meanwhile.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was said of a store that does not open.
 const CLOSED: &str = "the store cannot be opened";
@@ -54,7 +58,7 @@ pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
 
 /// A service over a store that is there, with the plans that it keeps.
 pub(crate) async fn existing_service(url: &str) -> anyhow::Result<QuotaService<AnyStore>> {
-    Ok(QuotaService::new(existing(url).await?))
+    Ok(QuotaService::builder(existing(url).await?).with_deadline(PATIENCE).build())
 }
 
 /// Opens a store if it is there, and otherwise looks only whether it could be made.

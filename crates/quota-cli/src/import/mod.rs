@@ -15,8 +15,6 @@ mod summary;
 mod table_name;
 mod transfer;
 
-use std::time::Duration;
-
 use anyhow::bail;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -58,9 +56,6 @@ pub(crate) struct ImportFrappy {
     #[arg(long)]
     dry_run: bool,
 }
-
-/// How long one batch of one client may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is said before rows go where ids are forgotten.
 const FORGETS: &str = "note: this store keeps sums of quarters of an hour and remembers for 24 hours which rows it has: an import \
@@ -116,7 +111,7 @@ impl ImportFrappy {
             true => target::look(&self.to).await?,
             false => Some(target::open(&self.to).await?),
         };
-        Ok(store.map(|store| QuotaService::builder(store).with_deadline(PATIENCE).build()))
+        Ok(store.map(|store| QuotaService::builder(store).with_deadline(target::PATIENCE).build()))
     }
 }
 

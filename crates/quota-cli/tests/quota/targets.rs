@@ -3,7 +3,7 @@
 use quota_servers::Server;
 use serde_json::{Value, json};
 
-use crate::place::at_new_place;
+use crate::place::{at_new_place, execute};
 use crate::stored_plans::{days_ago, keep};
 use crate::support::{Folder, TABLE, both, database, json, name, refused, told};
 
@@ -70,6 +70,26 @@ fn check(store: &str) {
     assert_eq!((&usage(store, "client1")["total"], &usage(store, "client2")["total"]), (&json!("0"), &json!("4")));
     let status = json(&["status", "client1", "--store", store]);
     assert_eq!(status["lowest"]["remaining"], "10", "{status}");
+}
+
+/// Longer than a request may take, and not longer than a statement.
+#[test]
+fn a_deletion_that_takes_a_server_long_is_waited_for() {
+    let folder = Folder::new();
+    let from = source(&folder);
+    at_new_place(Server::Postgres, |store| {
+        json(&["import-frappy", "--from", &from, "--to", store]);
+        let (_, schema) = store.rsplit_once("%3D").unwrap();
+        let slow = [
+            format!(
+                "CREATE FUNCTION {schema}.slow() RETURNS trigger LANGUAGE plpgsql AS \
+                 'BEGIN PERFORM pg_sleep(6); RETURN NULL; END'"
+            ),
+            format!("CREATE TRIGGER slow AFTER DELETE ON {schema}.quota_entries EXECUTE FUNCTION {schema}.slow()"),
+        ];
+        execute(store, &slow);
+        assert_eq!(json(&["delete", "client2", "--store", store, "--all", "--yes"]), json!({ "deleted": 1 }));
+    });
 }
 
 #[test]
