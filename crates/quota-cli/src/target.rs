@@ -16,7 +16,8 @@ use quota_stores::hosts;
 
 use crate::{mongo, mysql, postgres};
 
-/// How long one operation may take: longer than a request may wait, for nobody serves anything meanwhile.
+/// How long one operation may take, and one answer to what is asked beside a store: longer than a request may wait, for
+/// nobody serves anything meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What was said of a store that does not open.
@@ -101,6 +102,13 @@ pub(crate) fn read_client(text: &str) -> Result<ClientId, String> {
     ClientId::new(text).map_err(|error| error.to_string())
 }
 
+/// Waits for an answer of the server, and not for ever.
+pub(crate) async fn timely<T>(server: &str, answer: impl Future<Output = T>) -> anyhow::Result<T> {
+    let seconds = PATIENCE.as_secs();
+    let late = || anyhow!("{server} did not answer within {seconds} s: is it locked, or overloaded?");
+    tokio::time::timeout(PATIENCE, answer).await.map_err(|_| late())
+}
+
 /// The path of a database in a file, if the URL names one.
 pub(crate) fn file(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite:")?;
@@ -142,11 +150,13 @@ async fn look_at_tables(url: &str) -> anyhow::Result<bool> {
     let found: Count = if url.starts_with("mysql:") {
         let tables = "SELECT COUNT(*) AS count FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_name = 'quota_schema'";
-        sql_query(tables).get_result(&mut mysql::connect(url).await?.0).await?
+        let (mut connection, server) = mysql::connect(url).await?;
+        timely(&server, sql_query(tables).get_result(&mut connection)).await??
     } else {
         let tables = "SELECT COUNT(*) AS count FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = current_schema() AND c.relname = 'quota_schema'";
-        sql_query(tables).get_result(&mut postgres::connect(url).await?.0).await?
+        let (mut connection, server) = postgres::connect(url).await?;
+        timely(&server, sql_query(tables).get_result(&mut connection)).await??
     };
     Ok(found.count > 0)
 }
@@ -154,6 +164,18 @@ async fn look_at_tables(url: &str) -> anyhow::Result<bool> {
 async fn look_at_collections(url: &str) -> anyhow::Result<bool> {
     let (database, server) = mongo::database(url, Some("quota")).await?;
     let database = database.client().default_database().unwrap_or(database);
-    let listed = database.list_collection_names().filter(doc! { "name": "quota_schema" }).await;
+    let listed = database.list_collection_names().filter(doc! { "name": "quota_schema" });
+    let listed = timely(&server, listed.into_future()).await?;
     Ok(!listed.map_err(|error| mongo::cause(&error, &server))?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_answer_is_not_waited_for_for_ever() {
+        let late = timely("MySQL at db:3306", std::future::pending::<()>()).await.unwrap_err();
+        assert_eq!(late.to_string(), "MySQL at db:3306 did not answer within 60 s: is it locked, or overloaded?");
+    }
 }

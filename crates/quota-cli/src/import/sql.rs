@@ -1,7 +1,5 @@
 //! The predecessor's table on a server.
 
-use std::time::Duration;
-
 use anyhow::{Context, anyhow};
 use diesel::result::Error;
 use diesel::sql_types::{BigInt, Text};
@@ -14,9 +12,7 @@ use crate::import::row::Row;
 use crate::import::source::PAGE;
 use crate::import::table_name::TableName;
 use crate::import::{mysql, postgres};
-
-/// How long a page is waited for.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+use crate::target;
 
 /// A table in PostgreSQL or in MySQL.
 pub(super) struct SqlTable {
@@ -137,9 +133,7 @@ fn absent(typed: &str) -> String {
 
 /// Waits for an answer of the server, and not for ever.
 pub(super) async fn timely<T>(server: &str, answer: impl Future<Output = T>) -> anyhow::Result<T> {
-    let seconds = PATIENCE.as_secs();
-    let late = || anyhow!("the source, {server}, did not answer within {seconds} s: is it locked, or overloaded?");
-    tokio::time::timeout(PATIENCE, answer).await.map_err(|_| late())
+    target::timely(&format!("the source, {server},"), answer).await
 }
 
 fn refused(error: &Error, server: &str) -> anyhow::Error {
