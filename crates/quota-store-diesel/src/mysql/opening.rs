@@ -15,9 +15,10 @@ use crate::statement::{Bind, Sql};
 const LOCK: &str = "CONCAT('quota ', MD5(CONCAT(DATABASE(), ' ', ?)))";
 
 /// How long another start-up that makes the tables is waited for, and each statement of making them: MariaDB takes the time of
-/// all, MySQL of readings, and to wait for a lock is one.
-const PATIENCE: &str = "SET SESSION wait_timeout = 120 /*M!, SESSION max_statement_time = 120 */ \
-    /*!80000 , SESSION max_execution_time = 0 */";
+/// all, MySQL of readings, and to wait for a lock is one. What changes a table waits for whoever reads it, and everybody else
+/// behind it, for a year if it is not told otherwise.
+const PATIENCE: &str = "SET SESSION wait_timeout = 120, SESSION lock_wait_timeout = 60 \
+    /*M!, SESSION max_statement_time = 120 */ /*!80000 , SESSION max_execution_time = 0 */";
 
 /// The shortest text that a server must take, as MariaDB does by default: what a batch writes comes in texts of some 2 MiB, and
 /// an account with 10,000 holds in one of up to 9 MiB.
@@ -169,7 +170,22 @@ fn not_allowed(server: &str, error: Error) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use quota_servers::Server;
+
     use super::*;
+    use crate::prefix::TablePrefix;
+    use crate::server::{Link, Settings};
+
+    /// On whichever there is: both have what both are told.
+    #[tokio::test]
+    async fn who_makes_tables_waits_a_minute_for_those_who_read_them() {
+        let Some(url) = quota_servers::url(Server::Mysql) else { return };
+        let engine = Mysql::new(&url, &Settings::new(TablePrefix::default())).unwrap();
+        let mut link = engine.connect().await.unwrap();
+        link.connection.batch_execute(PATIENCE).await.unwrap();
+        let text = "SELECT CONVERT(CONCAT(@@session.lock_wait_timeout, ' ', @@session.wait_timeout) USING utf8mb4)";
+        assert_eq!(link.words(&Sql::new(text), &[]).await.unwrap(), ["60 120"]);
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

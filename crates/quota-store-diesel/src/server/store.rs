@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quota_core::{Answer, ClientId, Credits, DayUsage, Instant, Window};
 use quota_service::{
@@ -23,6 +24,10 @@ use crate::server::reading::{Clients, Daily, Health, Page, PlanOf, Reading, Time
 /// its lock as well.
 const HOT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
+/// How long it may take in all to check a server and to make the tables: longer than one lock and one statement of it may, which
+/// servers bound themselves as far as they can.
+const PREPARING: Duration = Duration::from_secs(150);
+
 /// Keeps usage and plans on a database server, which any number of stores in any number of processes may share.
 ///
 /// Every batch is one transaction that locks the accounts of its clients in the order of their bytes; it is answered
@@ -39,7 +44,7 @@ impl<E: Engine> ServerStore<E> {
     pub(super) async fn connect_with(builder: &ServerBuilder<E>) -> Result<Self, ConnectError> {
         let engine = Arc::new(E::new(&builder.url, &builder.settings)?);
         let mut link = engine.connect().await?;
-        engine.prepare(&mut link).await?;
+        timely(engine.server(), engine.prepare(&mut link)).await?;
         let patience = builder.settings.statement_timeout.saturating_add(builder.settings.connect_timeout);
         let connections = Connections::new(Arc::clone(&engine), builder.pool_size.get(), patience)?;
         Ok(Self {
@@ -131,5 +136,29 @@ impl<E: Engine> ServerStore<E> {
 
     pub(crate) async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
         self.read(&PlanOf(client)).await
+    }
+}
+
+/// Waits for the server, not for ever.
+async fn timely(server: &str, prepared: impl Future<Output = Result<(), ConnectError>>) -> Result<(), ConnectError> {
+    let late = |_| {
+        let seconds = PREPARING.as_secs();
+        let message = format!(
+            "its tables were not looked at or made within {seconds} s: look for what holds locks on them there, and open again"
+        );
+        ConnectError::Unsuited { server: server.to_owned(), message }
+    };
+    tokio::time::timeout(PREPARING, prepared).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn opening_waits_for_no_server_for_ever() {
+        let error = timely("MySQL at db:3306", std::future::pending()).await.unwrap_err().to_string();
+        let said = "MySQL at db:3306 cannot be used: its tables were not looked at or made within 150 s: ";
+        assert!(error.starts_with(said), "{error}");
     }
 }
