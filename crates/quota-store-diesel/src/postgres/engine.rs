@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket};
 
@@ -48,6 +48,10 @@ impl Engine for Postgres {
         config.connect_timeout(settings.connect_timeout).keepalives_idle(Duration::from_secs(30));
         if config.get_application_name().is_none() {
             config.application_name("quota");
+        }
+        if config.get_hosts().len() > 1 && !url.contains("target_session_attrs") {
+            // One of them is the primary, whichever it is by now.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let server = address(&config)?;
         let (own, texts) = PostgresTexts::new(&settings.prefix);
@@ -124,10 +128,17 @@ impl Postgres {
             ConnectError::Refused { server, source: error.into() }
         } else if is_of_certificate(&error) {
             ConnectError::Untrusted { server, source: error.into() }
+        } else if only_reads(&error) {
+            ConnectError::ReadOnly { server, reason: "no host of its URL takes writes".to_owned() }
         } else {
             ConnectError::Unreachable { server, source: error.into() }
         }
     }
+}
+
+/// Whether the last host was left because it only reads, which the driver tells by its words alone.
+fn only_reads(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(|cause| cause.to_string() == "database does not allow writes")
 }
 
 /// The settings of every connection. Each statement finds its rows by index whatever the statistics say, or do not say
@@ -200,6 +211,36 @@ mod tests {
     use crate::prefix::TablePrefix;
     use crate::server::Link;
     use crate::statement::Sql;
+
+    #[tokio::test]
+    async fn of_several_hosts_the_one_that_takes_writes_is_connected_to() {
+        let Some(reads) = quota_servers::private(Server::Postgres) else { return };
+        let Some(writes) = quota_servers::private(Server::Postgres) else { return };
+        let (client, connection) = tokio_postgres::connect(reads.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("ALTER ROLE quota SET default_transaction_read_only = on").await.unwrap();
+        // The URL has one password for all.
+        let (client, connection) = tokio_postgres::connect(writes.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        let (before, _) = reads.url().rsplit_once('@').unwrap();
+        let (_, password) = before.rsplit_once(':').unwrap();
+        client.batch_execute(&format!("ALTER ROLE quota PASSWORD '{password}'")).await.unwrap();
+        let [first, second] = [&reads, &writes].map(|server| server.nodes()[0].port());
+        let (before, after) = reads.url().split_once(&format!(":{first}")).unwrap();
+        let (_, host) = before.rsplit_once('@').unwrap();
+        let url = |port: u16, options: &str| format!("{before}:{first},{host}:{port}{after}{options}");
+        let connect = async |url: &str| {
+            let engine = Postgres::new(url, &Settings::new(TablePrefix::default())).unwrap();
+            let mut link = engine.connect().await?;
+            Ok::<_, ConnectError>(link.words(&Sql::new("SELECT current_setting('port')"), &[]).await.unwrap())
+        };
+        assert_eq!(connect(&url(second, "")).await.unwrap(), [second.to_string()]);
+        // As it says, whatever comes of that.
+        let any = if after.contains('?') { "&target_session_attrs=any" } else { "?target_session_attrs=any" };
+        assert_eq!(connect(&url(second, any)).await.unwrap(), [first.to_string()]);
+        let none = connect(&url(first, "")).await;
+        assert!(matches!(none, Err(ConnectError::ReadOnly { .. })), "{none:?}");
+    }
 
     #[tokio::test]
     async fn a_connection_is_set_whatever_the_servers_defaults_are() {
