@@ -96,7 +96,9 @@ pub enum ConnectError {
         object: String,
     },
     /// A table of ours is gone.
-    #[error("{server} lacks the table {table} that its schema promises")]
+    #[error(
+        "{server} lacks the table {table} that its schema promises: restore it from a backup, or choose another prefix"
+    )]
     Incomplete {
         /// The server's address.
         server: String,
@@ -114,7 +116,7 @@ pub enum ConnectError {
         known: u64,
     },
     /// The server answered with an error.
-    #[error("{server} failed")]
+    #[error("{server} failed: look at what it says and at its log, then open again")]
     Failed {
         /// The server's address.
         server: String,

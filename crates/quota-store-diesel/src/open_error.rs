@@ -37,7 +37,7 @@ pub enum OpenError {
         message: String,
     },
     /// Another process held the file for longer than the busy timeout.
-    #[error("{} is locked by another process", .path.display())]
+    #[error("{} is locked by another process: wait until that is done, or end it, then open again", .path.display())]
     Locked {
         /// The file.
         path: PathBuf,
@@ -53,7 +53,10 @@ pub enum OpenError {
         object: String,
     },
     /// A table of ours is gone.
-    #[error("{} lacks the table {table} that its schema promises", .path.display())]
+    #[error(
+        "{} lacks the table {table} that its schema promises: restore the file from a backup, or choose another prefix",
+        .path.display()
+    )]
     Incomplete {
         /// The file.
         path: PathBuf,

@@ -22,7 +22,7 @@ pub enum ConnectError {
         prefix: String,
     },
     /// No primary was reached there in time.
-    #[error("no MongoDB primary answers there")]
+    #[error("no MongoDB primary answers there: check host, port, replicaSet and tls in the URL")]
     Unreachable(#[source] Error),
     /// The server's certificate was signed by nobody who is trusted, is for another host, or is out of date.
     #[error(
@@ -34,7 +34,7 @@ pub enum ConnectError {
     #[error("the server refuses the user: check user, password, authSource and rights (readWrite on the database)")]
     NotAllowed(#[source] Error),
     /// The server refused a command.
-    #[error("the server cannot serve a store")]
+    #[error("the server cannot serve a store: look at what it says and at its log, then open again")]
     Server(#[source] Error),
     /// The server is older than 5.0.
     #[error("the server is MongoDB {found}: a store needs 5.0 or newer")]

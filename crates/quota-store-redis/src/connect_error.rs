@@ -37,7 +37,7 @@ pub enum ConnectError {
     #[error("the server has no database of this number: name another behind the host in the URL, or none")]
     NoDatabase(#[source] RedisError),
     /// The server refused a command.
-    #[error("the server cannot serve a store")]
+    #[error("the server cannot serve a store: look at what it says and at its log, then open again")]
     Server(#[source] RedisError),
     /// The server is older than 6.2.
     #[error("the server is Redis {found}: a store needs 6.2 or newer, or Valkey")]

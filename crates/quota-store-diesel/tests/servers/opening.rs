@@ -47,6 +47,7 @@ pub(crate) async fn a_table_that_is_gone_is_told<D: Database>(database: &D) {
     let error = database.connect(database.url()).await.unwrap_err();
     let gone = database.fill("{p}quarters");
     assert!(matches!(&error, ConnectError::Incomplete { table, .. } if *table == gone), "{error:?}");
+    assert!(error.to_string().ends_with("restore it from a backup, or choose another prefix"), "{error}");
 }
 
 pub(crate) async fn a_newer_schema_is_refused<D: Database>(database: &D) {

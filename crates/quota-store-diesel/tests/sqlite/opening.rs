@@ -80,6 +80,7 @@ fn a_table_that_is_gone_is_told() {
     file.execute("DROP TABLE quota_quarters");
     let error = file.builder().open().unwrap_err();
     assert!(matches!(&error, OpenError::Incomplete { table, .. } if table == "quota_quarters"), "{error:?}");
+    assert!(error.to_string().ends_with("restore the file from a backup, or choose another prefix"), "{error}");
 }
 
 #[test]
@@ -178,6 +179,7 @@ fn a_file_that_another_process_holds_is_refused_after_the_busy_timeout() {
     let mut holder = Holder::hold(&file.path());
     let error = file.builder().with_busy_timeout(Duration::from_millis(50)).open().unwrap_err();
     assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("wait until that is done, or end it, then open again"), "{error}");
     holder.let_go();
     file.builder().open().unwrap();
 }

@@ -127,7 +127,7 @@ fn what_a_server_answers_at_opening_says_what_to_do() {
             (13_435, "name the replica set in the URL (?replicaSet=NAME), or the primary itself"),
             (13_436, "name the replica set in the URL (?replicaSet=NAME), or the primary itself"),
             // OutOfDiskSpace.
-            (14_031, "the server cannot serve a store"),
+            (14_031, "the server cannot serve a store: look at what it says and at its log"),
         ] {
             guarded.fail(doc! { "failCommands": ["buildInfo"], "errorCode": code }).await;
             let error = guarded.refused(&guarded.url("root", PASSWORD)).await;
@@ -205,7 +205,7 @@ fn a_primary_that_steps_down_refuses_and_charges_when_it_is_primary_again() {
         assert!(error.to_string().contains("?replicaSet=NAME"), "{error}");
         let error = collections.builder(&url).connect().await.unwrap_err();
         assert!(matches!(error, ConnectError::Unreachable(_)), "{error:?}");
-        assert_eq!(error.to_string(), "no MongoDB primary answers there");
+        assert!(error.to_string().ends_with("check host, port, replicaSet and tls in the URL"), "{error}");
         tokio::task::block_in_place(|| server.restart()).unwrap();
         let mut tries = 0;
         while one(&store, request("a", charge_as("2", "1"), "10")).await.is_err() {
