@@ -59,7 +59,7 @@ pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
 
 /// A service over a store that is there, with the plans that it keeps.
 pub(crate) async fn existing_service(url: &str) -> anyhow::Result<QuotaService<AnyStore>> {
-    Ok(QuotaService::builder(existing(url).await?).with_deadline(PATIENCE).build())
+    Ok(QuotaService::builder(existing(url).await?).with_stored_plans().with_deadline(PATIENCE).build())
 }
 
 /// Opens a store if it is there, and otherwise looks only whether it could be made.

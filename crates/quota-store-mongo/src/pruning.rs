@@ -32,6 +32,10 @@ struct Old {
     seq: i64,
     /// Else they were added late to what was folded before.
     is_further: bool,
+    /// The last commit before that was folded: what it or one before added of those before is brought back, and counts nowhere.
+    folded_seq: i64,
+    /// What a fold that goes further folds, if it is done on the account as it was read.
+    pruned: Pruned,
 }
 
 impl MongoStore {
@@ -159,9 +163,10 @@ impl MongoStore {
             }
             let fold = doc! { "q": filter, "u": fold };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
-                let pruned = self.take_out_folded(client, &old).await?;
-                // None where somebody else folds them at the same time.
-                return Ok((pruned.entries > 0).then_some(pruned));
+                let (late, is_any) = self.take_out_folded(client, &old).await?;
+                let pruned = if old.is_further { old.pruned } else { late };
+                // Nothing where somebody else folds them at the same time.
+                return Ok((is_any || pruned.entries > 0).then_some(pruned));
             }
             is_first = claim.turn(&self.tables, client, &mut patience).await?.is_some();
         }
@@ -169,26 +174,51 @@ impl MongoStore {
 
     /// Takes out what was just folded, in steps: a quarter may hold any number of entries, more than can be taken out while one
     /// command is waited for. What a stop in between leaves is folded as well: nobody counts it, and the next pruning finds it.
-    async fn take_out_folded(&self, client: &ClientId, old: &Old) -> Result<Pruned, StoreError> {
-        let mut pruned = Pruned::default();
+    /// Says what was added late, and whether there was anything.
+    async fn take_out_folded(&self, client: &ClientId, old: &Old) -> Result<(Pruned, bool), StoreError> {
+        let (mut late, mut is_any) = (Pruned::default(), false);
         let mut left = Some(keys_of(client, old.span));
         while let Some(keys) = left {
             let (some, rest) = self.step(&self.tables.entries, keys).await?;
-            // Nothing newer: what was added since is not folded.
-            let folded = doc! { "_id": some, "gone": { "$exists": false }, "s": { "$lte": old.seq } };
-            let mut with_ids = folded.clone();
-            with_ids.insert("i", doc! { "$exists": true });
-            pruned.ids = pruned.ids.saturating_add(self.count(with_ids).await?);
-            let deleted = if old.is_further {
-                self.delete(&self.tables.entries, folded).await?
-            } else {
+            let until = |seq: i64| doc! { "_id": some.clone(), "gone": { "$exists": false }, "s": { "$lte": seq } };
+            // Nothing newer than what was read: what was added since is not folded.
+            let folded = if old.is_further { old.seq } else { old.folded_seq };
+            is_any |= self.delete(&self.tables.entries, until(folded)).await? > 0;
+            if !old.is_further {
+                let found = self.counted(until(old.seq)).await?;
                 // Somebody later still must not bring it back: it would not be told from what is added now.
-                self.tables.take_out(folded).await?
-            };
-            pruned.entries = pruned.entries.saturating_add(deleted);
+                let taken = self.tables.take_out(until(old.seq)).await?;
+                late.entries = late.entries.saturating_add(taken);
+                late.ids = late.ids.saturating_add(found.ids.min(taken));
+            }
+            left = rest;
+        }
+        Ok((late, is_any))
+    }
+
+    /// How many entries of a span are not folded yet, and how many of them have ids, as the account was read.
+    async fn unfolded(&self, client: &ClientId, span: Span, stored: &Stored) -> Result<Pruned, StoreError> {
+        let mut pruned = Pruned::default();
+        let mut left = Some(keys_of(client, span));
+        while let Some(keys) = left {
+            let (some, rest) = self.step(&self.tables.entries, keys).await?;
+            let (before, after) = (stored.folded_until.millis(), stored.folded_seq);
+            let found = self.counted(doc! {
+                "_id": some, "gone": { "$exists": false }, "s": { "$lte": stored.seq },
+                "$or": [{ "t": { "$gte": before } }, { "s": { "$gt": after } }],
+            });
+            let found = found.await?;
+            pruned.entries = pruned.entries.saturating_add(found.entries);
+            pruned.ids = pruned.ids.saturating_add(found.ids);
             left = rest;
         }
         Ok(pruned)
+    }
+
+    async fn counted(&self, entries: Document) -> Result<Pruned, StoreError> {
+        let mut with_ids = entries.clone();
+        with_ids.insert("i", doc! { "$exists": true });
+        Ok(Pruned { entries: self.count(entries).await?, ids: self.count(with_ids).await? })
     }
 
     /// As many of a client's entries, from its first on, as are folded at once.
@@ -200,7 +230,9 @@ impl MongoStore {
         let last = self.last_entry(client, until).await?.unwrap_or(first);
         // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
         let until = Cut::floor(last).saturating_add(QUARTER_MILLIS);
-        Ok(Old { span: (first, until), seq: stored.seq, is_further: until > stored.folded_until.millis() })
+        let (span, is_further) = ((first, until), until > stored.folded_until.millis());
+        let pruned = if is_further { self.unfolded(client, span, stored).await? } else { Pruned::default() };
+        Ok(Old { span, seq: stored.seq, is_further, folded_seq: stored.folded_seq, pruned })
     }
 
     async fn nth_entry(&self, client: &ClientId, before: i64, nth: u64) -> Result<Option<i64>, StoreError> {

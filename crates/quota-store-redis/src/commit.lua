@@ -128,7 +128,7 @@ local function is_replica()
     return type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true)
 end
 if (is_other or found or new == '') and is_replica() then
-    return redis.error_reply('READONLY the server is a replica')
+    return redis.error_reply('READONLY the server has become a replica: connect to the primary')
 end
 if is_other or found then
     local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')

@@ -13,7 +13,7 @@
 
 local asked = redis.pcall('HDEL', KEYS[1], '')
 if type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true) then
-    return redis.error_reply('READONLY the server is a replica')
+    return redis.error_reply('READONLY the server has become a replica: connect to the primary')
 end
 local listed = redis.call('HMGET', KEYS[1], 'e', 'x')
 local answer, wanted = { listed }, tonumber(ARGV[3])
