@@ -32,11 +32,13 @@ impl Framework for Actix {
     }
 
     fn pattern(request: &ServiceRequest) -> Option<Cow<'_, str>> {
-        // Before it is routed, actix-web looks for the path as it was sent; its router goes by the decoded one.
         let path = request.match_info();
-        let is_as_sent = path.as_str() == request.path() || path.unprocessed().is_empty();
-        let exact = is_as_sent.then(|| request.match_pattern()).flatten();
-        exact.or_else(|| request.resource_map().match_pattern(path.as_str())).map(Cow::Owned)
+        if path.as_str() == request.path() {
+            return request.match_pattern().map(Cow::Owned);
+        }
+        // Before it is routed, actix-web looks for the path as it was sent; its router goes by the decoded one.
+        let routed = path.unprocessed().is_empty().then(|| request.match_pattern()).flatten();
+        routed.or_else(|| request.resource_map().match_pattern(path.as_str())).map(Cow::Owned)
     }
 
     fn extension<T: Send + Sync + 'static, R>(request: &ServiceRequest, read: impl FnOnce(Option<&T>) -> R) -> R {

@@ -48,8 +48,8 @@ use crate::{ClientBy, RouteCost};
 ///
 /// **What is charged**: what a resource's pattern matches. Not CORS preflights, which anyone can send: a handler
 /// that answers `OPTIONS` too (`web::to`) must not do for one what others pay for. Not unmatched paths (a default service
-/// answers them), not 405s, nor the 404s of a resource whose own guard turns a method away (`#[get]`, `App::route`). `HEAD` is charged as `GET`, where there is a route for it. Around a route, 405s never come this
-/// way; around a resource, a scope or an app they do, and look like a handler's answer: so the first request for each route and method is charged under an id, and taken back if the
+/// answers them), not 405s, nor the 404s of a resource whose own guard turns a method away (`#[get]`, `App::route`). `HEAD` is
+/// charged as `GET`, where there is a route for it. Around a route, 405s never come this way; around a resource, a scope or an app they do, and look like a handler's answer: so the first request for each route and method is charged under an id, and taken back if the
 /// answer is 405. A request without a client, or of a client without credits, learns that before it learns of a 405.
 ///
 /// **Around a scope or an app** a layer sees paths, and neither guards nor what is further in. Of resources on one path that

@@ -55,23 +55,19 @@ where
                 return MeteredFuture::running(self.inner.call(request), then);
             }
         };
+        let pays = Pays::of(&self.layer);
         match admission.now() {
             Ok(Ok(admitted)) if admitted.is_concluded() => {
                 carried::put(admitted.quota(), &request);
                 let then = Then::Write(admitted.quota().clone());
                 MeteredFuture::running(self.inner.call(request), then)
             }
-            Ok(Ok(admitted)) => {
-                MeteredFuture::waiting(Box::pin(run(admitted, self.layer.clone(), Rc::clone(&self.inner), request)))
-            }
+            Ok(Ok(admitted)) => MeteredFuture::waiting(Box::pin(run(admitted, pays, Rc::clone(&self.inner), request))),
             Ok(Err(refusal)) => {
                 carried::supersede(&request);
                 MeteredFuture::refused(Ok(refuse(request, refusal)))
             }
-            Err(admission) => {
-                let (layer, inner) = (self.layer.clone(), Rc::clone(&self.inner));
-                MeteredFuture::waiting(Box::pin(admit(admission, layer, inner, request)))
-            }
+            Err(admission) => MeteredFuture::waiting(Box::pin(admit(admission, pays, Rc::clone(&self.inner), request))),
         }
     }
 }
@@ -118,17 +114,12 @@ fn refuse<B>(request: ServiceRequest, refusal: RefusalResponse) -> ServiceRespon
     request.into_response(response_of(refusal)).map_into_right_body()
 }
 
-async fn admit<S, B>(
-    admission: Box<Admission<Actix>>,
-    layer: QuotaLayer,
-    inner: Rc<S>,
-    request: ServiceRequest,
-) -> Answer<B>
+async fn admit<S, B>(admission: Box<Admission<Actix>>, pays: Pays, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
     match admission.later().await {
-        Ok(admitted) => run(admitted, layer, inner, request).await,
+        Ok(admitted) => run(admitted, pays, inner, request).await,
         Err(refusal) => {
             carried::supersede(&request);
             Ok(refuse(request, refusal))
@@ -136,7 +127,7 @@ where
     }
 }
 
-async fn run<S, B>(admitted: Admitted, layer: QuotaLayer, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
+async fn run<S, B>(admitted: Admitted, pays: Pays, inner: Rc<S>, request: ServiceRequest) -> Answer<B>
 where
     S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
 {
@@ -144,7 +135,7 @@ where
     carried::put(&quota, &request);
     match inner.call(request).await {
         Ok(mut response) => {
-            let status = answered_by_route(&layer, &response);
+            let status = pays.status_of(&response);
             match admitted.conclude(status, &mut Headers(response.headers_mut())).await {
                 Ok(()) => Ok(response.map_into_left_body()),
                 Err(refusal) => Ok(response.into_response(response_of(refusal)).map_into_right_body()),
@@ -161,14 +152,26 @@ where
     }
 }
 
-/// The status, 405 where no handler has answered: where a guard of the resource itself lets nobody through, as those of
-/// `#[get]` do, actix-web says 404, with a path that no resource took.
-fn answered_by_route<B>(layer: &QuotaLayer, response: &ServiceResponse<B>) -> StatusCode {
-    let is_unpaid =
-        !layer.metering().meters_every_request() && !response.request().match_info().unprocessed().is_empty();
-    match status_of(response.status()) {
-        StatusCode::NOT_FOUND if is_unpaid => StatusCode::METHOD_NOT_ALLOWED,
-        status => status,
+/// What a layer charges.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pays {
+    Routes,
+    EveryRequest,
+}
+
+impl Pays {
+    fn of(layer: &QuotaLayer) -> Self {
+        if layer.metering().meters_every_request() { Self::EveryRequest } else { Self::Routes }
+    }
+
+    /// The status, 405 where no route has answered: where a guard of the resource itself lets nobody through, as those of
+    /// `#[get]` do, actix-web says 404, with a path that no resource took.
+    fn status_of<B>(self, response: &ServiceResponse<B>) -> StatusCode {
+        let is_free = self == Self::Routes && !response.request().match_info().unprocessed().is_empty();
+        match status_of(response.status()) {
+            StatusCode::NOT_FOUND if is_free => StatusCode::METHOD_NOT_ALLOWED,
+            status => status,
+        }
     }
 }
 

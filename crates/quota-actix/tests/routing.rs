@@ -20,6 +20,16 @@ fn resource(path: &str) -> Resource {
     web::resource(path).route(web::get().to(ran)).route(web::head().to(ran))
 }
 
+/// The status, and what remains.
+async fn answer<R>(
+    app: &impl Service<R, Response = ServiceResponse<impl MessageBody>, Error = Error>,
+    request: R,
+) -> (u16, Option<String>) {
+    let response = app.call(request).await.unwrap();
+    let remaining = response.headers().get("x-ratelimit-remaining");
+    (response.status().as_u16(), remaining.map(|value| value.to_str().unwrap().to_owned()))
+}
+
 fn configured(config: &mut ServiceConfig) {
     config.service(resource("/a"));
 }
@@ -48,9 +58,7 @@ async fn charges_only_what_matches(
         } else {
             request.insert_header(("x-client-id", "client1"))
         };
-        let response = app.call(request.to_request()).await.unwrap();
-        let remaining = response.headers().get("x-ratelimit-remaining");
-        (response.status().as_u16(), remaining.map(|value| value.to_str().unwrap().to_owned()))
+        answer(&app, request.to_request()).await
     };
     // The first time it is not known yet whether a handler answers, the second time it is.
     for before in [0_u32, 2] {
@@ -112,7 +120,7 @@ async fn a_layer_on_a_route_charges_that_one() {
     charges_only_what_matches("routes", &service, App::new().service(both), "/a").await;
 }
 
-/// What is answered to `client1`: the status, and what remains.
+/// What is answered to `client1`, one after the other.
 async fn answers(
     app: App<
         impl ServiceFactory<
@@ -130,10 +138,7 @@ async fn answers(
     let mut answers = Vec::new();
     for (method, path) in asked {
         let request = TestRequest::default().method(method.clone()).uri(path).insert_header(("x-client-id", "client1"));
-        let response = app.call(request.to_request()).await.unwrap();
-        let remaining = response.headers().get("x-ratelimit-remaining");
-        let remaining = remaining.map(|value| value.to_str().unwrap().to_owned());
-        answers.push((response.status().as_u16(), remaining));
+        answers.push(answer(&app, request.to_request()).await);
     }
     answers
 }

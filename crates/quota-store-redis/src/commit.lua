@@ -123,12 +123,11 @@ if token ~= '' and version ~= '' then
     end
 end
 -- A server that has become a replica says what was, not what is: nothing that is taken out of a hash tells.
-local function is_replica()
+if is_other or found or new == '' then
     local asked = redis.pcall('HDEL', account, '')
-    return type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true)
-end
-if (is_other or found or new == '') and is_replica() then
-    return redis.error_reply('READONLY the server has become a replica: connect to the primary')
+    if type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true) then
+        return redis.error_reply('READONLY the server has become a replica: connect to the primary')
+    end
 end
 if is_other or found then
     local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')
