@@ -59,7 +59,9 @@ impl Servers {
                 .collect::<Vec<_>>()
         });
         for (server, outcome) in outcomes {
-            servers.running.push(outcome.with_context(|| format!("could not start {server}"))?);
+            let running = outcome.with_context(|| format!("could not start {server}"))?;
+            keep_primaries(&running)?;
+            servers.running.push(running);
         }
         interrupt::check()?;
         let names: Vec<&str> = servers.running.iter().map(|running| running.server().name()).collect();
@@ -99,6 +101,20 @@ pub(crate) fn serve(workspace: &Workspace) -> anyhow::Result<()> {
     }
     eprintln!("Ctrl-C ends them");
     interrupt::wait();
+    Ok(())
+}
+
+/// A cluster that many tests share keeps its primaries. A busy machine stops a server for a second now and then; where its
+/// replica took its place, what it had acknowledged last would be lost, to tests that are not about that. (Those that are
+/// start a cluster of their own.)
+fn keep_primaries(running: &PrivateServer) -> anyhow::Result<()> {
+    if running.server() != Server::RedisCluster {
+        return Ok(());
+    }
+    for node in running.nodes() {
+        let set = node.ask_redis("CONFIG SET cluster-node-timeout 60000");
+        set.context("could not lengthen the node timeout of the Redis cluster")?;
+    }
     Ok(())
 }
 

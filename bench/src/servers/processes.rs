@@ -34,8 +34,8 @@ pub(super) enum Work {
     Denied,
 }
 
-/// One client remembers so many ids only: with ids, the next has its turn after so long.
-const IDS_OF_ONE: Duration = Duration::from_millis(250);
+/// One client remembers 100,000 ids only: with ids, the next has its turn after so long.
+const IDS_OF_ONE: Duration = Duration::from_secs(1);
 
 impl Work {
     /// The client at a time.

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 /// as if it were alone, and each change of turns is not.
 const TURN: Duration = Duration::from_millis(50);
 
-/// A turn goes on only for who is seen to have more to do: this many of its batches in a row came so soon after the commit
-/// before. Whoever has nothing more to do and is first all the same is waited for in vain.
-const EAGER: u32 = 8;
-const SOON: Duration = Duration::from_millis(2);
+/// A turn goes on only for who is seen to have more to do: whose batch came so soon after the commit before, and so was already
+/// there or nearly. Whoever has nothing more to do and is first all the same is waited for in vain; and what comes in ones is
+/// charged sooner where each who wants the account has it for one commit.
+const SOON: Duration = Duration::from_micros(500);
 
 /// For so long it is remembered that others were first.
 const REMEMBERED: Duration = Duration::from_millis(100);
@@ -19,8 +19,8 @@ const REMEMBERED: Duration = Duration::from_millis(100);
 /// This store's turn at an account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Turn {
-    /// How many batches in a row came soon after the commit before.
-    eager: u32,
+    /// The batch came soon after the commit before.
+    is_eager: bool,
     /// When the last commit was done.
     committed: Option<Instant>,
     /// Since when others wait while it goes on.
@@ -33,13 +33,13 @@ impl Turn {
     /// Another batch; whether it is to wait for a turn first.
     pub(crate) fn next_batch(&mut self) -> bool {
         let within = |limit: Duration| self.committed.is_some_and(|committed| committed.elapsed() < limit);
-        self.eager = if within(SOON) { self.eager.saturating_add(1) } else { 0 };
+        self.is_eager = within(SOON);
         self.has_ended && within(REMEMBERED)
     }
 
     /// Whether it goes on after the next commit, should others wait.
     pub(crate) fn goes_on(&self) -> bool {
-        self.eager >= EAGER && self.since.is_none_or(|since| since.elapsed() < TURN)
+        self.is_eager && self.since.is_none_or(|since| since.elapsed() < TURN)
     }
 
     /// A commit was done; whether others wait, and whether the turn was to go on then.
@@ -60,7 +60,7 @@ impl Turn {
 mod tests {
     use super::*;
 
-    const PACE: Duration = Duration::from_millis(1);
+    const PACE: Duration = Duration::from_micros(250);
 
     async fn commit(turn: &mut Turn, others_wait: bool) -> bool {
         let waits = turn.next_batch();
@@ -73,9 +73,9 @@ mod tests {
     /// One whose batches come without a pause.
     async fn eager() -> Turn {
         let mut turn = Turn::default();
-        for _ in 0..=EAGER {
-            commit(&mut turn, false).await;
-        }
+        commit(&mut turn, false).await;
+        assert!(!turn.goes_on(), "nothing is known of it");
+        commit(&mut turn, false).await;
         assert!(turn.goes_on());
         turn
     }
@@ -102,15 +102,16 @@ mod tests {
     async fn who_pauses_makes_room_at_once() {
         let mut turn = eager().await;
         tokio::time::advance(SOON).await;
-        commit(&mut turn, true).await;
-        assert!(turn.next_batch() && !turn.goes_on());
+        assert!(!turn.next_batch() && !turn.goes_on());
+        turn.committed(true, false);
+        assert!(turn.next_batch(), "others are first");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_is_measured_from_when_others_wait() {
         let mut turn = eager().await;
         for others_wait in [true, false, true] {
-            for _ in 0..TURN.as_millis() - 1 {
+            for _ in 0..TURN.as_micros() / PACE.as_micros() - 1 {
                 assert!(!commit(&mut turn, others_wait).await && turn.goes_on());
             }
         }
