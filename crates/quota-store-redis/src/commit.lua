@@ -5,7 +5,7 @@
 --            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
 --            that still stand), p (plan). To this
 --            script they are opaque, but for the version. Its own is c: who waits for a turn, in order, each by the
---            seven bytes of its token and a digit: how often it was passed over.
+--            seven bytes of its token and a digit: how often it was passed over, or 9 while its turn goes on.
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
@@ -138,7 +138,9 @@ if is_other or found then
 end
 
 -- Whose turn it was leaves the queue with what it does, unless the turn goes on and others wait.
-local is_left = token ~= '' and string.sub(queue, 1, 7) == token and not (goes_on and #queue > 8)
+local is_first = token ~= '' and string.sub(queue, 1, 7) == token
+local is_kept = is_first and goes_on and #queue > 8
+local is_left = is_first and not is_kept
 if is_left then
     queue = string.sub(queue, 9)
 end
@@ -148,6 +150,8 @@ local function leave()
     elseif is_left then
         redis.pcall('HSET', account, 'c', queue)
         tell(queue)
+    elseif is_kept and string.sub(queue, 8, 8) ~= '9' then
+        redis.pcall('HSET', account, 'c', token .. '9' .. string.sub(queue, 9))
     end
 end
 if new == '' then

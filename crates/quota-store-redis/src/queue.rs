@@ -12,7 +12,7 @@ pub(crate) struct Token([u8; 7]);
 /// A queue, as the script tells of it to who is not first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Queue {
-    /// The token, and a digit: how often it was passed over.
+    /// The token, and a digit: how often it was passed over, or that its turn goes on.
     first: [u8; 8],
     /// The account's.
     version: String,
@@ -32,6 +32,13 @@ pub(crate) struct Waiting {
 /// ended or have nothing more to do.
 const RESPECTED: Duration = Duration::from_millis(10);
 
+/// The digit of whose turn goes on.
+const GOES_ON: u8 = b'9';
+
+/// For so long who is next waits for whose turn goes on: that one comes at once, or had no more to do than was thought. It has
+/// committed, and loses no more than the rest of its turn.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 /// And for how many answers of the server, should it be slow, but no longer than this: it may have been slow but once.
 const RESPECTED_ANSWERS: u32 = 5;
 const LONGEST: Duration = Duration::from_millis(250);
@@ -42,8 +49,10 @@ const DOUBLED: u8 = 5;
 impl Waiting {
     /// Looks at the queue, where the server took so long for its answer.
     pub(crate) fn look(&mut self, queue: Queue, pace: Duration) {
-        let times = 1 << queue.first[7].saturating_sub(b'0').min(DOUBLED);
-        self.respected = pace.saturating_mul(RESPECTED_ANSWERS).clamp(RESPECTED, LONGEST).saturating_mul(times);
+        let goes_on = queue.first[7] == GOES_ON;
+        let least = if goes_on && queue.ahead == 1 { AT_ONCE } else { RESPECTED };
+        let times = if goes_on { 1 } else { 1 << queue.first[7].saturating_sub(b'0').min(DOUBLED) };
+        self.respected = pace.saturating_mul(RESPECTED_ANSWERS).clamp(least, LONGEST).saturating_mul(times);
         let is_same = |seen: &Queue| (seen.first, &seen.version) == (queue.first, &queue.version);
         let since = self.seen.take().filter(|(seen, _)| is_same(seen)).map_or_else(Instant::now, |(_, since)| since);
         self.seen = Some((queue, since));
@@ -135,7 +144,9 @@ mod tests {
             ("bbbbbbb0 1 v2", 4, 2 * RESPECTED),
             ("bbbbbbb0 1 v3", 5_000, LONGEST),
             ("bbbbbbb3 1 v3", 0, 8 * RESPECTED),
-            ("bbbbbbb9 1 v3", 0, 32 * RESPECTED),
+            ("bbbbbbb8 1 v3", 0, 32 * RESPECTED),
+            ("ccccccc9 3 v3", 0, RESPECTED),
+            ("ddddddd9 1 v3", 0, AT_ONCE),
         ] {
             waiting.look(queue(text), Duration::from_millis(pace));
             assert_eq!(waiting.until(), Instant::now() + respected);

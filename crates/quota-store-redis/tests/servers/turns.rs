@@ -143,6 +143,27 @@ async fn batches_of_several_clients_take_turns_too() {
     }
 }
 
+/// Who is next knows whose turn goes on, and waits for that one no longer than for who has all at hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_turn_that_goes_on_is_marked_so_until_it_ends() {
+    let Some(place) = Place::shared() else { return };
+    let stores = [place.store(Detail::Quarters).await, place.store(Detail::Quarters).await].map(Arc::new);
+    let load = Load::begin(&stores, &["a".to_owned()]);
+    let (mut marked, mut unmarked) = (false, false);
+    let begun = std::time::Instant::now();
+    while !(marked && unmarked) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "marked: {marked}, unmarked: {unmarked}");
+        if let Value::BulkString(queue) = place.tell(&format!("HGET {} c", place.key("{a}:a"))).await {
+            // The first alone.
+            let goes_on = |standing: &[u8]| standing.get(7) == Some(&b'9');
+            assert!(queue.chunks(8).skip(1).all(|standing| !goes_on(standing)), "{queue:?}");
+            (marked, unmarked) = (marked || goes_on(&queue), unmarked || !goes_on(&queue));
+        }
+    }
+    let sent = load.end().await;
+    assert_eq!(agreed_usage(&stores[0], "a").await, credits(&sent["a"].len().to_string()));
+}
+
 async fn published(place: &Place) -> u64 {
     let stats = place.tell("INFO commandstats").await;
     let text = text_of(&stats).to_owned();
