@@ -13,7 +13,7 @@ use crate::keys::Key;
 use crate::removing::Removing;
 use crate::script::{Call, Changed, Outcome, new_version};
 use crate::stored::{Memory, Stored};
-use crate::turn::Turn;
+use crate::turn::{Going, Turn};
 
 /// How a try ended.
 pub(crate) enum Ended {
@@ -163,7 +163,9 @@ impl<'a> Attempt<'a> {
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);
-        (call.token, call.goes_on) = (Some((self.run.listener.token, 0)), self.turn.goes_on());
+        call.token = Some((self.run.listener.token, 0));
+        // With other clients in its batch it cannot come again before these are done.
+        call.going = if self.run.is_alone { self.turn.going() } else { Going::Ends };
         if looks_for_ids {
             call.absent = std::mem::take(&mut self.absent);
         }
@@ -203,7 +205,7 @@ impl<'a> Attempt<'a> {
             Outcome::Changed(changed) => Ok(Some(Late::Changed(changed))),
             Outcome::Queued(_) => Ok(Some(Late::Queued)),
             Outcome::Done { others_wait } => {
-                self.turn.committed(others_wait, call.goes_on);
+                self.turn.committed(others_wait, call.going);
                 if !call.new.is_empty() {
                     self.version = version;
                     self.known.clear();

@@ -28,6 +28,8 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
     pub(crate) listener: &'a Listener,
     patience: Patience,
+    /// There are no other clients in the batch.
+    pub(crate) is_alone: bool,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
@@ -56,11 +58,12 @@ impl<'a> ClientRun<'a> {
         script: &'a CommitScript,
         kept: &'a KeptAccounts<Box<Stored>>,
         requests: ClientRequests<'a>,
+        is_alone: bool,
     ) -> Self {
         let client = requests.client();
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
         let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
-        Self { gathering, listener, patience, settings, script, kept, client, keys, made }
+        Self { gathering, listener, patience, is_alone, settings, script, kept, client, keys, made }
     }
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
@@ -87,7 +90,7 @@ impl<'a> ClientRun<'a> {
     ) -> Result<(Box<Stored>, Freshness), StoreError> {
         let Some(mut stored) = kept else { return Ok((Box::new(self.read().await?), Freshness::Fresh)) };
         let writes = requests.iter().any(|(_, request)| !matches!(request.operation, Operation::Status));
-        if !(stored.turn.next_batch() && writes) {
+        if !(stored.turn.next_batch(requests.len()) && writes) {
             return Ok((stored, Freshness::Kept));
         }
         let turn = stored.turn.begun();
@@ -149,6 +152,8 @@ impl<'a> ClientRun<'a> {
             if ended.was_late() {
                 (stands, turn) = (true, turn.begun());
             }
+            // What it takes out of the way it does in turn.
+            stands |= matches!(ended, Ended::Dead(_));
             is_fresh = !stands;
             let (written, again) = match ended {
                 Ended::Done(stored) => return self.keep(stored),

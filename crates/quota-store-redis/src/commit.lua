@@ -5,14 +5,15 @@
 --            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
 --            that still stand), p (plan). To this
 --            script they are opaque, but for the version. Its own is c: who waits for a turn, in order, each by the
---            seven bytes of its token and a digit: how often it was passed over, or 9 while its turn goes on.
+--            seven bytes of its token and a digit: how often it was passed over, or 9 while its turn goes on at once.
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
 -- ARGV[3]    a letter for each of KEYS[2..]: h for a hash, z for a sorted set; - for one that another test shows to be
 --            a hash: ids are looked for in it, or its numbers are added to
--- ARGV[4]    the caller's token and digit, if it keeps to turns; behind it + where its turn goes on and - where not; and those of
---            whom it has waited for in vain, with the version that has not changed meanwhile
+-- ARGV[4]    the caller's token and digit, if it keeps to turns; behind it + where its turn goes on, ! where it goes on at
+--            once and - where it ends; and those of whom it has waited for in vain, with the version that has not changed
+--            meanwhile
 -- ARGV[5]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, and the
 --            ids
 -- then       commands until the end, each: its name, the place of its key in KEYS, the count of its words, its words.
@@ -37,7 +38,7 @@
 local call = redis.call
 local account, expected, new, kinds = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local token, standing = string.sub(ARGV[4], 1, 7), string.sub(ARGV[4], 1, 8)
-local goes_on, in_vain = string.sub(ARGV[4], 9, 9) == '+', string.sub(ARGV[4], 10)
+local going, in_vain = string.sub(ARGV[4], 9, 9), string.sub(ARGV[4], 10)
 
 local version, queue = unpack(call('HMGET', account, 'v', 'c'))
 version, queue = version or '', queue or ''
@@ -68,19 +69,22 @@ if ARGV[5] ~= '0' then
     end
 end
 
--- Tells the first of a queue that it is its turn, and where the account is not long, the account.
+-- Tells whoever is first in a queue something of the account.
+local told = #account .. ':' .. account
+local function publish(waiting, message)
+    -- Who may not be told asks.
+    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
+end
+
+-- That it is its turn, and where the account is not long, the account.
 local LONG = 16384
 local function tell(waiting)
-    local message = { #account .. ':' .. account }
+    local message = { told }
     for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
         message[1 + number] = value and #value .. ':' .. value or '-'
     end
     message = table.concat(message)
-    if #message > LONG then
-        message = #account .. ':' .. account
-    end
-    -- Who may not be told asks.
-    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
+    publish(waiting, #message > LONG and told or message)
 end
 
 -- Whoever writes or comes again does it in turn, but the first who comes. Turns are for fairness alone: what is right is decided
@@ -139,7 +143,7 @@ end
 
 -- Whose turn it was leaves the queue with what it does, unless the turn goes on and others wait.
 local is_first = token ~= '' and string.sub(queue, 1, 7) == token
-local is_kept = is_first and goes_on and #queue > 8
+local is_kept = is_first and going ~= '-' and #queue > 8
 local is_left = is_first and not is_kept
 if is_left then
     queue = string.sub(queue, 9)
@@ -150,8 +154,10 @@ local function leave()
     elseif is_left then
         redis.pcall('HSET', account, 'c', queue)
         tell(queue)
-    elseif is_kept and string.sub(queue, 8, 8) ~= '9' then
+    elseif is_kept and going == '!' and string.sub(queue, 8, 8) ~= '9' then
         redis.pcall('HSET', account, 'c', token .. '9' .. string.sub(queue, 9))
+        -- Who is next asks, and learns that it need not wait for long.
+        publish(string.sub(queue, 9), told)
     end
 end
 if new == '' then

@@ -9,6 +9,7 @@ use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key};
 use crate::queue::{Queue, Token};
 use crate::stored::{FIELDS, Memory, Stored};
+use crate::turn::Going;
 use crate::values::{array, text, unexpected};
 
 /// The version of an account that was not read yet: no account has it.
@@ -42,8 +43,8 @@ pub(crate) struct Call {
     pub(crate) new: String,
     /// Who asks, where it keeps to turns, and how often it was passed over.
     pub(crate) token: Option<(Token, u8)>,
-    /// Whether its turn goes on after this, should others wait.
-    pub(crate) goes_on: bool,
+    /// What becomes of its turn after this, should others wait.
+    pub(crate) going: Going,
     /// The queue whose first it has waited for in vain.
     in_vain: Option<Queue>,
     /// Ids that must not be there.
@@ -100,7 +101,7 @@ impl Call {
             expected: expected.to_owned(),
             new: String::new(),
             token: None,
-            goes_on: false,
+            going: Going::Ends,
             in_vain: None,
             absent: Vec::new(),
             increments: Vec::new(),
@@ -202,8 +203,12 @@ impl Call {
     /// Who asks, whether its turn goes on, and whom it passes over.
     fn turn(&self) -> Vec<u8> {
         let Some((token, passed)) = self.token else { return Vec::new() };
-        let goes_on = if self.goes_on { b'+' } else { b'-' };
-        token.standing(passed).chain([goes_on]).chain(self.in_vain.iter().flat_map(Queue::passed)).collect()
+        let going = match self.going {
+            Going::Ends => b'-',
+            Going::On => b'+',
+            Going::OnAtOnce => b'!',
+        };
+        token.standing(passed).chain([going]).chain(self.in_vain.iter().flat_map(Queue::passed)).collect()
     }
 
     /// How the script is to test a key: not where another test finds it out.

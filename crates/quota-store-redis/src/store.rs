@@ -112,13 +112,10 @@ impl UsageStore for RedisStore {
         let batch = Batch::new(batch);
         let answers = Mutex::new(batch.answers());
         let (gathering, settings) = (Gathering::new(self.link.for_batch()), &self.settings);
-        let listener = &self.link.listener;
-        let runs: Vec<_> = batch
-            .clients()
-            .map(|requests| {
-                (ClientRun::new(&gathering, listener, settings, &self.script, &self.kept, requests), requests)
-            })
-            .collect();
+        let (listener, script, kept) = (&self.link.listener, &self.script, &self.kept);
+        let is_alone = batch.clients().nth(1).is_none();
+        let run = |requests| ClientRun::new(&gathering, listener, settings, script, kept, requests, is_alone);
+        let runs: Vec<_> = batch.clients().map(|requests| (run(requests), requests)).collect();
         gathering.run(join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers)))).await;
         answers.into_inner().finish()
     }

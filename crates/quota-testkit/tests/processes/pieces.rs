@@ -4,7 +4,7 @@ use quota_testkit::{Cut, scale};
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
 
-use crate::cutting::{MOST_PIECES, Network};
+use crate::cutting::Network;
 use crate::dialogue::Dialogue;
 use crate::ground::{Ground, sums};
 use crate::scenes::Scene;
@@ -18,6 +18,9 @@ pub(crate) enum Fate {
     /// By a signal that it cannot do anything about.
     Killed,
 }
+
+/// A deletion of many entries takes some forty, and more where its process opens connections for it.
+const MOST_PIECES: usize = 200;
 
 /// A process that does something, whose network stands still at any piece of it that it sends, or at the answer.
 pub(crate) struct Pieces<'a> {
