@@ -152,8 +152,6 @@ impl<'a> ClientRun<'a> {
             if ended.was_late() {
                 (stands, turn) = (true, turn.begun());
             }
-            // What it takes out of the way it does in turn.
-            stands |= matches!(ended, Ended::Dead(_));
             is_fresh = !stands;
             let (written, again) = match ended {
                 Ended::Done(stored) => return self.keep(stored),

@@ -69,22 +69,23 @@ if ARGV[5] ~= '0' then
     end
 end
 
--- Tells whoever is first in a queue something of the account.
-local told = #account .. ':' .. account
-local function publish(waiting, message)
-    -- Who may not be told asks.
-    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
-end
-
--- That it is its turn, and where the account is not long, the account.
+-- Tells the first of a queue of the account: that it is its turn, and where the account is not long, the account; else that it is
+-- to ask.
 local LONG = 16384
-local function tell(waiting)
-    local message = { told }
-    for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
-        message[1 + number] = value and #value .. ':' .. value or '-'
+local function tell(waiting, is_its_turn)
+    local name = #account .. ':' .. account
+    local message = { name }
+    if is_its_turn then
+        for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
+            message[1 + number] = value and #value .. ':' .. value or '-'
+        end
     end
     message = table.concat(message)
-    publish(waiting, #message > LONG and told or message)
+    if #message > LONG then
+        message = name
+    end
+    -- Who may not be told asks.
+    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
 end
 
 -- Whoever writes or comes again does it in turn, but the first who comes. Turns are for fairness alone: what is right is decided
@@ -108,7 +109,7 @@ local function stand_in_queue()
             return 0
         end
         if ahead > 0 and string.sub(queue, 1, 8) ~= string.sub(before, 1, 8) then
-            tell(queue)
+            tell(queue, true)
         end
     end
     return ahead
@@ -153,11 +154,11 @@ local function leave()
         redis.pcall('HDEL', account, 'c')
     elseif is_left then
         redis.pcall('HSET', account, 'c', queue)
-        tell(queue)
+        tell(queue, true)
     elseif is_kept and going == '!' and string.sub(queue, 8, 8) ~= '9' then
         redis.pcall('HSET', account, 'c', token .. '9' .. string.sub(queue, 9))
         -- Who is next asks, and learns that it need not wait for long.
-        publish(string.sub(queue, 9), told)
+        tell(string.sub(queue, 9), false)
     end
 end
 if new == '' then

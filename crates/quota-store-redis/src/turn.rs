@@ -38,10 +38,9 @@ pub(crate) struct Turn {
 }
 
 /// What becomes of a turn after a commit, where others wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Going {
     /// It ends.
-    #[default]
     Ends,
     /// It goes on.
     On,
