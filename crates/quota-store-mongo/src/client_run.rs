@@ -1,5 +1,7 @@
 //! One client's requests, run until they are answered.
 
+use std::time::Duration;
+
 use mongodb::bson::{Document, doc};
 use parking_lot::Mutex;
 use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Window, Writes};
@@ -46,15 +48,16 @@ impl ClientRun<'_> {
         let mut patience = Patience::new(self.settings.patience);
         let mut claim = Claim::new();
         let mut begun = match self.kept.take(self.client) {
-            Some(stored) => Ok(Begun { stored, is_fresh: false, claim: None }),
+            Some(stored) => Ok(Some(Begun { stored, is_fresh: false, claim: None })),
             None => self.read().await,
         };
         loop {
-            let failed = match begun {
-                Ok(begun) => self.attempt(begun, requests, answers).await,
+            let ended = match begun {
+                Ok(Some(begun)) => self.attempt(begun, requests, answers).await,
+                Ok(None) => Ended::Overtaken(0),
                 Err(error) => Ended::Failed(0, error),
             };
-            match failed {
+            match ended {
                 Ended::Done(stored) => return Some(*stored),
                 Ended::Overtaken(written) => {
                     requests = requests.after(written);
@@ -94,27 +97,34 @@ impl ClientRun<'_> {
         }
     }
 
-    async fn read(&self) -> Result<Begun<'static>, StoreError> {
+    async fn read(&self) -> Result<Option<Begun<'static>>, StoreError> {
         let document = self.tables.get(&self.tables.accounts, self.client.as_str(), None).await?;
         self.begin(document.as_ref(), None).await
     }
 
     /// Waits for a turn at the account, and reads it.
-    async fn claim<'c>(&self, claim: &'c mut Claim, patience: &mut Patience) -> Result<Begun<'c>, StoreError> {
+    async fn claim<'c>(&self, claim: &'c mut Claim, patience: &mut Patience) -> Result<Option<Begun<'c>>, StoreError> {
         match claim.turn(self.tables, self.client, patience).await? {
             Some(document) => self.begin(Some(&document), Some(claim)).await,
             None => self.begin(None, None).await,
         }
     }
 
-    /// The account as it was read, with what its last commit left written into the ledger.
-    async fn begin<'c>(&self, document: Option<&Document>, claim: Option<&'c Claim>) -> Result<Begun<'c>, StoreError> {
+    /// The account as it was read, with what its last commit left written into the ledger; none where it has changed
+    /// meanwhile.
+    async fn begin<'c>(
+        &self,
+        document: Option<&Document>,
+        claim: Option<&'c Claim>,
+    ) -> Result<Option<Begun<'c>>, StoreError> {
         let mut stored = Stored::read(document)?;
-        if let Some(outbox) = stored.outbox.take() {
-            self.tables.drain(self.client, &outbox).await.map_err(CallError::of_read)?;
+        if let Some(outbox) = stored.outbox.take()
+            && !self.tables.drain_found(self.client, &stored.version, &outbox).await?
+        {
+            return Ok(None);
         }
         // A primary answers what no majority has yet: what is decided on an account and writes nothing is confirmed.
-        Ok(Begun { stored, is_fresh: document.is_none(), claim })
+        Ok(Some(Begun { stored, is_fresh: document.is_none(), claim }))
     }
 }
 
@@ -236,13 +246,15 @@ impl Attempt<'_> {
         Ok(commit)
     }
 
-    /// Whether the account is still the one that was read: asked of a majority, by a change that changes nothing.
+    /// Whether the account is still the one that was read: asked of a majority, by a change of what says nothing. One that
+    /// changes nothing would be answered also by a primary that has lost its place and does not know it yet.
     async fn confirm(&self) -> Result<Commit, StoreError> {
         let (tables, client, version) = (self.run.tables, self.run.client.as_str(), &self.stored.version);
         let stands = if version.is_empty() {
             tables.get(&tables.accounts, client, Some(doc! { "v": 1 })).await?.is_none()
         } else {
-            is_at(tables, client, version).await.map_err(CallError::of_read)?
+            let confirm = doc! { "q": { "_id": client, "v": version }, "u": { "$inc": { "k": 1_i64 } } };
+            tables.update(&tables.accounts, vec![confirm]).await.map_err(CallError::of_read)? > 0
         };
         Ok(if stands { Commit::Done } else { Commit::Overtaken })
     }
@@ -283,7 +295,9 @@ impl Attempt<'_> {
         let last = tables.last_of_many(client, span).await?;
         // An account has room for one. And a deletion of few takes out no more than it has counted.
         if next.pending.as_ref().is_some_and(|pending| last.is_some() || pending.overlaps(span)) {
-            tables.finish_deletion(client).await?;
+            // Others of the batch wait for this. What is done stays done.
+            let finished = tokio::time::timeout(BRIEFLY, tables.finish_deletion(client)).await;
+            finished.map_err(|_| StoreError::NotDone { message: STILL_DELETING.to_owned(), source: None })??;
             next.pending = None;
         }
         let Cut { quarters, edges } = Cut::new(range, next.folded_until);
@@ -298,6 +312,11 @@ impl Attempt<'_> {
         Ok(())
     }
 }
+
+/// How long an earlier deletion may keep a batch waiting.
+const BRIEFLY: Duration = Duration::from_secs(1);
+
+const STILL_DELETING: &str = "an earlier deletion of the client is still being finished: ask again";
 
 fn id_of(need: &Need) -> Option<&OperationId> {
     match need {
@@ -334,7 +353,7 @@ impl Put<'_> {
                 Err(error @ CallError::NotDone(_)) if lost.is_none() => return Err(error.of_write()),
                 Err(error) => error,
             };
-            match is_at(self.tables, self.client.as_str(), self.new).await {
+            match self.tables.is_at(self.client, self.new).await {
                 Ok(true) => return Ok(Commit::Done),
                 Ok(false) if self.stands_at_old().await => lost = Some(error),
                 _ => return Err(open(error)),
@@ -356,10 +375,4 @@ fn open(error: CallError) -> StoreError {
         CallError::NotDone(error) => CallError::Lost(error).of_write(),
         other => other.of_write(),
     }
-}
-
-/// Whether a majority has the account at this version: a change that changes nothing waits for one as well.
-async fn is_at(tables: &Tables, client: &str, version: &str) -> Result<bool, CallError> {
-    let same = doc! { "q": { "_id": client, "v": version }, "u": { "$set": { "v": version } } };
-    Ok(tables.update(&tables.accounts, vec![same]).await? > 0)
 }

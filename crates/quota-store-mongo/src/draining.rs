@@ -3,6 +3,7 @@
 use futures_util::future::{try_join, try_join_all};
 use mongodb::bson::{Document, doc};
 use quota_core::ClientId;
+use quota_service::StoreError;
 
 use crate::finishing::forget;
 use crate::keys::{id_key, keys_of, quarter_key};
@@ -23,6 +24,21 @@ impl Tables {
             self.remove(client, removed, outbox).await?;
         }
         self.add(&[(client, outbox)]).await
+    }
+
+    /// The same for what an account was found with, if a majority has it at this version; says whether it has. A primary that
+    /// loses its place may show a commit that the next one never heard of: its entries would be nobody's.
+    pub(crate) async fn drain_found(
+        &self,
+        client: &ClientId,
+        version: &str,
+        outbox: &Outbox,
+    ) -> Result<bool, StoreError> {
+        let stands = self.is_at(client, version).await.map_err(CallError::of_read)?;
+        if stands {
+            self.drain(client, outbox).await.map_err(CallError::of_read)?;
+        }
+        Ok(stands)
     }
 
     /// The same for the commits of a batch, each of another client; what they add goes in as few commands as if it were
@@ -49,6 +65,8 @@ impl Tables {
         try_join(entries, quarters).await.map(|_| ())
     }
 
+    /// Where collections are sharded by client, each change names it: else it would go to all shards, and one that moves the
+    /// client's documents meanwhile might miss it.
     async fn remove(&self, client: &ClientId, removed: &Removed, outbox: &Outbox) -> Result<(), CallError> {
         let live = doc! { "$exists": false };
         let before = doc! { "$lt": outbox.seq };
@@ -56,15 +74,16 @@ impl Tables {
         match removed {
             Removed::Entry { at, id } => {
                 let key = keys_of(client, (*at, at.saturating_add(1)));
-                let one = doc! { "_id": key, "i": id_key(client, id), "s": before, "gone": live };
+                let one = doc! { "_id": key, "c": client.as_str(), "i": id_key(client, id), "s": before, "gone": live };
                 self.update(&self.entries, vec![doc! { "q": one, "u": forget, "multi": true }]).await?;
             }
             Removed::Range { entries, quarters } => {
                 if entries.0 < entries.1 {
-                    let some = doc! { "_id": keys_of(client, *entries), "s": before.clone(), "gone": live };
+                    let keys = keys_of(client, *entries);
+                    let some = doc! { "_id": keys, "c": client.as_str(), "s": before.clone(), "gone": live };
                     self.update(&self.entries, vec![doc! { "q": some, "u": forget, "multi": true }]).await?;
                 }
-                let sums = doc! { "_id": keys_of(client, *quarters), "s": before };
+                let sums = doc! { "_id": keys_of(client, *quarters), "c": client.as_str(), "s": before };
                 let zero = doc! { "m": 0_i64, "n": 0_i64, "s": outbox.seq };
                 let empty = doc! { "$set": zero, "$currentDate": { "gone": true } };
                 self.update(&self.quarters, vec![doc! { "q": sums, "u": empty, "multi": true }]).await?;

@@ -48,14 +48,14 @@ impl Tables {
             Some(next) => (pending.keys_before(client, next), doc! { "$set": { "d.f": next } }),
             None => (pending.keys(client), doc! { "$unset": { "d": "" } }),
         };
-        self.take_out(pending.dead(keys)).await?;
+        self.take_out(client, pending.dead(keys)).await?;
         let is_moved = self.change_pending(client, pending, change).await?;
         Ok(next.filter(|_| is_moved).map(|next| pending.moved_to(next)))
     }
 
-    /// Takes out what of these entries stands, and says how many.
-    pub(crate) async fn take_out(&self, mut entries: Document) -> Result<u64, StoreError> {
-        entries.insert("gone", doc! { "$exists": false });
+    /// Takes out what of these entries of a client stands, and says how many.
+    pub(crate) async fn take_out(&self, client: &ClientId, mut entries: Document) -> Result<u64, StoreError> {
+        entries.extend(doc! { "c": client.as_str(), "gone": { "$exists": false } });
         let statement = doc! { "q": entries, "u": forget(), "multi": true };
         let taken = self.update(&self.entries, vec![statement]).await.map_err(CallError::of_read)?;
         Ok(u64::try_from(taken).unwrap_or_default())
@@ -83,7 +83,7 @@ impl Tables {
     }
 
     /// The digits of one of some keys, in this order, after so many: read from the keys' index alone.
-    async fn digits_at(&self, keys: Document, order: i32, skip: u64) -> Result<Option<String>, StoreError> {
+    pub(crate) async fn digits_at(&self, keys: Document, order: i32, skip: u64) -> Result<Option<String>, StoreError> {
         let find = self.entries.find_one(doc! { "_id": keys }).projection(doc! { "_id": 1 });
         let find = find.sort(doc! { "_id": order }).skip(skip);
         let Some(found) = self.timely(find).await.map_err(CallError::of_read)? else { return Ok(None) };

@@ -39,6 +39,11 @@ pub(crate) fn digits_in(key: &str) -> Option<&str> {
     key.rsplit_once(END).map(|(_, digits)| digits).filter(|digits| is_digits(digits))
 }
 
+/// When an entry was, by the digits in its key.
+pub(crate) fn at_of(digits: &str) -> Option<i64> {
+    digits.get(..INSTANT)?.parse().ok()
+}
+
 /// Whether a key can begin with these digits: all that such a key is, is an entry of its client.
 pub(crate) fn is_digits(text: &str) -> bool {
     (INSTANT..=INSTANT + PLACE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())

@@ -142,17 +142,11 @@ impl Ledger<'_> {
         Ok(deltas)
     }
 
-    /// The entries of some instants, in no order.
-    pub(crate) async fn entries_of(&self, span: Span) -> Result<Vec<Entry>, StoreError> {
-        let found = self.tables.find(&self.tables.entries, self.entries_in(span), None).await?;
-        found.iter().map(read_entry).collect()
-    }
-
     pub(crate) fn quarters_in(&self, span: Span) -> Document {
         doc! { "_id": keys_of(self.client, span) }
     }
 
-    fn entries_in(&self, span: Span) -> Document {
+    pub(crate) fn entries_in(&self, span: Span) -> Document {
         let mut filter = doc! { "_id": keys_of(self.client, span) };
         filter.extend(self.live());
         filter

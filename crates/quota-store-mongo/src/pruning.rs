@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::claim::Claim;
 use crate::fields::{corrupt, number, text};
-use crate::keys::keys_of;
+use crate::keys::{at_of, keys_of};
 use crate::pending_deletion::ENTRIES_AT_ONCE;
 use crate::store::MongoStore;
 use crate::stored::Stored;
@@ -32,10 +32,23 @@ struct Old {
     seq: i64,
     /// Else they were added late to what was folded before.
     is_further: bool,
-    /// The last commit before that was folded: what it or one before added of those before is brought back, and counts nowhere.
+    /// The last commit before that was folded, and until where: what it or one before added of those before is brought back, and
+    /// counts nowhere.
     folded_seq: i64,
+    folded_until: Instant,
+    /// The last commit before that took something out.
+    removed_seq: i64,
     /// What a fold that goes further folds, if it is done on the account as it was read.
     pruned: Pruned,
+}
+
+impl Old {
+    /// Whether it still is what is to be folded. What later commits have added is not, and counts as what was added late.
+    fn stands(&self, stored: &Stored) -> bool {
+        self.removed_seq == stored.removed_seq
+            && self.folded_seq == stored.folded_seq
+            && self.folded_until == stored.folded_until
+    }
 }
 
 impl MongoStore {
@@ -87,7 +100,9 @@ impl MongoStore {
         if found.has_pending {
             self.tables.finish_deletion(&client).await?;
         }
-        while let Some(folded) = self.fold(&client, before).await? {
+        let mut from = 0;
+        while let Some((folded, until)) = self.fold(&client, (from, before.millis())).await? {
+            from = until;
             pruned.entries = pruned.entries.saturating_add(folded.entries);
             pruned.ids = pruned.ids.saturating_add(folded.ids);
         }
@@ -104,7 +119,7 @@ impl MongoStore {
         let mut left = Some(keys_of(client, (0, before)));
         while let Some(keys) = left {
             let (some, rest) = self.step(quarters, keys).await?;
-            self.delete(quarters, doc! { "_id": some }).await?;
+            self.delete(client, quarters, doc! { "_id": some }).await?;
             left = rest;
         }
         Ok(())
@@ -127,29 +142,16 @@ impl MongoStore {
         Ok((keys, Some(rest)))
     }
 
-    /// Folds some whole quarters of a client; none where nothing is left.
-    async fn fold(&self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, StoreError> {
+    /// Folds some whole quarters of a client; none where nothing is left. Says until where it has looked.
+    async fn fold(&self, client: &ClientId, span: Span) -> Result<Option<(Pruned, i64)>, StoreError> {
         let mut patience = Patience::new(self.settings.patience);
         let mut claim = Claim::new();
-        let mut is_first = false;
+        let (mut is_first, mut counted) = (false, None);
         loop {
-            // First, since most clients have nothing old. What only stands in an outbox yet is for the next pruning.
-            let Some(first) = self.nth_entry(client, before.millis(), 0).await? else {
+            let Some((old, stored)) = self.old_of(client, span, counted.take()).await? else {
                 claim.leave(&self.tables, client).await;
                 return Ok(None);
             };
-            let stored = self.beside(client).await?;
-            if stored.version.is_empty() {
-                return Ok(None);
-            }
-            if stored.pending.is_some() {
-                // Else what is dead would count as folded. It was made since this client was found.
-                claim.leave(&self.tables, client).await;
-                is_first = false;
-                self.tables.finish_deletion(client).await?;
-                continue;
-            }
-            let old = self.oldest(client, first, before, &stored).await?;
             let filter = stored.filter(client.as_str(), is_first.then_some(&claim));
             let mut set = doc! { "v": Uuid::new_v4().simple().to_string() };
             if old.is_further {
@@ -166,10 +168,49 @@ impl MongoStore {
                 let (late, is_any) = self.take_out_folded(client, &old).await?;
                 let pruned = if old.is_further { old.pruned } else { late };
                 // Nothing where somebody else folds them at the same time.
-                return Ok((is_any || pruned.entries > 0).then_some(pruned));
+                return Ok((is_any || pruned.entries > 0).then_some((pruned, old.span.1)));
             }
-            is_first = claim.turn(&self.tables, client, &mut patience).await?.is_some();
+            counted = Some(old);
+            is_first = match claim.turn(&self.tables, client, &mut patience).await {
+                Ok(account) => account.is_some(),
+                Err(error) if patience.check().is_err() => {
+                    tracing::warn!(%client, %error, "some usage is left to the next pruning");
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            };
         }
+    }
+
+    /// What is to be folded next, and the account as it is. What was counted is not counted again where it stands: that may take
+    /// longer than a turn.
+    async fn old_of(
+        &self,
+        client: &ClientId,
+        span: Span,
+        counted: Option<Old>,
+    ) -> Result<Option<(Old, Stored)>, StoreError> {
+        // First, since most clients have nothing old. What only stands in an outbox yet is for the next pruning.
+        if counted.is_none() && self.first_entry(client, span).await?.is_none() {
+            return Ok(None);
+        }
+        let mut stored = self.beside(client).await?;
+        while stored.pending.is_some() {
+            // Else what is dead would count as folded. It was made since this client was found.
+            self.tables.finish_deletion(client).await?;
+            stored = self.beside(client).await?;
+        }
+        if stored.version.is_empty() {
+            return Ok(None);
+        }
+        let old = match counted.filter(|old| old.stands(&stored)) {
+            Some(old) => old,
+            None => match self.first_entry(client, span).await? {
+                Some(first) => self.oldest(client, (first, span.1), &stored).await?,
+                None => return Ok(None),
+            },
+        };
+        Ok(Some((old, stored)))
     }
 
     /// Takes out what was just folded, in steps: a quarter may hold any number of entries, more than can be taken out while one
@@ -183,11 +224,11 @@ impl MongoStore {
             let until = |seq: i64| doc! { "_id": some.clone(), "gone": { "$exists": false }, "s": { "$lte": seq } };
             // Nothing newer than what was read: what was added since is not folded.
             let folded = if old.is_further { old.seq } else { old.folded_seq };
-            is_any |= self.delete(&self.tables.entries, until(folded)).await? > 0;
+            is_any |= self.delete(client, &self.tables.entries, until(folded)).await? > 0;
             if !old.is_further {
                 let found = self.counted(until(old.seq)).await?;
                 // Somebody later still must not bring it back: it would not be told from what is added now.
-                let taken = self.tables.take_out(until(old.seq)).await?;
+                let taken = self.tables.take_out(client, until(old.seq)).await?;
                 late.entries = late.entries.saturating_add(taken);
                 late.ids = late.ids.saturating_add(found.ids.min(taken));
             }
@@ -222,29 +263,44 @@ impl MongoStore {
     }
 
     /// As many of a client's entries, from its first on, as are folded at once.
-    async fn oldest(&self, client: &ClientId, first: i64, before: Instant, stored: &Stored) -> Result<Old, StoreError> {
-        let until = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE).await? {
-            Some(at) => Cut::floor(at).max(Cut::floor(first).saturating_add(QUARTER_MILLIS)),
-            None => before.millis(),
+    async fn oldest(&self, client: &ClientId, (first, before): Span, stored: &Stored) -> Result<Old, StoreError> {
+        let next = self.tables.digits_at(keys_of(client, (first, before)), 1, ENTRIES_AT_ONCE).await?;
+        let until = match next {
+            Some(next) => {
+                let at = at_of(&next).ok_or_else(|| corrupt("an entry's key", next))?;
+                Cut::floor(at).max(Cut::floor(first).saturating_add(QUARTER_MILLIS))
+            }
+            None => before,
         };
-        let last = self.last_entry(client, until).await?.unwrap_or(first);
+        let last = self.live_entry(keys_of(client, (first, until)), -1).await?.unwrap_or(first);
         // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
         let until = Cut::floor(last).saturating_add(QUARTER_MILLIS);
         let (span, is_further) = ((first, until), until > stored.folded_until.millis());
         let pruned = if is_further { self.unfolded(client, span, stored).await? } else { Pruned::default() };
-        Ok(Old { span, seq: stored.seq, is_further, folded_seq: stored.folded_seq, pruned })
+        let Stored { seq, folded_seq, folded_until, removed_seq, .. } = *stored;
+        Ok(Old { span, seq, is_further, folded_seq, folded_until, removed_seq, pruned })
     }
 
-    async fn nth_entry(&self, client: &ClientId, before: i64, nth: u64) -> Result<Option<i64>, StoreError> {
-        self.at_of(old_entries(client, before), doc! { "_id": 1 }, nth).await
+    /// When the first of a client's entries of some instants was. Looked for in steps: before it may stand the keys of any number
+    /// that were taken out.
+    async fn first_entry(&self, client: &ClientId, span: Span) -> Result<Option<i64>, StoreError> {
+        let keys = keys_of(client, span);
+        let mut left = self.tables.digits_at(keys.clone(), 1, 0).await?.map(|_| keys);
+        while let Some(keys) = left {
+            let (some, rest) = self.step(&self.tables.entries, keys).await?;
+            let first = self.live_entry(some, 1).await?;
+            if first.is_some() {
+                return Ok(first);
+            }
+            left = rest;
+        }
+        Ok(None)
     }
 
-    async fn last_entry(&self, client: &ClientId, before: i64) -> Result<Option<i64>, StoreError> {
-        self.at_of(old_entries(client, before), doc! { "_id": -1 }, 0).await
-    }
-
-    async fn at_of(&self, filter: Document, order: Document, skip: u64) -> Result<Option<i64>, StoreError> {
-        let find = self.tables.entries.find_one(filter).projection(doc! { "t": 1 }).sort(order).skip(skip);
+    /// When the first in this order of those entries was that have these keys and are not taken out.
+    async fn live_entry(&self, keys: Document, order: i32) -> Result<Option<i64>, StoreError> {
+        let find = self.tables.entries.find_one(doc! { "_id": keys, "gone": { "$exists": false } });
+        let find = find.projection(doc! { "t": 1 }).sort(doc! { "_id": order });
         let found = self.tables.timely(find).await.map_err(CallError::of_read)?;
         found.map(|found| number(&found, "t")).transpose()
     }
@@ -253,13 +309,14 @@ impl MongoStore {
         self.tables.timely(self.tables.entries.count_documents(filter)).await.map_err(CallError::of_read)
     }
 
-    async fn delete(&self, collection: &Collection<Document>, filter: Document) -> Result<u64, StoreError> {
+    async fn delete(
+        &self,
+        client: &ClientId,
+        collection: &Collection<Document>,
+        mut filter: Document,
+    ) -> Result<u64, StoreError> {
+        filter.insert("c", client.as_str());
         let deleted = self.tables.timely(collection.delete_many(filter)).await;
         deleted.map(|deleted| deleted.deleted_count).map_err(CallError::of_write)
     }
-}
-
-/// A client's entries before an instant.
-fn old_entries(client: &ClientId, before: i64) -> Document {
-    doc! { "_id": keys_of(client, (0, before)), "gone": { "$exists": false } }
 }

@@ -11,6 +11,7 @@ use mongodb::options::{
     Acknowledgment, CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria, WriteConcern,
 };
 use mongodb::{Collection, Database};
+use quota_core::ClientId;
 use quota_service::StoreError;
 
 use crate::fields::{documents, number, optional_document};
@@ -80,8 +81,30 @@ impl Tables {
         filter: Document,
         fields: Option<Document>,
     ) -> Result<Vec<Document>, StoreError> {
+        let mut all = Vec::new();
+        self.each(collection, filter, fields, |found| {
+            all.push(found);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Reads what a query finds, one by one: there may be more than memory has room for, and each answer of the server is
+    /// waited for by itself.
+    pub(crate) async fn each(
+        &self,
+        collection: &Collection<Document>,
+        filter: Document,
+        fields: Option<Document>,
+        mut read: impl FnMut(Document) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
         let find = collection.find(filter).optional(fields, Find::projection);
-        self.timely(async { find.await?.try_collect().await }).await.map_err(CallError::of_read)
+        let mut cursor = self.timely(find).await.map_err(CallError::of_read)?;
+        while let Some(found) = self.timely(cursor.try_next()).await.map_err(CallError::of_read)? {
+            read(found)?;
+        }
+        Ok(())
     }
 
     /// Reads one document by its key.
@@ -112,6 +135,12 @@ impl Tables {
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
         let answer = self.timely(self.database.run_command(command).selection_criteria(primary)).await?;
         updated(&answer)
+    }
+
+    /// Whether a majority has the account at this version: a change that changes nothing waits for one as well.
+    pub(crate) async fn is_at(&self, client: &ClientId, version: &str) -> Result<bool, CallError> {
+        let same = doc! { "q": { "_id": client.as_str(), "v": version }, "u": { "$set": { "v": version } } };
+        Ok(self.update(&self.accounts, vec![same]).await? > 0)
     }
 
     /// Adds documents; those that are there already are left as they are.

@@ -56,7 +56,7 @@ impl MongoStore {
         let mut days = DaysReading::new(query, stored.folded_until, stored.labels.clone());
         let filter = ledger.quarters_in(DaysReading::quarters(query.range));
         let fields = doc! { "_id": 0, "q": 1, "l": 1, "m": 1, "n": 1 };
-        for quarter in self.tables.find(&self.tables.quarters, filter, Some(fields)).await? {
+        let add = |quarter: Document| {
             let entries = count(number(&quarter, "n")?)?;
             if entries > 0 {
                 days.add_quarter(QuarterSum {
@@ -66,11 +66,16 @@ impl MongoStore {
                     entries,
                 });
             }
-        }
+            Ok(())
+        };
+        self.tables.each(&self.tables.quarters, filter, Some(fields), add).await?;
         for span in days.cuts().to_vec() {
-            for entry in ledger.entries_of(span).await? {
+            let add = |entry: Document| {
+                let entry = read_entry(&entry)?;
                 days.add_entry(entry.at, entry.credits, entry.label.as_ref());
-            }
+                Ok(())
+            };
+            self.tables.each(&self.tables.entries, ledger.entries_in(span), None, add).await?;
         }
         Ok(days.finish())
     }
@@ -147,16 +152,19 @@ impl MongoStore {
     /// What stands beside a client's account, with what its last commit left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
         let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "d": 1 };
-        let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields)).await?;
-        let mut stored = Stored::read_beside(document.as_ref())?;
-        if let Some(outbox) = stored.outbox.take() {
-            self.tables.drain(client, &outbox).await.map_err(CallError::of_read)?;
-            // So that the next reader need not write. The version stays: nothing changes for whoever commits on it.
-            let emptied =
-                doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": { "$unset": { "o": "" } } };
-            self.tables.update(&self.tables.accounts, vec![emptied]).await.map_err(CallError::of_read)?;
+        for _ in 0..MOST_TRIES {
+            let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields.clone())).await?;
+            let mut stored = Stored::read_beside(document.as_ref())?;
+            let Some(outbox) = stored.outbox.take() else { return Ok(stored) };
+            if self.tables.drain_found(client, &stored.version, &outbox).await? {
+                // So that the next reader need not write. The version stays: nothing changes for whoever commits on it.
+                let emptied =
+                    doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": { "$unset": { "o": "" } } };
+                self.tables.update(&self.tables.accounts, vec![emptied]).await.map_err(CallError::of_read)?;
+                return Ok(stored);
+            }
         }
-        Ok(stored)
+        Err(keeps_changing("the account keeps changing"))
     }
 
     /// Whether what was read beside this may be told: nothing has changed since, or it was read often enough. But never
@@ -170,8 +178,7 @@ impl MongoStore {
             return Ok(true);
         }
         if tries >= MOST_TRIES {
-            let message = "what is there keeps being taken out".to_owned();
-            return Err(StoreError::NotDone { message, source: None });
+            return Err(keeps_changing("what is there keeps being taken out"));
         }
         let field = |name| document.as_ref().map(|document| optional_number(document, name)).transpose();
         let (folded, removed) = (field("f")?.flatten(), field("r")?.flatten());
@@ -179,6 +186,10 @@ impl MongoStore {
             && folded.unwrap_or(Instant::MIN.millis()) == stored.folded_until.millis()
             && removed.unwrap_or_default() == stored.removed_seq)
     }
+}
+
+fn keeps_changing(message: &str) -> StoreError {
+    StoreError::NotDone { message: message.to_owned(), source: None }
 }
 
 fn cursor(document: &Document, entry: &Entry) -> Result<String, StoreError> {

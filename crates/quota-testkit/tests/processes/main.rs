@@ -12,6 +12,7 @@ mod pausing;
 mod pieces;
 mod racing;
 mod restarting;
+mod rolling_back;
 mod scenes;
 mod stage;
 
@@ -129,6 +130,14 @@ mod network {
     network!(redis_cluster, Ground::private(Server::RedisCluster));
     network!(redis_cluster_sums, Ground::private(Server::RedisCluster).map(Ground::with_sums));
     network!(mongodb, Ground::shared(Server::Mongodb));
+}
+
+mod losing_primaries {
+    use super::*;
+
+    suite!(mongodb, Ground::shared(Server::Mongodb), {
+        what_the_next_primary_never_heard_of_is_written_into_no_ledger => rolling_back::forgotten,
+    });
 }
 
 mod pruning {
