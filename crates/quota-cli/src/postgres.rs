@@ -58,7 +58,19 @@ where
     AsyncPgConnection::try_from(client).await.map_err(|error| anyhow!("{server} cannot be used: {error}"))
 }
 
+/// # Errors
+/// Where a password holds a slash: a part of it would be told as the name of the host or the database.
+pub(crate) fn check_url(url: &str) -> anyhow::Result<()> {
+    let (before, _) = url.split_once('?').unwrap_or((url, ""));
+    let path = before.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+    if path.is_some_and(|path| path.contains('@')) {
+        bail!("its URL is malformed: the user or the password holds a slash, write / as %2F and @ as %40");
+    }
+    Ok(())
+}
+
 fn configuration(url: &str) -> anyhow::Result<Config> {
+    check_url(url)?;
     // The parser's words name options, never their values.
     url.parse().map_err(|error: tokio_postgres::Error| {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);

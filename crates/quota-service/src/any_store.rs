@@ -23,6 +23,7 @@ trait DynStore: Send + Sync + 'static {
     fn dispatch(&self) -> Dispatch;
     fn detail(&self) -> Detail;
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
+    fn is_held(&self, client: &ClientId) -> bool;
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>>;
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError>;
     async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError>;
@@ -47,6 +48,10 @@ impl<S: UsageStore + PlanStore> DynStore for S {
 
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         UsageStore::charge_now(self, charge)
+    }
+
+    fn is_held(&self, client: &ClientId) -> bool {
+        UsageStore::is_held(self, client)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
@@ -108,6 +113,10 @@ impl UsageStore for AnyStore {
 
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         self.0.charge_now(charge)
+    }
+
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.0.is_held(client)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {

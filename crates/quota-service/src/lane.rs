@@ -172,18 +172,25 @@ impl<S: UsageStore> Lane<S> {
         self.send(batch, just_set, Some(client));
     }
 
-    /// Clients with so many requests beside those of others that these would wait for theirs.
+    /// Clients with so many requests beside those of others that these would wait for theirs, and those whose accounts the store
+    /// has waited for.
     fn hot_clients(&self, batch: &[Sent]) -> Vec<ClientId> {
-        let Some(hot) = self.ways.hot.filter(|hot| batch.len() > hot.get()) else { return Vec::new() };
-        let mut counts: HashMap<&ClientId, usize> = HashMap::new();
-        for (request, _) in batch {
-            let count = counts.entry(&request.client).or_default();
-            *count = count.saturating_add(1);
+        let Some(hot) = self.ways.hot else { return Vec::new() };
+        let clients = || batch.iter().map(|(request, _)| &request.client);
+        let mut found: Vec<&ClientId> = clients().filter(|client| self.store.is_held(client)).collect();
+        if batch.len() > hot.get() {
+            let mut counts: HashMap<&ClientId, usize> = HashMap::new();
+            for client in clients() {
+                let count = counts.entry(client).or_default();
+                *count = count.saturating_add(1);
+            }
+            if counts.len() > 1 {
+                found.extend(counts.into_iter().filter(|(_, count)| *count >= hot.get()).map(|(client, _)| client));
+            }
         }
-        if counts.len() < 2 {
-            return Vec::new();
-        }
-        counts.into_iter().filter(|(_, count)| *count >= hot.get()).map(|(client, _)| client.clone()).collect()
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().cloned().collect()
     }
 
     fn send(&self, batch: Vec<Sent>, just_set: Vec<PlanSet>, client: Option<ClientId>) {

@@ -45,6 +45,14 @@ pub trait UsageStore: Send + Sync + 'static {
     /// Stores that do I/O return None.
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
 
+    /// Whether a client's account is thought to be held by somebody for long. The service then sends its requests in batches of
+    /// their own, as those of a hot client (see [`Dispatch`]): others of its batch would wait for it. Asked for each request of a
+    /// batch; never, by default.
+    fn is_held(&self, client: &ClientId) -> bool {
+        let _ = client;
+        false
+    }
+
     /// Applies a batch. The answers stand in the order of the requests, one for each.
     fn apply(&self, batch: Vec<Request>) -> impl Future<Output = Vec<Result<Answer, StoreError>>> + Send;
 
@@ -119,8 +127,8 @@ pub enum Dispatch {
         /// The greatest number of requests in a batch.
         max_batch: NonZeroUsize,
         /// A client with so many requests in a batch, beside others, is sent in batches of its own beside its lane's, one
-        /// at a time: where its lock or its conflicts make it wait, nobody else does. None for a store with one
-        /// writer.
+        /// at a time: where its lock or its conflicts make it wait, nobody else does. So is a client whose account
+        /// [`UsageStore::is_held`]. None for a store with one writer.
         hot: Option<NonZeroUsize>,
     },
 }

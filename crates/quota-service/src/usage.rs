@@ -218,7 +218,9 @@ impl<S: UsageStore> QuotaService<S> {
     /// Folds entries before `before` into sums for quarters of an hour. Gives no credits back. There is no deadline:
     /// it may take long, in steps that let charges pass.
     ///
-    /// Entries of the last 24 hours stay, whatever `before` says: their ids make retries safe.
+    /// Entries of the last 24 hours stay, whatever `before` says: their ids make retries safe. By when they
+    /// are of, not by when they were written: a hold that is settled a day after it was made, or usage that is recorded for so long
+    /// ago, may be folded at once, and its id with it.
     ///
     /// # Errors
     /// [`ServiceError::NotDone`]; what was folded before stays so.

@@ -131,6 +131,21 @@ impl ConnectError {
     }
 }
 
+/// Refuses a URL whose password holds a slash: what follows it would be told as the name of the database, and what stands before it
+/// as the host's.
+///
+/// # Errors
+/// [`ConnectError::InvalidUrl`]
+pub(crate) fn check_url(url: &str) -> Result<(), ConnectError> {
+    let (before, _) = url.split_once('?').unwrap_or((url, ""));
+    let path = before.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
+    if path.is_some_and(|path| path.contains('@')) {
+        let message = "the user or the password holds a slash: write / as %2F and @ as %40".to_owned();
+        return Err(ConnectError::InvalidUrl { message });
+    }
+    Ok(())
+}
+
 #[cfg(feature = "tls")]
 impl From<quota_trust::TrustError> for ConnectError {
     fn from(error: quota_trust::TrustError) -> Self {

@@ -313,8 +313,8 @@ impl Attempt<'_> {
     }
 }
 
-/// How long an earlier deletion may keep a batch waiting.
-const BRIEFLY: Duration = Duration::from_secs(1);
+/// How long an earlier deletion may keep a batch waiting: less than the service waits for answers.
+const BRIEFLY: Duration = Duration::from_secs(3);
 
 const STILL_DELETING: &str = "an earlier deletion of the client is still being finished: ask again";
 

@@ -45,15 +45,17 @@ pub async fn sums_past_a_retention_are_forgotten_in_steps<F: StoreFactory>(facto
 
     let mut pruning = pin!(client.service().store().prune(quarter(SUMS)));
     // A poll ends at the latest where a step waits for its answer.
-    let left = loop {
+    while other.total().await == SUMS.to_string() {
         assert!(poll!(pruning.as_mut()).is_pending(), "the pruning ended before one of its steps was seen");
         tokio::time::sleep(Duration::from_millis(2)).await;
-        let left = other.total().await;
-        if left != SUMS.to_string() {
-            break left;
-        }
-    };
-    assert_ne!(left, KEPT.to_string(), "all were forgotten at once");
+    }
+    // Not every server takes the sums of a step out at once. When it is through, nobody asks for another.
+    let (mut before, mut left) = (String::new(), other.total().await);
+    while before != left {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        before = std::mem::replace(&mut left, other.total().await);
+    }
+    assert_ne!(left, KEPT.to_string(), "all were forgotten in one step");
     assert_eq!(client.charge("1").await, "allowed");
     pruning.await.expect("a pruning");
     assert_eq!(client.charge("2").await, "allowed");

@@ -110,6 +110,10 @@ impl<S: UsageStore> UsageStore for Gated<S> {
         self.inner.detail()
     }
 
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.inner.is_held(client)
+    }
+
     fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {
         None
     }

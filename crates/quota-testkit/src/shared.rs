@@ -57,6 +57,10 @@ impl<S: UsageStore> UsageStore for Shared<S> {
         self.0.detail()
     }
 
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.0.is_held(client)
+    }
+
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         self.0.charge_now(charge)
     }

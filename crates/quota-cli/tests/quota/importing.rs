@@ -100,6 +100,8 @@ fn a_source_that_is_none_is_told_and_nothing_is_made() {
             "its option pool_min has an invalid value",
         ),
         (vec!["--from", "postgres://u:secret@h/d?keepalives=secret", "--to", &to], "keepalives"),
+        (vec!["--from", "postgres://u:p@secret/word@h/d", "--to", &to], "holds a slash"),
+        (vec!["--from", "mysql://u:p@secret/word@h/d", "--to", &to], "holds a slash"),
         (
             vec!["--from", "mongodb+srv://u:secret@h/d", "--to", &to, "--collection", "c"],
             "the scheme mongodb+srv is not compiled in",

@@ -39,6 +39,7 @@ struct Inner {
     passes: watch::Sender<usize>,
     log: watch::Sender<Vec<Vec<Request>>>,
     held_back: watch::Sender<Option<ClientId>>,
+    said_held: Mutex<Option<ClientId>>,
     faults: Mutex<VecDeque<Fault>>,
     always: Mutex<Option<fn() -> StoreError>>,
     plans: Mutex<Option<fn() -> StoreError>>,
@@ -92,6 +93,7 @@ impl Gated {
             passes: watch::Sender::new(usize::MAX),
             log: watch::Sender::new(Vec::new()),
             held_back: watch::Sender::new(None),
+            said_held: Mutex::default(),
             faults: Mutex::default(),
             always: Mutex::default(),
             plans: Mutex::default(),
@@ -124,6 +126,11 @@ impl Gated {
     /// Keeps back this client's batches that have come and are not answered, and those that come, whatever else passes.
     pub(crate) fn hold_back(&self, client: &ClientId) {
         self.0.held_back.send_replace(Some(client.clone()));
+    }
+
+    /// Says that somebody holds a client's account.
+    pub(crate) fn say_held(&self, client: &ClientId) {
+        *self.0.said_held.lock().unwrap() = Some(client.clone());
     }
 
     /// Keeps nobody's batches back on their own.
@@ -210,6 +217,10 @@ impl UsageStore for Gated {
 
     fn detail(&self) -> Detail {
         self.0.memory.detail()
+    }
+
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.0.said_held.lock().unwrap().as_ref() == Some(client)
     }
 
     fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {

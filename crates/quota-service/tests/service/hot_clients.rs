@@ -49,6 +49,28 @@ async fn a_hot_client_in_flight_delays_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_client_whose_account_is_held_delays_nobody_else_however_little_it_asks() {
+    let store = Gated::with_hot(4);
+    let service = hundred_a_day(store.clone()).build();
+    let (ann, bob) = (ann(), client("bob"));
+    store.say_held(&ann);
+    store.hold_back(&ann);
+    // Alone, and beside another.
+    let mut held = vec![begun(service.charge(&ann, Credits::ONE)).await];
+    store.came(1).await;
+    for _ in 0..2 {
+        assert!(service.charge(&bob, Credits::ONE).await.unwrap().is_allowed());
+        held.push(begun(service.charge(&ann, Credits::ONE)).await);
+    }
+    store.let_go();
+    for answer in join_all(held).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert_eq!(sizes(&store), [1, 1, 1, 2], "what waits goes together");
+    assert_eq!((used(&service, &ann).await, used(&service, &bob).await), (credits(3), credits(2)));
+}
+
+#[tokio::test]
 async fn a_client_alone_in_its_lane_is_not_taken_out() {
     let store = Gated::with_hot(2);
     let service = hundred_a_day(store.clone()).build();

@@ -25,7 +25,8 @@ pub(crate) struct MysqlLink {
     pub(super) texts: Arc<Texts>,
 }
 
-type LockedRow = (String, String, i64, String, i64, i64);
+/// At the end whether the server only reads.
+type LockedRow = (String, String, i64, String, i64, i64, i64);
 
 impl fmt::Debug for MysqlLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,9 +63,14 @@ impl Link for MysqlLink {
         let mut locked = Locked::default();
         for clients in clients.chunks(Lists::MAX) {
             let Some((sql, binds)) = list(lists, clients, |client| [Bind::Text(client)]) else { continue };
-            let statement = sql.with::<(Text, Text, BigInt, Text, BigInt, BigInt)>(&binds);
+            let statement = sql.with::<(Text, Text, BigInt, Text, BigInt, BigInt, BigInt)>(&binds);
             let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut self.connection).await?;
-            let row = |(client, document, folded, labels, from, to)| (client, (document, folded, labels, from, to));
+            // It locks all the same, and would answer what writes nothing: what was, where another server is the primary now.
+            if rows.iter().any(|(.., only_reads)| *only_reads != 0) {
+                let words = "the server has become read-only".to_owned();
+                return Err(Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(words)));
+            }
+            let row = |(client, document, folded, labels, from, to, _)| (client, (document, folded, labels, from, to));
             locked.accounts.extend(rows.into_iter().map(row));
         }
         if !ids.is_empty() {
@@ -203,7 +209,7 @@ fn not_committed(error: Error) -> Undone {
         Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => false,
         Error::DatabaseError(_, info) => {
             let message = info.message().to_ascii_lowercase();
-            UNSURE.iter().any(|words| message.contains(words))
+            UNSURE.iter().chain(&LOST_BEHIND).any(|words| message.contains(words))
         }
         _ => true,
     };
@@ -212,3 +218,6 @@ fn not_committed(error: Error) -> Undone {
 
 /// In what a server says of a commit that may stand.
 const UNSURE: [&str; 7] = ["commit", "shutdown", "stopped", "killed", "interrupted", "binary log", "binlog"];
+
+/// In what a proxy says of a server that it has lost, in the server's place.
+const LOST_BEHIND: [&str; 4] = ["lost connection", "gone away", "backend", "proxysql"];

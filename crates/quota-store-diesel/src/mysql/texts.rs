@@ -62,8 +62,8 @@ impl MysqlTexts {
         let fill = |template: &str| prefix.fill(template);
         // The index by name: a small table would else be read whole, and wait for every lock in it.
         let lock = fill(
-            "SELECT client, document, folded_until, labels, deleted_from, deleted_to \
-             FROM {p}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
+            "SELECT client, document, folded_until, labels, deleted_from, deleted_to, \
+             CAST(@@global.read_only AS SIGNED) FROM {p}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
         );
         let named = fill(
             "SELECT client, id, at, credits, label FROM {p}entries FORCE INDEX ({p}entries_by_id) WHERE (id, client) IN (",

@@ -10,7 +10,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket};
 
-use crate::connect_error::{ConnectError, is_of_certificate};
+use crate::connect_error::{ConnectError, check_url, is_of_certificate};
 use crate::postgres::link::{PostgresLink, is_lost};
 use crate::postgres::opening;
 use crate::postgres::texts::PostgresTexts;
@@ -53,6 +53,7 @@ impl Engine for Postgres {
             // One of them is the primary, whichever it is by now.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
+        check_url(url)?;
         let server = address(&config)?;
         let (own, texts) = PostgresTexts::new(&settings.prefix);
         Ok(Self {
@@ -146,8 +147,9 @@ fn only_reads(error: &tokio_postgres::Error) -> bool {
 pub(super) fn session(settings: &Settings) -> String {
     let millis = |timeout: Duration| timeout.as_millis().clamp(1, 2_147_483_647);
     let (lock, statement) = (millis(settings.lock_timeout), millis(settings.statement_timeout));
-    // A process that is stopped while it holds accounts is to lose them before others give up waiting.
-    let idle = millis(settings.lock_timeout / 2);
+    // A process that is stopped while it holds accounts is to lose them before others give up waiting; but not one whose
+    // server is far away.
+    let idle = millis((settings.lock_timeout / 2).max(Duration::from_secs(1)));
     // Whatever a server, a database or a user has for default. Who makes the tables begins with no level of its own.
     format!(
         "SET default_transaction_isolation = 'read committed'; SET TimeZone = 'UTC'; \

@@ -108,7 +108,9 @@ impl Link for PostgresLink {
         let (written, committed) = join(writes, commit).await;
         match written.into_iter().find_map(Result::err) {
             // The commit was on its way when the connection was lost.
-            Some(error) if end == End::Commit && is_lost(&error) => Err(Undone::Unknown(Arc::new(error))),
+            Some(error) if end == End::Commit && (is_lost(&error) || is_lost_behind(&error)) => {
+                Err(Undone::Unknown(Arc::new(error)))
+            }
             // After an error of the server's a commit rolls back.
             Some(error) => Err(Undone::NotDone(error.into())),
             None => committed.transpose().map(|_| ()).map_err(not_committed),
@@ -210,6 +212,14 @@ fn account_columns(accounts: &[NewAccount]) -> Vec<Column<'_>> {
 pub(super) fn is_lost(error: &Error) -> bool {
     use DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
     matches!(error, Error::DatabaseError(ClosedConnection | UnableToSendCommand, _))
+}
+
+/// Whether a pooler in the server's place says that it has lost the server, by its words: Diesel does not keep the code, which is of
+/// class 08.
+fn is_lost_behind(error: &Error) -> bool {
+    const WORDS: [&str; 4] = ["server conn crashed", "server connection", "server_lifetime", "pooler"];
+    let Error::DatabaseError(DatabaseErrorKind::Unknown, info) = error else { return false };
+    WORDS.iter().any(|words| info.message().contains(words))
 }
 
 /// A commit that failed rolled back where the server says what was wrong with the transaction; it may stand where the

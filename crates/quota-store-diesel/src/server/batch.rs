@@ -75,9 +75,11 @@ impl<E: Engine> Applying<E> {
     async fn apart<'a>(&self, batch: &'a Batch, clients: Vec<ClientRequests<'a>>) -> Given {
         let each = clients.into_iter().map(|client| async move {
             let mut answers = batch.answers();
+            let began = Instant::now();
             if let Err(undone) = self.persist(&[client], Wait::Wait, &mut answers).await {
                 fail(&[client], &undone, &mut answers);
             }
+            self.hot.note_wait(client.client(), began.elapsed());
             given(&[client], answers)
         });
         join_all(each).await.into_iter().flatten().collect()

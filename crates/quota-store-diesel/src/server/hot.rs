@@ -1,4 +1,4 @@
-//! Clients whose accounts other processes were seen to hold.
+//! Clients whose accounts others were seen to hold.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,32 +6,70 @@ use std::time::{Duration, Instant};
 
 use quota_core::ClientId;
 
-/// Clients whose accounts other processes were seen to hold lately. Each of them gets a transaction of its own, so that
+/// Clients whose accounts others were seen to hold lately. Each of them gets a transaction of its own, so that
 /// the others of its batch don't wait in its lock's queue, nor for others with locks of their own held.
 #[derive(Debug, Default)]
-pub(crate) struct Hot(Mutex<HashMap<ClientId, Instant>>);
+pub(crate) struct Hot(Mutex<HashMap<ClientId, Seen>>);
+
+/// When an account was found held.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Instant,
+    /// When it was waited for in vain for long: others of a batch are not to wait for it once more.
+    long: Option<Instant>,
+}
 
 impl Hot {
     /// For how long a client that was found locked is thought to be contended.
     const LASTS: Duration = Duration::from_secs(1);
+    /// And one that was waited for long: as by somebody who looks into the tables and forgets to end a transaction.
+    const LASTS_LONG: Duration = Duration::from_secs(60);
+    /// So long is long: processes that share a client wait for each other's commits, which are quicker.
+    const LONG: Duration = Duration::from_millis(500);
     /// The greatest number that is remembered; beyond it all are forgotten.
     const MAX: usize = 1_024;
 
+    /// Others held it.
     pub(crate) fn note(&self, client: &ClientId) {
+        self.note_wait(client, Duration::ZERO);
+    }
+
+    /// It was waited for.
+    pub(crate) fn note_wait(&self, client: &ClientId, wait: Duration) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= Self::MAX {
             seen.clear();
         }
-        seen.insert(client.clone(), Instant::now());
+        let now = Instant::now();
+        let known = seen.entry(client.clone()).or_insert(Seen { at: now, long: None });
+        known.at = now;
+        if wait >= Self::LONG {
+            known.long = Some(now);
+        }
     }
 
+    /// Whether it is thought to be contended.
     pub(crate) fn is(&self, client: &ClientId) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = seen.get(client) else { return false };
-        let lasts = at.elapsed() < Self::LASTS;
-        if !lasts {
-            seen.remove(client);
+        self.find(client).is_some_and(|seen| seen.at.elapsed() < Self::LASTS || seen.is_long())
+    }
+
+    /// Whether it is thought to be held for long.
+    pub(crate) fn is_long(&self, client: &ClientId) -> bool {
+        self.find(client).is_some_and(Seen::is_long)
+    }
+
+    fn find(&self, client: &ClientId) -> Option<Seen> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *all.get(client)?;
+        if seen.at.elapsed() >= Self::LASTS && !seen.is_long() {
+            all.remove(client);
         }
-        lasts
+        Some(seen)
+    }
+}
+
+impl Seen {
+    fn is_long(self) -> bool {
+        self.long.is_some_and(|at| at.elapsed() < Hot::LASTS_LONG)
     }
 }

@@ -106,8 +106,13 @@ async fn remove_entries<L: Link>(
         return Ok(None);
     }
     let first = nth_of(link, client, (from, to), 0).await?.unwrap_or(from);
-    let last = link.numbers(&texts.last_of, &span).await?.pop();
-    let left = (first, last.map_or(to, |last| last.saturating_add(1)));
+    let last = link.numbers(&texts.last_of, &span).await?.pop().unwrap_or(to);
+    let mut left = (first, last.saturating_add(1));
+    if nth_of(link, client, (last, to), at_once).await?.is_none() {
+        // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
+        link.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()]).await?;
+        left.1 = last;
+    }
     link.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()]).await?;
     Ok(Some(left))
 }

@@ -104,6 +104,10 @@ macro_rules! server_store {
                 None
             }
 
+            fn is_held(&self, client: &ClientId) -> bool {
+                self.0.is_held(client)
+            }
+
             async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
                 self.0.apply(batch).await
             }

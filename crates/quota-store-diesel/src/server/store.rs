@@ -88,6 +88,10 @@ impl<E: Engine> ServerStore<E> {
         Dispatch::Batched { lanes: self.lanes, max_batch: self.max_batch, hot: Some(HOT) }
     }
 
+    pub(crate) fn is_held(&self, client: &ClientId) -> bool {
+        self.applying.hot.is_long(client)
+    }
+
     pub(crate) async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         if batch.is_empty() { Vec::new() } else { self.applying.apply(batch).await }
     }

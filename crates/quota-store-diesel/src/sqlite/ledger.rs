@@ -102,7 +102,12 @@ impl<'a> SqliteLedger<'a> {
         let first = self.nth_of(client, (from, to), 0)?.unwrap_or(from);
         let last: i64 =
             texts.last_of.with::<BigInt>(&[client.into(), from.into(), to.into()]).get_result(self.connection)?;
-        let left = (first, last.saturating_add(1));
+        let mut left = (first, last.saturating_add(1));
+        if self.nth_of(client, (last, to), self.at_once)?.is_none() {
+            // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
+            self.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()])?;
+            left.1 = last;
+        }
         self.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()])?;
         Ok(Some(left))
     }

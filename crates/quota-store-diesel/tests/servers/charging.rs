@@ -178,6 +178,24 @@ pub(crate) async fn a_quarter_of_many_entries_is_pruned_in_steps<D: Database>(da
     assert_eq!(used(&one(&*store, request("a", Operation::Status, "10000")).await), "7000");
 }
 
+pub(crate) async fn a_charge_of_the_instant_of_a_large_deletion_waits_for_none_of_its_rows<D: Database>(database: &D) {
+    let store = database.store().await;
+    let entry = |number| PastEntry {
+        id: OperationId::new(format!("id {number}")).unwrap(),
+        at: noon().saturating_sub(Duration::from_secs(3_600)),
+        credits: credits("1"),
+        label: None,
+    };
+    let past = Operation::Backfill { entries: (0..5_000).map(entry).collect(), not_after: Instant::MAX };
+    one(&store, request("a", past, "10000")).await.unwrap();
+    let asked = [charge("1"), Operation::Delete { range: Window::ALL }, charge("2")];
+    let answers = store.apply(asked.map(|operation| request("a", operation, "10000")).into()).await;
+    assert!(matches!(answers[1], Ok(Answer::Deleted(5_001))), "{answers:?}");
+    assert_eq!(used(&answers[2]), "2");
+    assert_eq!(used(&one(&store, request("a", charge("4"), "10000")).await), "6");
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 5_002, "they wait");
+}
+
 pub(crate) async fn rows_of_a_large_deletion_are_taken_out_by_a_pruning<D: Database>(database: &D) {
     let entries = |ids: Range<u32>| {
         let entry = |number| PastEntry {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use quota_core::{Operation, Window};
+use quota_core::{Credits, Operation, Window};
 use quota_servers::Server;
-use quota_service::UsageStore;
+use quota_service::{PlanRegistry, QuotaService, UsageStore};
 
 use crate::database::{Database, private};
-use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, request, used};
+use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, per_year, request, used};
 
 /// Holds a client's account until the connection goes.
 async fn hold<D: Database>(database: &D, name: &str) -> D::Connection {
@@ -123,6 +123,30 @@ pub(crate) async fn an_account_that_stays_held_ends_in_nothing_done<D: Database>
     assert!(allowed(&answers[1]));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"));
+}
+
+/// Whoever has waited for it for long sends its requests in batches of their own: others wait for it once, not each time.
+pub(crate) async fn an_account_that_stays_held_is_waited_for_beside_others<D: Database>(database: &D) {
+    let plans = PlanRegistry::new().with_default((*per_year("1000")).clone());
+    let store = database.store().await;
+    let service = QuotaService::builder(store).with_registry(plans).with_deadline(Duration::from_secs(60)).build();
+    let charge = async |name: &str| service.charge(&client(name), Credits::ONE).await;
+    assert!(charge("a").await.unwrap().is_allowed());
+    let holder = hold(database, "a").await;
+    charge("a").await.unwrap_err();
+    let waiting = {
+        let service = service.clone();
+        tokio::spawn(async move { service.charge(&client("a"), Credits::ONE).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Some of these go by the same lane.
+    for name in ["b", "c", "d", "e", "f", "g", "h", "i"] {
+        assert!(charge(name).await.unwrap().is_allowed());
+    }
+    assert!(!waiting.is_finished(), "somebody waited for it");
+    drop(holder);
+    assert!(waiting.await.unwrap().unwrap().is_allowed());
+    service.shutdown().await;
 }
 
 pub(crate) async fn a_batch_that_is_dropped_lets_its_accounts_go<D: Database>(database: &D) {

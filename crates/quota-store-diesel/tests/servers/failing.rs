@@ -115,6 +115,11 @@ pub(crate) async fn a_server_that_only_reads_for_a_while_is_gone_on_with<D: Data
         for _ in 0..2 {
             let answer = charged(&id).await;
             assert!(is_not_done(&answer), "{answer:?}");
+            // Nor is what would write nothing answered, with what was: another server may be the primary by now.
+            for operation in [charge("9"), Operation::Status] {
+                let answer = one(&store, request("a", operation, "3")).await;
+                assert!(is_not_done(&answer), "{answer:?}");
+            }
         }
         let error = database.connect(&writer).await.unwrap_err();
         assert!(matches!(error, ConnectError::ReadOnly { .. }), "{error:?}");

@@ -71,6 +71,7 @@ on_both! {
         an_unknown_client_leaves_no_row
         quarters_are_the_sums_of_entries
         a_quarter_of_many_entries_is_pruned_in_steps
+        a_charge_of_the_instant_of_a_large_deletion_waits_for_none_of_its_rows
         rows_of_a_large_deletion_are_taken_out_by_a_pruning
         the_servers_time_is_now
     }
@@ -80,6 +81,7 @@ on_both! {
         an_account_that_is_held_delays_nobody_else
         a_deadlock_is_tried_again
         an_account_that_stays_held_ends_in_nothing_done
+        an_account_that_stays_held_is_waited_for_beside_others
         a_batch_that_is_dropped_lets_its_accounts_go
     }
     defaults {

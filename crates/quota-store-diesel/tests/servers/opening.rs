@@ -123,6 +123,8 @@ pub(crate) async fn what_is_no_url_is_told_without_its_password<D: Database>(dat
         "//u:hunter2secret@host:port/d",
         "//u:hunter2secret@host/d?no_such_parameter=1",
         "//u:hunter2secret@host:99999/d",
+        "//u:p@hunter2secret/word@host/d",
+        "//u:p/hunter2secret@host/d",
     ] {
         let error = database.connect(&format!("{scheme}:{rest}")).await.unwrap_err();
         assert!(matches!(error, ConnectError::InvalidUrl { .. }), "{rest}: {error:?}");

@@ -82,7 +82,7 @@ pub(crate) async fn connections_that_the_server_ends_when_idle_are_replaced<D: D
     database.set(ends).await;
     let store = database.store().await;
     let names: Vec<String> = (0..6).map(|number| format!("c{number}")).collect();
-    for round in 1..4 {
+    for round in 1..6 {
         // Several connections at once, and the first that is asked for something when they have ended is one of them.
         charge_at_once(&store, &names).await;
         while database.number(count).await > 0 {
@@ -91,7 +91,9 @@ pub(crate) async fn connections_that_the_server_ends_when_idle_are_replaced<D: D
         match round {
             1 => assert_eq!(store.total(&client("c0"), Window::ALL).await.unwrap().to_string(), "1"),
             2 => store.health().await.unwrap(),
-            _ => assert_eq!(store.prune(crate::requests::noon()).await.unwrap().entries, 0),
+            3 => assert_eq!(store.prune(crate::requests::noon()).await.unwrap().entries, 0),
+            // The charges.
+            _ => {}
         }
     }
 }

@@ -92,9 +92,25 @@ async fn rows_of_a_large_deletion_outlive_their_process_and_are_taken_out_by_a_p
     assert!(matches!(deleted, Ok(Answer::Deleted(5_001))), "{deleted:?}");
     let store = file.store();
     assert_eq!(used(&one(&store, request("a", charge("4"), now, &unlimited())).await), "4");
-    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 5_002, "they wait");
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 5_001, "they wait, but for the last instant's");
     store.prune(Instant::MIN).await.unwrap();
     assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 1);
     assert_eq!(file.number("SELECT deleted_to - deleted_from FROM quota_accounts"), 0);
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), "4");
+}
+
+#[tokio::test]
+async fn a_charge_of_the_instant_of_a_large_deletion_waits_for_none_of_its_rows() {
+    let file = File::new();
+    let (first, now) = (at("2024-03-01T00:00:00Z"), at("2024-03-01T12:00:00Z"));
+    let entries = (0..5_000).map(|number| past(&format!("id {number}"), first, "1", None)).collect();
+    let store = file.store();
+    one(&store, request("a", backfill(entries), now, &unlimited())).await.unwrap();
+    let asked = [charge("1"), Operation::Delete { range: Window::ALL }, charge("2")];
+    let batch = asked.map(|operation| request("a", operation, now, &unlimited()));
+    let answers = store.apply(batch.into()).await;
+    assert!(matches!(answers[1], Ok(Answer::Deleted(5_001))), "{answers:?}");
+    assert_eq!(used(&answers[2]), "2");
+    assert_eq!(used(&one(&store, request("a", charge("4"), now, &unlimited())).await), "6");
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 5_002, "they wait");
 }

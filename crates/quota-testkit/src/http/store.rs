@@ -50,6 +50,10 @@ impl UsageStore for Failing {
         self.store.detail()
     }
 
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.store.is_held(client)
+    }
+
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision> {
         self.check().ok().and_then(|()| self.store.charge_now(charge))
     }

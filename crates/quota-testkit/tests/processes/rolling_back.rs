@@ -84,7 +84,8 @@ impl Documents {
 
     async fn of(ground: &Ground, client: &ClientId) -> Self {
         let database = mongodb::Client::with_uri_str(ground.url()).await.unwrap().default_database().unwrap();
-        let account = collection(&database, "accounts").find_one(doc! { "_id": client.as_str() }).await.unwrap().unwrap();
+        let account =
+            collection(&database, "accounts").find_one(doc! { "_id": client.as_str() }).await.unwrap().unwrap();
         let mut ledger = Vec::new();
         for name in ["entries", "quarters"] {
             let found = collection(&database, name).find(doc! { "c": client.as_str() }).await.unwrap();
