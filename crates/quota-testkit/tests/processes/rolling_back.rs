@@ -26,7 +26,7 @@ pub(crate) fn forgotten(ground: &mut Ground) {
             let reading = async {
                 match asks {
                     Asks::Total => assert_eq!(reader.total_usage(&client, Window::ALL).await.unwrap(), Credits::ONE),
-                    Asks::Charge => drop(charge(&reader, &client, "j").await),
+                    Asks::Charge => charge(&reader, &client, "j").await,
                 }
             };
             let losing = async {
