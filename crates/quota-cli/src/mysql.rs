@@ -6,14 +6,15 @@ use mysql_async::{Conn, Error, Opts, OptsBuilder, UrlError};
 
 #[cfg(feature = "tls")]
 use crate::postgres::UNENCRYPTED;
-use crate::postgres::{CONNECTING, check_url, late, unreachable};
+use crate::postgres::{CONNECTING, check_rest, late, unreachable};
 
 /// Connects; gives the server's name as well. It is encrypted, and then the server verified, where the URL says `require_ssl=true`.
 ///
 /// # Errors
 /// Why not, with the host and without user and password.
 pub(crate) async fn connect(url: &str) -> anyhow::Result<(AsyncMysqlConnection, String)> {
-    check_url(url)?;
+    let (_, rest) = url.split_once("://").unwrap_or_default();
+    check_rest(rest.find(['/', '?', '#']).and_then(|end| rest.get(end..)).unwrap_or_default())?;
     let options = Opts::from_url(url).map_err(|error| anyhow!("its URL is malformed: {}", malformed(&error)))?;
     if options.db_name().is_none() {
         return Err(anyhow!(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use mongodb::options::{ConnectionString, HostInfo, ServerAddress};
+use quota_stores::split_prefix;
 use tokio_postgres::config::Host;
 
 use crate::target;
@@ -30,7 +31,7 @@ enum Engine {
 /// Where the source is the database that the store is kept in. `database` is the one that is chosen beside the source's URL.
 pub(crate) fn refuse_same(source: &str, database: Option<&str>, store: &str) -> anyhow::Result<()> {
     let from = Place::of(source, database);
-    let same = from.zip(Place::of(store, None)).is_some_and(|(from, to)| from.is(&to));
+    let same = from.zip(Place::of(&split_prefix(store).0, None)).is_some_and(|(from, to)| from.is(&to));
     if same || (source == store && database.is_none()) {
         bail!("the source and the target are the same database: name another with --to");
     }
@@ -130,6 +131,7 @@ mod tests {
             ("postgres://u:p@localhost/d", "postgresql://v@127.0.0.1:5432/d?connect_timeout=3"),
             ("postgres://h/d?application_name=x", "postgres://H:5432/d"),
             ("mysql://u:p@[::1]:3306/d", "mysql://localhost/d?prefer_socket=false"),
+            ("postgres://h/d", "postgres://h/d?prefix=other_"),
             ("mongodb://a:1,b:2/d", "mongodb://u:p@b:2/d?replicaSet=r&authSource=admin"),
             ("mongodb://localhost/quota", "mongodb://127.0.0.1:27017"),
         ] {

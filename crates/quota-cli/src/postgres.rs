@@ -59,18 +59,21 @@ where
 }
 
 /// # Errors
-/// Where a password holds a slash: a part of it would be told as the name of the host or the database.
-pub(crate) fn check_url(url: &str) -> anyhow::Result<()> {
-    let (before, _) = url.split_once('?').unwrap_or((url, ""));
-    let path = before.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
-    if path.is_some_and(|path| path.contains('@')) {
-        bail!("its URL is malformed: the user or the password holds a slash, write / as %2F and @ as %40");
+/// Where a part of a password stands behind what was taken for the user and the password: it would be told as the host's name, the
+/// database's or an option's.
+pub(crate) fn check_rest(rest: &str) -> anyhow::Result<()> {
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_option = |before: &str| before.contains('=');
+    if place.contains('@') || options.split_once('@').is_some_and(|(before, _)| !is_option(before)) {
+        bail!("its URL is malformed: the user or the password holds one of / ? # @, write %2F %3F %23 %40");
     }
     Ok(())
 }
 
 fn configuration(url: &str) -> anyhow::Result<Config> {
-    check_url(url)?;
+    if let Some((_, rest)) = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')) {
+        check_rest(rest)?;
+    }
     // The parser's words name options, never their values.
     url.parse().map_err(|error: tokio_postgres::Error| {
         let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
@@ -84,9 +87,6 @@ fn server(config: &Config) -> anyhow::Result<String> {
     for (place, host) in config.get_hosts().iter().enumerate() {
         let port = config.get_ports().get(place).or(config.get_ports().first()).copied().unwrap_or(5_432);
         match host {
-            Host::Tcp(name) if name.contains('@') => {
-                bail!("its URL is malformed: the user or the password holds an @, write it as %40")
-            }
             Host::Tcp(name) => names.push(format!("{name}:{port}")),
             #[cfg(unix)]
             Host::Unix(path) => names.push(path.display().to_string()),

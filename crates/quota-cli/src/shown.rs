@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 /// The text with everything escaped that a terminal would act on or not show: control characters, marks that turn the
-/// direction of writing, and characters without width. So two ids that differ look different, and none of them
-/// rewrites a line.
+/// direction of writing, and characters without width. So two ids that differ in what is not seen look different, and none of them
+/// rewrites a line. (What is escaped stays as it is when it is escaped again, so an id may spell it.)
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unseen) {
         return Cow::Borrowed(text);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, QueryableByName, sql_query};
 use diesel_async::RunQueryDsl;
@@ -12,7 +12,7 @@ use mongodb::bson::doc;
 use quota_core::ClientId;
 use quota_service::{AnyStore, QuotaService};
 use quota_store_redis::{ConnectError, RedisStore};
-use quota_stores::hosts;
+use quota_stores::{hosts, split_prefix};
 
 use crate::{mongo, mysql, postgres};
 
@@ -46,7 +46,7 @@ pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
             return Err(anyhow!("{} is no file: look at its path", path.display()).context(CLOSED));
         }
         // What is no database at all is told in the store's own words.
-        if let Ok(false) = holds_store(&path) {
+        if let Ok(false) = holds_store(&path, &noted_in(url)) {
             let none = anyhow!("{} is an SQLite database without a store: look at its path", path.display());
             return Err(none.context(CLOSED));
         }
@@ -72,7 +72,7 @@ async fn is_there(url: &str) -> anyhow::Result<bool> {
     let (scheme, _) = url.split_once(':').unwrap_or((url, ""));
     match scheme {
         // No path at all is told in the words of the store.
-        "sqlite" => file(url).map_or(Ok(true), |path| look_at_file(&path)),
+        "sqlite" => file(url).map_or(Ok(true), |path| look_at_file(&path, &noted_in(url))),
         "postgres" | "postgresql" | "mysql" => look_at_tables(url).await,
         "mongodb" => look_at_collections(url).await,
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" | "valkey"
@@ -111,6 +111,7 @@ pub(crate) async fn timely<T>(server: &str, answer: impl Future<Output = T>) -> 
 
 /// The path of a database in a file, if the URL names one.
 pub(crate) fn file(url: &str) -> Option<PathBuf> {
+    let (url, _) = split_prefix(url);
     let path = url.strip_prefix("sqlite:")?;
     Some(path.strip_prefix("//").unwrap_or(path)).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
@@ -123,15 +124,21 @@ pub(crate) fn open_file(path: &Path) -> anyhow::Result<SqliteConnection> {
     SqliteConnection::establish(&format!("file:{escaped}?mode=ro")).map_err(|error| anyhow!("{error}"))
 }
 
-fn holds_store(path: &Path) -> anyhow::Result<bool> {
-    let tables = "SELECT COUNT(*) AS count FROM sqlite_schema WHERE type = 'table' AND lower(name) = 'quota_schema'";
-    let found: Count = diesel::RunQueryDsl::get_result(sql_query(tables), &mut open_file(path)?)?;
+/// The table or collection that is in every store of the URL's prefix.
+fn noted_in(url: &str) -> String {
+    format!("{}schema", split_prefix(url).1.unwrap_or("quota_"))
+}
+
+fn holds_store(path: &Path, noted: &str) -> anyhow::Result<bool> {
+    let tables = "SELECT COUNT(*) AS count FROM sqlite_schema WHERE type = 'table' AND lower(name) = ?";
+    let tables = sql_query(tables).bind::<Text, _>(noted);
+    let found: Count = diesel::RunQueryDsl::get_result(tables, &mut open_file(path)?)?;
     Ok(found.count > 0)
 }
 
-fn look_at_file(path: &Path) -> anyhow::Result<bool> {
+fn look_at_file(path: &Path, noted: &str) -> anyhow::Result<bool> {
     if path.is_file() {
-        return holds_store(path).with_context(|| format!("{} cannot be read", path.display()));
+        return holds_store(path, noted).with_context(|| format!("{} cannot be read", path.display()));
     }
     look_at_folder(path)?;
     Ok(false)
@@ -147,24 +154,26 @@ fn look_at_folder(path: &Path) -> anyhow::Result<()> {
 }
 
 async fn look_at_tables(url: &str) -> anyhow::Result<bool> {
+    let (noted, (url, _)) = (noted_in(url), split_prefix(url));
     let found: Count = if url.starts_with("mysql:") {
         let tables = "SELECT COUNT(*) AS count FROM information_schema.tables \
-             WHERE table_schema = DATABASE() AND table_name = 'quota_schema'";
-        let (mut connection, server) = mysql::connect(url).await?;
-        timely(&server, sql_query(tables).get_result(&mut connection)).await??
+             WHERE table_schema = DATABASE() AND table_name = ?";
+        let (mut connection, server) = mysql::connect(&url).await?;
+        timely(&server, sql_query(tables).bind::<Text, _>(noted).get_result(&mut connection)).await??
     } else {
         let tables = "SELECT COUNT(*) AS count FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname = current_schema() AND c.relname = 'quota_schema'";
-        let (mut connection, server) = postgres::connect(url).await?;
-        timely(&server, sql_query(tables).get_result(&mut connection)).await??
+             WHERE n.nspname = current_schema() AND c.relname = $1";
+        let (mut connection, server) = postgres::connect(&url).await?;
+        timely(&server, sql_query(tables).bind::<Text, _>(noted).get_result(&mut connection)).await??
     };
     Ok(found.count > 0)
 }
 
 async fn look_at_collections(url: &str) -> anyhow::Result<bool> {
-    let (database, server) = mongo::database(url, Some("quota")).await?;
+    let (noted, (url, _)) = (noted_in(url), split_prefix(url));
+    let (database, server) = mongo::database(&url, Some("quota")).await?;
     let database = database.client().default_database().unwrap_or(database);
-    let listed = database.list_collection_names().filter(doc! { "name": "quota_schema" });
+    let listed = database.list_collection_names().filter(doc! { "name": noted });
     let listed = timely(&server, listed.into_future()).await?;
     Ok(!listed.map_err(|error| mongo::cause(&error, &server))?.is_empty())
 }

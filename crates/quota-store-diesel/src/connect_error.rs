@@ -131,16 +131,16 @@ impl ConnectError {
     }
 }
 
-/// Refuses a URL whose password holds a slash: what follows it would be told as the name of the database, and what stands before it
-/// as the host's.
+/// Refuses what follows the user and the password in a URL where a part of the password stands there: the driver took it for the
+/// host, the database or an option, and would say so.
 ///
 /// # Errors
 /// [`ConnectError::InvalidUrl`]
-pub(crate) fn check_url(url: &str) -> Result<(), ConnectError> {
-    let (before, _) = url.split_once('?').unwrap_or((url, ""));
-    let path = before.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
-    if path.is_some_and(|path| path.contains('@')) {
-        let message = "the user or the password holds a slash: write / as %2F and @ as %40".to_owned();
+pub(crate) fn check_rest(rest: &str) -> Result<(), ConnectError> {
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_option = |before: &str| before.contains('=');
+    if place.contains('@') || options.split_once('@').is_some_and(|(before, _)| !is_option(before)) {
+        let message = "the user or the password holds one of / ? # @: write %2F %3F %23 %40".to_owned();
         return Err(ConnectError::InvalidUrl { message });
     }
     Ok(())

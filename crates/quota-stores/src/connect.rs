@@ -3,6 +3,8 @@
 use quota_service::{AnyStore, Source};
 use thiserror::Error;
 
+use crate::prefix::split_prefix;
+
 /// Schemes that a build with all features knows.
 const SCHEMES: &[&str] = &[
     "memory",
@@ -86,16 +88,18 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`]: the URL is none, its scheme is unknown or not compiled in, or the store cannot be opened.
 pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
+    let (whole, prefix) = split_prefix(url);
+    let url = whole.as_str();
     let (scheme, rest) = url.split_once(':').ok_or(ConnectError::NoScheme)?;
     match scheme {
         "" => Err(ConnectError::NoScheme),
         "memory" => memory(rest),
-        "sqlite" => sqlite(rest).await,
-        "postgres" | "postgresql" => postgres(url).await,
-        "mysql" => mysql(url).await,
+        "sqlite" => sqlite(rest, prefix).await,
+        "postgres" | "postgresql" => postgres(url, prefix).await,
+        "mysql" => mysql(url, prefix).await,
         "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel" | "valkey"
         | "valkeys" | "valkey+cluster" | "valkeys+cluster" | "valkey+sentinel" | "valkeys+sentinel" => redis(url).await,
-        "mongodb" => mongodb(url).await,
+        "mongodb" => mongodb(url, prefix).await,
         "mongodb+srv" => Err(ConnectError::NoServiceRecords),
         _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
     }
@@ -159,56 +163,62 @@ fn memory(_rest: &str) -> Result<AnyStore, ConnectError> {
 
 /// Two slashes before the path are taken for the URL's and left out: `sqlite:///var/quota.db` is `/var/quota.db`.
 #[cfg(feature = "sqlite")]
-async fn sqlite(rest: &str) -> Result<AnyStore, ConnectError> {
-    use quota_store_diesel::SqliteStore;
+async fn sqlite(rest: &str, prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
+    use quota_store_diesel::{SqliteBuilder, TablePrefix};
 
     let path = rest.strip_prefix("//").unwrap_or(rest).to_owned();
     if path.is_empty() {
         return Err(ConnectError::Malformed { scheme: "sqlite", expected: "sqlite:PATH" });
     }
     let failed = |source| ConnectError::Store { scheme: "sqlite", hosts: None, source };
+    let prefix = prefix.map_or_else(|| Ok(TablePrefix::default()), TablePrefix::new);
+    let builder = SqliteBuilder::new(path).with_prefix(prefix.map_err(|error| failed(error.into()))?);
     // It blocks on the disk, and on other processes that hold the file.
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(path)).await;
+    let opened = tokio::task::spawn_blocking(move || builder.open()).await;
     let store = opened.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
     Ok(AnyStore::new(store))
 }
 
 #[cfg(not(feature = "sqlite"))]
-async fn sqlite(_rest: &str) -> Result<AnyStore, ConnectError> {
+async fn sqlite(_rest: &str, _prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
     Err(left_out("sqlite", "sqlite"))
 }
 
 #[cfg(feature = "postgres")]
-async fn postgres(url: &str) -> Result<AnyStore, ConnectError> {
-    use quota_store_diesel::PostgresStore;
+async fn postgres(url: &str, prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
+    use quota_store_diesel::{PostgresStore, TablePrefix};
 
     let failed = |error: quota_store_diesel::ConnectError| ConnectError::Store {
         scheme: "postgres",
         hosts: None,
         source: error.into(),
     };
-    Ok(AnyStore::new(PostgresStore::connect(url).await.map_err(failed)?))
+    let prefix = prefix.map_or_else(|| Ok(TablePrefix::default()), TablePrefix::new);
+    let builder = PostgresStore::builder(url).with_prefix(prefix.map_err(|error| failed(error.into()))?);
+    Ok(AnyStore::new(builder.connect().await.map_err(failed)?))
 }
 
 #[cfg(not(feature = "postgres"))]
-async fn postgres(url: &str) -> Result<AnyStore, ConnectError> {
+async fn postgres(url: &str, _prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
     Err(left_out(url, "postgres"))
 }
 
 #[cfg(feature = "mysql")]
-async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
-    use quota_store_diesel::MysqlStore;
+async fn mysql(url: &str, prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
+    use quota_store_diesel::{MysqlStore, TablePrefix};
 
     let failed = |error: quota_store_diesel::ConnectError| ConnectError::Store {
         scheme: "mysql",
         hosts: None,
         source: error.into(),
     };
-    Ok(AnyStore::new(MysqlStore::connect(url).await.map_err(failed)?))
+    let prefix = prefix.map_or_else(|| Ok(TablePrefix::default()), TablePrefix::new);
+    let builder = MysqlStore::builder(url).with_prefix(prefix.map_err(|error| failed(error.into()))?);
+    Ok(AnyStore::new(builder.connect().await.map_err(failed)?))
 }
 
 #[cfg(not(feature = "mysql"))]
-async fn mysql(url: &str) -> Result<AnyStore, ConnectError> {
+async fn mysql(url: &str, _prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
     Err(left_out(url, "mysql"))
 }
 
@@ -230,7 +240,7 @@ async fn redis(url: &str) -> Result<AnyStore, ConnectError> {
 }
 
 #[cfg(feature = "mongodb")]
-async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
+async fn mongodb(url: &str, prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
     use quota_store_mongo::MongoStore;
 
     let failed = |error: quota_store_mongo::ConnectError| ConnectError::Store {
@@ -238,11 +248,16 @@ async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
         hosts: hosts(url),
         source: error.into(),
     };
-    Ok(AnyStore::new(MongoStore::connect(url).await.map_err(failed)?))
+    let builder = MongoStore::builder(url);
+    let builder = match prefix {
+        Some(prefix) => builder.with_prefix(prefix),
+        None => builder,
+    };
+    Ok(AnyStore::new(builder.connect().await.map_err(failed)?))
 }
 
 #[cfg(not(feature = "mongodb"))]
-async fn mongodb(url: &str) -> Result<AnyStore, ConnectError> {
+async fn mongodb(url: &str, _prefix: Option<&str>) -> Result<AnyStore, ConnectError> {
     Err(left_out(url, "mongodb"))
 }
 

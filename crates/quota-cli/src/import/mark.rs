@@ -19,7 +19,7 @@ const LABEL: &str = "import-frappy";
 #[error(
     "an import of this source began 23 hours ago or earlier (`quota usage {client}` says when), and the store has forgotten which \
      rows came with it: they would count twice. Delete what they added and this mark with `quota delete`, or import them \
-     again all the same with --again; a store with ?detail=entries forgets none"
+     again all the same with --again; a store that was made with ?detail=entries forgets none"
 )]
 pub(super) struct Repeated {
     client: String,

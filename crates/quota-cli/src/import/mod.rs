@@ -59,12 +59,17 @@ pub(crate) struct ImportFrappy {
 
 /// What is said before rows go where ids are forgotten.
 const FORGETS: &str = "note: this store keeps sums of quarters of an hour and remembers for 24 hours which rows it has: an import \
-    may be repeated until 23 hours after the first one began, and is refused after that. ?detail=entries in its URL keeps every \
-    row's id, if whoever else opens the store does so as well";
+    may be repeated until 23 hours after the first one began, and is refused after that. It tells 100,000 ids of a client apart in \
+    that time, those of its requests among them: with more rows, some are left out, and its holds and requests with ids are refused \
+    until then. A new store with ?detail=entries in its URL has neither limit";
 
 /// What is said where rows may count twice, as was asked for.
 const AGAIN: &str =
     "note: this store keeps sums of quarters of an hour: rows that it had before the last 24 hours count again";
+
+/// The bar when it is known how many rows there are, and before.
+const WITH_END: &str = "{wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left";
+const WITHOUT_END: &str = "{spinner} {human_pos} rows, {per_sec}; they are being counted";
 
 impl ImportFrappy {
     pub(crate) async fn run(self, json: bool) -> anyhow::Result<()> {
@@ -82,6 +87,9 @@ impl ImportFrappy {
             None => is_redis && !asks_for_entries(&self.to),
         };
         let mut transfer = Transfer::new(name.clone(), target, self.dry_run);
+        if json {
+            transfer.summary.name_all();
+        }
         if keeps_quarters {
             let forgotten = if self.again { Forgotten::Counted } else { Forgotten::Refused };
             transfer.heed(Mark::of(&name)?, forgotten).await?;
@@ -122,8 +130,9 @@ fn refuse_full(transfer: &Transfer) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!(
-        "rows of {} were left out: a store with quarters tells 100,000 rows of a client apart in 24 hours. Import with \
-         ?detail=entries in the store's URL, which whoever else opens the store has to say as well",
+        "rows of {} were left out: a store with quarters tells 100,000 ids of a client apart in 24 hours, and takes no other request \
+         of theirs with an id until then. Import into a new store (another database or ?prefix=NAME) with ?detail=entries in its URL, \
+         which whoever else opens it has to say as well",
         names.join(", ")
     )
 }
@@ -164,6 +173,9 @@ fn count_beside(url: &str, names: Names, bar: &ProgressBar) -> JoinHandle<()> {
             && let Ok(rows) = source.count().await
         {
             bar.set_length(rows);
+            if let Ok(style) = ProgressStyle::with_template(WITH_END) {
+                bar.set_style(style);
+            }
         }
     })
 }
@@ -171,6 +183,6 @@ fn count_beside(url: &str, names: Names, bar: &ProgressBar) -> JoinHandle<()> {
 /// Drawn on the error stream, and only where that is a terminal.
 fn progress() -> anyhow::Result<ProgressBar> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    bar.set_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);
+    bar.set_style(ProgressStyle::with_template(WITHOUT_END)?);
     Ok(bar)
 }

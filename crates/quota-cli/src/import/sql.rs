@@ -63,7 +63,8 @@ impl SqlTable {
         let found = found.with_context(|| unread(&place))?;
         let (table, columns) = found.with_context(|| absent(typed))?;
         let whole = postgres::KINDS.check(&table.shown, &columns)?;
-        Ok(Self { connection: Server::Postgres(Box::new(connection)), place, table, whole, position: Position::START })
+        let connection = Server::Postgres(Box::new(connection));
+        Self { connection, place, table, whole, position: Position::START }.readable().await
     }
 
     pub(super) async fn mysql(url: &str, typed: &str) -> anyhow::Result<Self> {
@@ -73,7 +74,14 @@ impl SqlTable {
         let found = found.with_context(|| unread(&place))?;
         let (table, columns) = found.with_context(|| absent(typed))?;
         let whole = mysql::KINDS.check(&table.shown, &columns)?;
-        Ok(Self { connection: Server::Mysql(Box::new(connection)), place, table, whole, position: Position::START })
+        let connection = Server::Mysql(Box::new(connection));
+        Self { connection, place, table, whole, position: Position::START }.readable().await
+    }
+
+    /// Reads no row, which tells whether the user may: before the store is made.
+    async fn readable(mut self) -> anyhow::Result<Self> {
+        self.found(i64::MAX, 0).await?;
+        Ok(self)
     }
 
     /// The table's own name, whatever the spelling that found it.
@@ -83,7 +91,12 @@ impl SqlTable {
 
     pub(super) async fn count(&mut self) -> anyhow::Result<u64> {
         let query = sql_query(format!("SELECT COUNT(*) AS count FROM {}", self.table.quoted));
-        let found: Count = ask!(self, query, get_result)?;
+        // Not for 60 s only: nobody waits for it.
+        let counted: Result<Count, Error> = match &mut self.connection {
+            Server::Postgres(connection) => query.get_result(&mut **connection).await,
+            Server::Mysql(connection) => query.get_result(&mut **connection).await,
+        };
+        let found = counted.map_err(|error| refused(&error, &self.place))?;
         Ok(u64::try_from(found.count)?)
     }
 
@@ -107,11 +120,15 @@ impl SqlTable {
     }
 
     async fn rows(&mut self, from: i64) -> anyhow::Result<Vec<Found>> {
+        self.found(from, i64::try_from(PAGE)?).await
+    }
+
+    async fn found(&mut self, from: i64, most: i64) -> anyhow::Result<Vec<Found>> {
         let query = match &self.connection {
             Server::Postgres(_) => postgres::rows(&self.table, self.whole),
             Server::Mysql(_) => mysql::rows(&self.table, self.whole),
         };
-        let query = sql_query(query).bind::<BigInt, _>(from).bind::<BigInt, _>(i64::try_from(PAGE)?);
+        let query = sql_query(query).bind::<BigInt, _>(from).bind::<BigInt, _>(most);
         ask!(self, query, load)
     }
 

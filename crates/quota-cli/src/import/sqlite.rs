@@ -101,7 +101,9 @@ impl SqliteTable {
         let query = format!(
             "SELECT id, \
              CASE WHEN typeof(client_id) IN ('text', 'integer') THEN CAST(CAST(client_id AS TEXT) AS BLOB) END AS client, \
-             CASE WHEN typeof(timestamp) = 'integer' THEN timestamp END AS seconds, \
+             CASE WHEN typeof(timestamp) = 'integer' \
+             OR (typeof(timestamp) = 'real' AND abs(timestamp) < 9e15 AND timestamp = CAST(timestamp AS INTEGER)) \
+             THEN CAST(timestamp AS INTEGER) END AS seconds, \
              CASE WHEN typeof(credits) IN ('real', 'integer') THEN CAST(credits AS REAL) END AS credits \
              FROM {} WHERE typeof(id) = 'integer' AND id >= ? ORDER BY id LIMIT ?",
             self.table.quoted

@@ -22,20 +22,32 @@ pub(super) struct Summary {
     /// Rows whose id stands for something else.
     conflicts: Named,
     skipped: BTreeMap<Skip, Named>,
+    /// So many of each kind are kept by name: there may be as many as rows.
+    named: usize,
 }
 
-/// What was counted, each by its name.
+/// What was counted, and the names of the first.
 #[derive(Debug, Default)]
-struct Named(Vec<String>);
+struct Named {
+    count: usize,
+    names: Vec<String>,
+}
 
 impl Named {
     fn count(&self) -> usize {
-        self.0.len()
+        self.count
+    }
+
+    fn add(&mut self, name: &str, most: usize) {
+        self.count = self.count.saturating_add(1);
+        if self.names.len() < most {
+            self.names.push(name.to_owned());
+        }
     }
 
     /// The first of them; how to see all, where there are more.
     fn list(&self) -> String {
-        let first: Vec<_> = self.0.iter().take(SHOWN).map(|name| shown::escape(name)).collect();
+        let first: Vec<_> = self.names.iter().take(SHOWN).map(|name| shown::escape(name)).collect();
         let more = if self.count() > SHOWN { ", … (all of them with --json)" } else { "" };
         format!("{}{more}", first.join(", "))
     }
@@ -43,15 +55,20 @@ impl Named {
 
 impl Summary {
     pub(super) fn new(is_unlooked: bool) -> Self {
-        Self { is_unlooked, ..Self::default() }
+        Self { is_unlooked, named: SHOWN, ..Self::default() }
+    }
+
+    /// Keeps the names of all from now on.
+    pub(super) fn name_all(&mut self) {
+        self.named = usize::MAX;
     }
 
     pub(super) fn skip(&mut self, key: &str, skip: Skip) {
-        self.skipped.entry(skip).or_default().0.push(key.to_owned());
+        self.skipped.entry(skip).or_default().add(key, self.named);
     }
 
     pub(super) fn conflict(&mut self, id: &str) {
-        self.conflicts.0.push(id.to_owned());
+        self.conflicts.add(id, self.named);
     }
 
     fn skipped(&self) -> usize {
@@ -89,7 +106,7 @@ impl Summary {
             .skipped
             .iter()
             .map(|(skip, named)| {
-                serde_json::json!({ "reason": skip.to_string(), "count": named.count(), "rows": named.0 })
+                serde_json::json!({ "reason": skip.to_string(), "count": named.count(), "rows": named.names })
             })
             .collect();
         serde_json::json!({
@@ -97,7 +114,7 @@ impl Summary {
             "read": self.read,
             "added": self.added,
             "already_there": there,
-            "conflicts": { "count": self.conflicts.count(), "ids": self.conflicts.0 },
+            "conflicts": { "count": self.conflicts.count(), "ids": self.conflicts.names },
             "skipped": { "count": self.skipped(), "reasons": skipped },
         })
     }

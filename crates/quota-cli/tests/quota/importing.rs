@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
 use serde_json::json;
 
-use crate::support::{Folder, both, json, quota, refused, told};
+use crate::support::{Folder, both, database, json, quota, refused, told};
 
 /// The predecessor's table with rows of every kind.
 fn old(folder: &Folder) -> String {
@@ -100,8 +100,9 @@ fn a_source_that_is_none_is_told_and_nothing_is_made() {
             "its option pool_min has an invalid value",
         ),
         (vec!["--from", "postgres://u:secret@h/d?keepalives=secret", "--to", &to], "keepalives"),
-        (vec!["--from", "postgres://u:p@secret/word@h/d", "--to", &to], "holds a slash"),
-        (vec!["--from", "mysql://u:p@secret/word@h/d", "--to", &to], "holds a slash"),
+        (vec!["--from", "postgres://u:p@secret/word@h/d", "--to", &to], "holds one of / ? # @"),
+        (vec!["--from", "mysql://u:p@secret/word@h/d", "--to", &to], "holds one of / ? # @"),
+        (vec!["--from", "mysql://u:?secret@h/d", "--to", &to], "holds one of / ? # @"),
         (
             vec!["--from", "mongodb+srv://u:secret@h/d", "--to", &to, "--collection", "c"],
             "the scheme mongodb+srv is not compiled in",
@@ -131,4 +132,18 @@ fn an_entry_that_stands_for_something_else_is_left_alone() {
     assert_eq!(tried["conflicts"], again["conflicts"], "a dry run finds the same");
     assert_eq!(again["conflicts"], json!({ "count": 1, "ids": ["frappy:api_billing_usage:1"] }));
     assert!(quota(&import).status.success());
+}
+
+/// A column that is no integer's keeps whole seconds as a number with a point.
+#[test]
+fn whole_seconds_in_a_column_of_reals_are_whole() {
+    let folder = Folder::new();
+    let from = database(
+        &folder,
+        "old.db",
+        "CREATE TABLE api_billing_usage (id INTEGER PRIMARY KEY, client_id VARCHAR, timestamp FLOAT, credits FLOAT);
+         INSERT INTO api_billing_usage VALUES (1, 'c', 1709251200, 1), (2, 'c', 1709251200.5, 1), (3, 'c', 9e300, 1)",
+    );
+    let done = json(&["import-frappy", "--from", &from, "--to", &folder.url("quota.db")]);
+    assert_eq!((&done["added"], &done["skipped"]["count"]), (&json!(1), &json!(2)), "{done}");
 }

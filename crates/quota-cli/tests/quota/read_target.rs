@@ -12,7 +12,7 @@ use crate::place::{at_new_place, execute};
 use crate::relay::{Relay, server_of};
 use crate::support::{Folder, both, name, refused, runtime};
 
-const SECRET: &str = "readersecret";
+pub(crate) const SECRET: &str = "readersecret";
 
 /// A store's tables in SQL.
 const TABLES: [&str; 5] = ["quota_schema", "quota_accounts", "quota_entries", "quota_quarters", "quota_plans"];
@@ -50,7 +50,7 @@ fn check_forbidden(
 }
 
 /// The URL with another user.
-fn as_user(url: &str, user: &str) -> String {
+pub(crate) fn as_user(url: &str, user: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap();
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     format!("{scheme}://{user}:{SECRET}@{rest}")

@@ -5,7 +5,8 @@ use mongodb::bson::{Bson, doc};
 use quota_servers::Server;
 use serde_json::json;
 
-use crate::place::execute;
+use crate::place::{at_new_place, execute};
+use crate::read_target::{SECRET, as_user};
 use crate::support::{Folder, both, database, json, name, password, refused, runtime};
 
 /// Imports twice and checks what the predecessor's rows have become.
@@ -44,6 +45,27 @@ fn spelled_out(url: &str, word: &str) -> String {
         _ => return word.to_owned(),
     };
     if word.starts_with("api_") { format!("{schema}.{word}") } else { word.to_owned() }
+}
+
+#[test]
+fn a_table_that_may_be_seen_and_not_read_is_told_before_a_store_is_made() {
+    let (folder, user) = (Folder::new(), name());
+    at_new_place(Server::Postgres, |from| {
+        let (_, schema) = from.rsplit_once("%3D").unwrap();
+        let made = [
+            crate::support::TABLE.to_owned(),
+            format!("CREATE ROLE {user} LOGIN PASSWORD '{SECRET}'"),
+            format!("GRANT USAGE ON SCHEMA {schema} TO {user}"),
+        ];
+        execute(from, &made);
+        let to = folder.url("quota.db");
+        let said = refused(&["import-frappy", "--from", &as_user(from, &user), "--to", &to]);
+        assert!(said.contains("SELECT") && !said.contains("cut off"), "{said}");
+        assert!(!std::path::Path::new(&folder.path("quota.db")).exists());
+        execute(from, &[format!("GRANT SELECT ON api_billing_usage TO {user}")]);
+        assert_eq!(json(&["import-frappy", "--from", &as_user(from, &user), "--to", &to])["read"], 0);
+        execute(from, &[format!("DROP OWNED BY {user}"), format!("DROP ROLE {user}")]);
+    });
 }
 
 #[test]

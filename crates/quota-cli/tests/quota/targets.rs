@@ -72,6 +72,44 @@ fn check(store: &str) {
     assert_eq!(status["lowest"]["remaining"], "10", "{status}");
 }
 
+/// Two stores in one database, told apart by the prefix that the URL names.
+fn check_prefix(store: &str) {
+    let folder = Folder::new();
+    let from = source(&folder);
+    let separator = if store.contains('?') { '&' } else { '?' };
+    let other = format!("{store}{separator}prefix=billing_");
+    assert!(refused(&["usage", "client2", "--store", &other]).contains("look at"), "nothing is made");
+    json(&["import-frappy", "--from", &from, "--to", &other]);
+    assert!(refused(&["usage", "client2", "--store", store]).contains("look at"), "it has another prefix");
+    assert_eq!(usage(&other, "client2")["total"], "4");
+    json(&["import-frappy", "--from", &from, "--to", store]);
+    assert_eq!(json(&["delete", "client2", "--store", &other, "--all", "--yes"]), json!({ "deleted": 1 }));
+    assert_eq!((&usage(&other, "client2")["total"], &usage(store, "client2")["total"]), (&json!("0"), &json!("4")));
+    let wrong = format!("{store}{separator}prefix=%3B");
+    assert!(refused(&["import-frappy", "--from", &from, "--to", &wrong]).contains("prefix"));
+}
+
+#[test]
+fn a_prefix_in_the_url_names_the_store_in_a_file() {
+    let folder = Folder::new();
+    check_prefix(&folder.url("quota.db"));
+}
+
+#[test]
+fn a_prefix_in_the_url_names_the_store_on_postgresql() {
+    at_new_place(Server::Postgres, check_prefix);
+}
+
+#[test]
+fn a_prefix_in_the_url_names_the_store_on_mysql() {
+    at_new_place(Server::Mysql, check_prefix);
+}
+
+#[test]
+fn a_prefix_in_the_url_names_the_store_on_mongodb() {
+    at_new_place(Server::Mongodb, check_prefix);
+}
+
 /// Longer than a request may take, and not longer than a statement.
 #[test]
 fn a_deletion_that_takes_a_server_long_is_waited_for() {

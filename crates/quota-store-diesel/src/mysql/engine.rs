@@ -8,7 +8,7 @@ use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncMysqlConnection, SimpleAsyncConnection};
 use mysql_async::{Conn, Opts, OptsBuilder, UrlError};
 
-use crate::connect_error::{ConnectError, check_url, is_of_certificate};
+use crate::connect_error::{ConnectError, check_rest, is_of_certificate};
 use crate::mysql::link::{MysqlLink, is_lost};
 use crate::mysql::opening;
 use crate::mysql::texts::MysqlTexts;
@@ -34,7 +34,8 @@ impl Engine for Mysql {
     type Link = MysqlLink;
 
     fn new(url: &str, settings: &Settings) -> Result<Self, ConnectError> {
-        check_url(url)?;
+        let (_, rest) = url.split_once("://").unwrap_or_default();
+        check_rest(rest.find(['/', '?', '#']).and_then(|end| rest.get(end..)).unwrap_or_default())?;
         let options = Opts::from_url(url).map_err(invalid)?;
         let Some(database) = options.db_name() else {
             return Err(ConnectError::InvalidUrl { message: "it names no database".to_owned() });

@@ -10,7 +10,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket};
 
-use crate::connect_error::{ConnectError, check_url, is_of_certificate};
+use crate::connect_error::{ConnectError, check_rest, is_of_certificate};
 use crate::postgres::link::{PostgresLink, is_lost};
 use crate::postgres::opening;
 use crate::postgres::texts::PostgresTexts;
@@ -53,7 +53,9 @@ impl Engine for Postgres {
             // One of them is the primary, whichever it is by now.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        check_url(url)?;
+        if let Some((_, rest)) = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')) {
+            check_rest(rest)?;
+        }
         let server = address(&config)?;
         let (own, texts) = PostgresTexts::new(&settings.prefix);
         Ok(Self {
@@ -168,9 +170,6 @@ fn address(config: &Config) -> Result<String, ConnectError> {
         let ports = config.get_ports();
         let port = ports.get(place).or(ports.first()).copied().unwrap_or(5432);
         match host {
-            Host::Tcp(name) if name.contains('@') => {
-                return invalid("the user or the password holds an @: write it as %40");
-            }
             Host::Tcp(name) => hosts.push(format!("{name}:{port}")),
             #[cfg(unix)]
             Host::Unix(path) => hosts.push(path.display().to_string()),

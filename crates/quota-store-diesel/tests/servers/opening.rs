@@ -4,7 +4,7 @@ use std::error::Error;
 
 use futures_util::future::join_all;
 use quota_core::Operation;
-use quota_servers::Relay;
+use quota_servers::{Relay, Server};
 use quota_store_diesel::{ConnectError, MysqlStore, PostgresStore, TablePrefix};
 
 use crate::database::{Database, private};
@@ -66,7 +66,7 @@ pub(crate) async fn tables_of_the_first_version_are_upgraded_with_what_is_in_the
     // One that was stopped between the columns and the note of their version.
     database.execute("DELETE FROM {p}schema WHERE version > 1").await;
     let Ok(store) = database.connect(database.url()).await else {
-        assert_ne!(D::SERVER, quota_servers::Server::Mysql, "PostgreSQL's tables change whole or not at all");
+        assert_ne!(D::SERVER, Server::Mysql, "PostgreSQL's tables change whole or not at all");
         return;
     };
     assert_eq!(used(&one(&store, request("a", charge("1"), "10")).await), "8");
@@ -124,11 +124,19 @@ pub(crate) async fn what_is_no_url_is_told_without_its_password<D: Database>(dat
         "//u:hunter2secret@host/d?no_such_parameter=1",
         "//u:hunter2secret@host:99999/d",
         "//u:p@hunter2secret/word@host/d",
-        "//u:p/hunter2secret@host/d",
+        "//u:p@w/hunter2secret@host/d",
+        "//u:p@w?hunter2secret@host/d",
     ] {
         let error = database.connect(&format!("{scheme}:{rest}")).await.unwrap_err();
         assert!(matches!(error, ConnectError::InvalidUrl { .. }), "{rest}: {error:?}");
         assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
+    }
+    if D::SERVER == Server::Mysql {
+        for rest in ["//u:/hunter2secret@host/d", "//u:?hunter2secret@host/d", "//u:1#hunter2secret@host/d"] {
+            let error = database.connect(&format!("{scheme}:{rest}")).await.unwrap_err();
+            assert!(matches!(error, ConnectError::InvalidUrl { .. }), "{rest}: {error:?}");
+            assert!(!shown(&error).contains("hunter2secret"), "{}", shown(&error));
+        }
     }
     for shown in [
         format!("{:?}", PostgresStore::builder("postgres://u:hunter2secret@h/d")),
