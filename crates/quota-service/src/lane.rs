@@ -119,8 +119,12 @@ impl<S: UsageStore> Lane<S> {
 
     /// Sends what can be sent.
     fn depart(&mut self) {
-        if !self.common.in_flight {
+        while !self.common.in_flight {
             self.depart_common();
+            // Of a batch all may have been taken out: what stands behind it waits for none of that.
+            if self.common.messages.is_empty() {
+                break;
+            }
         }
         let idle: Vec<ClientId> =
             self.apart.iter().filter(|(_, queue)| !queue.in_flight).map(|(client, _)| client.clone()).collect();
@@ -149,10 +153,12 @@ impl<S: UsageStore> Lane<S> {
             self.send(own, just_set, Some(client.clone()));
             self.apart.insert(client, queue);
         }
-        let just_set = std::mem::take(&mut self.common.just_set);
         if !batch.is_empty() {
             self.common.in_flight = true;
+            let just_set = std::mem::take(&mut self.common.just_set);
             self.send(batch, just_set, None);
+        } else if self.common.messages.is_empty() {
+            self.common.just_set.clear();
         }
     }
 

@@ -312,7 +312,8 @@ impl fmt::Debug for Admitted {
     }
 }
 
-/// Whether a charge was made by this request, as far as is known.
+/// Whether a charge was certainly made by this request. What is let through unchecked may have been charged by an earlier one with
+/// the same key, whose charge is not to be taken back.
 fn is_new(answer: &Result<Decision, ServiceError>) -> bool {
-    matches!(answer, Ok(decision @ (Decision::Allowed(_) | Decision::Unchecked)) if !is_replayed(decision))
+    matches!(answer, Ok(decision @ Decision::Allowed(_)) if !is_replayed(decision))
 }

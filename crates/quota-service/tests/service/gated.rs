@@ -77,8 +77,13 @@ impl Gated {
 
     /// One lane, in which a client with so many requests in a batch gets batches of its own.
     pub(crate) fn with_hot(hot: usize) -> Self {
+        Self::with_hot_in(hot, 64)
+    }
+
+    /// The same, with so many requests in a batch.
+    pub(crate) fn with_hot_in(hot: usize, max_batch: usize) -> Self {
         let some = |number| NonZeroUsize::new(number).unwrap();
-        Self::new(Dispatch::Batched { lanes: some(1), max_batch: some(64), hot: Some(some(hot)) })
+        Self::new(Dispatch::Batched { lanes: some(1), max_batch: some(max_batch), hot: Some(some(hot)) })
     }
 
     /// Is asked by the caller's own task.

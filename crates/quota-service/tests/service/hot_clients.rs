@@ -71,6 +71,31 @@ async fn a_client_whose_account_is_held_delays_nobody_else_however_little_it_ask
 }
 
 #[tokio::test]
+async fn what_stands_behind_a_batch_that_was_taken_out_whole_does_not_wait_for_it() {
+    let store = Gated::with_hot_in(4, 2);
+    let service = hundred_a_day(store.clone()).build();
+    let (ann, bob) = (ann(), client("bob"));
+    store.close();
+    let first = begun(service.charge(&bob, Credits::ONE)).await;
+    store.came(1).await;
+    store.say_held(&ann);
+    store.hold_back(&ann);
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(begun(service.charge(&ann, Credits::ONE)).await);
+    }
+    let behind = begun(service.charge(&bob, Credits::ONE)).await;
+    store.open();
+    assert!(first.await.unwrap().is_allowed());
+    assert!(behind.await.unwrap().is_allowed());
+    store.let_go();
+    for answer in join_all(held).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert_eq!(sizes(&store), [1, 2, 1]);
+}
+
+#[tokio::test]
 async fn a_client_alone_in_its_lane_is_not_taken_out() {
     let store = Gated::with_hot(2);
     let service = hundred_a_day(store.clone()).build();
