@@ -31,21 +31,25 @@ impl Hot {
 
     /// Others held it.
     pub(crate) fn note(&self, client: &ClientId) {
-        self.note_wait(client, Duration::ZERO);
+        self.put(client, None);
     }
 
-    /// It was waited for.
+    /// Its transaction took so long.
     pub(crate) fn note_wait(&self, client: &ClientId, wait: Duration) {
+        if wait >= Self::LONG {
+            self.put(client, Some(Instant::now()));
+        }
+    }
+
+    fn put(&self, client: &ClientId, long: Option<Instant>) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= Self::MAX {
             seen.clear();
         }
         let now = Instant::now();
-        let known = seen.entry(client.clone()).or_insert(Seen { at: now, long: None });
+        let known = seen.entry(client.clone()).or_insert(Seen { at: now, long });
         known.at = now;
-        if wait >= Self::LONG {
-            known.long = Some(now);
-        }
+        known.long = long.or(known.long);
     }
 
     /// Whether it is thought to be contended.
@@ -71,5 +75,22 @@ impl Hot {
 impl Seen {
     fn is_long(self) -> bool {
         self.long.is_some_and(|at| at.elapsed() < Hot::LASTS_LONG)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_whose_transaction_was_quick_is_not_contended() {
+        let (hot, client) = (Hot::default(), ClientId::new("c").unwrap());
+        hot.note_wait(&client, Hot::LONG.saturating_sub(Duration::from_millis(1)));
+        assert_eq!((hot.is(&client), hot.is_long(&client)), (false, false));
+        hot.note(&client);
+        assert_eq!((hot.is(&client), hot.is_long(&client)), (true, false));
+        hot.note_wait(&client, Hot::LONG);
+        hot.note(&client);
+        assert_eq!((hot.is(&client), hot.is_long(&client)), (true, true));
     }
 }
