@@ -72,6 +72,9 @@ pub enum Operation {
     Release {
         /// The hold.
         id: OperationId,
+        /// Only if it was made at this instant: by whoever does not know whether it is the one that it asked for, or
+        /// another one's under the same id.
+        made_at: Option<Instant>,
     },
     /// Takes the entry with this id out of the ledger.
     Void {
@@ -152,7 +155,9 @@ impl Operation {
     pub const fn id(&self) -> Option<&OperationId> {
         match self {
             Self::Charge { id, .. } | Self::Record { id, .. } | Self::Hold { id, .. } => id.as_id(),
-            Self::Extend { id, .. } | Self::Settle { id, .. } | Self::Release { id } | Self::Void { id } => Some(id),
+            Self::Extend { id, .. } | Self::Settle { id, .. } | Self::Release { id, .. } | Self::Void { id } => {
+                Some(id)
+            }
             Self::Status | Self::Delete { .. } | Self::Backfill { .. } | Self::SetPlan { .. } | Self::RemovePlan => {
                 None
             }

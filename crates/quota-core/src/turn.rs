@@ -149,7 +149,7 @@ impl<'a> Turn<'a> {
             }
             Operation::Extend { id, ttl } => self.extend(id, *ttl, asked, now).map(Answer::Decision),
             Operation::Settle { id, credits } => self.settle(id, *credits, asked, now).map(Answer::Decision),
-            Operation::Release { id } => self.release(id, asked, now).map(Answer::Decision),
+            Operation::Release { id, made_at } => self.release(id, *made_at, asked, now).map(Answer::Decision),
             Operation::Void { id } => self.void(id).map(Answer::Voided),
             Operation::Status => self.status(asked, now).map(Answer::Status),
             Operation::Delete { range } => self.delete(*range).map(Answer::Deleted),
@@ -256,9 +256,16 @@ impl<'a> Turn<'a> {
         Ok(self.allowed(plan, asked.at, now))
     }
 
-    fn release(&mut self, id: &OperationId, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+    fn release(
+        &mut self,
+        id: &OperationId,
+        made_at: Option<Instant>,
+        asked: Asked<'_>,
+        now: Instant,
+    ) -> Result<Decision, Stop> {
         let plan = self.plan_of_hold(id, asked, now)?;
-        if self.account.active_hold(id, now).is_none() {
+        let hold = self.account.active_hold(id, now);
+        if hold.is_none_or(|hold| made_at.is_some_and(|made_at| made_at != hold.at)) {
             return Err(Refusal::HoldNotActive { id: id.clone() }.into());
         }
         self.seat_if(plan, now)?;

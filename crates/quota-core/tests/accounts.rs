@@ -50,7 +50,7 @@ fn operation(step: &Value) -> Option<Operation> {
         "hold" => Operation::Hold { credits: credits(step), id: entry_id(step), ttl: ttl(step), label: None },
         "extend" => Operation::Extend { id: id(step), ttl: ttl(step) },
         "settle" => Operation::Settle { id: id(step), credits: credits(step) },
-        "release" => Operation::Release { id: id(step) },
+        "release" => Operation::Release { id: id(step), made_at: None },
         "void" => Operation::Void { id: id(step) },
         "status" => Operation::Status,
         "delete" => Operation::Delete { range: range(step) },

@@ -226,7 +226,10 @@ impl Model {
                 self.end(id, now, |model, hold| model.holds.push(Hold { expires, ..hold }))
             }
             Operation::Settle { id, credits } => self.settle(id, *credits, now),
-            Operation::Release { id } => self.end(id, now, |_, _| {}),
+            Operation::Release { id, made_at } => match self.hold(id, now) {
+                Some(hold) if made_at.is_some_and(|made_at| made_at != hold.at) => Outcome::Refused("hold_not_active"),
+                _ => self.end(id, now, |_, _| {}),
+            },
             Operation::Void { id } => {
                 let count = self.entries.len();
                 self.entries.retain(|entry| entry.id.as_ref() != Some(id));
@@ -338,7 +341,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(credits, id, ttl)| Operation::Hold { credits, id: EntryId::Given(id), ttl, label: None }),
         2 => (any_id(), any_ttl()).prop_map(|(id, ttl)| Operation::Extend { id, ttl }),
         3 => (any_id(), any_credits()).prop_map(|(id, credits)| Operation::Settle { id, credits }),
-        1 => any_id().prop_map(|id| Operation::Release { id }),
+        1 => any_id().prop_map(|id| Operation::Release { id, made_at: None }),
         1 => any_id().prop_map(|id| Operation::Void { id }),
         1 => Just(Operation::Status),
         1 => range.prop_map(|range| Operation::Delete { range }),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use quota_core::{ClientId, OperationId};
+use quota_core::{ClientId, Instant, OperationId};
 
 /// A hold.
 pub(crate) type Key = (ClientId, OperationId);
@@ -18,9 +18,23 @@ pub(crate) struct Claims(Mutex<HashMap<Key, Claim>>);
 struct Claim {
     guards: usize,
     tries: usize,
-    /// A guard went that would have released the hold, had it been the last.
-    owed: bool,
+    /// What is to become of the hold when the last of them is gone.
+    owed: Owed,
 }
+
+/// Whether a hold is to be released.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Owed {
+    #[default]
+    Nothing,
+    /// If it was made at one of these instants: nobody knows whether one that was asked for then is there, or another
+    /// process's.
+    IfMadeAt(Vec<Instant>),
+    Release,
+}
+
+/// Of no more tries of one hold it is remembered when they were made.
+const MOST_LOST: usize = 8;
 
 /// How a guard went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +53,9 @@ impl Claims {
         self.lock().entry(key).or_default().tries += 1;
     }
 
-    /// It ended; true if the hold is to be released now.
+    /// It ended; what is owed now.
     #[must_use]
-    pub(crate) fn try_ends(&self, key: &Key) -> bool {
+    pub(crate) fn try_ends(&self, key: &Key) -> Owed {
         self.leave(key, |claim| claim.tries = claim.tries.saturating_sub(1))
     }
 
@@ -49,42 +63,65 @@ impl Claims {
         self.lock().entry(key).or_default().guards += 1;
     }
 
-    /// It dropped; true if the hold is to be released now.
+    /// It dropped; what is owed now.
     #[must_use]
-    pub(crate) fn guard_dropped(&self, key: &Key, parting: Parting) -> bool {
+    pub(crate) fn guard_dropped(&self, key: &Key, parting: Parting) -> Owed {
         self.leave(key, |claim| {
             claim.guards = claim.guards.saturating_sub(1);
-            if parting != Parting::Disowned {
-                claim.owed = parting == Parting::Owing;
+            match parting {
+                Parting::Owing => claim.owed = Owed::Release,
+                Parting::Ended => claim.owed = Owed::Nothing,
+                Parting::Disowned => {}
             }
         })
     }
 
+    /// Nobody knows whether the hold was made that was asked for at this instant; what is owed now.
+    #[must_use]
+    pub(crate) fn lost(&self, key: &Key, asked_at: Instant) -> Owed {
+        let mut claims = self.lock();
+        let claim = claims.entry(key.clone()).or_default();
+        match &mut claim.owed {
+            Owed::Nothing => claim.owed = Owed::IfMadeAt(vec![asked_at]),
+            Owed::IfMadeAt(instants) if instants.len() < MOST_LOST => instants.push(asked_at),
+            Owed::IfMadeAt(_) | Owed::Release => {}
+        }
+        settled(&mut claims, key)
+    }
+
     /// A release that could not be sent any more: a shutdown will do it.
     pub(crate) fn owe(&self, key: Key) {
-        self.lock().entry(key).or_default().owed = true;
+        self.lock().entry(key).or_default().owed = Owed::Release;
     }
 
     /// All holds that are somebody's, to be released; they are nobody's then.
     pub(crate) fn take(&self) -> Vec<Key> {
         let all = std::mem::take(&mut *self.lock());
-        all.into_iter().filter(|(_, claim)| claim.guards > 0 || claim.owed).map(|(key, _)| key).collect()
+        all.into_iter()
+            .filter(|(_, claim)| claim.guards > 0 || claim.owed == Owed::Release)
+            .map(|(key, _)| key)
+            .collect()
     }
 
-    fn leave(&self, key: &Key, leave: impl FnOnce(&mut Claim)) -> bool {
+    fn leave(&self, key: &Key, leave: impl FnOnce(&mut Claim)) -> Owed {
         let mut claims = self.lock();
         // None: a shutdown has released it.
-        let Some(claim) = claims.get_mut(key) else { return false };
+        let Some(claim) = claims.get_mut(key) else { return Owed::Nothing };
         leave(claim);
-        if claim.guards > 0 || claim.tries > 0 {
-            return false;
-        }
-        let owed = claim.owed;
-        claims.remove(key);
-        owed
+        settled(&mut claims, key)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Claim>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is owed of a hold that is nobody's any more.
+fn settled(claims: &mut HashMap<Key, Claim>, key: &Key) -> Owed {
+    match claims.get(key) {
+        Some(claim) if claim.guards == 0 && claim.tries == 0 => {
+            claims.remove(key).map(|claim| claim.owed).unwrap_or_default()
+        }
+        _ => Owed::Nothing,
     }
 }

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use quota_core::{ClientId, Credits, Decision, Operation, OperationId, Refusal, Ttl};
 
 use crate::charge::Charge;
-use crate::claims::{Key, Parting};
+use crate::claims::{Key, Owed, Parting};
 use crate::deadline::within;
 use crate::error::{ServiceError, cause};
 use crate::guard::{GuardSeed, HoldEnder, Settled};
@@ -17,7 +17,7 @@ use crate::store::UsageStore;
 impl<S: UsageStore> Inner<S> {
     /// Neither waits nor fails: at worst the hold's ttl ends it.
     pub(crate) fn release_later(&self, client: ClientId, id: OperationId) {
-        let request = release_request(client.clone(), id.clone(), self.present());
+        let request = release_request(client.clone(), release_of(id.clone()), self.present());
         let Some(lanes) = &self.lanes else {
             if self.store.apply(vec![request]).now_or_never().is_none() {
                 tracing::warn!("a hold is left to its ttl: the store said it decides at once and did not");
@@ -26,6 +26,20 @@ impl<S: UsageStore> Inner<S> {
         };
         if !lanes.release_later(request) {
             self.claims.owe((client, id));
+        }
+    }
+
+    fn pay(&self, (client, id): Key, owed: Owed) {
+        match (owed, &self.lanes) {
+            (Owed::Release, _) => self.release_later(client, id),
+            // At a shutdown it is left to its ttl.
+            (Owed::IfMadeAt(instants), Some(lanes)) => {
+                for made_at in instants {
+                    let release = Operation::Release { id: id.clone(), made_at: Some(made_at) };
+                    lanes.release_later(release_request(client.clone(), release, self.present()));
+                }
+            }
+            (Owed::Nothing, _) | (_, None) => {}
         }
     }
 
@@ -39,7 +53,7 @@ impl<S: UsageStore> Inner<S> {
     /// Releases, past the lanes that have stopped, the holds of guards that were made or dropped while they did.
     pub(crate) async fn release_the_rest(&self) {
         for (client, id) in self.claims.take() {
-            let request = release_request(client, id, self.present());
+            let request = release_request(client, release_of(id), self.present());
             match within(self.deadline, self.store.apply(vec![request])).await {
                 Ok(answers) => answers.iter().for_each(log_release),
                 Err(error) => {
@@ -67,11 +81,21 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
     }
 
     async fn release(&self, seed: &GuardSeed) -> Result<Decision, ServiceError> {
-        self.end(&seed.client, Operation::Release { id: seed.id.clone() }).await
+        self.end(&seed.client, release_of(seed.id.clone())).await
     }
 
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError> {
         self.end(&seed.client, Operation::Extend { id: seed.id.clone(), ttl }).await
+    }
+
+    fn lost(&self, seed: GuardSeed) {
+        if !seed.is_given {
+            drop(seed.guard(Decision::Unchecked));
+        } else if let Some(asked_at) = seed.asked_at {
+            let key = (seed.client, seed.id);
+            let owed = self.claims.lost(&key, asked_at);
+            self.pay(key, owed);
+        }
     }
 
     fn made(&self, seed: &GuardSeed) {
@@ -80,9 +104,8 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
 
     fn dropped(&self, seed: &GuardSeed, parting: Parting) {
         let key = (seed.client.clone(), seed.id.clone());
-        if self.claims.guard_dropped(&key, parting) {
-            self.release_later(key.0, key.1);
-        }
+        let owed = self.claims.guard_dropped(&key, parting);
+        self.pay(key, owed);
     }
 }
 
@@ -94,8 +117,11 @@ pub(crate) struct Trying<'a, S: UsageStore> {
 
 impl<S: UsageStore> Drop for Trying<'_, S> {
     fn drop(&mut self) {
-        if self.inner.claims.try_ends(&self.key) {
-            self.inner.release_later(self.key.0.clone(), self.key.1.clone());
-        }
+        let owed = self.inner.claims.try_ends(&self.key);
+        self.inner.pay(self.key.clone(), owed);
     }
+}
+
+const fn release_of(id: OperationId) -> Operation {
+    Operation::Release { id, made_at: None }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quota_core::{ClientId, Credits, Decision, Label, OperationId, Refusal, Ttl};
+use quota_core::{ClientId, Credits, Decision, Instant, Label, OperationId, Refusal, Ttl};
 use tokio::task::AbortHandle;
 
 use crate::claims::Parting;
@@ -72,6 +72,8 @@ pub(crate) struct GuardSeed {
     pub(crate) label: Option<Label>,
     /// Whether the caller gave the id: another process may hold under it as well.
     pub(crate) is_given: bool,
+    /// The present instant that it was asked for at, once it is; none where the caller gave one, which tells no two callers apart.
+    pub(crate) asked_at: Option<Instant>,
 }
 
 /// What a guard does to its hold.
@@ -80,6 +82,10 @@ pub(crate) trait HoldEnder: Send + Sync {
     async fn settle(&self, seed: &GuardSeed, cost: Credits) -> Result<Settled, ServiceError>;
     async fn release(&self, seed: &GuardSeed) -> Result<Decision, ServiceError>;
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError>;
+    /// Releases a hold of which nobody knows whether it was made. Under an id that was given only if it is the one that was
+    /// asked for, by its instant: it may be another process's, or about to be. Where the account's time is ahead of that, it
+    /// is left to whoever asks again, or to its ttl.
+    fn lost(&self, seed: GuardSeed);
     /// Notes that a guard lives, so that a shutdown releases it.
     fn made(&self, seed: &GuardSeed);
     /// Notes that a guard is gone; releases its hold if that is owed.

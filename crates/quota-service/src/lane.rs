@@ -300,6 +300,8 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
                 Some(seed.guard(decision.clone()).others())
             }
             Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
+            // Whoever has given up may have asked another process for the same, and been told that it holds.
+            Err(StoreError::Unknown { .. }) if seed.is_given && reply.is_closed() => None,
             Err(StoreError::Unknown { .. }) => {
                 release_unknown(seed);
                 None
@@ -311,12 +313,8 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
     }
 }
 
-/// Releases a hold of which nobody knows whether it was made, by a guard that nobody gets. Under an id that was given it may
-/// be another process's, or about to be: it is left to whoever asks again, or to its ttl.
 fn release_unknown(seed: GuardSeed) {
-    if !seed.is_given {
-        drop(seed.guard(Decision::Unchecked));
-    }
+    Arc::clone(&seed.ender).lost(seed);
 }
 
 /// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.

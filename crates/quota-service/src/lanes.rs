@@ -237,10 +237,10 @@ impl fmt::Debug for Lanes {
 }
 
 /// What a hold is released with: no plan is needed for that.
-pub(crate) fn release_request(client: ClientId, id: quota_core::OperationId, at: quota_core::Instant) -> Request {
+pub(crate) fn release_request(client: ClientId, release: Operation, at: quota_core::Instant) -> Request {
     use quota_core::PlanCheck;
 
     let stamp = crate::store::PlanStamp::ONCE;
     let plan = crate::store::PlanView { plan: None, check: PlanCheck::Any, stamp };
-    Request { client, operation: Operation::Release { id }, at, plan }
+    Request { client, operation: release, at, plan }
 }

@@ -38,7 +38,9 @@ impl<S: UsageStore> Inner<S> {
     ) -> Result<Reply, ServiceError> {
         self.check_running()?;
         self.follow_server().await?;
+        let is_present = at.is_none();
         let at = self.instant(at)?;
+        let seed = seed.map(|seed| GuardSeed { asked_at: is_present.then_some(at), ..seed });
         let deadline = tokio::time::Instant::now() + self.deadline;
         if !is_planned(&operation) {
             let request = Request { client: client.clone(), operation, at, plan: no_plan() };

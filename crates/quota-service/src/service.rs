@@ -110,6 +110,7 @@ impl<S: UsageStore> QuotaService<S> {
             ttl,
             label: charge.label.clone(),
             is_given: matches!(id, EntryId::Given(_)),
+            asked_at: None,
         };
         let operation = Operation::Hold { credits: charge.credits, id, ttl, label: charge.label };
         let replied = inner.perform(client, operation, charge.at, Some(seed.clone())).await;
@@ -153,7 +154,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// # Errors
     /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
     pub async fn release(&self, client: &ClientId, id: &OperationId) -> Result<Decision, ServiceError> {
-        self.inner.end(client, Operation::Release { id: id.clone() }).await
+        self.inner.end(client, Operation::Release { id: id.clone(), made_at: None }).await
     }
 
     /// Takes nothing more, sends what is queued, releases the holds of guards that still live, and waits until all

@@ -20,6 +20,7 @@ pub(crate) enum Stake {
 }
 
 /// How the cost of a conditional charge was secured.
+#[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is moved twice")]
 pub(crate) enum Paid {
     Held(HoldGuard),
     Charged(Trial),

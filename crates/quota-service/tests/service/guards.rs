@@ -150,7 +150,8 @@ async fn a_hold_that_nobody_got_in_several_tries_is_released() {
     let came = store.requests().len();
     store.open();
     store.came(came).await;
-    let release = |operation: &Operation| matches!(operation, Operation::Release { id: ended } if *ended == id("b"));
+    let release =
+        |operation: &Operation| matches!(operation, Operation::Release { id: ended, .. } if *ended == id("b"));
     while store.count(release) == 0 {
         tokio::task::yield_now().await;
     }

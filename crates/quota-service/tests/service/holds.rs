@@ -41,15 +41,31 @@ async fn a_hold_of_another_process_outlives_a_caller_who_asked_for_it_again_and_
 
 #[tokio::test]
 async fn a_hold_of_another_process_outlives_an_answer_that_was_lost() {
-    let store = Gated::batched();
-    let (one, other) = (hundred_a_day(store.clone()).build(), hundred_a_day(store.clone()).build());
+    let (store, clock) = (Gated::batched(), clock());
+    let build = || hundred_a_day(store.clone()).with_clock(clock.clone()).build();
+    let (one, other) = (build(), build());
     let first = guard(one.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await.unwrap());
+    clock.advance(Duration::from_millis(1));
     store.next(Fault::Done(unknown));
     let lost = other.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await;
     assert!(matches!(&lost, Err(ServiceError::Unknown { id: Some(known), .. }) if *known == id("a")), "{lost:?}");
     assert_eq!(held(&other, &ann()).await, credits(60));
-    assert_eq!(releases(&store), 0);
     assert!(!first.settle(credits(55)).await.unwrap().is_late());
+}
+
+#[tokio::test]
+async fn a_hold_whose_answer_was_lost_is_released_also_under_an_id_that_was_given() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    store.next(Fault::Done(unknown));
+    let lost = service.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await;
+    assert!(matches!(&lost, Err(ServiceError::Unknown { .. })), "{lost:?}");
+    assert_eq!(held(&service, &ann()).await, Credits::ZERO);
+    assert_eq!(releases(&store), 1);
+    // Whoever asks again holds for the first time.
+    let again = guard(service.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await.unwrap());
+    assert!(matches!(again.decision(), Decision::Allowed(allowed) if !allowed.replayed()));
+    assert!(!again.settle(credits(55)).await.unwrap().is_late());
 }
 
 #[tokio::test(start_paused = true)]

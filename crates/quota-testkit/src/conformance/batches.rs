@@ -121,16 +121,20 @@ pub async fn what_is_taken_out_in_a_batch_follows_what_was_put_in<F: StoreFactor
 pub async fn a_hold_is_made_and_ended_in_one_batch<F: StoreFactory>(harness: &Harness<F>) {
     let hold =
         |id| Operation::Hold { credits: credits("8"), id: given(id), ttl: quota_core::Ttl::DEFAULT, label: None };
+    let now = quota_service::Clock::now(harness.clock());
+    let later = now.checked_add(std::time::Duration::from_millis(1)).unwrap();
     let operations = vec![
         hold("h"),
         hold("i"),
         Operation::Settle { id: operation_id("h"), credits: credits("1") },
         hold("i"),
-        Operation::Release { id: operation_id("i") },
+        // Another one under the same id is not meant.
+        Operation::Release { id: operation_id("i"), made_at: Some(later) },
+        Operation::Release { id: operation_id("i"), made_at: Some(now) },
         charge("9"),
         charge_as("h", "1"),
     ];
-    let expected = ["allowed", "denied", "allowed", "allowed", "allowed", "allowed", "replayed"];
+    let expected = ["allowed", "denied", "allowed", "allowed", "hold_not_active", "allowed", "allowed", "replayed"];
     assert_eq!(batch(harness, operations).await, expected);
 }
 
