@@ -14,7 +14,7 @@ pub(crate) fn find(request: &impl HttpMessage) -> Option<RequestQuota> {
 pub(crate) fn put(quota: &RequestQuota, request: &impl HttpMessage) {
     let outer = request.extensions_mut().insert(Carried(quota.clone()));
     if let Some(Carried(outer)) = outer {
-        outer.supersede();
+        quota.lie_within(outer);
     }
 }
 

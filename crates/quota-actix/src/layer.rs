@@ -60,6 +60,7 @@ use crate::{ClientBy, RouteCost};
 /// **Layers inside each other**: clones of one layer charge once, the outer one. If the inner one says another cost, the
 /// outer one cannot know and has charged already: such a request is answered with 500 and the log says why. Use
 /// `with_route`. Layers that were made apart (two services, two kinds of client) each charge; the headers are the inner one's.
+/// Clones around such a layer, which cannot both be meant, are answered with 500 as well.
 ///
 /// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is taken
 /// back if the request is cancelled before it goes on.

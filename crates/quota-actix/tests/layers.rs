@@ -67,6 +67,17 @@ async fn clones_inside_each_other_charge_once() {
 }
 
 #[actix_web::test]
+async fn clones_around_another_layer_are_refused_and_charge_once() {
+    let (users, tenants) = (service(), service());
+    let (user, tenant) = (layer(&users), layer(&tenants));
+    let resource = web::resource("/a").wrap(user.clone()).route(web::get().to(ran));
+    let scope = web::scope("").wrap(tenant).service(resource);
+    let [(status, _, body)] = ask(App::new().wrap(user).service(scope), ["/a"]).await;
+    assert_eq!(status, 500, "{body}");
+    assert_eq!((used(&users).await.as_str(), used(&tenants).await.as_str()), ("1", "1"));
+}
+
+#[actix_web::test]
 async fn another_cost_or_label_inside_is_refused_and_not_misunderstood() {
     let service = service();
     let quota = layer(&service);

@@ -14,7 +14,7 @@ pub(crate) fn find(extensions: &Extensions) -> Option<&RequestQuota> {
 /// Leaves them for the handler. Those of a layer further out give way.
 pub(crate) fn put(quota: &RequestQuota, extensions: &mut Extensions) {
     if let Some(Carried(outer)) = extensions.insert(Carried(quota.clone())) {
-        outer.supersede();
+        quota.lie_within(outer);
     }
 }
 

@@ -61,7 +61,8 @@ use crate::{ClientBy, RouteCost};
 /// the outer one cannot know and has charged already: such a request is answered with 500 and the log says why, so
 /// that nobody pays twice or too little unnoticed. Use `with_route`. A clone that was changed by a `with_` method stays a
 /// clone. Layers that were made apart (two services, two
-/// kinds of client) each charge; the headers are the inner one's, also where it refuses.
+/// kinds of client) each charge; the headers are the inner one's, also where it refuses. Clones around such a layer, which
+/// cannot both be meant, are answered with 500 as well.
 ///
 /// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is
 /// taken back if the request is cancelled before it goes on.

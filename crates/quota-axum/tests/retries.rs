@@ -128,6 +128,35 @@ async fn a_key_whose_hold_was_released_is_that_of_the_next_charge() {
 }
 
 #[tokio::test]
+async fn a_key_whose_hold_was_dropped_is_that_of_the_next_charge() {
+    let service = service();
+    let handler = |quota: ClientQuota| async move {
+        drop(quota.hold(Credits::new(8).unwrap()).await?);
+        quota.charge(Credits::ONE).await?;
+        Ok::<_, Refused>("ran")
+    };
+    let app = Router::new().route("/a", on_get(handler)).layer(keyed(&service).without_charge()).with_state(());
+    for status in [StatusCode::OK, StatusCode::CONFLICT] {
+        assert_eq!(get_with_key(&app, "/a", "k").await.status, status);
+    }
+    assert_eq!(used(&service).await, "1");
+}
+
+#[tokio::test]
+async fn a_hold_that_is_handed_over_has_used_the_key_up() {
+    let service = service();
+    let handler = |quota: ClientQuota| async move {
+        let guard = quota.hold(Credits::new(4).unwrap()).await?.into_guard();
+        quota.charge(Credits::ONE).await?;
+        let settled = guard.settle(Credits::new(4).unwrap()).await;
+        Ok::<_, Refused>(settled.is_ok().to_string())
+    };
+    let app = Router::new().route("/a", on_get(handler)).layer(keyed(&service).without_charge()).with_state(());
+    assert_eq!(get_with_key(&app, "/a", "k").await.body, "true");
+    assert_eq!(used(&service).await, "5");
+}
+
+#[tokio::test]
 async fn what_is_no_key_is_refused_and_nothing_is_charged() {
     let service = service();
     let app = Router::new().route("/a", on_get(|| async { "ran" })).layer(keyed(&service)).with_state(());

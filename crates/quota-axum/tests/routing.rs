@@ -279,6 +279,17 @@ async fn clones_of_one_layer_inside_each_other_charge_once() {
 }
 
 #[tokio::test]
+async fn clones_of_one_layer_around_another_one_are_refused_and_charge_once() {
+    let (users, tenants) = (service(), service());
+    let (user, tenant) = (layer(&users), layer(&tenants));
+    let app = Router::new().route("/a", on_get(ok).layer(user.clone())).layer(tenant).layer(user).with_state(());
+    let (answer, log) = logged(get(&app, "/a")).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(log.contains("take one of the clones away") && log.contains("route=\"/a\""), "{log}");
+    assert_eq!((used(&users).await.as_str(), used(&tenants).await.as_str()), ("1", "1"));
+}
+
+#[tokio::test]
 async fn a_changed_clone_inside_charges_once_too() {
     let service = service();
     let quota = layer(&service);

@@ -17,7 +17,7 @@ use rocket::{Build, Request, Response};
 
 use crate::framework::Rocket;
 use crate::memo::{Decided, Memo};
-use crate::refused::{put, put_headers, put_quota_headers};
+use crate::refused::{put, put_headers, put_quota_headers, replace};
 use crate::told::Told;
 use crate::{ClientBy, RouteCost};
 
@@ -42,6 +42,10 @@ type ByGuard = dyn for<'a, 'r> Fn(&'a Request<'r>) -> Pin<Box<dyn Future<Output 
 ///
 /// **What is charged**: routes whose handler takes such a guard. `HEAD` is charged as `GET`. A fairing cannot refuse, so a
 /// route without the guard is free. An application whose routes have the guard and not the fairing does not start.
+///
+/// **Other fairings** that add headers to answers are best attached after this one. Where a handler has answered and its
+/// cost then cannot be charged, the answer becomes a 503 without the handler's headers and cookies; of those that are
+/// there by then only such are left as are well known to be of fairings (CORS, Rocket's `Shield`).
 ///
 /// **Cancelled requests**: Rocket runs a request to its end, whether its client is still there or not, and so is it charged.
 #[derive(Clone, Debug)]
@@ -206,7 +210,7 @@ impl Fairing for QuotaFairing {
         } else if let Some((admitted, place)) = memo.take() {
             match admitted.conclude(status, &mut told).await {
                 Ok(()) => place.get_or_init(|| told).put(response),
-                Err(refusal) => put(refusal, response),
+                Err(refusal) => replace(refusal, response),
             }
         }
     }

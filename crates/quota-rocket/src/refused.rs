@@ -70,6 +70,41 @@ pub(crate) fn put_quota_headers(refusal: &RefusalResponse, response: &mut Respon
     }
 }
 
+/// Makes an answer of this one, with nothing of what a handler said in its place, its cookies included.
+pub(crate) fn replace(refusal: RefusalResponse, response: &mut Response<'_>) {
+    let names: Vec<String> = response.headers().iter().map(|header| header.name().to_string()).collect();
+    for name in names.iter().filter(|name| !is_of_application(name)) {
+        response.remove_header(name);
+    }
+    put(refusal, response);
+}
+
+/// Whether a header is likely to be of the application's other fairings, such as those for CORS and Rocket's `Shield`,
+/// and not of one handler.
+fn is_of_application(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("access-control-") || OF_APPLICATION.contains(&name.as_str())
+}
+
+const OF_APPLICATION: [&str; 16] = [
+    "content-security-policy",
+    "cross-origin-embedder-policy",
+    "cross-origin-opener-policy",
+    "cross-origin-resource-policy",
+    "expect-ct",
+    "permissions-policy",
+    "referrer-policy",
+    "server",
+    "strict-transport-security",
+    "traceparent",
+    "vary",
+    "x-content-type-options",
+    "x-dns-prefetch-control",
+    "x-frame-options",
+    "x-request-id",
+    "x-xss-protection",
+];
+
 /// Makes an answer of this one.
 pub(crate) fn put(refusal: RefusalResponse, response: &mut Response<'_>) {
     let (status, headers, body) = refusal.into_parts();

@@ -6,18 +6,24 @@ use std::sync::Arc;
 
 use quota_core::{Anchor, ClientId, Limit, Period, Plan, Quota, Tz};
 use quota_rocket::{ClientBy, ClientQuota, Costs, NoClient, QuotaFairing, Refused, RouteCost};
-use quota_service::{PlanRegistry, QuotaService};
+use quota_service::{PlanRegistry, QuotaService, UsageStore};
 use quota_store_memory::MemoryStore;
-use rocket::http::{Header, Status};
+use quota_testkit::{Gate, Gated, Keeper};
+use rocket::fairing::AdHoc;
+use rocket::http::{CookieJar, Header, Status};
 use rocket::local::blocking::Client;
 use rocket::request::{FromRequest, Outcome};
 use rocket::{Build, Request, catch, catchers, get, routes};
 
 fn service() -> QuotaService<MemoryStore> {
+    service_over(MemoryStore::new())
+}
+
+fn service_over<S: UsageStore>(store: S) -> QuotaService<S> {
     let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
     let year = Quota::new(Period::YEAR, Limit::Finite("10".parse().unwrap()), anchor);
     let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap());
-    QuotaService::builder(MemoryStore::new()).with_registry(plans).build()
+    QuotaService::builder(store).with_registry(plans).build()
 }
 
 fn fairing() -> QuotaFairing {
@@ -57,6 +63,20 @@ fn in_hand(quota: Result<Costs<5>, Refused>) -> String {
 async fn panics(quota: ClientQuota) -> Result<(), Refused> {
     let _held = quota.hold("5".parse::<quota_core::Credits>().unwrap()).await?;
     panic!("the handler fails");
+}
+
+/// The store fails while it runs.
+#[get("/paid")]
+fn paid(_quota: Costs<5>, keeper: &rocket::State<Arc<Keeper>>, cookies: &CookieJar<'_>) -> (Status, PaidAnswer) {
+    keeper.set(Gate::NotDone);
+    cookies.add(("session", "paid"));
+    (Status::Created, PaidAnswer { body: "the report", etag: Header::new("etag", "\"7\"") })
+}
+
+#[derive(rocket::Responder)]
+struct PaidAnswer {
+    body: &'static str,
+    etag: Header<'static>,
 }
 
 #[catch(429)]
@@ -146,6 +166,27 @@ fn a_handler_that_panics_releases_its_hold() {
         std::thread::yield_now();
     }
     assert_eq!(ask(&client, "/five", "client1").1.as_deref(), Some("5"));
+}
+
+#[test]
+fn an_answer_that_cannot_be_paid_shows_nothing_of_itself() {
+    let cors = AdHoc::on_response("cors", |_, response| {
+        Box::pin(async move { response.adjoin_raw_header("access-control-allow-origin", "*") })
+    });
+    let (store, keeper) = Gated::new(MemoryStore::new());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let service = runtime.block_on(async { service_over(store) });
+    let quota = QuotaFairing::new(service, ClientBy::header("X-Client-Id").unwrap());
+    let quota = quota.with_route("/paid", RouteCost::from(5).on_success());
+    let rocket = quiet().attach(cors).attach(quota).manage(keeper).mount("/", routes![paid]);
+    let client = Client::untracked(rocket).unwrap();
+    let response = client.get("/paid").header(Header::new("x-client-id", "client1")).dispatch();
+    assert_eq!(response.status().code, 503);
+    let has = |name: &str| response.headers().contains(name);
+    assert!(!has("etag") && !has("set-cookie"), "{:?}", response.headers());
+    assert!(has("access-control-allow-origin") && has("x-frame-options"), "{:?}", response.headers());
+    assert_eq!(response.headers().get_one("content-type"), Some("application/problem+json"));
+    assert!(!response.into_string().unwrap().contains("report"));
 }
 
 /// Who the application's own authentication says it is.

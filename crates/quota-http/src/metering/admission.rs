@@ -146,9 +146,13 @@ impl Request {
             }
             answer = self.meter.service.charge(&client, self.priced(cost, None)).await;
         }
-        // From here on nothing waits until the request runs or is refused, and then the charge stands or never was.
+        // From here on nothing waits until the request runs or is refused.
         if let Some(trial) = &mut trial {
             trial.disarm();
+        }
+        if let Err(ServiceError::Unknown { id: Some(id), .. }) = &answer {
+            // It does not run, and nobody else knows the id: by dropping it, what may have been charged is taken back.
+            drop(self.trial(&client, id.clone()));
         }
         self.concluded(client, answer, trial.map(Stake::UnlessUnhandled))
     }

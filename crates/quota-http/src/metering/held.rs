@@ -15,12 +15,26 @@ use crate::metering::settled_after::{OnDrop, SettledAfter};
 pub struct Held {
     guard: HoldGuard,
     quota: RequestQuota,
-    /// Whether it is held under the request's idempotency key.
+    key: HeldKey,
+}
+
+/// The request's idempotency key, if it is held under that. Dropped, it is free for the request's next charge, after the
+/// hold's release, unless something may be charged under it.
+#[derive(Debug)]
+struct HeldKey {
+    quota: RequestQuota,
     key: Option<UnderKey>,
 }
 
+impl Drop for HeldKey {
+    fn drop(&mut self) {
+        self.quota.free(self.key);
+    }
+}
+
 impl Held {
-    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>) -> Self {
+    pub(crate) fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>) -> Self {
+        let key = HeldKey { quota: quota.clone(), key };
         Self { guard, quota, key }
     }
 
@@ -46,8 +60,12 @@ impl Held {
     ///
     /// # Errors
     /// [`QuotaError`], never a denial; the hold is then released.
-    pub async fn settle(self, cost: Credits) -> Result<Settled, QuotaError> {
+    pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
+        let key = self.key.key.take();
         let settled = self.guard.settle(cost).await;
+        if settled.is_err() {
+            self.key.key = key;
+        }
         match &settled {
             Ok(settled) => self.quota.note(settled.decision()),
             // It is gone, and what the headers would say of it is not true any more.
@@ -67,7 +85,8 @@ impl Held {
     /// [`QuotaError`], never a denial; 409 where the hold had expired. A hold that was unchecked may never have been
     /// made: then there is nothing to release, and that is [`Charged::Unchecked`].
     pub async fn release(self) -> Result<Charged, QuotaError> {
-        let Self { guard, quota, key } = self;
+        let Self { guard, quota, mut key } = self;
+        let under_key = key.key.take();
         let unchecked = matches!(guard.decision(), Decision::Unchecked);
         let released = match guard.release().await {
             Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) if unchecked => {
@@ -76,7 +95,7 @@ impl Held {
             released => released,
         };
         if released.is_ok() {
-            quota.free(key);
+            quota.free(under_key);
         }
         quota.concluded(released, None)
     }
@@ -108,7 +127,8 @@ impl Held {
     }
 
     /// Hands the hold over to whoever settles it after the answer, such as a task.
-    pub fn into_guard(self) -> HoldGuard {
+    pub fn into_guard(mut self) -> HoldGuard {
+        self.key.key = None;
         self.guard
     }
 }

@@ -113,6 +113,9 @@ impl<F: Framework> Metering<F> {
         if let Some(outer) = outer.filter(|outer| outer.meter().is_kin(meter)) {
             return self.inside(outer, pattern, cost);
         }
+        if std::iter::successors(outer, |quota| quota.outer()).any(|quota| quota.meter().is_kin(meter)) {
+            return self.around_another(pattern);
+        }
         let keys = meter.keys.as_ref();
         let key = keys.map(|keys| keys.id(F::header(request, keys.name()), &method, pattern)).transpose();
         let route = meter.shared.routes.route(pattern);
@@ -151,6 +154,16 @@ impl<F: Framework> Metering<F> {
             outer = ?outer.cost(),
             "a quota layer lies within another one with another cost, which has charged already: \
              give the outer one this route's cost by with_route, or take one of them away"
+        );
+        Passage::Refused(self.base.meter.answers.internal())
+    }
+
+    /// Within a clone of itself with another layer between: that one's quotas are the handler's and the answer's by now.
+    fn around_another(&self, route: &str) -> Passage<F> {
+        tracing::error!(
+            route,
+            "a quota layer lies within a clone of itself, which has decided already, with another quota layer between \
+             them: take one of the clones away"
         );
         Passage::Refused(self.base.meter.answers.internal())
     }

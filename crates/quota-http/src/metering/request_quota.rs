@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
 use quota_service::{Charge, Holding, ServiceError};
@@ -34,6 +34,8 @@ struct Shared {
     shown: Mutex<Shown>,
     /// Whether a layer further in has metered or refused the request too: then its headers stand.
     is_superseded: AtomicBool,
+    /// Those of the layer around this one's.
+    outer: OnceLock<RequestQuota>,
 }
 
 /// What the headers tell of.
@@ -66,6 +68,7 @@ impl RequestQuota {
             is_key_used: AtomicBool::new(decision.is_some()),
             shown: Mutex::new(decision.map_or(Shown::Nothing, Shown::Decision)),
             is_superseded: AtomicBool::new(false),
+            outer: OnceLock::new(),
         }))
     }
 
@@ -184,6 +187,20 @@ impl RequestQuota {
     /// Leaves the headers to a layer further in, which runs the request or refuses it.
     pub fn supersede(&self) {
         self.0.is_superseded.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes those of the layer around this one's, which leaves the headers to these.
+    pub fn lie_within(&self, outer: Self) {
+        outer.supersede();
+        if !Arc::ptr_eq(&self.0, &outer.0) {
+            // It is noted once, where this one's layer hands the request on.
+            let _ = self.0.outer.set(outer);
+        }
+    }
+
+    /// Those of the layer around this one's.
+    pub(crate) fn outer(&self) -> Option<&Self> {
+        self.0.outer.get()
     }
 
     pub(crate) fn meter(&self) -> &Meter {

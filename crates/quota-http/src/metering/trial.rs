@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use quota_core::{ClientId, OperationId};
+use quota_service::ServiceError;
 use tokio::runtime::Handle;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -42,16 +44,24 @@ impl Trial {
     pub(crate) async fn take_back(mut self) -> bool {
         self.disarm();
         match Handle::try_current() {
-            Ok(runtime) => runtime.spawn(self.void()).await.unwrap_or(false),
-            Err(_) => self.void().await,
+            Ok(runtime) => runtime.spawn(self.void(&[])).await.unwrap_or(false),
+            Err(_) => self.void(&[]).await,
         }
     }
 
-    fn void(&self) -> impl Future<Output = bool> + Send + 'static {
+    /// Tries again after these pauses, where the store does not answer.
+    fn void(&self, pauses: &'static [Duration]) -> impl Future<Output = bool> + Send + 'static {
         let (meter, client, route, id) =
             (Arc::clone(&self.meter), self.client.clone(), Arc::clone(&self.route), self.id.clone());
         let void = async move {
-            let voided = meter.service.void(&client, &id).await;
+            let mut voided = meter.service.void(&client, &id).await;
+            for pause in pauses {
+                if !matches!(&voided, Err(error) if may_be_tried_again(error)) {
+                    break;
+                }
+                tokio::time::sleep(*pause).await;
+                voided = meter.service.void(&client, &id).await;
+            }
             if let Err(error) = &voided {
                 let (route, error): (_, &dyn Error) = (route.pattern(), error);
                 tracing::warn!(%client, route, error, "a request that was not to be charged stays charged");
@@ -60,6 +70,13 @@ impl Trial {
         };
         void.in_current_span()
     }
+}
+
+/// While nobody waits for it: a store that did not answer the charge may not answer what comes next either.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
+
+const fn may_be_tried_again(error: &ServiceError) -> bool {
+    error.is_store_failure() || matches!(error, ServiceError::Overloaded)
 }
 
 /// An id for a charge that has none.
@@ -74,7 +91,7 @@ impl Drop for Trial {
         }
         // Without a runtime there is nobody to do it, and no server either.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(self.void());
+            runtime.spawn(self.void(&PAUSES));
         }
     }
 }

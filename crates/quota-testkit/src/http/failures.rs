@@ -169,6 +169,37 @@ pub fn what_nobody_knows_is_charged_once_under_its_key<H: HttpHarness>() {
     }
 }
 
+pub fn what_nobody_knows_is_held_leaves_the_key_free<H: HttpHarness>() {
+    for path in ["/answer?status=200", "/generate?max=4&actual=4"] {
+        for gate in [Gate::UnknownDone, Gate::UnknownUndone] {
+            let ground = Setting::<H>::ten().keys(IdempotencyKeys::default()).queued(9).serve();
+            ground.set_gate(gate);
+            assert_unavailable(&ground.get_with_key(path, "k"));
+            ground.set_gate(Gate::Open);
+            // Nothing is under way.
+            assert_eq!(ground.get_with_key(path, "k").status, 200, "{path} after {gate:?}");
+            ground.get_with_key(path, "k").assert_problem(409, "already charged");
+            ground.assert_used("4");
+        }
+    }
+}
+
+pub fn what_nobody_knows_is_charged_is_taken_back_without_a_key<H: HttpHarness>() {
+    for path in ["/five", "/by-query?n=5"] {
+        for is_known in [false, true] {
+            let ground = Setting::<H>::ten().queued(9).serve();
+            if is_known {
+                assert_eq!(ground.get(path).status, 200);
+            }
+            ground.set_gate(Gate::UnknownDone);
+            assert_unavailable(&ground.get(path));
+            ground.set_gate(Gate::Open);
+            let used = if is_known { "5" } else { "0" };
+            ground.wait_until(|held, now| (held, now) == ("0", used));
+        }
+    }
+}
+
 pub fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away<H: HttpHarness>() {
     for path in ["/five", "/answer?status=200", "/by-query?n=5", "/compute?credits=5", "/generate?max=8&actual=5"] {
         let ground = Setting::<H>::ten().queued(9).serve();

@@ -238,6 +238,8 @@ macro_rules! http_suite {
                 no_more_than_the_limit_runs_at_the_same_time,
                 too_many_at_once_are_unavailable,
                 what_nobody_knows_is_charged_once_under_its_key,
+                what_nobody_knows_is_held_leaves_the_key_free,
+                what_nobody_knows_is_charged_is_taken_back_without_a_key,
                 a_charge_that_waits_is_not_made_for_a_client_that_goes_away,
             }
             usage {
