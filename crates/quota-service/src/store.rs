@@ -45,7 +45,7 @@ pub trait UsageStore: Send + Sync + 'static {
     /// Stores that do I/O return None.
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
 
-    /// Whether a client's account is thought to be held by somebody for long. The service then sends its requests in batches of
+    /// Whether a client's account is thought to be held by somebody. The service then sends its requests in batches of
     /// their own, as those of a hot client (see [`Dispatch`]): others of its batch would wait for it. Asked for each request of a
     /// batch; never, by default.
     fn is_held(&self, client: &ClientId) -> bool {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use quota_core::ClientId;
 
-/// Clients whose accounts others were seen to hold lately. Each of them gets a transaction of its own, so that
-/// the others of its batch don't wait in its lock's queue, nor for others with locks of their own held.
+/// Clients whose accounts others were seen to hold lately. Each of them gets a batch of its own, and in a batch of several a
+/// transaction of its own, so that others don't wait in its lock's queue, nor for others with locks of their own held.
 #[derive(Debug, Default)]
 pub(crate) struct Hot(Mutex<HashMap<ClientId, Seen>>);
 
@@ -57,11 +57,6 @@ impl Hot {
         self.find(client).is_some_and(|seen| seen.at.elapsed() < Self::LASTS || seen.is_long())
     }
 
-    /// Whether it is thought to be held for long.
-    pub(crate) fn is_long(&self, client: &ClientId) -> bool {
-        self.find(client).is_some_and(Seen::is_long)
-    }
-
     fn find(&self, client: &ClientId) -> Option<Seen> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = *all.get(client)?;
@@ -85,12 +80,13 @@ mod tests {
     #[test]
     fn a_client_whose_transaction_was_quick_is_not_contended() {
         let (hot, client) = (Hot::default(), ClientId::new("c").unwrap());
+        let is_long = || hot.find(&client).is_some_and(Seen::is_long);
         hot.note_wait(&client, Hot::LONG.saturating_sub(Duration::from_millis(1)));
-        assert_eq!((hot.is(&client), hot.is_long(&client)), (false, false));
+        assert_eq!((hot.is(&client), is_long()), (false, false));
         hot.note(&client);
-        assert_eq!((hot.is(&client), hot.is_long(&client)), (true, false));
+        assert_eq!((hot.is(&client), is_long()), (true, false));
         hot.note_wait(&client, Hot::LONG);
         hot.note(&client);
-        assert_eq!((hot.is(&client), hot.is_long(&client)), (true, true));
+        assert_eq!((hot.is(&client), is_long()), (true, true));
     }
 }

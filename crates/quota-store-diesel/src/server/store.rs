@@ -89,7 +89,7 @@ impl<E: Engine> ServerStore<E> {
     }
 
     pub(crate) fn is_held(&self, client: &ClientId) -> bool {
-        self.applying.hot.is_long(client)
+        self.applying.hot.is(client)
     }
 
     pub(crate) async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {

@@ -82,6 +82,7 @@ on_both! {
         a_deadlock_is_tried_again
         an_account_that_stays_held_ends_in_nothing_done
         an_account_that_stays_held_is_waited_for_beside_others
+        an_account_that_was_held_is_waited_for_beside_others
         a_batch_that_is_dropped_lets_its_accounts_go
     }
     defaults {
