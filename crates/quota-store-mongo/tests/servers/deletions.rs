@@ -191,7 +191,9 @@ fn another_deletion_finishes_the_one_before() {
         let first = pending(collections).await.unwrap();
         add(&store, 500..510).await;
         deleted(&collections.store().await, between(500, 505), 5).await;
-        assert_eq!(pending(collections).await, None, "it lies in the other, and is small");
+        // It lies in the other, and is small. On a slow server that one may be finished as far as this lies, and no further.
+        let from = |pending: &Document| pending.get_str("f").unwrap().to_owned();
+        assert!(pending(collections).await.is_none_or(|left| from(&left) > from(&first)));
         assert_seen(collections, &ids(505..510)).await;
         add(&store, 1_000..MANY).await;
         deleted(&collections.store().await, Window::ALL, MANY - 1_000 + 5).await;

@@ -300,7 +300,7 @@ fn compare<T: PartialEq + std::fmt::Debug>(name: &str, answer: T, expected: T) -
 }
 
 /// After this long no other sequence is begun, where as many have run as must.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
+const PATIENCE: Duration = Duration::from_secs(20 * 60);
 
 #[expect(clippy::print_stdout, reason = "what was tried")]
 pub async fn any_sequence_answers_as_a_list_of_entries_would<F: StoreFactory>(harness: &Harness<F>) {

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
+use std::process::Child;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use quota_core::{ClientId, Credits, Plan, Unit};
 use quota_service::{Clock, SystemClock};
@@ -12,26 +16,80 @@ use crate::pieces::{Fate, Pieces};
 use crate::scenes::{AsCharge, AsDeletion, AsVoid};
 
 const CLIENTS: usize = 5;
+const CALLERS: &str = "16";
 
-/// Lets a worker say so many lines, kills it, and gives all that it said.
-fn killed_under_load(ground: &Ground, arguments: &[&str], after: usize) -> Vec<String> {
-    let mut child = ground.worker(arguments);
-    let mut output = BufReader::new(child.stdout.take().unwrap());
-    let mut said = Vec::new();
-    let mut is_killed = false;
-    loop {
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        // A line that the kill cut off was written after its answer, but cannot be told.
-        let Some(line) = line.strip_suffix('\n') else { break };
-        said.push(line.to_owned());
-        if said.len() >= after && !is_killed {
-            child.kill().unwrap();
-            is_killed = true;
+/// A process that works, and what it has said.
+struct Worker {
+    child: Child,
+    said: Arc<Mutex<Vec<String>>>,
+    /// None once it is killed.
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    fn start(ground: &Ground, arguments: &[&str]) -> Self {
+        let mut child = ground.worker(arguments);
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&said);
+        let reading = std::thread::spawn(move || {
+            loop {
+                let mut line = String::new();
+                output.read_line(&mut line).unwrap();
+                // A line that the kill cut off was written after its answer, but cannot be told.
+                let Some(line) = line.strip_suffix('\n') else { break };
+                heard.lock().unwrap().push(line.to_owned());
+            }
+        });
+        Self { child, said, reading: Some(reading) }
+    }
+
+    /// Waits until it has said so many more lines.
+    fn goes_on(&self, lines: usize) {
+        let said = || self.said.lock().unwrap().len();
+        let (mut last, mut since) = (said(), Instant::now());
+        let until = last + lines;
+        while last < until {
+            assert!(!self.is_done(), "the worker ended by itself after {last} lines");
+            assert!(since.elapsed() < PATIENCE, "the worker does not go on");
+            std::thread::sleep(Duration::from_millis(1));
+            if said() > last {
+                (last, since) = (said(), Instant::now());
+            }
         }
     }
-    assert!(!child.wait().unwrap().success());
-    assert!(is_killed, "the worker ended by itself after {} lines", said.len());
+
+    /// All that it said until it was killed.
+    fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        assert!(!self.child.wait().unwrap().success());
+        self.reading.take().unwrap().join().unwrap();
+        std::mem::take(&mut self.said.lock().unwrap())
+    }
+
+    fn is_done(&self) -> bool {
+        self.reading.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            self.child.wait().ok();
+        }
+    }
+}
+
+/// Longer than servers take to take away what a dead process has locked.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Lets two processes work, kills one after so many lines, and the other when it has gone on without it; gives what both said.
+fn killed_under_load(ground: &Ground, arguments: [&[&str]; 2], after: usize) -> Vec<String> {
+    let [one, other] = arguments.map(|arguments| Worker::start(ground, arguments));
+    one.goes_on(after);
+    let mut said = one.kill();
+    other.goes_on(50);
+    said.extend(other.kill());
     said
 }
 
@@ -40,27 +98,34 @@ pub(crate) fn load(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
     let mut acknowledged: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for run in 0..scale(3, 50) {
+    for run in 1..=scale(3, 50) {
         // The same store each time, at another moment of its life.
-        let (run, clients) = (format!("r{run}"), CLIENTS.to_string());
-        for line in killed_under_load(ground, &["load", &run, &clients, "16"], fastrand::usize(50..1_500)) {
+        let (one, other, clients) = (format!("a{run}"), format!("b{run}"), CLIENTS.to_string());
+        let arguments = [&one, &other].map(|name| ["load", name, &clients, CALLERS]);
+        let arguments = [&arguments[0][..], &arguments[1][..]];
+        for line in killed_under_load(ground, arguments, fastrand::usize(50..1_500)) {
             let (client, id) = line.split_once(' ').unwrap();
             acknowledged.entry(client.to_owned()).or_default().push(id.to_owned());
         }
-        runtime.block_on(check(ground, &acknowledged));
+        // Of each that was killed every caller had one charge on its way at most.
+        runtime.block_on(check(ground, &acknowledged, run * 2 * CALLERS.parse::<usize>().unwrap()));
     }
 }
 
-async fn check(ground: &Ground, acknowledged: &BTreeMap<String, Vec<String>>) {
-    let service = ground.service().await;
+async fn check(ground: &Ground, acknowledged: &BTreeMap<String, Vec<String>>, on_their_way: usize) {
+    let (service, mut there_at_all) = (ground.service().await, 0);
     for number in 0..CLIENTS {
         let client = ground.client(number);
         let acknowledged = acknowledged.get(client.as_str()).map(Vec::as_slice).unwrap_or_default();
         let there = known(&service, &client, acknowledged).await;
         let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(*id)).collect();
         assert!(lost.is_empty(), "{client}: answered and not there: {lost:?}");
-        assert!(agreed(&service, &client).await >= acknowledged.len(), "{client}: more answered than there");
+        let charged = agreed(&service, &client).await;
+        assert!(charged >= acknowledged.len(), "{client}: more answered than there");
+        there_at_all += charged;
     }
+    let answered: usize = acknowledged.values().map(Vec::len).sum();
+    assert!(there_at_all <= answered + on_their_way, "{there_at_all} are there of {answered} that were answered");
     service.health().await.unwrap();
 }
 
@@ -70,7 +135,8 @@ pub(crate) fn churn(ground: &Ground) {
     runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
     for _ in 0..scale(3, 50) {
         let clients = CLIENTS.to_string();
-        killed_under_load(ground, &["churn", &clients, "16"], fastrand::usize(50..1_500));
+        let arguments = ["churn", &clients, CALLERS];
+        killed_under_load(ground, [&arguments, &arguments], fastrand::usize(50..1_500));
         runtime.block_on(async {
             for number in 0..CLIENTS {
                 sums_agree(ground, &ground.client(number)).await;

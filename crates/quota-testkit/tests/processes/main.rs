@@ -46,8 +46,8 @@ macro_rules! processes {
             eight_processes_of_sixteen_callers_admit_exactly_the_limits_of_many_clients => racing::eight_on_many,
             eight_processes_of_sixteen_callers_that_never_let_up_starve_no_caller => contending::all,
             clocks_hours_apart_open_no_window_twice => clocks::apart,
-            an_id_charged_by_every_process_is_charged_once => racing::ids,
-            a_plan_set_by_one_process_binds_all_others => racing::plans,
+            an_id_charged_by_eight_processes_is_charged_once => racing::ids,
+            a_plan_set_by_one_of_eight_processes_binds_all_others => racing::plans,
             a_process_stopped_at_any_step_and_woken_leaves_sums_that_agree => pausing::stopped,
         });
     };

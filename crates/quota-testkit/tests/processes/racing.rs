@@ -1,6 +1,8 @@
 //! Processes racing for one limit.
 
 use std::collections::BTreeMap;
+use std::process::Child;
+use std::time::Duration;
 
 use quota_core::Credits;
 use quota_testkit::scale;
@@ -74,7 +76,7 @@ pub(crate) fn ids(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let count = scale(200, 2_000);
     runtime.block_on(ground.set_plans(2, "unlimited"));
-    let new = together(ground, 4, &["repeat", "2", &count.to_string(), "16"]);
+    let new = together(ground, 8, &["repeat", "2", &count.to_string(), "16"]);
     runtime.block_on(async {
         let service = ground.service().await;
         for number in 0..2 {
@@ -85,25 +87,46 @@ pub(crate) fn ids(ground: &Ground) {
     });
 }
 
-/// The limit is raised while processes race for it: all of them go on until the new one.
+/// Killed where the test fails: they would go on for ever.
+struct Children(Vec<Child>);
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            if child.kill().is_ok() {
+                child.wait().ok();
+            }
+        }
+    }
+}
+
+/// The limit is lowered and raised while processes race for it: all of them stop, and go on until the new one.
 pub(crate) fn plans(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(1, "100"));
     let limit = scale(500, 3_000);
     let arguments = ["until", &limit.to_string(), "16"];
-    let children: Vec<_> = (0..4).map(|_| ground.worker(&arguments)).collect();
+    // A file's lock is fair to nobody.
+    let processes = if ground.url().starts_with("sqlite:") { 4 } else { 8 };
+    let mut children = Children((0..processes).map(|_| ground.worker(&arguments)).collect());
     let client = ground.client(0);
     runtime.block_on(async {
         let service = ground.service().await;
-        for raised in [limit / 2, limit] {
-            while used(&service, &client).await < Credits::new(100).unwrap() {
+        let reaches = async |count: usize| {
+            while used(&service, &client).await < Credits::new(count.try_into().unwrap()).unwrap() {
                 tokio::task::yield_now().await;
             }
-            service.set_plan(&client, plan(&raised.to_string())).await.unwrap();
-        }
+        };
+        reaches(100).await;
+        service.set_plan(&client, plan(&(limit / 2).to_string())).await.unwrap();
+        reaches(150).await;
+        let lowered = service.set_plan(&client, plan("120")).await.unwrap().quotas().as_slice()[0].used();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(used(&service, &client).await, lowered, "more were admitted by a plan that has gone");
+        service.set_plan(&client, plan(&limit.to_string())).await.unwrap();
     });
     let mut admitted = 0;
-    for child in children {
+    for child in children.0.drain(..) {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success());
         admitted += String::from_utf8(output.stdout).unwrap().trim().parse::<usize>().unwrap();
