@@ -157,7 +157,7 @@ impl Scene for AsSettlement {
 /// A quarter's entries deleted, while another process adds some, one of them again, and sometimes deletes as well.
 pub(crate) struct AsDeletion {
     entries: usize,
-    range: Window,
+    start: Instant,
     deleted: usize,
     added: usize,
     beside: usize,
@@ -175,10 +175,15 @@ impl AsDeletion {
         Self::of(MANY, now)
     }
 
-    /// Who prunes beside it prunes what is older than an hour.
     fn of(entries: usize, now: Instant) -> Self {
-        let range = quarters(quarter_of(now.saturating_sub(Duration::from_secs(1_800))), 1);
-        Self { entries, range, deleted: 0, added: 0, beside: 0 }
+        let start = quarter_of(now.saturating_sub(Duration::from_secs(1_800)));
+        Self { entries, start, deleted: 0, added: 0, beside: 0 }
+    }
+
+    /// Not the same each round: what a store keeps of what is deleted, to know it again, would be gone through by all later
+    /// ones.
+    fn range(&self, stage: &Stage) -> Window {
+        quarters(self.start.saturating_sub(Duration::from_secs(900) * (stage.round() % 64)), 1)
     }
 
     fn id(stage: &Stage, number: usize) -> OperationId {
@@ -197,29 +202,32 @@ impl Scene for AsDeletion {
 
     async fn begin(&mut self, stage: &Stage) -> String {
         (self.deleted, self.added, self.beside) = (0, 0, 0);
-        let added = stage.backfill(self.range.start(), &Self::past(stage, 0..self.entries)).await;
+        let range = self.range(stage);
+        let added = stage.backfill(range.start(), &Self::past(stage, 0..self.entries)).await;
         assert_eq!(added, self.entries);
-        format!("delete {} {}", self.range.start(), self.range.end())
+        format!("delete {} {}", range.start(), range.end())
     }
 
     async fn meanwhile(&mut self, stage: &Stage) {
+        let range = self.range(stage);
         if stage.rivals() {
-            self.deleted = stage.delete(self.range).await;
+            self.deleted = stage.delete(range).await;
         }
-        self.added = stage.backfill(self.range.start(), &Self::past(stage, [1, self.entries].into_iter())).await;
+        self.added = stage.backfill(range.start(), &Self::past(stage, [1, self.entries].into_iter())).await;
         assert!(!stage.charge(&stage.id("beside")).await);
         self.beside = 1;
     }
 
     async fn judge(&mut self, stage: &Stage, answer: Option<&str>) -> usize {
         let all: Vec<OperationId> = (0..=self.entries).map(|number| Self::id(stage, number)).collect();
-        let left = stage.total(self.range).await;
+        let range = self.range(stage);
+        let left = stage.total(range).await;
         let there = self.entries + self.added - self.deleted;
         assert_taken((there, left), answer, &[0, self.entries, there]);
         assert!(is_open(answer) || stage.known(&all).await == left, "other ids than entries");
-        let again = stage.delete(self.range).await;
+        let again = stage.delete(range).await;
         assert!(is_open(answer) || again == left, "{again} of {left} were there again");
-        assert_eq!((stage.total(self.range).await, stage.known(&all).await), (0, 0), "deleted, and there");
+        assert_eq!((stage.total(range).await, stage.known(&all).await), (0, 0), "deleted, and there");
         assert_eq!(stage.known(&[stage.id("beside")]).await, self.beside);
         self.beside
     }
