@@ -103,7 +103,7 @@ pub(crate) fn load(ground: &Ground) {
         let (one, other, clients) = (format!("a{run}"), format!("b{run}"), CLIENTS.to_string());
         let arguments = [&one, &other].map(|name| ["load", name, &clients, CALLERS]);
         let arguments = [&arguments[0][..], &arguments[1][..]];
-        for line in killed_under_load(ground, arguments, fastrand::usize(50..1_500)) {
+        for line in killed_under_load(ground, arguments, fastrand::usize(50..scale(500, 1_500))) {
             let (client, id) = line.split_once(' ').unwrap();
             acknowledged.entry(client.to_owned()).or_default().push(id.to_owned());
         }
@@ -136,7 +136,7 @@ pub(crate) fn churn(ground: &Ground) {
     for _ in 0..scale(3, 50) {
         let clients = CLIENTS.to_string();
         let arguments = ["churn", &clients, CALLERS];
-        killed_under_load(ground, [&arguments, &arguments], fastrand::usize(50..1_500));
+        killed_under_load(ground, [&arguments, &arguments], fastrand::usize(50..scale(500, 1_500)));
         runtime.block_on(async {
             for number in 0..CLIENTS {
                 sums_agree(ground, &ground.client(number)).await;
