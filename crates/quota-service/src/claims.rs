@@ -86,7 +86,7 @@ impl Claims {
             Owed::IfMadeAt(instants) if instants.len() < MOST_LOST => instants.push(asked_at),
             Owed::IfMadeAt(_) | Owed::Release => {}
         }
-        settled(&mut claims, key)
+        left(&mut claims, key)
     }
 
     /// A release that could not be sent any more: a shutdown will do it.
@@ -108,7 +108,7 @@ impl Claims {
         // None: a shutdown has released it.
         let Some(claim) = claims.get_mut(key) else { return Owed::Nothing };
         leave(claim);
-        settled(&mut claims, key)
+        left(&mut claims, key)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Claim>> {
@@ -117,7 +117,7 @@ impl Claims {
 }
 
 /// What is owed of a hold that is nobody's any more.
-fn settled(claims: &mut HashMap<Key, Claim>, key: &Key) -> Owed {
+fn left(claims: &mut HashMap<Key, Claim>, key: &Key) -> Owed {
     match claims.get(key) {
         Some(claim) if claim.guards == 0 && claim.tries == 0 => {
             claims.remove(key).map(|claim| claim.owed).unwrap_or_default()

@@ -14,28 +14,26 @@ use crate::metering::settled_after::{OnDrop, SettledAfter};
 #[must_use = "a hold that is dropped is released"]
 pub struct Held {
     guard: HoldGuard,
-    quota: RequestQuota,
-    key: HeldKey,
+    of: Request,
 }
 
-/// The request's idempotency key, if it is held under that. Dropped, it is free for the request's next charge, after the
-/// hold's release, unless something may be charged under it.
+/// The request that holds. Dropped, after the hold's release, its idempotency key is free for its next charge.
 #[derive(Debug)]
-struct HeldKey {
+struct Request {
     quota: RequestQuota,
+    /// If it is held under that; none once something may be charged under it.
     key: Option<UnderKey>,
 }
 
-impl Drop for HeldKey {
+impl Drop for Request {
     fn drop(&mut self) {
         self.quota.free(self.key);
     }
 }
 
 impl Held {
-    pub(crate) fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>) -> Self {
-        let key = HeldKey { quota: quota.clone(), key };
-        Self { guard, quota, key }
+    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>) -> Self {
+        Self { guard, of: Request { quota, key } }
     }
 
     /// The decision with the state of every quota after the hold was made.
@@ -61,21 +59,21 @@ impl Held {
     /// # Errors
     /// [`QuotaError`], never a denial; the hold is then released.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
-        let key = self.key.key.take();
+        let key = self.of.key.take();
         let settled = self.guard.settle(cost).await;
         if settled.is_err() {
-            self.key.key = key;
+            self.of.key = key;
         }
         match &settled {
-            Ok(settled) => self.quota.note(settled.decision()),
+            Ok(settled) => self.of.quota.note(settled.decision()),
             // It is gone, and what the headers would say of it is not true any more.
             Err(ServiceError::Refused(_)) => {
-                self.quota.forget();
-                self.quota.read_status().await;
+                self.of.quota.forget();
+                self.of.quota.read_status().await;
             }
             Err(_) => {}
         }
-        settled.map_err(|error| self.quota.error(Cause::Failed(error)))
+        settled.map_err(|error| self.of.quota.error(Cause::Failed(error)))
     }
 
     /// Ends the hold without a charge, and waits for that, so that the headers say so. A request's idempotency key, if it
@@ -85,8 +83,8 @@ impl Held {
     /// [`QuotaError`], never a denial; 409 where the hold had expired. A hold that was unchecked may never have been
     /// made: then there is nothing to release, and that is [`Charged::Unchecked`].
     pub async fn release(self) -> Result<Charged, QuotaError> {
-        let Self { guard, quota, mut key } = self;
-        let under_key = key.key.take();
+        let Self { guard, mut of } = self;
+        let key = of.key.take();
         let unchecked = matches!(guard.decision(), Decision::Unchecked);
         let released = match guard.release().await {
             Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) if unchecked => {
@@ -95,9 +93,9 @@ impl Held {
             released => released,
         };
         if released.is_ok() {
-            quota.free(under_key);
+            of.key = key;
         }
-        quota.concluded(released, None)
+        of.quota.concluded(released, None)
     }
 
     /// A stream that passes this one on, adds up what its items cost, and settles the sum when it has ended: for a body that
@@ -123,12 +121,12 @@ impl Held {
     }
 
     pub(crate) const fn quota(&self) -> &RequestQuota {
-        &self.quota
+        &self.of.quota
     }
 
     /// Hands the hold over to whoever settles it after the answer, such as a task.
     pub fn into_guard(mut self) -> HoldGuard {
-        self.key.key = None;
+        self.of.key = None;
         self.guard
     }
 }

@@ -1,11 +1,6 @@
 //! Processes killed under load.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::process::Child;
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use quota_core::{ClientId, Credits, Plan, Unit};
 use quota_service::{Clock, SystemClock};
@@ -14,74 +9,10 @@ use quota_testkit::{quota_from, scale};
 use crate::ground::{Ground, agreed, known, plan, sums};
 use crate::pieces::{Fate, Pieces};
 use crate::scenes::{AsCharge, AsDeletion, AsVoid};
+use crate::worker::Worker;
 
 const CLIENTS: usize = 5;
 const CALLERS: &str = "16";
-
-/// A process that works, and what it has said.
-struct Worker {
-    child: Child,
-    said: Arc<Mutex<Vec<String>>>,
-    /// None once it is killed.
-    reading: Option<JoinHandle<()>>,
-}
-
-impl Worker {
-    fn start(ground: &Ground, arguments: &[&str]) -> Self {
-        let mut child = ground.worker(arguments);
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&said);
-        let reading = std::thread::spawn(move || {
-            loop {
-                let mut line = String::new();
-                output.read_line(&mut line).unwrap();
-                // A line that the kill cut off was written after its answer, but cannot be told.
-                let Some(line) = line.strip_suffix('\n') else { break };
-                heard.lock().unwrap().push(line.to_owned());
-            }
-        });
-        Self { child, said, reading: Some(reading) }
-    }
-
-    /// Waits until it has said so many more lines.
-    fn goes_on(&self, lines: usize) {
-        let said = || self.said.lock().unwrap().len();
-        let (mut last, mut since) = (said(), Instant::now());
-        let until = last + lines;
-        while last < until {
-            assert!(!self.is_done(), "the worker ended by itself after {last} lines");
-            assert!(since.elapsed() < PATIENCE, "the worker does not go on");
-            std::thread::sleep(Duration::from_millis(1));
-            if said() > last {
-                (last, since) = (said(), Instant::now());
-            }
-        }
-    }
-
-    /// All that it said until it was killed.
-    fn kill(mut self) -> Vec<String> {
-        self.child.kill().unwrap();
-        assert!(!self.child.wait().unwrap().success());
-        self.reading.take().unwrap().join().unwrap();
-        std::mem::take(&mut self.said.lock().unwrap())
-    }
-
-    fn is_done(&self) -> bool {
-        self.reading.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if self.child.kill().is_ok() {
-            self.child.wait().ok();
-        }
-    }
-}
-
-/// Longer than servers take to take away what a dead process has locked.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lets two processes work, kills one after so many lines, and the other when it has gone on without it; gives what both said.
 fn killed_under_load(ground: &Ground, arguments: [&[&str]; 2], after: usize) -> Vec<String> {

@@ -15,6 +15,7 @@ mod restarting;
 mod rolling_back;
 mod scenes;
 mod stage;
+mod worker;
 
 use quota_servers::Server;
 

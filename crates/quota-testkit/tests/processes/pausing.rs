@@ -1,15 +1,11 @@
 //! Processes stopped at any step, and woken when others have gone on.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::process::Child;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quota_service::{Clock, SystemClock};
 use quota_testkit::{Cut, scale};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::cutting::{MOST_PIECES, Network};
 use crate::dialogue::Dialogue;
@@ -18,6 +14,7 @@ use crate::killing::sums_agree;
 use crate::pieces::{Fate, Pieces};
 use crate::restarting::charge;
 use crate::scenes::{AsDeletion, AsPruning, AsSettlement, AsVoid};
+use crate::worker::Worker;
 
 const CLIENTS: usize = 3;
 const PROCESSES: usize = 3;
@@ -28,7 +25,8 @@ pub(crate) fn stopped(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(ground.set_plans(CLIENTS, "unlimited"));
     let clients = CLIENTS.to_string();
-    let mut workers: Vec<Worker> = (0..PROCESSES).map(|_| Worker::start(ground, &clients)).collect();
+    let workers: Vec<Worker> = (0..PROCESSES).map(|_| Worker::start(ground, &["churn", &clients, "8"])).collect();
+    workers.iter().for_each(|worker| worker.goes_on(1));
     let (mut passed, wanted) = (0, scale(12, 200));
     // Where the server is busy, others may have to wait for a lock each time for a while.
     for round in 0..10 * wanted {
@@ -40,12 +38,12 @@ pub(crate) fn stopped(ground: &Ground) {
         // The others go on, unless it was stopped with a lock in its hands; then they wait, for less than their deadline.
         // More than it has callers is more than was under way.
         let patience = Duration::from_millis(fastrand::u64(50..500));
-        passed += usize::from(workers[(stopped + 1) % PROCESSES].has_done(9, patience));
+        passed += usize::from(workers[(stopped + 1) % PROCESSES].has_said(9, patience));
         workers[stopped].signal(Signal::CONT);
         workers[stopped].goes_on(20);
     }
     assert!(passed > 0, "whoever is stopped stops the others each time");
-    workers.iter_mut().for_each(Worker::end);
+    workers.into_iter().for_each(|worker| drop(worker.kill()));
     runtime.block_on(async {
         for number in 0..CLIENTS {
             sums_agree(ground, &ground.client(number)).await;
@@ -125,65 +123,4 @@ pub(crate) fn stopped_in_any_operation(ground: &mut Ground) {
 /// The same while it prunes: nothing is folded twice or lost, and what is taken out is not in the sums.
 pub(crate) fn stopped_in_a_pruning(ground: &mut Ground) {
     Pieces::new(ground, Fate::Stopped).each(&mut AsPruning::new(SystemClock.now()));
-}
-
-/// A process that works, and how much it has done.
-struct Worker {
-    child: Child,
-    done: Arc<AtomicUsize>,
-}
-
-impl Worker {
-    fn start(ground: &Ground, clients: &str) -> Self {
-        let mut child = ground.worker(&["churn", clients, "8"]);
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let done = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&done);
-        std::thread::spawn(move || {
-            for line in output.lines() {
-                if line.is_err() {
-                    return;
-                }
-                counted.fetch_add(1, Ordering::SeqCst);
-            }
-        });
-        let worker = Self { child, done };
-        worker.goes_on(1);
-        worker
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).expect("the worker lives");
-    }
-
-    fn goes_on(&self, more: usize) {
-        assert!(self.has_done(more, Duration::from_secs(60)), "a worker does not go on");
-    }
-
-    /// Waits until it has done so much more, but no longer than this; whether it has.
-    fn has_done(&self, more: usize, patience: Duration) -> bool {
-        let until = self.done.load(Ordering::SeqCst) + more;
-        let began = std::time::Instant::now();
-        while self.done.load(Ordering::SeqCst) < until {
-            if began.elapsed() > patience {
-                return false;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        true
-    }
-
-    fn end(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        if self.child.kill().is_ok() {
-            self.child.wait().ok();
-        }
-    }
 }

@@ -1,13 +1,13 @@
 //! Processes racing for one limit.
 
 use std::collections::BTreeMap;
-use std::process::Child;
 use std::time::Duration;
 
 use quota_core::Credits;
 use quota_testkit::scale;
 
 use crate::ground::{Ground, agreed, plan, used};
+use crate::worker::Worker;
 
 pub(crate) fn two(ground: &Ground) {
     Race { processes: 2, callers: 16, clients: 1, limit: 500, requests: 400 }.run(ground);
@@ -58,15 +58,11 @@ impl Race {
 
 /// What the processes say of each client, added up.
 fn together(ground: &Ground, processes: usize, arguments: &[&str]) -> BTreeMap<String, usize> {
-    let children: Vec<_> = (0..processes).map(|_| ground.worker(arguments)).collect();
+    let workers: Vec<Worker> = (0..processes).map(|_| Worker::start(ground, arguments)).collect();
     let mut sums = BTreeMap::new();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
-            let (client, count) = line.split_once(' ').unwrap();
-            *sums.entry(client.to_owned()).or_default() += count.parse::<usize>().unwrap();
-        }
+    for line in workers.into_iter().flat_map(Worker::finish) {
+        let (client, count) = line.split_once(' ').unwrap();
+        *sums.entry(client.to_owned()).or_default() += count.parse::<usize>().unwrap();
     }
     sums
 }
@@ -87,19 +83,6 @@ pub(crate) fn ids(ground: &Ground) {
     });
 }
 
-/// Killed where the test fails: they would go on for ever.
-struct Children(Vec<Child>);
-
-impl Drop for Children {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            if child.kill().is_ok() {
-                child.wait().ok();
-            }
-        }
-    }
-}
-
 /// The limit is lowered and raised while processes race for it: all of them stop, and go on until the new one.
 pub(crate) fn plans(ground: &Ground) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -108,7 +91,7 @@ pub(crate) fn plans(ground: &Ground) {
     let arguments = ["until", &limit.to_string(), "16"];
     // A file's lock is fair to nobody.
     let processes = if ground.url().starts_with("sqlite:") { 4 } else { 8 };
-    let mut children = Children((0..processes).map(|_| ground.worker(&arguments)).collect());
+    let workers: Vec<Worker> = (0..processes).map(|_| Worker::start(ground, &arguments)).collect();
     let client = ground.client(0);
     runtime.block_on(async {
         let service = ground.service().await;
@@ -125,12 +108,8 @@ pub(crate) fn plans(ground: &Ground) {
         assert_eq!(used(&service, &client).await, lowered, "more were admitted by a plan that has gone");
         service.set_plan(&client, plan(&limit.to_string())).await.unwrap();
     });
-    let mut admitted = 0;
-    for child in children.0.drain(..) {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success());
-        admitted += String::from_utf8(output.stdout).unwrap().trim().parse::<usize>().unwrap();
-    }
+    let said = workers.into_iter().flat_map(Worker::finish);
+    let admitted: usize = said.map(|line| line.parse::<usize>().unwrap()).sum();
     assert_eq!(admitted, limit);
     runtime.block_on(async { assert_eq!(agreed(&ground.service().await, &client).await, limit) });
 }
