@@ -31,13 +31,7 @@ impl Servers {
         work: impl FnOnce(&Self) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let servers = Self::start(workspace, wanted)?;
-        let Err(error) = work(&servers) else { return Ok(()) };
-        let logs = servers.logs.display();
-        match servers.keep_logs() {
-            Ok(()) => eprintln!("the servers' logs are in {logs}"),
-            Err(kept) => eprintln!("the servers' logs could not be kept in {logs}: {kept:#}"),
-        }
-        Err(error)
+        work(&servers).inspect_err(|_| servers.keep_logs())
     }
 
     /// Installs what they lack, too.
@@ -82,7 +76,16 @@ impl Servers {
         self.given.contains(&server) || self.running.iter().any(|running| running.server() == server)
     }
 
-    fn keep_logs(&self) -> anyhow::Result<()> {
+    /// Their folders go with them.
+    fn keep_logs(&self) {
+        let logs = self.logs.display();
+        match self.copy_logs() {
+            Ok(()) => eprintln!("the servers' logs are in {logs}"),
+            Err(error) => eprintln!("the servers' logs could not be kept in {logs}: {error:#}"),
+        }
+    }
+
+    fn copy_logs(&self) -> anyhow::Result<()> {
         std::fs::create_dir_all(&self.logs).with_context(|| self.logs.display().to_string())?;
         for running in &self.running {
             for (number, log) in running.logs().enumerate() {
@@ -93,7 +96,8 @@ impl Servers {
     }
 }
 
-/// `cargo xtask servers`: starts all and prints how a shell tells tests of them, until Ctrl-C.
+/// `cargo xtask servers`: starts all and prints how a shell tells tests of them, until Ctrl-C. Keeps their logs: of what
+/// was done with them, only the developer knows whether it failed.
 pub(crate) fn serve(workspace: &Workspace) -> anyhow::Result<()> {
     let servers = Servers::start(workspace, &Server::ALL)?;
     for (name, value) in servers.variables() {
@@ -101,6 +105,7 @@ pub(crate) fn serve(workspace: &Workspace) -> anyhow::Result<()> {
     }
     eprintln!("Ctrl-C ends them");
     interrupt::wait();
+    servers.keep_logs();
     Ok(())
 }
 

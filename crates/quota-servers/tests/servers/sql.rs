@@ -47,6 +47,20 @@ fn the_users_may_make_databases() {
     }
 }
 
+/// What looks like a table for the moment of another server, where all of a machine's servers keep theirs by default.
+#[test]
+fn a_mariadb_that_starts_deletes_nothing_of_another() {
+    let of_another = std::env::temp_dir().join(format!("#sql-temptable-{}-0-0.MAI", std::process::id()));
+    std::fs::write(&of_another, "").unwrap();
+    let server = private(Server::Mysql);
+    let is_there = of_another.exists();
+    let _ = std::fs::remove_file(&of_another);
+    assert!(is_there);
+    let Some(server) = server else { return };
+    let place = mariadb(server.url(), "SELECT @@tmpdir").unwrap();
+    assert!(Path::new(&place).starts_with(only(&server).folder()), "{place}");
+}
+
 #[test]
 fn a_paused_postgres_is_silent_until_it_is_resumed() {
     let Some(server) = private(Server::Postgres) else { return };

@@ -239,7 +239,6 @@ impl Database for Mysql {
     const READ_ONLY: [&'static str; 2] = ["SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"];
     const IDLE: [&'static str; 2] = [
         "SET GLOBAL wait_timeout = 1",
-        // Not the list of them, at which MariaDB 10.11 was seen to crash while it ended some.
         "SELECT CAST(VARIABLE_VALUE AS INTEGER) - 1 FROM information_schema.GLOBAL_STATUS \
          WHERE VARIABLE_NAME = 'THREADS_CONNECTED'",
     ];
