@@ -94,7 +94,7 @@ impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
     fn finish(self, answered: Result<ServiceResponse<B>, Error>) -> Answer<B> {
         match (answered, self) {
             (Ok(mut response), Self::Write(quota)) => {
-                quota.write(&mut Headers(response.headers_mut()));
+                quota.answered(status_of(response.status()), &mut Headers(response.headers_mut()));
                 Ok(response.map_into_left_body())
             }
             (Ok(response), Self::Watch(watch)) => {

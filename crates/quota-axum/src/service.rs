@@ -4,6 +4,7 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response, Uri};
 use quota_http::{Admission, Admitted, Finish, Passage, RequestQuota, Watch};
 use tower_service::Service;
@@ -112,10 +113,20 @@ where
 {
     carried::put(admitted.quota(), request.extensions_mut());
     let mut response = inner.call(request).await?;
-    let status = response.status();
+    let (status, quota) = (response.status(), admitted.quota().clone());
     match admitted.conclude(status, response.headers_mut()).await {
-        Ok(()) => Ok(response),
+        Ok(()) => {
+            hide_length(&quota, &mut response);
+            Ok(response)
+        }
         Err(refusal) => Ok(refusal.into()),
+    }
+}
+
+/// hyper asks for nothing behind the last byte of a body in HTTP/1.1 whose length it is told.
+fn hide_length<B>(quota: &RequestQuota, response: &mut Response<B>) {
+    if quota.hides_length() {
+        response.headers_mut().remove(CONTENT_LENGTH);
     }
 }
 
@@ -140,7 +151,10 @@ impl<RB, E> Finish<Result<Response<RB>, E>> for Then {
         if let Ok(response) = &mut answered {
             match self {
                 Self::Nothing => {}
-                Self::Write(quota) => quota.write(response.headers_mut()),
+                Self::Write(quota) => {
+                    quota.answered(response.status(), response.headers_mut());
+                    hide_length(&quota, response);
+                }
                 Self::Watch(..) if response.extensions().get::<OfUsage>().is_some() => {}
                 Self::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),
             }

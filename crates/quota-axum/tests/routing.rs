@@ -6,6 +6,9 @@ mod app;
 
 use app::{get, layer, request, send, service, used};
 use axum::Router;
+use axum::body::Body;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::{any, get as on_get, post};
 use http::{Method, Request, StatusCode};
 use quota_axum::{Answers, ClientBy, NoClient, QuotaLayer, RouteCost, UsageApi, UsageRoutes};
@@ -144,7 +147,7 @@ async fn a_service_under_a_pattern_is_charged_by_it_and_a_nested_service_by_the_
 async fn a_405_is_answered_without_a_client_under_a_methods_route_layer() {
     let service = service();
     let app = Router::new().route("/a", on_get(ok).route_layer(layer(&service)));
-    let nobody = Request::post("/a").body(axum::body::Body::empty()).unwrap();
+    let nobody = Request::post("/a").body(Body::empty()).unwrap();
     assert_eq!(send(&app, nobody).await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
@@ -156,6 +159,26 @@ async fn each_method_of_a_route_is_learned_on_its_own() {
         send(&app, request(method, "/a")).await;
     }
     assert_eq!(used(&service).await, "4");
+}
+
+/// What answers in front of the router is no handler, and does not make the router's own answers cost something for good.
+#[tokio::test]
+async fn a_405_behind_what_has_answered_before_is_charged_once() {
+    let service = service();
+    let in_front = from_fn(async |request: Request<Body>, next: Next| {
+        if request.headers().contains_key("expect-refusal") {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        }
+        next.run(request).await
+    });
+    let app = Router::new().route("/a", on_get(ok)).layer(in_front).layer(layer(&service)).with_state(());
+    let mut refused = request(Method::POST, "/a");
+    refused.headers_mut().insert("expect-refusal", "1".parse().unwrap());
+    assert_eq!(send(&app, refused).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    for _ in 0..4 {
+        assert_eq!(send(&app, request(Method::POST, "/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    assert_eq!(used(&service).await, "2", "what was refused, and one 405");
 }
 
 #[tokio::test]

@@ -13,11 +13,14 @@ use axum::body::Body;
 use axum::routing::get as on_get;
 use futures_util::StreamExt;
 use futures_util::stream::{iter, pending, repeat};
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use quota_axum::{ClientQuota, IdempotencyKeys, OnDrop, Refused};
 use quota_service::{Credits, QuotaService, Ttl};
 use quota_store_memory::MemoryStore;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 fn credits(text: &str) -> Credits {
@@ -62,6 +65,36 @@ async fn a_body_that_is_dropped_is_released_or_settled_as_was_said() {
             tokio::task::yield_now().await;
         }
         assert_eq!(used(&service).await, paid, "{path}");
+    }
+}
+
+/// hyper asks for nothing behind the last byte of a length that it is told.
+#[tokio::test]
+async fn a_body_that_says_its_length_is_settled_when_it_was_read_to_its_end() {
+    let service = service();
+    let handler = async |quota: ClientQuota| {
+        let held = quota.hold(credits("4")).await?;
+        let words = iter(["one", "two", "three"]).map(Ok::<_, Infallible>);
+        let body = Body::from_stream(held.settle_after(words, |_| credits("0.5"), OnDrop::default()));
+        Ok::<_, Refused>(([(CONTENT_LENGTH, "11")], body))
+    };
+    let app = Router::new().route("/a", on_get(handler));
+    // What the layer has charged is written by a quicker way.
+    for (quota, all) in [(layer(&service).without_charge(), "1.5"), (layer(&service), "4")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(axum::serve(listener, app.clone().layer(quota)).into_future());
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        let asked = b"GET /a HTTP/1.1\r\nHost: x\r\nX-Client-Id: client1\r\nConnection: close\r\n\r\n";
+        connection.write_all(asked).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("three") && answer.contains("x-ratelimit-remaining"), "{answer}");
+        while held(&service).await != "0" {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(used(&service).await, all);
+        server.abort();
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) enum Parting {
     Ended,
     /// Its hold is another guard's, and so is what is to become of it.
     Disowned,
+    /// Nobody knows whether its hold was made, at this instant.
+    Lost(Instant),
 }
 
 impl Claims {
@@ -72,6 +74,7 @@ impl Claims {
                 Parting::Owing => claim.owed = Owed::Release,
                 Parting::Ended => claim.owed = Owed::Nothing,
                 Parting::Disowned => {}
+                Parting::Lost(asked_at) => claim.lose(asked_at),
             }
         })
     }
@@ -80,12 +83,7 @@ impl Claims {
     #[must_use]
     pub(crate) fn lost(&self, key: &Key, asked_at: Instant) -> Owed {
         let mut claims = self.lock();
-        let claim = claims.entry(key.clone()).or_default();
-        match &mut claim.owed {
-            Owed::Nothing => claim.owed = Owed::IfMadeAt(vec![asked_at]),
-            Owed::IfMadeAt(instants) if instants.len() < MOST_LOST => instants.push(asked_at),
-            Owed::IfMadeAt(_) | Owed::Release => {}
-        }
+        claims.entry(key.clone()).or_default().lose(asked_at);
         left(&mut claims, key)
     }
 
@@ -113,6 +111,16 @@ impl Claims {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Claim>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claim {
+    fn lose(&mut self, asked_at: Instant) {
+        match &mut self.owed {
+            Owed::Nothing => self.owed = Owed::IfMadeAt(vec![asked_at]),
+            Owed::IfMadeAt(instants) if instants.len() < MOST_LOST => instants.push(asked_at),
+            Owed::IfMadeAt(_) | Owed::Release => {}
+        }
     }
 }
 

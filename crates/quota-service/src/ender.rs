@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use quota_core::{ClientId, Credits, Decision, Operation, OperationId, Refusal, Ttl};
+use quota_core::{ClientId, Credits, Decision, Instant, Operation, OperationId, Refusal, Ttl};
 
 use crate::charge::Charge;
 use crate::claims::{Key, Owed, Parting};
@@ -80,8 +80,8 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
         }
     }
 
-    async fn release(&self, seed: &GuardSeed) -> Result<Decision, ServiceError> {
-        self.end(&seed.client, release_of(seed.id.clone())).await
+    async fn release(&self, seed: &GuardSeed, made_at: Option<Instant>) -> Result<Decision, ServiceError> {
+        self.end(&seed.client, Operation::Release { id: seed.id.clone(), made_at }).await
     }
 
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError> {
@@ -91,9 +91,9 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
     fn lost(&self, seed: GuardSeed) {
         if !seed.is_given {
             drop(seed.guard(Decision::Unchecked));
-        } else if let Some(asked_at) = seed.asked_at {
+        } else if let Some(asked_at) = seed.asked_at.get() {
             let key = (seed.client, seed.id);
-            let owed = self.claims.lost(&key, asked_at);
+            let owed = self.claims.lost(&key, *asked_at);
             self.pay(key, owed);
         }
     }

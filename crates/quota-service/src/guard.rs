@@ -1,7 +1,7 @@
 //! A hold in the hands of a caller.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -73,14 +73,16 @@ pub(crate) struct GuardSeed {
     /// Whether the caller gave the id: another process may hold under it as well.
     pub(crate) is_given: bool,
     /// The present instant that it was asked for at, once it is; none where the caller gave one, which tells no two callers apart.
-    pub(crate) asked_at: Option<Instant>,
+    /// Of all clones.
+    pub(crate) asked_at: Arc<OnceLock<Instant>>,
 }
 
 /// What a guard does to its hold.
 #[async_trait]
 pub(crate) trait HoldEnder: Send + Sync {
     async fn settle(&self, seed: &GuardSeed, cost: Credits) -> Result<Settled, ServiceError>;
-    async fn release(&self, seed: &GuardSeed) -> Result<Decision, ServiceError>;
+    /// Releases the hold, or only the one that was made at this instant.
+    async fn release(&self, seed: &GuardSeed, made_at: Option<Instant>) -> Result<Decision, ServiceError>;
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError>;
     /// Releases a hold of which nobody knows whether it was made. Under an id that was given only if it is the one that was
     /// asked for, by its instant: it may be another process's, or about to be. Where the account's time is ahead of that, it
@@ -95,7 +97,12 @@ pub(crate) trait HoldEnder: Send + Sync {
 impl GuardSeed {
     pub(crate) fn guard(self, decision: Decision) -> HoldGuard {
         self.ender.made(&self);
-        HoldGuard { seed: self, decision, parting: Parting::Owing, renewal: None }
+        let parting = match (&decision, self.is_given) {
+            // It may not have been made, and one that is there may be another's.
+            (Decision::Unchecked, true) => self.asked_at.get().map_or(Parting::Disowned, |at| Parting::Lost(*at)),
+            _ => Parting::Owing,
+        };
+        HoldGuard { seed: self, decision, parting, renewal: None }
     }
 }
 
@@ -161,12 +168,20 @@ impl HoldGuard {
         settled
     }
 
-    /// Ends the hold without a charge, and waits for that.
+    /// Ends the hold without a charge, and waits for that. One that is unchecked and whose id was given is ended only if it is the
+    /// one that was asked for here: another process may hold under that id.
     ///
     /// # Errors
-    /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before.
+    /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before, or was never made.
     pub async fn release(mut self) -> Result<Decision, ServiceError> {
-        let released = self.seed.ender.release(&self.seed).await;
+        let made_at = match self.parting {
+            Parting::Lost(at) => Some(at),
+            Parting::Disowned if self.decision == Decision::Unchecked => {
+                return Err(Refusal::HoldNotActive { id: self.seed.id.clone() }.into());
+            }
+            _ => None,
+        };
+        let released = self.seed.ender.release(&self.seed, made_at).await;
         if matches!(released, Ok(Decision::Allowed(_)) | Err(ServiceError::Refused(_))) {
             self.parting = Parting::Ended;
         }

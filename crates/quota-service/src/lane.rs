@@ -64,7 +64,9 @@ struct Landed {
 type Sent = (Request, Waiting);
 
 /// Who waits for a request of a batch.
-type Waiting = Option<(Option<GuardSeed>, oneshot::Sender<Result<Reply, ServiceError>>)>;
+type Waiting = Option<(Option<GuardSeed>, Replying)>;
+
+type Replying = oneshot::Sender<Result<Reply, ServiceError>>;
 
 impl<S: UsageStore> Lane<S> {
     pub(crate) fn new(
@@ -241,7 +243,11 @@ async fn fly<S: UsageStore>(
         // Dropping the senders tells the callers that it is not known.
         Err(_) => {
             tracing::error!("the store panicked: what became of its batch is not known");
-            waiting.into_iter().flatten().filter_map(|(seed, _)| seed).for_each(release_unknown);
+            for (seed, reply) in waiting.into_iter().flatten() {
+                if let Some(seed) = seed {
+                    release_unknown(seed, &reply);
+                }
+            }
             Vec::new()
         }
     }
@@ -300,10 +306,8 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
                 Some(seed.guard(decision.clone()).others())
             }
             Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
-            // Whoever has given up may have asked another process for the same, and been told that it holds.
-            Err(StoreError::Unknown { .. }) if seed.is_given && reply.is_closed() => None,
             Err(StoreError::Unknown { .. }) => {
-                release_unknown(seed);
+                release_unknown(seed, &reply);
                 None
             }
             _ => None,
@@ -313,8 +317,12 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
     }
 }
 
-fn release_unknown(seed: GuardSeed) {
-    Arc::clone(&seed.ender).lost(seed);
+/// Releases a hold of which nobody knows whether it was made; but whoever has given up may have asked another process for the same,
+/// by the id that it gave, and been told that it holds.
+fn release_unknown(seed: GuardSeed, reply: &Replying) {
+    if !(seed.is_given && reply.is_closed()) {
+        Arc::clone(&seed.ender).lost(seed);
+    }
 }
 
 /// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.

@@ -40,7 +40,10 @@ impl<S: UsageStore> Inner<S> {
         self.follow_server().await?;
         let is_present = at.is_none();
         let at = self.instant(at)?;
-        let seed = seed.map(|seed| GuardSeed { asked_at: is_present.then_some(at), ..seed });
+        if let Some(seed) = seed.as_ref().filter(|_| is_present) {
+            // It is asked once.
+            let _ = seed.asked_at.set(at);
+        }
         let deadline = tokio::time::Instant::now() + self.deadline;
         if !is_planned(&operation) {
             let request = Request { client: client.clone(), operation, at, plan: no_plan() };

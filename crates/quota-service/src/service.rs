@@ -110,7 +110,7 @@ impl<S: UsageStore> QuotaService<S> {
             ttl,
             label: charge.label.clone(),
             is_given: matches!(id, EntryId::Given(_)),
-            asked_at: None,
+            asked_at: Arc::default(),
         };
         let operation = Operation::Hold { credits: charge.credits, id, ttl, label: charge.label };
         let replied = inner.perform(client, operation, charge.at, Some(seed.clone())).await;

@@ -279,12 +279,16 @@ impl Admitted {
     /// The answer in place of the handler's, where what it owes cannot be charged.
     pub async fn conclude(self, status: StatusCode, headers: &mut impl HeadersMut) -> Result<(), RefusalResponse> {
         let Self { quota, stake } = self;
-        if status != StatusCode::METHOD_NOT_ALLOWED {
+        let is_unhandled = status == StatusCode::METHOD_NOT_ALLOWED;
+        if !is_unhandled {
             quota.note_handled();
         }
         if let Some(stake) = stake {
             stake.conclude(status, &quota).await?;
-        } else if status != StatusCode::METHOD_NOT_ALLOWED && quota.cost().is_by_handler() {
+        } else if !quota.cost().is_by_handler() {
+            quota.answered(status, headers);
+            return Ok(());
+        } else if !is_unhandled {
             quota.read_status().await;
         }
         quota.write(headers);

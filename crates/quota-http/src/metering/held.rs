@@ -77,14 +77,13 @@ impl Held {
     }
 
     /// Ends the hold without a charge, and waits for that, so that the headers say so. A request's idempotency key, if it
-    /// was held under that, is free again.
+    /// was held under that, is free again, also where this fails: nothing was charged under it.
     ///
     /// # Errors
     /// [`QuotaError`], never a denial; 409 where the hold had expired. A hold that was unchecked may never have been
     /// made: then there is nothing to release, and that is [`Charged::Unchecked`].
     pub async fn release(self) -> Result<Charged, QuotaError> {
-        let Self { guard, mut of } = self;
-        let key = of.key.take();
+        let Self { guard, of } = self;
         let unchecked = matches!(guard.decision(), Decision::Unchecked);
         let released = match guard.release().await {
             Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) if unchecked => {
@@ -92,9 +91,6 @@ impl Held {
             }
             released => released,
         };
-        if released.is_ok() {
-            of.key = key;
-        }
         of.quota.concluded(released, None)
     }
 
@@ -102,7 +98,9 @@ impl Held {
     /// is streamed, whose cost is known last. The hold is renewed for as long as it lasts. Dropped before its end (the
     /// client has gone; or the stream has failed or panicked, after which no server asks it for more), it is as [`OnDrop`] says.
     ///
-    /// The answer's headers, which were sent before, tell of the hold. What cannot be settled then is logged.
+    /// The answer's headers, which were sent before, tell of the hold. What cannot be settled then is logged. A `Content-Length` that
+    /// the handler gave is taken out where the server would not ask for more than that
+    /// ([`RequestQuota::hides_length`]).
     ///
     /// ```
     /// # use futures_core::Stream;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use http::StatusCode;
 use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
 use quota_service::{Charge, Holding, ServiceError};
 
@@ -16,6 +17,7 @@ use crate::metering::meter::{Meter, log};
 use crate::metering::quota_error::{Cause, QuotaError};
 use crate::metering::route_cost::{CostMark, RouteCost};
 use crate::metering::routes::Route;
+use crate::metering::trial::Trial;
 use crate::quota_headers::HeadersMut;
 
 /// The quotas of the client of a request, for its handler: charges, holds and reads them. Every decision that is made
@@ -32,6 +34,8 @@ struct Shared {
     /// Whether something was charged or held under the request's idempotency key.
     is_key_used: AtomicBool,
     shown: Mutex<Shown>,
+    /// Whether its answer's body settles a hold when it has ended.
+    is_streamed: AtomicBool,
     /// Whether a layer further in has metered or refused the request too: then its headers stand.
     is_superseded: AtomicBool,
     /// Those of the layer around this one's.
@@ -67,6 +71,7 @@ impl RequestQuota {
             // The key is the layer's, where it has charged or held.
             is_key_used: AtomicBool::new(decision.is_some()),
             shown: Mutex::new(decision.map_or(Shown::Nothing, Shown::Decision)),
+            is_streamed: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
             outer: OnceLock::new(),
         }))
@@ -184,6 +189,31 @@ impl RequestQuota {
         }
     }
 
+    /// Writes the headers of a request that was charged before its handler ran, into what has answered it.
+    pub fn answered(&self, status: StatusCode, headers: &mut impl HeadersMut) {
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            self.note_unsure();
+        }
+        self.write(headers);
+    }
+
+    /// Whether the answer is not to say how long its body is, as after [`Held::settle_after`]: a server that knows it may ask
+    /// for nothing behind the last byte, and the stream would not hear that it was read to its end.
+    #[must_use]
+    pub fn hides_length(&self) -> bool {
+        self.0.is_streamed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the answer's body settles a hold when it has ended.
+    pub(crate) fn note_streamed(&self) {
+        self.0.is_streamed.store(true, Ordering::Relaxed);
+    }
+
+    /// A charge of this request's client and route that is not to stand.
+    pub(crate) fn trial(&self, id: OperationId) -> Trial {
+        Trial::new(&self.0.meter, self.client(), &self.0.asked.route, id)
+    }
+
     /// Leaves the headers to a layer further in, which runs the request or refuses it.
     pub fn supersede(&self) {
         self.0.is_superseded.store(true, Ordering::Relaxed);
@@ -226,7 +256,7 @@ impl RequestQuota {
         self.route().note_handled(&self.0.asked.method);
     }
 
-    /// Notes that a request of this route and method was passed on to another route.
+    /// Notes that a request of this route and method was passed on to another route, or that nothing served it.
     pub(crate) fn note_unsure(&self) {
         self.route().note_unsure(&self.0.asked.method);
     }

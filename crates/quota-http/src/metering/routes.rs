@@ -24,7 +24,8 @@ pub(crate) struct Route {
     label: Option<Label>,
     /// The methods that answered with something else than 405: a bit for each, and one for all others.
     handled: AtomicU16,
-    /// Those of which it is not sure all the same: the router passed one on to another route.
+    /// Those of which it is not sure all the same: the router passed one on to another route, or something in front of it answered
+    /// in a handler's place, and the router 405.
     unsure: AtomicU16,
 }
 
@@ -73,12 +74,12 @@ impl Route {
         self.handled.load(Ordering::Relaxed) & bit(method) != 0 && !self.is_unsure(method)
     }
 
-    /// Whether a request of this method was passed on to another route.
+    /// Whether a request of this method may have no handler here though one was answered.
     pub(crate) fn is_unsure(&self, method: &Method) -> bool {
         self.unsure.load(Ordering::Relaxed) & bit(method) != 0
     }
 
-    /// Notes that a request of this method was passed on to another route.
+    /// Notes that a request of this method was passed on to another route, or that nothing served it.
     pub(crate) fn note_unsure(&self, method: &Method) {
         if !self.is_unsure(method) {
             self.unsure.fetch_or(bit(method), Ordering::Relaxed);
@@ -93,7 +94,8 @@ impl Route {
     }
 }
 
-/// One bit for all methods that are not in the list: axum routes them alike, to `any` or to a method fallback.
+/// One bit for all methods that are not in the list: axum routes them alike, to `any` or to a method fallback. Where a router does
+/// not, the first of them that it answers with 405 makes them unsure.
 fn bit(method: &Method) -> u16 {
     const OTHERS: u16 = 1 << 9;
     const METHODS: [Method; 9] = [

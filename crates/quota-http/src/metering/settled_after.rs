@@ -56,6 +56,7 @@ struct Bill {
 
 impl<S, C> SettledAfter<S, C> {
     pub(crate) fn new(held: Held, stream: S, cost: C, on_drop: OnDrop) -> Self {
+        held.quota().note_streamed();
         let bill = Bill { quota: held.quota().clone(), held: Some(held), sum: Credits::ZERO, on_drop, settling: None };
         Self { stream, cost, bill }
     }

@@ -77,6 +77,10 @@ impl Paid {
                     Ok(settled) => quota.note(settled.decision()),
                     Err(error) => {
                         log(&error, quota.client());
+                        if let (ServiceError::Unknown { id: Some(id), .. }, None) = (&error, quota.idempotency_id()) {
+                            // It is told that it was not metered, and nobody else knows the id: dropped, it is taken back.
+                            drop(quota.trial(id.clone()));
+                        }
                         return Err(quota.answers().failed(&error));
                     }
                 }

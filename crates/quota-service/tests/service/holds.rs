@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use quota_service::quota_core::Operation;
 use quota_service::{
-    Credits, Decision, OnStoreError, QuotaService, QuotaServiceBuilder, Refusal, ServiceError, Settled, Ttl,
+    Credits, Decision, Holding, OnStoreError, QuotaService, QuotaServiceBuilder, Refusal, ServiceError, Settled, Ttl,
 };
 
-use crate::gated::{Fault, Gated, unknown};
+use crate::gated::{Fault, Gated, not_done, unknown};
 use crate::given::{ann, begun, charge, clock, credits, daily, guard, held, hundred_a_day, id, used};
 use crate::told::Told;
 
@@ -117,4 +117,29 @@ async fn a_hold_is_ended_though_its_plan_cannot_be_told() {
     }
     ends(OnStoreError::FailClosed).await;
     ends(OnStoreError::FailOpen).await;
+}
+
+/// Whose store could not be asked holds nothing, though another process does under the same id.
+#[tokio::test]
+async fn an_unchecked_hold_ends_nobody_elses() {
+    let (store, later) = (Gated::batched(), clock());
+    later.advance(Duration::from_secs(1));
+    let one = hundred_a_day(store.clone()).build();
+    let other = hundred_a_day(store.clone()).with_clock(later).with_on_store_error(OnStoreError::FailOpen).build();
+    for waits in [true, false] {
+        let theirs = guard(one.hold(&ann(), charge(10, "a"), Ttl::DEFAULT).await.unwrap());
+        store.fail(Some(not_done));
+        let holding = other.hold(&ann(), charge(10, "a"), Ttl::DEFAULT).await.unwrap();
+        let Holding::Unchecked(unchecked) = holding else { panic!("{holding:?}") };
+        store.fail(None);
+        if waits {
+            let released = unchecked.release().await;
+            assert!(matches!(released, Err(ServiceError::Refused(Refusal::HoldNotActive { .. }))), "{released:?}");
+        } else {
+            drop(unchecked);
+        }
+        assert_eq!(held(&other, &ann()).await, credits(10));
+        drop(theirs);
+        assert_eq!(held(&one, &ann()).await, Credits::ZERO);
+    }
 }

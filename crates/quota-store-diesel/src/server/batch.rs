@@ -75,11 +75,9 @@ impl<E: Engine> Applying<E> {
     async fn apart<'a>(&self, batch: &'a Batch, clients: Vec<ClientRequests<'a>>) -> Given {
         let each = clients.into_iter().map(|client| async move {
             let mut answers = batch.answers();
-            let began = Instant::now();
             if let Err(undone) = self.persist(&[client], Wait::Wait, &mut answers).await {
                 fail(&[client], &undone, &mut answers);
             }
-            self.hot.note_wait(client.client(), began.elapsed());
             given(&[client], answers)
         });
         join_all(each).await.into_iter().flatten().collect()
@@ -160,7 +158,12 @@ impl<E: Engine> Applying<E> {
             })
             .collect();
         let names: Vec<&str> = clients.iter().map(|client| client.client().as_str()).collect();
+        let began = Instant::now();
         let locked = self.connections.timely(link.lock(&names, &ids, wait)).await.and_then(|locked| locked);
+        if let (Wait::Wait, [client]) = (wait, clients) {
+            // Others held it; a connection is waited for whoever holds what.
+            self.hot.note_wait(client.client(), began.elapsed());
+        }
         let locked = locked.map_err(not_done)?;
         let mut accounts: HashMap<String, AccountRow> = locked.accounts.into_iter().collect();
         let mut skipped = HashSet::new();

@@ -34,7 +34,7 @@ impl Hot {
         self.put(client, None);
     }
 
-    /// Its transaction took so long.
+    /// Its lock took so long.
     pub(crate) fn note_wait(&self, client: &ClientId, wait: Duration) {
         if wait >= Self::LONG {
             self.put(client, Some(Instant::now()));
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_whose_transaction_was_quick_is_not_contended() {
+    fn a_client_whose_lock_was_quick_is_not_contended() {
         let (hot, client) = (Hot::default(), ClientId::new("c").unwrap());
         let is_long = || hot.find(&client).is_some_and(Seen::is_long);
         hot.note_wait(&client, Hot::LONG.saturating_sub(Duration::from_millis(1)));

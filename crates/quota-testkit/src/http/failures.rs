@@ -200,6 +200,17 @@ pub fn what_nobody_knows_is_charged_is_taken_back_without_a_key<H: HttpHarness>(
     }
 }
 
+pub fn what_nobody_knows_is_settled_is_taken_back_without_a_key<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().queued(9).serve();
+    let asked = ground.begin(request(Method::GET, "/answer?status=200&work=wait"));
+    ground.wait_for_held("4");
+    ground.set_gate(Gate::UnknownDone);
+    ground.pause().end();
+    assert_unavailable(&asked.answer().unwrap());
+    ground.set_gate(Gate::Open);
+    ground.wait_until(|held, now| (held, now) == ("0", "0"));
+}
+
 pub fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away<H: HttpHarness>() {
     for path in ["/five", "/answer?status=200", "/by-query?n=5", "/compute?credits=5", "/generate?max=8&actual=5"] {
         let ground = Setting::<H>::ten().queued(9).serve();

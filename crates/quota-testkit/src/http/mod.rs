@@ -240,6 +240,7 @@ macro_rules! http_suite {
                 what_nobody_knows_is_charged_once_under_its_key,
                 what_nobody_knows_is_held_leaves_the_key_free,
                 what_nobody_knows_is_charged_is_taken_back_without_a_key,
+                what_nobody_knows_is_settled_is_taken_back_without_a_key,
                 a_charge_that_waits_is_not_made_for_a_client_that_goes_away,
             }
             usage {
