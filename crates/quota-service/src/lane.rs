@@ -1,24 +1,22 @@
 //! One lane: what waits, and what is in flight.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use quota_core::{Answer, ClientId, Decision, Operation};
-use tokio::sync::{mpsc, oneshot};
+use quota_core::{ClientId, Operation};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::error::{ServiceError, cause};
-use crate::guard::GuardSeed;
+use crate::error::ServiceError;
+use crate::flight::{Sent, fly};
 use crate::instruments::Instruments;
-use crate::lanes::{Message, Reply, SENT, WITHDRAWN, Ways};
-use crate::plan_set::{PlanSet, bring_up_to_date, plans_last, plans_of};
+use crate::lanes::{Message, SENT, WITHDRAWN, Ways};
+use crate::plan_set::PlanSet;
 use crate::store::{Request, UsageStore};
-use crate::store_error::StoreError;
 
 /// One batch in flight at a time; what arrives meanwhile is the next. A client that is hot is taken out, and has one
 /// batch of its own in flight at a time, until nothing of it waits any more.
@@ -60,14 +58,6 @@ struct Landed {
     set: Vec<PlanSet>,
 }
 
-/// A request that is sent, and who waits for its answer.
-type Sent = (Request, Waiting);
-
-/// Who waits for a request of a batch.
-type Waiting = Option<(Option<GuardSeed>, Replying)>;
-
-type Replying = oneshot::Sender<Result<Reply, ServiceError>>;
-
 impl<S: UsageStore> Lane<S> {
     pub(crate) fn new(
         store: Arc<S>,
@@ -87,12 +77,12 @@ impl<S: UsageStore> Lane<S> {
             if self.common.in_flight {
                 // What arrives meanwhile gathers.
                 if let Some(landed) = self.flights.next().await {
-                    self.land(landed);
+                    self.land(landed).await;
                 }
                 continue;
             }
             tokio::select! {
-                Some(landed) = self.flights.next() => self.land(landed),
+                Some(landed) = self.flights.next() => self.land(landed).await,
                 message = self.receiver.recv(), if !self.ended => self.sort(message),
                 else => return,
             }
@@ -115,8 +105,10 @@ impl<S: UsageStore> Lane<S> {
             self.ended = true;
             return;
         };
-        let Some(client) = message.client() else { return self.receiver.close() };
-        self.apart.get_mut(client).unwrap_or(&mut self.common).messages.push_back(message);
+        if message.client().is_none() {
+            return self.receiver.close();
+        }
+        self.queue_of(message.client()).messages.push_back(message);
     }
 
     /// Sends what can be sent.
@@ -140,44 +132,55 @@ impl<S: UsageStore> Lane<S> {
         while batch.is_empty() && !self.common.messages.is_empty() {
             batch = wanted(&mut self.common.messages, self.ways.max_batch.get(), &self.counts);
         }
-        for client in self.hot_clients(&batch) {
-            let (own, rest) = batch.into_iter().partition(|(request, _)| request.client == client);
-            batch = rest;
-            // What waits behind them must not overtake them.
-            let common = std::mem::take(&mut self.common.messages);
-            let is_own = |message: &Message| message.client() == Some(&client);
-            let (waiting, others) = common.into_iter().partition(is_own);
-            self.common.messages = others;
-            let queue = Queue { messages: waiting, in_flight: true, just_set: Vec::new() };
-            let (just_set, others) =
-                std::mem::take(&mut self.common.just_set).into_iter().partition(|set| set.client == client);
-            self.common.just_set = others;
-            self.send(own, just_set, Some(client.clone()));
-            self.apart.insert(client, queue);
+        let hot = self.hot_clients(&batch);
+        if !hot.is_empty() {
+            batch = self.take_out(hot, batch);
         }
         if !batch.is_empty() {
-            self.common.in_flight = true;
-            let just_set = std::mem::take(&mut self.common.just_set);
-            self.send(batch, just_set, None);
+            self.send(batch, None);
         } else if self.common.messages.is_empty() {
             self.common.just_set.clear();
         }
     }
 
+    /// Sends the requests of these clients in batches of their own, and lets what waits behind them wait for those; the rest of the
+    /// batch.
+    fn take_out(&mut self, clients: Vec<ClientId>, batch: Vec<Sent>) -> Vec<Sent> {
+        self.apart.extend(clients.iter().map(|client| (client.clone(), Queue::default())));
+        for message in std::mem::take(&mut self.common.messages) {
+            self.queue_of(message.client()).messages.push_back(message);
+        }
+        for set in std::mem::take(&mut self.common.just_set) {
+            self.queue_of(Some(&set.client)).just_set.push(set);
+        }
+        let mut own: HashMap<ClientId, Vec<Sent>> = clients.into_iter().map(|client| (client, Vec::new())).collect();
+        let mut rest = Vec::with_capacity(batch.len());
+        for sent in batch {
+            own.get_mut(&sent.0.client).unwrap_or(&mut rest).push(sent);
+        }
+        for (client, batch) in own {
+            self.send(batch, Some(client));
+        }
+        rest
+    }
+
+    /// Where a client's requests wait.
+    fn queue_of(&mut self, client: Option<&ClientId>) -> &mut Queue {
+        client.and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common)
+    }
+
     fn depart_apart(&mut self, client: ClientId) {
         let Some(queue) = self.apart.get_mut(&client) else { return };
-        let just_set = std::mem::take(&mut queue.just_set);
         let mut batch = Vec::new();
         while batch.is_empty() && !queue.messages.is_empty() {
             batch = wanted(&mut queue.messages, self.ways.max_batch.get(), &self.counts);
         }
         if batch.is_empty() {
-            self.apart.remove(&client);
-            self.common.just_set.extend(just_set);
+            let left = self.apart.remove(&client).unwrap_or_default();
+            self.common.just_set.extend(left.just_set);
             return;
         }
-        queue.in_flight = true;
-        self.send(batch, just_set, Some(client));
+        self.send(batch, Some(client));
     }
 
     /// Clients with so many requests beside those of others that these would wait for theirs, and those whose accounts the store
@@ -192,7 +195,7 @@ impl<S: UsageStore> Lane<S> {
                 let count = counts.entry(client).or_default();
                 *count = count.saturating_add(1);
             }
-            if counts.len() > 1 {
+            if counts.len() > 1 || self.is_before_others(batch) {
                 found.extend(counts.into_iter().filter(|(_, count)| *count >= hot.get()).map(|(client, _)| client));
             }
         }
@@ -201,7 +204,17 @@ impl<S: UsageStore> Lane<S> {
         found.into_iter().cloned().collect()
     }
 
-    fn send(&self, batch: Vec<Sent>, just_set: Vec<PlanSet>, client: Option<ClientId>) {
+    /// Whether somebody else's request waits behind a batch, which is one client's.
+    fn is_before_others(&self, batch: &[Sent]) -> bool {
+        let client = batch.first().map(|(request, _)| &request.client);
+        self.common.messages.iter().filter_map(Message::client).any(|other| Some(other) != client)
+    }
+
+    /// Sends a client's own batch, or one of the common queue.
+    fn send(&mut self, batch: Vec<Sent>, client: Option<ClientId>) {
+        let queue = self.queue_of(client.as_ref());
+        let just_set = std::mem::take(&mut queue.just_set);
+        queue.in_flight = true;
         let (store, instruments) = (Arc::clone(&self.store), self.instruments.clone());
         self.flights.push(
             async move {
@@ -212,44 +225,13 @@ impl<S: UsageStore> Lane<S> {
         );
     }
 
-    fn land(&mut self, landed: Landed) {
-        let queue = landed.client.as_ref().and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common);
+    /// Takes in a batch that came back. Those who were answered may ask again first: then what departs next is theirs, and not
+    /// what the quickest of them asks.
+    async fn land(&mut self, landed: Landed) {
+        let queue = self.queue_of(landed.client.as_ref());
         queue.in_flight = false;
         queue.just_set.extend(landed.set);
-    }
-}
-
-/// Has a batch applied, delivers its answers and gives the plans that it set.
-async fn fly<S: UsageStore>(
-    store: &S,
-    batch: Vec<Sent>,
-    just_set: &[PlanSet],
-    instruments: &Instruments,
-) -> Vec<PlanSet> {
-    let (batch, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let (mut batch, waiting) = plans_last(batch, waiting);
-    bring_up_to_date(&mut batch, just_set);
-    let setting = plans_of(&batch);
-    let begun = Instant::now();
-    let size = batch.len();
-    let applied = AssertUnwindSafe(async { store.apply(batch).await }).catch_unwind().await;
-    instruments.batch(size, begun.elapsed());
-    match applied {
-        Ok(answers) => {
-            let set = setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
-            deliver(waiting, answers);
-            set
-        }
-        // Dropping the senders tells the callers that it is not known.
-        Err(_) => {
-            tracing::error!("the store panicked: what became of its batch is not known");
-            for (seed, reply) in waiting.into_iter().flatten() {
-                if let Some(seed) = seed {
-                    release_unknown(seed, &reply);
-                }
-            }
-            Vec::new()
-        }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -292,45 +274,4 @@ fn wanted(messages: &mut VecDeque<Message>, most: usize, counts: &Counts) -> Vec
         }
     }
     batch
-}
-
-fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
-    for (waiting, answer) in waiting.into_iter().zip(answers) {
-        let Some((seed, reply)) = waiting else {
-            log_release(&answer);
-            continue;
-        };
-        let guard = seed.and_then(|seed| match &answer {
-            // Nobody's but its caller's; a replay's may be another process's, if its caller is gone.
-            Ok(Answer::Decision(decision @ Decision::Allowed(allowed))) if allowed.replayed() => {
-                Some(seed.guard(decision.clone()).others())
-            }
-            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
-            Err(StoreError::Unknown { .. }) => {
-                release_unknown(seed, &reply);
-                None
-            }
-            _ => None,
-        });
-        // A caller who is gone drops the reply, and with it the guard.
-        let _ = reply.send(Ok(Reply { answer, guard }));
-    }
-}
-
-/// Releases a hold of which nobody knows whether it was made; but whoever has given up may have asked another process for the same,
-/// by the id that it gave, and been told that it holds.
-fn release_unknown(seed: GuardSeed, reply: &Replying) {
-    if !(seed.is_given && reply.is_closed()) {
-        Arc::clone(&seed.ender).lost(seed);
-    }
-}
-
-/// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.
-pub(crate) fn log_release(answer: &Result<Answer, StoreError>) {
-    match answer {
-        Ok(_) | Err(StoreError::Refused(_)) => {}
-        Err(error) => {
-            tracing::warn!(error = cause(error), "a hold was not released and is left to its ttl");
-        }
-    }
 }

@@ -14,6 +14,7 @@ mod dyn_service;
 mod ender;
 mod entries_cursor;
 mod error;
+mod flight;
 mod guard;
 mod instruments;
 mod kept_accounts;

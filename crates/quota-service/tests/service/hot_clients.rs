@@ -95,6 +95,31 @@ async fn what_stands_behind_a_batch_that_was_taken_out_whole_does_not_wait_for_i
     assert_eq!(sizes(&store), [1, 2, 1]);
 }
 
+/// Nor where it fills whole batches.
+#[tokio::test]
+async fn who_stands_behind_all_of_a_hot_clients_requests_does_not_wait_for_them() {
+    let store = Gated::with_hot_in(2, 2);
+    let service = hundred_a_day(store.clone()).build();
+    let (ann, bob) = (ann(), client("bob"));
+    store.close();
+    let first = begun(service.charge(&bob, Credits::ONE)).await;
+    store.came(1).await;
+    store.hold_back(&ann);
+    let mut hot = Vec::new();
+    for _ in 0..6 {
+        hot.push(begun(service.charge(&ann, Credits::ONE)).await);
+    }
+    let behind = begun(service.charge(&bob, Credits::ONE)).await;
+    store.open();
+    assert!(first.await.unwrap().is_allowed());
+    assert!(behind.await.unwrap().is_allowed());
+    store.let_go();
+    for answer in join_all(hot).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert_eq!(sizes(&store), [1, 2, 1, 2, 2]);
+}
+
 #[tokio::test]
 async fn a_client_alone_in_its_lane_is_not_taken_out() {
     let store = Gated::with_hot(2);

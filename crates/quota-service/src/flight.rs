@@ -1,0 +1,100 @@
+//! A batch on its way to the store.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use quota_core::{Answer, Decision};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::error::{ServiceError, cause};
+use crate::guard::GuardSeed;
+use crate::instruments::Instruments;
+use crate::lanes::Reply;
+use crate::plan_set::{PlanSet, bring_up_to_date, plans_last, plans_of};
+use crate::store::{Request, UsageStore};
+use crate::store_error::StoreError;
+
+/// A request that is sent, and who waits for its answer.
+pub(crate) type Sent = (Request, Waiting);
+
+/// Who waits for a request of a batch.
+pub(crate) type Waiting = Option<(Option<GuardSeed>, Replying)>;
+
+pub(crate) type Replying = oneshot::Sender<Result<Reply, ServiceError>>;
+
+/// Has a batch applied, delivers its answers and gives the plans that it set.
+pub(crate) async fn fly<S: UsageStore>(
+    store: &S,
+    batch: Vec<Sent>,
+    just_set: &[PlanSet],
+    instruments: &Instruments,
+) -> Vec<PlanSet> {
+    let (batch, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+    let (mut batch, waiting) = plans_last(batch, waiting);
+    bring_up_to_date(&mut batch, just_set);
+    let setting = plans_of(&batch);
+    let begun = Instant::now();
+    let size = batch.len();
+    let applied = AssertUnwindSafe(async { store.apply(batch).await }).catch_unwind().await;
+    instruments.batch(size, begun.elapsed());
+    match applied {
+        Ok(answers) => {
+            let set = setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
+            deliver(waiting, answers);
+            set
+        }
+        // Dropping the senders tells the callers that it is not known.
+        Err(_) => {
+            tracing::error!("the store panicked: what became of its batch is not known");
+            for (seed, reply) in waiting.into_iter().flatten() {
+                if let Some(seed) = seed {
+                    release_unknown(seed, &reply);
+                }
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
+    for (waiting, answer) in waiting.into_iter().zip(answers) {
+        let Some((seed, reply)) = waiting else {
+            log_release(&answer);
+            continue;
+        };
+        let guard = seed.and_then(|seed| match &answer {
+            // Nobody's but its caller's; a replay's may be another process's, if its caller is gone.
+            Ok(Answer::Decision(decision @ Decision::Allowed(allowed))) if allowed.replayed() => {
+                Some(seed.guard(decision.clone()).others())
+            }
+            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
+            Err(StoreError::Unknown { .. }) => {
+                release_unknown(seed, &reply);
+                None
+            }
+            _ => None,
+        });
+        // A caller who is gone drops the reply, and with it the guard.
+        let _ = reply.send(Ok(Reply { answer, guard }));
+    }
+}
+
+/// Releases a hold of which nobody knows whether it was made; but whoever has given up may have asked another process for the same,
+/// by the id that it gave, and been told that it holds.
+fn release_unknown(seed: GuardSeed, reply: &Replying) {
+    if !(seed.is_given && reply.is_closed()) {
+        Arc::clone(&seed.ender).lost(seed);
+    }
+}
+
+/// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.
+pub(crate) fn log_release(answer: &Result<Answer, StoreError>) {
+    match answer {
+        Ok(_) | Err(StoreError::Refused(_)) => {}
+        Err(error) => {
+            tracing::warn!(error = cause(error), "a hold was not released and is left to its ttl");
+        }
+    }
+}
