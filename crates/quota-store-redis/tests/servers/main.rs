@@ -21,6 +21,8 @@ mod requests;
 #[cfg(test)]
 mod resending;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod stalling;

@@ -8,7 +8,7 @@ use quota_service::UsageStore;
 use quota_store_redis::{ConnectError, RedisStore};
 
 use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, client, credits, is_unknown, one, request, used};
-use crate::servers::{Place, as_user, private, private_cluster, shown, tell, text_of, url_of};
+use crate::servers::{Place, as_user, granted, private, private_cluster, shown, tell, text_of, url_of};
 
 #[tokio::test]
 async fn what_is_no_url_is_told_without_its_password() {
@@ -85,7 +85,8 @@ async fn place_refuses(url: &str) {
 #[tokio::test]
 async fn a_user_without_the_rights_is_refused() {
     let Some((_server, place)) = private() else { return };
-    let lacking = ["-info", "-eval", "-@scripting", "-@write", "-hincrby", "-zadd", "-unlink", "-pexpire", "-hdel"];
+    let lacking =
+        ["-info", "-eval", "-evalsha", "-@scripting", "-@write", "-hincrby", "-zadd", "-unlink", "-pexpire", "-hdel"];
     for (number, rights) in
         lacking.iter().map(|right| format!("~* +@all {right}")).chain(["~other:* +@all".into()]).enumerate()
     {
@@ -99,12 +100,7 @@ async fn a_user_without_the_rights_is_refused() {
     }
     // What the README names is enough.
     let name = "clerk";
-    place
-        .tell(&format!(
-            "ACL SETUSER {name} on >hunter2secret ~{0}:* &{0}:turn:* +@all -@admin -@dangerous +info",
-            place.prefix
-        ))
-        .await;
+    place.tell(&format!("ACL SETUSER {name} on >hunter2secret {}", granted(&place.prefix))).await;
     let clerk = Place { url: as_user(&place.url, name, "hunter2secret"), prefix: place.prefix.clone() };
     let store = clerk.store(Detail::Entries).await;
     assert!(allowed(&charge_one(&store, "a", "1").await));
