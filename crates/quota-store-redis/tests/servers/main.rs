@@ -7,6 +7,8 @@ mod deletions;
 #[cfg(all(test, feature = "tls"))]
 mod encrypting;
 #[cfg(test)]
+mod expiring;
+#[cfg(test)]
 mod failing_over;
 #[cfg(test)]
 mod forgetting;
