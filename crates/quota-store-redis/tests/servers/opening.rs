@@ -25,6 +25,12 @@ async fn what_is_no_url_is_told_without_its_password() {
         "redis://u:hunter2secret@h?no_such_choice=1",
         "redis+cluster://u:hunter2secret@h:1,h:port",
         "redis+sentinel://u:hunter2secret@h:1",
+        "redis://u:hunter2secret@h/0?entries",
+        "redis://u:hunter2secret@h/0#entries",
+        "redis://u:1?hunter2secret@h",
+        "redis://u:1#hunter2secret@h",
+        "redis://u:1?prefix=hunter2secret@h",
+        "redis+sentinel://u:1/hunter2secret@h/0",
     ] {
         let error = RedisStore::connect(url).await.unwrap_err();
         assert!(matches!(error, ConnectError::Url { .. }), "{url}: {error:?}");
@@ -124,9 +130,20 @@ async fn a_server_that_evicts_is_refused_unless_allowed_by_name() {
         let error = builder.connect().await.unwrap_err();
         assert!(matches!(&error, ConnectError::Evicts { policy } if policy == "allkeys-lru"), "{error:?}");
         assert!(error.to_string().contains("Set it to noeviction"), "{error}");
+        assert!(error.to_string().contains("?allowed_eviction=allkeys-lru"), "{error}");
     }
     let store = place.builder().with_allowed_eviction("allkeys-lru").connect().await.unwrap();
     assert!(allowed(&charge_one(&store, "a", "1").await));
+    let allows = |policy: &str| {
+        let url = format!("{}?allowed_eviction={policy}", place.url);
+        Place { url, prefix: place.prefix.clone() }.builder()
+    };
+    assert!(allows("allkeys-lru").is_made().await.unwrap());
+    allows("allkeys-lru").connect().await.unwrap();
+    allows("volatile-lru").with_allowed_eviction("allkeys-lru").connect().await.unwrap();
+    for refused in [allows("volatile-lru"), allows("allkeys-lru").with_allowed_eviction("volatile-lru")] {
+        assert!(matches!(refused.connect().await.unwrap_err(), ConnectError::Evicts { .. }));
+    }
 }
 
 #[tokio::test]
