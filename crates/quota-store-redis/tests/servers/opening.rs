@@ -8,7 +8,9 @@ use quota_service::UsageStore;
 use quota_store_redis::{ConnectError, RedisStore};
 
 use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, client, credits, is_unknown, one, request, used};
-use crate::servers::{Place, as_user, granted, private, private_cluster, shown, tell, text_of, url_of};
+use crate::servers::{
+    Place, as_user, granted, keep_parts, primaries, private, private_cluster, shown, tell, text_of, url_of,
+};
 
 #[tokio::test]
 async fn what_is_no_url_is_told_without_its_password() {
@@ -144,6 +146,22 @@ async fn a_server_that_evicts_is_refused_unless_allowed_by_name() {
     for refused in [allows("volatile-lru"), allows("allkeys-lru").with_allowed_eviction("volatile-lru")] {
         assert!(matches!(refused.connect().await.unwrap_err(), ConnectError::Evicts { .. }));
     }
+}
+
+#[tokio::test]
+async fn a_cluster_of_which_one_primary_evicts_is_refused_unless_it_is_allowed() {
+    let Some((server, place)) = private_cluster() else { return };
+    keep_parts(&server).await;
+    let primaries = primaries(&server).await;
+    assert_eq!(primaries.len(), 3);
+    for primary in &primaries {
+        tell(primary, "CONFIG SET maxmemory-policy allkeys-lru").await.unwrap();
+        let error = place.refused().await;
+        assert!(matches!(&error, ConnectError::Evicts { policy } if policy == "allkeys-lru"), "{error:?}");
+        place.builder().with_allowed_eviction("allkeys-lru").connect().await.unwrap();
+        tell(primary, "CONFIG SET maxmemory-policy noeviction").await.unwrap();
+    }
+    place.builder().connect().await.unwrap();
 }
 
 #[tokio::test]
