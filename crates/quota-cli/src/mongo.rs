@@ -7,6 +7,8 @@ use mongodb::error::{Error, ErrorKind};
 use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
+use crate::postgres::check_rest;
+
 /// How long a server is looked for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -18,10 +20,7 @@ pub(crate) async fn database(url: &str, name: Option<&str>) -> anyhow::Result<(D
     if url.starts_with("mongodb+srv:") {
         return Err(quota_stores::ConnectError::NoServiceRecords.into());
     }
-    // What the driver says of a URL may repeat it, password and all.
-    let malformed =
-        |_| anyhow!("its URL is malformed: it is mongodb://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTIONS]");
-    let mut options = ClientOptions::parse(url).await.map_err(malformed)?;
+    let mut options = ClientOptions::parse(url).await.map_err(|_| malformed(url))?;
     options.server_selection_timeout.get_or_insert(PATIENCE);
     options.connect_timeout.get_or_insert(PATIENCE);
     let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
@@ -30,6 +29,17 @@ pub(crate) async fn database(url: &str, name: Option<&str>) -> anyhow::Result<(D
     let name = name.context("a source in MongoDB needs --database, or one in its URL")?;
     let client = Client::with_options(options).map_err(|error| cause(&error, &server))?;
     Ok((client.database(&name), server))
+}
+
+/// What is wrong with a URL that the driver does not take. What it says itself may repeat the URL, password and all.
+fn malformed(url: &str) -> anyhow::Error {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let behind_user = rest.split_once('@').map_or("", |(_, behind)| behind);
+    let behind_host = rest.find(['/', '?', '#']).and_then(|end| rest.get(end..)).unwrap_or_default();
+    let checked = check_rest(behind_user).and_then(|()| check_rest(behind_host));
+    checked.err().unwrap_or_else(|| {
+        anyhow!("its URL is malformed: it is mongodb://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?OPTIONS]")
+    })
 }
 
 /// What an error of the driver comes to, and what to do.

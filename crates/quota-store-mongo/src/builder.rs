@@ -125,8 +125,7 @@ impl MongoBuilder {
             return Err(ConnectError::Prefix { prefix: prefix.chars().take(100).collect() });
         }
         // What the driver says of a URL may repeat it, password and all.
-        let malformed = |_| ConnectError::Url { message: "the driver cannot read it".to_owned() };
-        let mut options = ClientOptions::parse(&self.url).await.map_err(malformed)?;
+        let mut options = ClientOptions::parse(&self.url).await.map_err(|_| ConnectError::unreadable(&self.url))?;
         options.app_name.get_or_insert_with(|| "quota".to_owned());
         options.max_pool_size.get_or_insert(POOL_SIZE);
         options.server_selection_timeout.get_or_insert(Duration::from_secs(5));

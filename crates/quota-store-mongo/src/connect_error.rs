@@ -72,6 +72,26 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Of a URL that the driver does not take.
+    pub(crate) fn unreadable(url: &str) -> Self {
+        let advice = "the user or the password holds one of / ? # @: write %2F %3F %23 %40";
+        let message = if is_cut_short(url) { advice } else { "the driver cannot read it" };
+        Self::Url { message: message.to_owned() }
+    }
+}
+
+/// Whether a user or a password seems to hold what ends it, so that a part of it is taken for the host, the database or an
+/// option.
+fn is_cut_short(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, behind) = place.split_once(['/', '#']).unwrap_or((place, ""));
+    // An option's value may hold an @.
+    let ends_in_options = options.split_once('@').is_some_and(|(before, _)| !before.contains('='));
+    authority.matches('@').count() > 1 || behind.contains('@') || ends_in_options
+}
+
 impl From<Error> for ConnectError {
     fn from(error: Error) -> Self {
         match &*error.kind {

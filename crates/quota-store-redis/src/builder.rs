@@ -123,7 +123,7 @@ impl RedisBuilder {
     }
 
     /// Opens the store even where the server's `maxmemory-policy` is this one. It deletes keys when its memory is full:
-    /// usage is forgotten then, and plans with it.
+    /// usage is forgotten then, and plans with it. What the URL allows does not count beside it.
     pub fn with_allowed_eviction(mut self, policy: impl Into<String>) -> Self {
         self.allowed_eviction = Some(policy.into());
         self

@@ -3,12 +3,16 @@
 use quota_service::StoreError;
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
+/// What a commit's error begins with that was stopped after its first write.
+pub(crate) const TORN: &str = "TORN";
+
 /// Why a server did not answer a command.
 #[derive(Clone, Debug)]
 pub(crate) enum CallError {
     /// There was no connection: the command was never sent.
     NotSent(RedisError),
-    /// The server refused the command. Scripts test everything before they write, so nothing was done.
+    /// The server refused the command. Scripts test everything before they write, so nothing was done, but where it is
+    /// [`TORN`].
     Refused(RedisError),
     /// It was sent and not answered, or it cannot be told.
     Lost(RedisError),
@@ -51,6 +55,9 @@ impl CallError {
     /// As the error of a command that writes.
     pub(crate) fn of_write(self) -> StoreError {
         match self {
+            Self::Refused(error) | Self::Lost(error) if error.code() == Some(TORN) => {
+                StoreError::unknown("the user lost a right in the midst of the commit", error)
+            }
             Self::Lost(error) => StoreError::unknown("the server did not answer the commit", error),
             other => other.of_read(),
         }
@@ -77,5 +84,21 @@ impl From<CallError> for RedisError {
         match error {
             CallError::NotSent(error) | CallError::Refused(error) | CallError::Lost(error) => error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_was_stopped_in_its_midst_is_not_known_and_one_that_was_refused_is_not_done() {
+        let refused = |code: &str| CallError::sent(redis::make_extension_error(code.to_owned(), None)).of_write();
+        assert!(matches!(refused(TORN), StoreError::Unknown { .. }));
+        for code in ["NOPERM", "ERR", "OOM", "MISCONF", "READONLY"] {
+            assert!(matches!(refused(code), StoreError::NotDone { .. }), "{code}");
+        }
+        assert!(matches!(refused("FOREIGN"), StoreError::Corrupt { .. }));
+        assert!(matches!(CallError::unanswered().of_write(), StoreError::Unknown { .. }));
     }
 }

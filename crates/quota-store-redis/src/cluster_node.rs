@@ -8,6 +8,7 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::Connect;
 use redis::{AsyncConnectionConfig, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisFuture, Value};
 
+use crate::call_error::TORN;
 use crate::sent_commit::SentCommit;
 
 /// A connection to one node, as a cluster's driver makes and shares it.
@@ -101,9 +102,10 @@ impl ConnectionLike for ClusterNode {
     }
 }
 
+/// Whether nothing was done.
 fn is_refusal(answer: &Value) -> bool {
     match answer {
-        Value::ServerError(_) => true,
+        Value::ServerError(error) => error.code() != TORN,
         Value::Attribute { data, .. } => is_refusal(data),
         _ => false,
     }
@@ -112,4 +114,18 @@ fn is_refusal(answer: &Value) -> bool {
 /// An error that the driver takes for final.
 fn unanswered(why: &impl ToString) -> RedisError {
     RedisError::from((ErrorKind::Client, "the node did not answer", why.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_refused_is_not_done_unless_it_was_stopped_in_its_midst() {
+        let answer = |text: &str| redis::parse_redis_value(text.as_bytes()).unwrap();
+        assert!(is_refusal(&answer("-NOPERM the user may not ZADD any more\r\n")));
+        assert!(is_refusal(&answer("-OOM command not allowed\r\n")));
+        assert!(!is_refusal(&answer("-TORN ZADD: the user may not\r\n")));
+        assert!(!is_refusal(&answer(":1\r\n")));
+    }
 }

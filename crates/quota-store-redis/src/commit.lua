@@ -29,6 +29,8 @@
 --            the account as it is, and for each id asked for the place of its key and its value, or nil
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
 --            an error READONLY: the server has become a replica
+--            an error NOPERM: the user has lost a right; nothing was written
+--            an error TORN: the same in the midst, which only a Redis before 7.0 finds out so late; what was written before stands
 --            any other error: the server takes no writes; nothing was written
 --
 -- Whose turn it becomes is told so on a channel of its own, with the account, if it listens; else it asks.
@@ -173,14 +175,53 @@ for place = 2, #KEYS do
         local wanted = letter == 122 and 'zset' or 'hash'
         local kind = call('TYPE', KEYS[place]).ok
         if kind == 'none' then
-            is_new[place] = true
+            is_new[KEYS[place]] = true
         elseif kind ~= wanted then
             return redis.error_reply('FOREIGN the key ' .. KEYS[place] .. ' is a ' .. kind)
         end
     end
 end
 
-local at, last = first_command, #ARGV
+local function takes_out(name)
+    return name == 'HDEL' or name == 'UNLINK' or string.sub(name, 1, 4) == 'ZREM'
+end
+
+-- A right that the user has lost is missed before the first write and not in the midst: it is asked for, but for that of the first
+-- command, before which nothing is written. A Redis before 7.0 cannot be asked.
+local last = #ARGV
+local function lacking()
+    local may, asked, has_taken_out, at = redis.acl_check_cmd, {}, false, first_command
+    local function lacks(name, key, ...)
+        local may_write = asked[name] or next(asked) == nil or may(name, key, ...)
+        asked[name] = true
+        return not may_write and name
+    end
+    while may and at <= last do
+        local name, lacked = ARGV[at], nil
+        if name == 'ACCOUNT' then
+            return lacks('HSET', account, 'v', new)
+        end
+        local key, size = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
+        if name == 'HSETPX' or name == 'ZADDPX' then
+            lacked = lacks(string.sub(name, 1, 4), key, ARGV[at + 4], ARGV[at + 5])
+                or (is_new[key] or has_taken_out) and lacks('PEXPIRE', key, ARGV[at + 3])
+        else
+            -- Each takes two words, or has no more.
+            lacked = lacks(name, key, unpack(ARGV, at + 3, at + 2 + math.min(size, 2)))
+            has_taken_out = has_taken_out or takes_out(name)
+        end
+        if lacked then
+            return lacked
+        end
+        at = at + 3 + size
+    end
+end
+local lacked = lacking()
+if lacked then
+    return redis.error_reply('NOPERM the user may not ' .. lacked .. ' any more')
+end
+
+local at = first_command
 while ARGV[at] == 'HINCRBY' do
     local key, size = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
     for field = at + 3, at + 1 + size, 2 do
@@ -210,23 +251,39 @@ while ARGV[at] == 'HINCRBY' do
     end
     at = at + 3 + size
 end
+
+local has_written = at > first_command
+local function write(name, key, ...)
+    local answer = redis.pcall(name, key, ...)
+    if type(answer) ~= 'table' then
+        has_written = true
+        return nil
+    end
+    return has_written and redis.error_reply('TORN ' .. name .. ': ' .. answer.err) or answer
+end
 while at <= last do
     local name = ARGV[at]
     if name == 'ACCOUNT' then
-        call('HSET', account, 'v', new, unpack(ARGV, at + 1, last))
+        local refused = write('HSET', account, 'v', new, unpack(ARGV, at + 1, last))
+        if refused then
+            return refused
+        end
         leave()
         return queue ~= '' and 2 or 1
     end
-    local place, size = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local key, size, refused = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2]), nil
     if name == 'HSETPX' or name == 'ZADDPX' then
-        call(string.sub(name, 1, 4), KEYS[place], unpack(ARGV, at + 4, at + 2 + size))
-        if is_new[place] then
-            call('PEXPIRE', KEYS[place], ARGV[at + 3])
+        refused = write(string.sub(name, 1, 4), key, unpack(ARGV, at + 4, at + 2 + size))
+        if not refused and is_new[key] then
+            refused = write('PEXPIRE', key, ARGV[at + 3])
         end
     else
-        call(name, KEYS[place], unpack(ARGV, at + 3, at + 2 + size))
+        refused = write(name, key, unpack(ARGV, at + 3, at + 2 + size))
         -- It may have taken out the last: then what comes next makes the key anew.
-        is_new[place] = is_new[place] or name == 'HDEL' or name == 'UNLINK' or string.sub(name, 1, 4) == 'ZREM'
+        is_new[key] = is_new[key] or takes_out(name)
+    end
+    if refused then
+        return refused
     end
     at = at + 3 + size
 end

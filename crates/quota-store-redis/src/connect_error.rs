@@ -51,7 +51,7 @@ pub enum ConnectError {
     /// The server deletes keys when its memory is full.
     #[error(
         "the server's maxmemory-policy is {policy}: it would delete usage when its memory is full. Set it to noeviction, or \
-         allow this policy by name with RedisBuilder::with_allowed_eviction"
+         allow this policy by name with ?allowed_eviction={policy} or RedisBuilder::with_allowed_eviction"
     )]
     Evicts {
         /// The server's `maxmemory-policy`.

@@ -130,6 +130,11 @@ impl KeyPrefix {
         format!("{}:check:{}", self.0, uuid::Uuid::new_v4().simple())
     }
 
+    /// The same on the slot of a tag.
+    pub(crate) fn check_beside(&self, tag: &str) -> String {
+        format!("{}:check:{{{tag}}}:{}", self.0, uuid::Uuid::new_v4().simple())
+    }
+
     /// The key that lists this client.
     pub(crate) fn list_of(&self, client: &ClientId) -> String {
         // FNV-1a: the same in every version of this crate.

@@ -20,6 +20,7 @@ mod link;
 mod listener;
 mod node;
 mod open_sums;
+mod primaries;
 mod pruning;
 mod queue;
 mod reading;

@@ -143,11 +143,13 @@ impl Wire {
         let every = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
         let command = command.clone();
         let answer = cluster.run(async |connection| connection.route_command(command, every).await).await;
-        match answer.map_err(CallError::sent)? {
-            Value::Map(answers) => Ok(answers.into_iter().map(|(_, answer)| answer).collect()),
-            Value::Array(answers) => Ok(answers),
-            one => Ok(vec![one]),
-        }
+        let answers = match answer.map_err(CallError::sent)? {
+            Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
+            Value::Array(answers) => answers,
+            one => vec![one],
+        };
+        // What some of them refuse, the driver takes for answers.
+        answers.into_iter().map(|answer| answer.extract_error().map_err(CallError::sent)).collect()
     }
 
     /// Sends commands in one message; gives the answers behind the first `skipped`.

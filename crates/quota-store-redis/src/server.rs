@@ -5,13 +5,14 @@ use std::cmp::Ordering;
 use futures_util::future::try_join;
 use quota_core::Detail;
 use quota_service::StoreError;
-use redis::{Cmd, Value};
+use redis::{Cmd, ErrorKind, Script, Value};
 
 use crate::call_error::CallError;
 use crate::connect_error::ConnectError;
 use crate::gathering::Gathering;
 use crate::keys::KeyPrefix;
 use crate::link::Wire;
+use crate::primaries;
 use crate::settings::Settings;
 use crate::values::text;
 
@@ -151,17 +152,41 @@ const fn name(detail: Detail) -> &'static str {
     }
 }
 
-/// Tries what commits do, where nobody sees it; and whether replicas may be waited for, if they are to be.
+/// Tries what commits do, where nobody sees it, on every primary, for each has an access list of its own; and whether
+/// replicas may be waited for, if they are to be.
 pub(crate) async fn check_rights(wire: &Wire, prefix: &KeyPrefix, waits: bool) -> Result<(), ConnectError> {
-    let mut check = redis::cmd("EVAL");
-    check.arg(include_str!("check.lua")).arg(1).arg(prefix.check());
-    wire.call(&check).await.map_err(reached)?;
+    let keys = if wire.is_cluster() { on_every_primary(wire, prefix).await? } else { vec![prefix.check()] };
+    let text = include_str!("check.lua");
+    let digest = Script::new(text).get_hash().to_owned();
+    // As commits are called, with an answer that the server does not know the digest.
+    let ways = [("EVALSHA", digest.as_str()), ("EVAL", text)];
+    let call = |key: &str, (name, script): (&str, &str)| {
+        let mut call = redis::cmd(name);
+        call.arg(script).arg(1).arg(key);
+        call
+    };
+    let calls = keys.iter().flat_map(|key| ways.map(|way| call(key, way))).collect();
+    for answer in wire.call_each(calls).await {
+        if !answer.as_ref().is_err_and(CallError::is_no_script) {
+            answer.map_err(reached)?;
+        }
+    }
     if waits {
         let mut wait = redis::cmd("WAIT");
         wait.arg(0).arg(1);
         wire.call_every_primary(&wait).await.map_err(reached)?;
     }
     Ok(())
+}
+
+/// Keys for a moment, one on each primary of a cluster.
+async fn on_every_primary(wire: &Wire, prefix: &KeyPrefix) -> Result<Vec<String>, ConnectError> {
+    let mut slots = redis::cmd("CLUSTER");
+    slots.arg("SLOTS");
+    let tags = primaries::tags(&wire.call(&slots).await.map_err(reached)?);
+    let odd = || (ErrorKind::UnexpectedReturnType, "CLUSTER SLOTS tells no slots");
+    let tags = tags.ok_or_else(|| ConnectError::Server(odd().into()))?;
+    Ok(tags.iter().map(|tag| prefix.check_beside(tag)).collect())
 }
 
 fn reached(error: CallError) -> ConnectError {

@@ -85,3 +85,90 @@ fn millis(duration: Duration) -> i64 {
     // PEXPIRE takes no more than what still gives an instant: 10,000 years are for ever.
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(10_000 * 366 * DAY_MILLIS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 19_797;
+    const START: i64 = DAY * DAY_MILLIS;
+    const END: i64 = START + DAY_MILLIS;
+
+    fn settings(retention: Option<Duration>, ids_for: Duration) -> Settings {
+        let (prefix, detail, patience) = (KeyPrefix::default(), Detail::Quarters, Duration::ZERO);
+        Settings { prefix, detail, retention, ids_for, wait: None, patience }
+    }
+
+    fn days(count: u64) -> Duration {
+        Duration::from_secs(count * 86_400)
+    }
+
+    fn at(millis: i64) -> Instant {
+        Instant::from_millis(millis).unwrap()
+    }
+
+    /// When a day's keys may go that were written at an instant.
+    fn expires(settings: &Settings, written: i64) -> i64 {
+        written + settings.expiry_of_day(DAY, at(written)).unwrap().parse::<i64>().unwrap()
+    }
+
+    #[test]
+    fn keys_of_a_day_outlive_its_end_by_the_retention_and_a_day() {
+        let settings = settings(Some(days(400)), days(1));
+        for written in [START - 30 * DAY_MILLIS, START, START + DAY_MILLIS / 2, END - 1] {
+            let expires = expires(&settings, written);
+            assert!(expires >= END + 401 * DAY_MILLIS, "{written}");
+            assert!(settings.horizon(at(expires)).unwrap() > START, "nobody reads the day any more");
+        }
+        for written in [END, END + 1, END + 900 * DAY_MILLIS] {
+            assert!(expires(&settings, written) >= written + 401 * DAY_MILLIS, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_read_for_as_long_as_its_retention() {
+        let settings = settings(Some(days(400)), days(1));
+        for age in [0, 1, DAY_MILLIS, 400 * DAY_MILLIS] {
+            assert!(settings.horizon(at(END + age)).unwrap() <= START, "{age}");
+        }
+    }
+
+    #[test]
+    fn without_a_retention_a_day_is_kept_for_ever() {
+        let settings = settings(None, days(1));
+        assert_eq!((settings.expiry_of_day(DAY, at(START)), settings.horizon(at(START))), (None, None));
+    }
+
+    #[test]
+    fn a_retention_without_an_end_is_one_that_servers_take() {
+        let settings = settings(Some(Duration::MAX), Duration::MAX);
+        let ids = START + settings.expiry_of_ids().parse::<i64>().unwrap();
+        for expires in [expires(&settings, START), ids] {
+            assert!((9_000 * 365 * DAY_MILLIS..i64::MAX / 2).contains(&expires), "{expires}");
+        }
+    }
+
+    #[test]
+    fn ids_of_a_day_outlive_the_last_of_them_by_what_they_are_remembered_for_and_a_day() {
+        for ids_for in [Duration::ZERO, Duration::from_secs(1), days(1), days(30)] {
+            let settings = settings(None, ids_for);
+            // Counted from the first.
+            let expires = START + settings.expiry_of_ids().parse::<i64>().unwrap();
+            let remembered = at(END - 1).saturating_add(ids_for);
+            assert!(at(expires).since(remembered) >= MARGIN, "{ids_for:?}");
+            assert!(settings.is_forgotten(at(END - 1), at(expires)) && settings.first_day_of_ids(at(expires)) > DAY);
+        }
+    }
+
+    #[test]
+    fn ids_that_were_made_outlive_the_span_after_theirs_by_ten_minutes() {
+        let span = Settings::retries_of(at(START));
+        let mut last = START;
+        // They are looked for in the present span and in the one before.
+        while Settings::retries_of(at(last + 60_000)) <= span + 1 {
+            last += 60_000;
+        }
+        let expires = START + Settings::expiry_of_retries().parse::<i64>().unwrap();
+        assert!(last >= START + 19 * 60_000 && expires >= last + 600_000, "{last} {expires}");
+    }
+}

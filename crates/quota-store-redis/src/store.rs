@@ -42,7 +42,7 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// Connects to the servers at `url` with the defaults of [`RedisBuilder`]. The query of the URL may choose
-    /// `detail=entries` and `prefix=…`.
+    /// `detail=entries`, `prefix=…` and `allowed_eviction=…`.
     ///
     /// # Errors
     /// [`ConnectError`]; it never repeats the URL.
@@ -59,7 +59,7 @@ impl RedisStore {
     pub(crate) async fn is_made(builder: &RedisBuilder) -> Result<bool, ConnectError> {
         let target = Target::parse(&builder.url)?;
         let link = Self::link(builder, &target, &builder.settings.prefix).await?;
-        server::check(link.for_batch(), builder.allowed_eviction.as_deref()).await?;
+        server::check(link.for_batch(), allowed_eviction(builder, &target)).await?;
         let prefix = target.prefix.filter(|_| !builder.has_prefix);
         server::has_format(link.for_batch(), prefix.as_ref().unwrap_or(&builder.settings.prefix)).await
     }
@@ -79,7 +79,7 @@ impl RedisStore {
         }
         let link = Self::link(&builder, &target, &settings.prefix).await?;
         let wire = link.for_batch();
-        server::check(wire, builder.allowed_eviction.as_deref()).await?;
+        server::check(wire, allowed_eviction(&builder, &target)).await?;
         server::check_format(wire, &settings.prefix).await?;
         settings.detail = server::check_detail(wire, &settings.prefix, detail).await?;
         server::check_rights(wire, &settings.prefix, settings.wait.is_some()).await?;
@@ -87,6 +87,11 @@ impl RedisStore {
         let kept = KeptAccounts::new(builder.kept_accounts);
         Ok(Self { settings, link, script: CommitScript::new(), kept, dispatch })
     }
+}
+
+/// Beside `noeviction`.
+fn allowed_eviction<'a>(builder: &'a RedisBuilder, target: &'a Target) -> Option<&'a str> {
+    builder.allowed_eviction.as_deref().or(target.allowed_eviction.as_deref())
 }
 
 impl fmt::Debug for RedisStore {

@@ -10,6 +10,7 @@ const SCHEMES: &[&str] = &[
     "memory",
     "sqlite",
     "postgres",
+    "postgresql",
     "mysql",
     "redis",
     "rediss",

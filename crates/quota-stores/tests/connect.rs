@@ -34,11 +34,11 @@ async fn what_is_no_stores_url_is_told_apart() {
         (":memory:", "a store's URL begins with its scheme, such as memory: or sqlite:quota.db"),
         (
             "oracle://user:secret@host/db",
-            "no store has the scheme oracle: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, valkey, valkeys, valkey+cluster, valkeys+cluster, valkey+sentinel, valkeys+sentinel, mongodb",
+            "no store has the scheme oracle: known are memory, sqlite, postgres, postgresql, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, valkey, valkeys, valkey+cluster, valkeys+cluster, valkey+sentinel, valkeys+sentinel, mongodb",
         ),
         (
             "MEMORY:",
-            "no store has the scheme MEMORY: known are memory, sqlite, postgres, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, valkey, valkeys, valkey+cluster, valkeys+cluster, valkey+sentinel, valkeys+sentinel, mongodb",
+            "no store has the scheme MEMORY: known are memory, sqlite, postgres, postgresql, mysql, redis, rediss, redis+cluster, rediss+cluster, redis+sentinel, rediss+sentinel, valkey, valkeys, valkey+cluster, valkeys+cluster, valkey+sentinel, valkeys+sentinel, mongodb",
         ),
         ("memory:x", "a URL with the scheme memory is memory:, memory:?detail=quarters or memory:?detail=entries"),
         (

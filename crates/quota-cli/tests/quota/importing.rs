@@ -103,6 +103,8 @@ fn a_source_that_is_none_is_told_and_nothing_is_made() {
         (vec!["--from", "postgres://u:p@secret/word@h/d", "--to", &to], "holds one of / ? # @"),
         (vec!["--from", "mysql://u:p@secret/word@h/d", "--to", &to], "holds one of / ? # @"),
         (vec!["--from", "mysql://u:?secret@h/d", "--to", &to], "holds one of / ? # @"),
+        (vec!["--from", "mongodb://u:1/secret@h/d", "--to", &to, "--collection", "c"], "holds one of / ? # @"),
+        (vec!["--from", "mongodb://u:1@secret@h/d", "--to", &to, "--collection", "c"], "holds one of / ? # @"),
         (
             vec!["--from", "mongodb+srv://u:secret@h/d", "--to", &to, "--collection", "c"],
             "the scheme mongodb+srv is not compiled in",

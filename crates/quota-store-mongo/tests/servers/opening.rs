@@ -40,6 +40,17 @@ fn what_is_no_url_is_told_without_its_password() {
             assert!(matches!(error, ConnectError::Url { .. }), "{url}: {error:?}");
             assert!(!shown(&error).contains("hunter2secret"), "{url}: {}", shown(&error));
         }
+        for url in [
+            "mongodb://u:1/hunter2secret@h/d",
+            "mongodb://u:1?hunter2secret@h/d",
+            "mongodb://u:1@hunter2secret@h/d",
+            "mongodb://u:1#hunter2secret=@h/d?w=1",
+        ] {
+            let error = MongoStore::connect(url).await.unwrap_err();
+            assert!(matches!(error, ConnectError::Url { .. }), "{url}: {error:?}");
+            assert!(error.to_string().ends_with("write %2F %3F %23 %40"), "{url}: {error}");
+            assert!(!shown(&error).contains("hunter2secret"), "{url}: {}", shown(&error));
+        }
         let builder = format!("{:?}", MongoStore::builder("mongodb://u:hunter2secret@h/d"));
         assert!(!builder.contains("hunter2secret"), "{builder}");
     });

@@ -95,28 +95,6 @@ async fn usage_of_which_a_key_is_foreign_is_corrupt_and_the_connection_stays() {
 }
 
 #[tokio::test]
-async fn keys_of_a_day_that_were_emptied_expire_like_those_before() {
-    let Some(place) = Place::shared() else { return };
-    let retention = Duration::from_secs(800 * 86_400);
-    let builder = place.builder().with_detail(Detail::Entries).with_retention(retention);
-    let store = builder.connect().await.unwrap();
-    for id in ["1", "2"] {
-        assert!(allowed(&charge_one(&store, "a", id).await));
-        for kind in ["e", "i"] {
-            let left = place.tell(&format!("PTTL {}", place.key(&format!("{{a}}:{kind}:19797")))).await;
-            assert!(matches!(left, Value::Int(1..)), "{kind} after {id}: {left:?}");
-        }
-        let void = Operation::Void { id: OperationId::new(id).unwrap() };
-        one(&store, request("a", void, LIMIT)).await.unwrap();
-    }
-    for quarters in 0..2 {
-        assert!(allowed(&charge_later(&store, "a", &quarters.to_string(), quarters).await));
-    }
-    let left = place.tell(&format!("PTTL {}", place.key("{a}:s:19797"))).await;
-    assert!(matches!(left, Value::Int(1..)), "{left:?}");
-}
-
-#[tokio::test]
 async fn what_is_older_than_the_retention_is_let_go_with_the_next_charge() {
     let Some(place) = Place::shared() else { return };
     let retention = Duration::from_secs(400 * 86_400);

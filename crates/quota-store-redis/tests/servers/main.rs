@@ -7,6 +7,8 @@ mod deletions;
 #[cfg(all(test, feature = "tls"))]
 mod encrypting;
 #[cfg(test)]
+mod expiring;
+#[cfg(test)]
 mod failing_over;
 #[cfg(test)]
 mod forgetting;
@@ -20,6 +22,8 @@ mod refusing;
 mod requests;
 #[cfg(test)]
 mod resending;
+#[cfg(test)]
+mod rights;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]

@@ -8,7 +8,9 @@ use quota_service::UsageStore;
 use quota_store_redis::{ConnectError, RedisStore};
 
 use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, client, credits, is_unknown, one, request, used};
-use crate::servers::{Place, as_user, private, private_cluster, shown, tell, text_of, url_of};
+use crate::servers::{
+    Place, as_user, granted, keep_parts, primaries, private, private_cluster, shown, tell, text_of, url_of,
+};
 
 #[tokio::test]
 async fn what_is_no_url_is_told_without_its_password() {
@@ -25,6 +27,12 @@ async fn what_is_no_url_is_told_without_its_password() {
         "redis://u:hunter2secret@h?no_such_choice=1",
         "redis+cluster://u:hunter2secret@h:1,h:port",
         "redis+sentinel://u:hunter2secret@h:1",
+        "redis://u:hunter2secret@h/0?entries",
+        "redis://u:hunter2secret@h/0#entries",
+        "redis://u:1?hunter2secret@h",
+        "redis://u:1#hunter2secret@h",
+        "redis://u:1?prefix=hunter2secret@h",
+        "redis+sentinel://u:1/hunter2secret@h/0",
     ] {
         let error = RedisStore::connect(url).await.unwrap_err();
         assert!(matches!(error, ConnectError::Url { .. }), "{url}: {error:?}");
@@ -85,7 +93,8 @@ async fn place_refuses(url: &str) {
 #[tokio::test]
 async fn a_user_without_the_rights_is_refused() {
     let Some((_server, place)) = private() else { return };
-    let lacking = ["-info", "-eval", "-@scripting", "-@write", "-hincrby", "-zadd", "-unlink", "-pexpire", "-hdel"];
+    let lacking =
+        ["-info", "-eval", "-evalsha", "-@scripting", "-@write", "-hincrby", "-zadd", "-unlink", "-pexpire", "-hdel"];
     for (number, rights) in
         lacking.iter().map(|right| format!("~* +@all {right}")).chain(["~other:* +@all".into()]).enumerate()
     {
@@ -99,12 +108,7 @@ async fn a_user_without_the_rights_is_refused() {
     }
     // What the README names is enough.
     let name = "clerk";
-    place
-        .tell(&format!(
-            "ACL SETUSER {name} on >hunter2secret ~{0}:* &{0}:turn:* +@all -@admin -@dangerous +info",
-            place.prefix
-        ))
-        .await;
+    place.tell(&format!("ACL SETUSER {name} on >hunter2secret {}", granted(&place.prefix))).await;
     let clerk = Place { url: as_user(&place.url, name, "hunter2secret"), prefix: place.prefix.clone() };
     let store = clerk.store(Detail::Entries).await;
     assert!(allowed(&charge_one(&store, "a", "1").await));
@@ -128,9 +132,36 @@ async fn a_server_that_evicts_is_refused_unless_allowed_by_name() {
         let error = builder.connect().await.unwrap_err();
         assert!(matches!(&error, ConnectError::Evicts { policy } if policy == "allkeys-lru"), "{error:?}");
         assert!(error.to_string().contains("Set it to noeviction"), "{error}");
+        assert!(error.to_string().contains("?allowed_eviction=allkeys-lru"), "{error}");
     }
     let store = place.builder().with_allowed_eviction("allkeys-lru").connect().await.unwrap();
     assert!(allowed(&charge_one(&store, "a", "1").await));
+    let allows = |policy: &str| {
+        let url = format!("{}?allowed_eviction={policy}", place.url);
+        Place { url, prefix: place.prefix.clone() }.builder()
+    };
+    assert!(allows("allkeys-lru").is_made().await.unwrap());
+    allows("allkeys-lru").connect().await.unwrap();
+    allows("volatile-lru").with_allowed_eviction("allkeys-lru").connect().await.unwrap();
+    for refused in [allows("volatile-lru"), allows("allkeys-lru").with_allowed_eviction("volatile-lru")] {
+        assert!(matches!(refused.connect().await.unwrap_err(), ConnectError::Evicts { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_of_which_one_primary_evicts_is_refused_unless_it_is_allowed() {
+    let Some((server, place)) = private_cluster() else { return };
+    keep_parts(&server).await;
+    let primaries = primaries(&server).await;
+    assert_eq!(primaries.len(), 3);
+    for primary in &primaries {
+        tell(primary, "CONFIG SET maxmemory-policy allkeys-lru").await.unwrap();
+        let error = place.refused().await;
+        assert!(matches!(&error, ConnectError::Evicts { policy } if policy == "allkeys-lru"), "{error:?}");
+        place.builder().with_allowed_eviction("allkeys-lru").connect().await.unwrap();
+        tell(primary, "CONFIG SET maxmemory-policy noeviction").await.unwrap();
+    }
+    place.builder().connect().await.unwrap();
 }
 
 #[tokio::test]

@@ -108,6 +108,24 @@ pub(crate) async fn is_primary(node: &Node) -> bool {
     matches!(&role, Value::Array(role) if role[0] == Value::BulkString(b"master".to_vec()))
 }
 
+/// The URLs of a cluster's primaries.
+pub(crate) async fn primaries(server: &PrivateServer) -> Vec<String> {
+    let mut primaries = Vec::new();
+    for node in server.nodes() {
+        if is_primary(node).await {
+            primaries.push(url_of(node));
+        }
+    }
+    primaries
+}
+
+/// What the README says that an access list has to grant.
+pub(crate) fn granted(prefix: &KeyPrefix) -> String {
+    let (_, behind) = include_str!("../../README.md").split_once("access list has to grant:\n  `").unwrap();
+    let (rights, _) = behind.split_once('`').unwrap();
+    rights.replace("PREFIX", prefix.as_str())
+}
+
 /// From now on a busy server of a cluster is no dead one: each keeps the part that it has.
 pub(crate) async fn keep_parts(server: &PrivateServer) {
     for node in server.nodes() {
