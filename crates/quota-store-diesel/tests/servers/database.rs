@@ -21,6 +21,10 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     const ENCRYPTED: &'static str;
     /// Lets new connections begin with other settings: of transactions, of what is an error, of time.
     const OTHER_DEFAULTS: &'static str;
+    /// Makes a database whose texts are not ordered by their bytes, and removes it.
+    const COLLATED: [&'static str; 2];
+    /// What the server says of a column whose values are compared by their bytes.
+    const BYTEWISE: &'static str;
     /// Lets the whole server only read, but for who may write all the same; and what ends that.
     const READ_ONLY: [&'static str; 2];
     /// Lets the server end connections after an idle second, where they are not told otherwise; how many of the store's
@@ -130,6 +134,11 @@ impl Database for Postgres {
          WHERE ssl AND application_name = 'quota'";
     const OTHER_DEFAULTS: &'static str = "ALTER DATABASE quota SET default_transaction_isolation = 'serializable'; \
          ALTER DATABASE quota SET TimeZone = 'Asia/Kathmandu'";
+    const COLLATED: [&'static str; 2] = [
+        "CREATE DATABASE {p}collated TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+        "DROP DATABASE {p}collated WITH (FORCE)",
+    ];
+    const BYTEWISE: &'static str = "collation_name = 'C'";
     const READ_ONLY: [&'static str; 2] =
         ["ALTER SYSTEM SET default_transaction_read_only = on", "ALTER SYSTEM RESET default_transaction_read_only"];
     const IDLE: [&'static str; 2] = [
@@ -236,6 +245,9 @@ impl Database for Mysql {
          WHERE VARIABLE_NAME = 'SSL_ACCEPTS'";
     const OTHER_DEFAULTS: &'static str = "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE; \
          SET GLOBAL sql_mode = ''; SET GLOBAL time_zone = '+05:45'";
+    const COLLATED: [&'static str; 2] =
+        ["CREATE DATABASE {p}collated CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", "DROP DATABASE {p}collated"];
+    const BYTEWISE: &'static str = "data_type = 'varbinary'";
     const READ_ONLY: [&'static str; 2] = ["SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"];
     const IDLE: [&'static str; 2] = [
         "SET GLOBAL wait_timeout = 1",

@@ -70,6 +70,7 @@ on_both! {
         a_fault_of_one_client_is_not_the_others
         an_unknown_client_leaves_no_row
         quarters_are_the_sums_of_entries
+        reading_costs_quarters_and_not_entries
         a_quarter_of_many_entries_is_pruned_in_steps
         a_charge_of_the_instant_of_a_large_deletion_waits_for_none_of_its_rows
         rows_of_a_large_deletion_are_taken_out_by_a_pruning
@@ -87,6 +88,7 @@ on_both! {
     }
     defaults {
         a_server_with_other_defaults_is_served_alike
+        names_are_compared_by_their_bytes_whatever_the_databases_collation
     }
     encrypting {
         a_server_is_trusted_by_its_certificate
