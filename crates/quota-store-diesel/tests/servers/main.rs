@@ -59,6 +59,7 @@ on_both! {
         a_wrong_password_is_refused_and_never_shown
         a_server_that_is_not_there_is_told
         a_server_that_is_too_old_is_told_and_left_alone
+        what_a_store_cannot_work_with_is_told_and_left_alone
         what_is_no_url_is_told_without_its_password
         a_right_that_lacks_is_named
         who_may_not_make_tables_is_told_and_uses_those_that_are_there
