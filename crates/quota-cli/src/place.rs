@@ -13,7 +13,8 @@ use crate::target;
 /// The database of a store in MongoDB whose URL names none.
 const MONGO_DATABASE: &str = "quota";
 
-/// A database. Two URLs that differ in their options, in the user, or in how the host is spelled, name one place.
+/// A database. Two URLs that differ in their options, in the user, or in how the host is spelled, name one place. No name is
+/// looked up: a server that goes by two names is two.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     File(PathBuf),

@@ -12,7 +12,7 @@ use crate::prefix::PrefixError;
 pub enum OpenError {
     /// The path cannot be one of a database: empty, not UTF-8, or `:memory:`, where every connection would see
     /// a database of its own.
-    #[error("{path:?} is no path of a database file")]
+    #[error("{path:?} is no path of a database file: name a file, by a path in UTF-8")]
     InvalidPath {
         /// The path.
         path: PathBuf,
@@ -21,7 +21,10 @@ pub enum OpenError {
     #[error(transparent)]
     InvalidPrefix(#[from] PrefixError),
     /// There is a file, but it is no SQLite database, or a damaged one.
-    #[error("{} is not an SQLite database, or a damaged one", .path.display())]
+    #[error(
+        "{} is not an SQLite database, or a damaged one: restore it from a backup, or name another file",
+        .path.display()
+    )]
     NotADatabase {
         /// The file.
         path: PathBuf,
@@ -29,7 +32,7 @@ pub enum OpenError {
         source: diesel::result::Error,
     },
     /// The file or its directory cannot be written.
-    #[error("{} is read-only: {message}", .path.display())]
+    #[error("{} is read-only ({message}): make the file and its folder writable", .path.display())]
     ReadOnly {
         /// The file.
         path: PathBuf,
@@ -78,10 +81,10 @@ pub enum OpenError {
     Io {
         /// The file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's words, and what to do.
         message: String,
     },
     /// A thread could not be started.
-    #[error("a thread of the store could not be started")]
+    #[error("a thread of the store could not be started: let this process have more")]
     Thread(#[source] std::io::Error),
 }

@@ -125,16 +125,21 @@ impl Tables {
         collection: &Collection<Document>,
         statements: Vec<Document>,
     ) -> Result<i64, CallError> {
+        let command = self.update_command(collection, statements);
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let answer = self.timely(self.database.run_command(command).selection_criteria(primary)).await?;
+        updated(&answer)
+    }
+
+    /// It says itself what it waits for: the driver adds nothing to a command.
+    fn update_command(&self, collection: &Collection<Document>, statements: Vec<Document>) -> Document {
         let millis = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
-        let command = doc! {
+        doc! {
             "update": collection.name(),
             "updates": statements,
             "ordered": false,
             "writeConcern": { "w": "majority", "j": true, "wtimeout": millis },
-        };
-        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
-        let answer = self.timely(self.database.run_command(command).selection_criteria(primary)).await?;
-        updated(&answer)
+        }
     }
 
     /// Whether a majority has the account at this version: a change that changes nothing waits for one as well.
@@ -211,5 +216,37 @@ impl CallError {
             Self::Lost(error) => StoreError::unknown("the server did not answer the commit", error),
             Self::Open(message) => StoreError::Unknown { message, source: None },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::Client;
+    use mongodb::options::ClientOptions;
+
+    use super::*;
+
+    /// No server is asked.
+    #[tokio::test]
+    async fn a_majority_and_the_primary_are_asked_for_whatever_the_url_says() {
+        let options = "w=0&journal=false&readPreference=secondary&readConcernLevel=available";
+        let url = format!("mongodb://127.0.0.1:1/quota?{options}");
+        let client = Client::with_options(ClientOptions::parse(url).await.unwrap()).unwrap();
+        let (timeout, patience) = (Duration::from_secs(7), Duration::from_secs(7));
+        let settings = Settings { prefix: "quota_".to_owned(), retention: None, timeout, patience };
+        let tables = Tables::new(client.database("quota"), &settings);
+        let heard = tables.database.write_concern().and_then(|concern| concern.w.clone());
+        assert_eq!(heard, Some(Acknowledgment::Nodes(0)), "the URL is heard where nothing else is said");
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        for collection in [&tables.accounts, &tables.entries, &tables.quarters, &tables.schema] {
+            let writes = collection.write_concern().unwrap();
+            assert_eq!((&writes.w, writes.journal), (&Some(Acknowledgment::Majority), Some(true)));
+            assert_eq!(collection.selection_criteria(), Some(&primary));
+            assert_eq!(collection.read_concern(), Some(&ReadConcern::local()));
+        }
+        let command = tables.update_command(&tables.accounts, vec![doc! { "q": {}, "u": {} }]);
+        let concern = doc! { "w": "majority", "j": true, "wtimeout": 7_000_i64 };
+        assert_eq!(command.get_document("writeConcern").unwrap(), &concern);
+        assert_eq!(command.get_str("update").unwrap(), "quota_accounts");
     }
 }

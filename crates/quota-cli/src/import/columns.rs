@@ -20,15 +20,19 @@ pub(super) const NAMES: [&str; 4] = ["id", "client_id", "timestamp", "credits"];
 #[derive(Clone, Copy)]
 pub(super) struct Kinds {
     pub(super) whole: &'static [&'static str],
-    pub(super) broken: &'static [&'static str],
+    /// With a fraction, and every digit that was written.
+    pub(super) decimal: &'static [&'static str],
+    pub(super) double: &'static [&'static str],
     pub(super) text: &'static [&'static str],
 }
 
-/// Which columns hold whole numbers only, and so need no look at each value.
+/// How columns of numbers are read.
 #[derive(Clone, Copy)]
-pub(super) struct Whole {
-    pub(super) timestamp: bool,
-    pub(super) credits: bool,
+pub(super) struct Numbers {
+    /// Timestamps are whole numbers only, and so need no look at each value.
+    pub(super) whole_seconds: bool,
+    /// Credits are decimals, which are read as they are written: a double would lose digits.
+    pub(super) decimal_credits: bool,
 }
 
 impl Kinds {
@@ -37,7 +41,7 @@ impl Kinds {
     ///
     /// # Errors
     /// Which columns lack, or which is of a kind that is not read.
-    pub(super) fn check(&self, table: &str, columns: &[Column]) -> anyhow::Result<Whole> {
+    pub(super) fn check(&self, table: &str, columns: &[Column]) -> anyhow::Result<Numbers> {
         lacking(table, columns.iter().map(|column| column.name.as_str()))?;
         let kind = |name: &str| columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
         let is = |name: &str, kinds: &[&[&str]]| {
@@ -46,8 +50,8 @@ impl Kinds {
         for (name, kinds, expected) in [
             ("id", &[self.whole][..], "whole numbers"),
             ("client_id", &[self.text, self.whole], "texts or whole numbers"),
-            ("timestamp", &[self.whole, self.broken], "numbers"),
-            ("credits", &[self.whole, self.broken], "numbers"),
+            ("timestamp", &[self.whole, self.decimal, self.double], "numbers"),
+            ("credits", &[self.whole, self.decimal, self.double], "numbers"),
         ] {
             if !is(name, kinds) {
                 let found = kind(name).map_or("absent", |column| column.kind.as_str());
@@ -57,7 +61,8 @@ impl Kinds {
                 );
             }
         }
-        Ok(Whole { timestamp: is("timestamp", &[self.whole]), credits: is("credits", &[self.whole]) })
+        let (whole_seconds, decimal_credits) = (is("timestamp", &[self.whole]), is("credits", &[self.decimal]));
+        Ok(Numbers { whole_seconds, decimal_credits })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `quota import-frappy`: usage taken over from the predecessor.
 
+mod amount;
 mod columns;
 mod filling;
 mod mark;

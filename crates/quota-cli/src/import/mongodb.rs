@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{Collection, Cursor};
 
+use crate::import::amount::Amount;
 use crate::import::row::Row;
 use crate::import::source::{Names, PAGE};
 use crate::import::sql::timely;
@@ -47,10 +48,19 @@ impl MongoCollection {
         Ok(source)
     }
 
-    /// Whether it can be the predecessor's: each field that is read is in some document, if there is any.
+    /// Whether it can be the predecessor's: its documents have keys, as those of a view need not, and each field that is read
+    /// is in some document, if there is any.
     async fn check(&mut self) -> anyhow::Result<()> {
-        if !self.has(doc! {}).await? {
-            return Ok(());
+        // One without a key comes first.
+        let first = self.collection.find_one(doc! {}).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
+        let first = timely(&self.server, first.into_future()).await?.map_err(|error| self.unread(&error))?;
+        let Some(first) = first else { return Ok(()) };
+        if !first.contains_key("_id") {
+            bail!(
+                "documents of the source's collection {} have no _id, by which a second import would know them: name the \
+                 predecessor's own with --collection, or a view that keeps it",
+                self.name()
+            );
         }
         let mut absent = Vec::new();
         for field in ["clientId", "timestamp", "credits"] {
@@ -108,6 +118,7 @@ impl MongoCollection {
 }
 
 fn row(found: &Document) -> Row {
+    let Some(id) = found.get("_id") else { return Row::without_id("NULL") };
     let client = match found.get("clientId") {
         Some(Bson::String(text)) => Some(text.clone()),
         Some(Bson::Int32(number)) => Some(number.to_string()),
@@ -115,22 +126,21 @@ fn row(found: &Document) -> Row {
         _ => None,
     };
     let credits = match found.get("credits") {
-        Some(Bson::Double(number)) => Some(*number),
-        Some(Bson::Int32(number)) => Some(f64::from(*number)),
-        // Written out and read again: exact up to 2^53, where there is no cast that says so.
-        Some(Bson::Int64(number)) => number.to_string().parse().ok(),
+        Some(Bson::Double(number)) => Some(Amount::Double(*number)),
+        Some(Bson::Int32(number)) => Some(Amount::Decimal(number.to_string())),
+        Some(Bson::Int64(number)) => Some(Amount::Decimal(number.to_string())),
+        Some(Bson::Decimal128(number)) => Some(Amount::Decimal(number.to_string())),
         _ => None,
     };
-    Row { key: key(found.get("_id")), fault: None, client, at: seconds(found.get("timestamp")), credits }
+    Row { key: key(id), fault: None, client, at: seconds(found.get("timestamp")), credits }
 }
 
 /// What tells a document from all others, as text.
-fn key(id: Option<&Bson>) -> String {
+fn key(id: &Bson) -> String {
     match id {
-        Some(Bson::ObjectId(id)) => id.to_hex(),
-        Some(Bson::String(text)) => format!("s:{text}"),
-        Some(other) => other.to_string(),
-        None => String::new(),
+        Bson::ObjectId(id) => id.to_hex(),
+        Bson::String(text) => format!("s:{text}"),
+        other => other.to_string(),
     }
 }
 
@@ -148,6 +158,7 @@ fn seconds(timestamp: Option<&Bson>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use mongodb::bson::Decimal128;
     use mongodb::bson::oid::ObjectId;
 
     use super::*;
@@ -159,16 +170,23 @@ mod tests {
             let Row { key, client, at, credits, .. } = row(&document);
             (key, client, at, credits)
         };
+        let (time, decimal) = (Some(1_709_251_200_000), |text: &str| Some(Amount::Decimal(text.to_owned())));
         assert_eq!(
             read(
                 doc! { "_id": id, "timestamp": 1_709_251_200, "credits": 2.5, "clientId": "c", "dataModelVersion": 1 }
             ),
-            ("65e0f1c2a1b2c3d4e5f60718".to_owned(), Some("c".to_owned()), Some(1_709_251_200_000), Some(2.5))
+            ("65e0f1c2a1b2c3d4e5f60718".to_owned(), Some("c".to_owned()), time, Some(Amount::Double(2.5)))
         );
         assert_eq!(
             read(doc! { "_id": 7, "timestamp": 1_709_251_200.0, "credits": 3_i64, "clientId": 42 }),
-            ("7".to_owned(), Some("42".to_owned()), Some(1_709_251_200_000), Some(3.0))
+            ("7".to_owned(), Some("42".to_owned()), time, decimal("3"))
         );
+        let exact: Decimal128 = "1234567890123.4567890".parse().unwrap();
+        let (.., credits) = read(doc! { "_id": 7, "credits": exact });
+        assert_eq!(credits, decimal("1234567890123.4567890"));
+        let (.., credits) = read(doc! { "_id": 7, "credits": -1 });
+        assert_eq!(credits, decimal("-1"));
+        assert_eq!(row(&doc! { "credits": 1 }), Row::without_id("NULL"), "nothing tells it from others");
         let (_, client, at, credits) = read(doc! { "_id": "x", "timestamp": 1.5, "credits": "2", "clientId": true });
         assert_eq!((client, at, credits), (None, None, None));
     }

@@ -4,12 +4,13 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
-use crate::import::columns::{Column, Kinds, Whole};
+use crate::import::columns::{Column, Kinds, Numbers};
 use crate::import::table_name::{TableName, meanings};
 
 pub(super) const KINDS: Kinds = Kinds {
     whole: &["tinyint", "smallint", "mediumint", "int", "bigint"],
-    broken: &["decimal", "float", "double"],
+    decimal: &["decimal"],
+    double: &["float", "double"],
     text: &["char", "varchar", "tinytext", "text", "mediumtext", "longtext"],
 };
 
@@ -58,16 +59,17 @@ async fn columns(connection: &mut AsyncMysqlConnection, table: &Known) -> anyhow
 }
 
 /// Rows from an id on. A fraction of a second is none; a FLOAT is shown with six digits, but added to it has all.
-pub(super) fn rows(table: &TableName, whole: Whole) -> String {
-    let seconds = if whole.timestamp {
+pub(super) fn rows(table: &TableName, numbers: Numbers) -> String {
+    let seconds = if numbers.whole_seconds {
         "CAST(t.`timestamp` AS SIGNED)"
     } else {
         "CASE WHEN t.`timestamp` = TRUNCATE(t.`timestamp`, 0) AND ABS(t.`timestamp`) < 9e18 \
          THEN CAST(t.`timestamp` AS SIGNED) END"
     };
+    let (credits, exact) = if numbers.decimal_credits { ("NULL", "t.credits") } else { ("t.credits", "NULL") };
     format!(
         "SELECT CAST(t.id AS SIGNED) AS id, CAST(CONVERT(t.client_id USING utf8mb4) AS BINARY) AS client, \
-         {seconds} AS seconds, t.credits + 0e0 AS credits \
+         {seconds} AS seconds, {credits} + 0e0 AS credits, CAST({exact} AS CHAR) AS exact \
          FROM {} t WHERE t.id >= ? AND t.id <= 9223372036854775807 ORDER BY t.id LIMIT ?",
         table.quoted
     )

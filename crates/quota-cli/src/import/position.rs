@@ -2,8 +2,9 @@
 
 use anyhow::bail;
 use diesel::QueryableByName;
-use diesel::sql_types::{BigInt, Binary, Double, Nullable};
+use diesel::sql_types::{BigInt, Binary, Double, Nullable, Text};
 
+use crate::import::amount::Amount;
 use crate::import::row::{Row, Skip};
 use crate::import::source::PAGE;
 
@@ -30,6 +31,9 @@ pub(super) struct Found {
     pub(super) seconds: Option<i64>,
     #[diesel(sql_type = Nullable<Double>)]
     pub(super) credits: Option<f64>,
+    /// Credits of a column of decimals, written out.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(super) exact: Option<String>,
 }
 
 impl Position {
@@ -72,7 +76,7 @@ fn rows(found: Vec<Found>) -> Vec<Row> {
         fault: is_shared(place).then_some(Skip::SharedId),
         client: found.client.and_then(|bytes| String::from_utf8(bytes).ok()),
         at: found.seconds.map(|seconds| seconds.saturating_mul(1_000)),
-        credits: found.credits,
+        credits: found.exact.map(Amount::Decimal).or(found.credits.map(Amount::Double)),
     };
     found.into_iter().enumerate().map(marked).collect()
 }
@@ -83,7 +87,7 @@ mod tests {
 
     fn found(ids: impl IntoIterator<Item = i64>) -> Vec<Found> {
         ids.into_iter()
-            .map(|id| Found { id, client: Some(b"c".to_vec()), seconds: Some(1), credits: Some(1.0) })
+            .map(|id| Found { id, client: Some(b"c".to_vec()), seconds: Some(1), credits: Some(1.0), exact: None })
             .collect()
     }
 
@@ -114,6 +118,13 @@ mod tests {
         let mut empty = Position::START;
         assert!(empty.pass(Vec::new()).unwrap().is_empty());
         assert_eq!(empty, Position::Rest);
+    }
+
+    #[test]
+    fn credits_that_are_written_out_go_before_a_double() {
+        let [double, decimal] = [None, Some("0.1".to_owned())].map(|exact| Found { exact, ..found([1]).remove(0) });
+        let read = |row| rows(vec![row]).remove(0).credits;
+        assert_eq!([read(double), read(decimal)], [Some(Amount::Double(1.0)), Some(Amount::Decimal("0.1".to_owned()))]);
     }
 
     #[test]

@@ -4,13 +4,14 @@ use diesel::sql_types::Text;
 use diesel::{OptionalExtension, QueryableByName, sql_query};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use crate::import::columns::{Column, Kinds, Whole};
+use crate::import::columns::{Column, Kinds, Numbers};
 use crate::import::table_name::{TableName, meanings, quoted};
 
 /// Domains and the like are none of them.
 pub(super) const KINDS: Kinds = Kinds {
     whole: &["int2", "int4", "int8"],
-    broken: &["numeric", "float4", "float8"],
+    decimal: &["numeric"],
+    double: &["float4", "float8"],
     text: &["text", "varchar", "bpchar", "citext"],
 };
 
@@ -53,23 +54,18 @@ async fn columns(connection: &mut AsyncPgConnection, table: &TableName) -> anyho
     Ok(sql_query(query).bind::<Text, _>(&table.quoted).load(connection).await?)
 }
 
-/// Rows from an id on. Every value is one that its type has: a fraction of a second is none, and what no `double` holds is
-/// one that is too great.
-pub(super) fn rows(table: &TableName, whole: Whole) -> String {
-    let seconds = if whole.timestamp {
+/// Rows from an id on. Every value is one that its type has: a fraction of a second is none.
+pub(super) fn rows(table: &TableName, numbers: Numbers) -> String {
+    let seconds = if numbers.whole_seconds {
         "t.\"timestamp\"::bigint"
     } else {
         "CASE WHEN t.\"timestamp\" = trunc(t.\"timestamp\") AND abs(t.\"timestamp\") < 9e18 THEN t.\"timestamp\"::bigint END"
     };
-    let credits = if whole.credits {
-        "t.credits::double precision"
-    } else {
-        "CASE WHEN t.credits = 'NaN' THEN 'NaN' WHEN t.credits > 1e100 AND t.credits::text <> 'Infinity' THEN 1e100 \
-         WHEN t.credits < -1e100 THEN -1e100 ELSE t.credits::double precision END"
-    };
+    let (credits, exact) = if numbers.decimal_credits { ("NULL", "t.credits") } else { ("t.credits", "NULL") };
     format!(
         "SELECT t.id::bigint AS id, convert_to(t.client_id::text, 'UTF8') AS client, {seconds} AS seconds, \
-         ({credits})::double precision AS credits FROM {} t WHERE t.id >= $1 ORDER BY t.id LIMIT $2",
+         {credits}::double precision AS credits, {exact}::text AS exact \
+         FROM {} t WHERE t.id >= $1 ORDER BY t.id LIMIT $2",
         table.quoted
     )
 }

@@ -6,7 +6,7 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl};
 
-use crate::import::columns::Whole;
+use crate::import::columns::Numbers;
 use crate::import::position::{Found, Position};
 use crate::import::row::Row;
 use crate::import::source::PAGE;
@@ -20,7 +20,7 @@ pub(super) struct SqlTable {
     /// Where it is.
     place: String,
     table: TableName,
-    whole: Whole,
+    numbers: Numbers,
     position: Position,
 }
 
@@ -62,9 +62,9 @@ impl SqlTable {
         let found = timely(&place, postgres::find(&mut connection, typed)).await?;
         let found = found.with_context(|| unread(&place))?;
         let (table, columns) = found.with_context(|| absent(typed))?;
-        let whole = postgres::KINDS.check(&table.shown, &columns)?;
+        let numbers = postgres::KINDS.check(&table.shown, &columns)?;
         let connection = Server::Postgres(Box::new(connection));
-        Self { connection, place, table, whole, position: Position::START }.readable().await
+        Self { connection, place, table, numbers, position: Position::START }.readable().await
     }
 
     pub(super) async fn mysql(url: &str, typed: &str) -> anyhow::Result<Self> {
@@ -73,9 +73,9 @@ impl SqlTable {
         let found = timely(&place, mysql::find(&mut connection, typed)).await?;
         let found = found.with_context(|| unread(&place))?;
         let (table, columns) = found.with_context(|| absent(typed))?;
-        let whole = mysql::KINDS.check(&table.shown, &columns)?;
+        let numbers = mysql::KINDS.check(&table.shown, &columns)?;
         let connection = Server::Mysql(Box::new(connection));
-        Self { connection, place, table, whole, position: Position::START }.readable().await
+        Self { connection, place, table, numbers, position: Position::START }.readable().await
     }
 
     /// Reads no row, which tells whether the user may: before the store is made.
@@ -125,8 +125,8 @@ impl SqlTable {
 
     async fn found(&mut self, from: i64, most: i64) -> anyhow::Result<Vec<Found>> {
         let query = match &self.connection {
-            Server::Postgres(_) => postgres::rows(&self.table, self.whole),
-            Server::Mysql(_) => mysql::rows(&self.table, self.whole),
+            Server::Postgres(_) => postgres::rows(&self.table, self.numbers),
+            Server::Mysql(_) => mysql::rows(&self.table, self.numbers),
         };
         let query = sql_query(query).bind::<BigInt, _>(from).bind::<BigInt, _>(most);
         ask!(self, query, load)

@@ -104,7 +104,7 @@ impl SqliteTable {
              CASE WHEN typeof(timestamp) = 'integer' \
              OR (typeof(timestamp) = 'real' AND abs(timestamp) < 9e15 AND timestamp = CAST(timestamp AS INTEGER)) \
              THEN CAST(timestamp AS INTEGER) END AS seconds, \
-             CASE WHEN typeof(credits) IN ('real', 'integer') THEN CAST(credits AS REAL) END AS credits \
+             CASE WHEN typeof(credits) IN ('real', 'integer') THEN CAST(credits AS REAL) END AS credits, NULL AS exact \
              FROM {} WHERE typeof(id) = 'integer' AND id >= ? ORDER BY id LIMIT ?",
             self.table.quoted
         );

@@ -2,9 +2,11 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, SqliteConnection};
+use quota_core::{ClientId, Credits, Label, OperationId, PastEntry};
+use quota_service::QuotaService;
 use serde_json::{Value, json};
 
-use crate::support::{Folder, TABLE, both, database, json, refused, told};
+use crate::support::{Folder, TABLE, both, database, json, refused, runtime, told};
 
 /// A client's id with a mark that turns the direction of writing, one without width, and one of shorthand: an id may hold
 /// anything but control characters.
@@ -36,6 +38,36 @@ fn a_deletion_shows_whose_escaped() {
     let (_, store) = imported(&folder);
     let shown = told(&["delete", ODD, "--store", &store, "--all", "--yes"]);
     assert_eq!(shown, format!("1 entries of {ESCAPED} deleted\n"));
+}
+
+#[test]
+fn labels_are_shown_escaped() {
+    let folder = Folder::new();
+    let store = folder.url("quota.db");
+    let entry = PastEntry {
+        id: OperationId::new("i").unwrap(),
+        at: "2024-03-01T12:00:00Z".parse().unwrap(),
+        credits: Credits::ONE,
+        label: Some(Label::new(ODD).unwrap()),
+    };
+    runtime().block_on(async {
+        let service = QuotaService::new(quota_stores::connect(&store).await.unwrap());
+        service.backfill(&ClientId::new("c").unwrap(), vec![entry]).await.unwrap();
+        service.shutdown().await;
+    });
+    let usage = ["usage", "c", "--store", &store, "--from", "2024-03-01", "--to", "2024-03-02", "--by-label"];
+    let shown = told(&usage);
+    assert_plain(&shown);
+    assert!(shown.lines().any(|line| line.contains("2024-03-01") && line.contains(ESCAPED)), "{shown}");
+    let answer = told(&[&usage[..], &["--json"]].concat());
+    assert_plain(&answer);
+    let days: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(days["days"][0]["label"], ODD);
+    // One with a control character is none: somebody else has written it.
+    change(&folder, "quota.db", "UPDATE quota_quarters SET label = 'l' || char(27) || '[2J'");
+    let said = refused(&usage);
+    assert_plain(&said);
+    assert!(said.contains(r"l\u{1b}[2J"), "{said}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod cut_off;
 #[cfg(feature = "tls")]
 mod encrypting;
 mod escaping;
+mod exact_rows;
 mod importing;
 mod killed;
 #[cfg(unix)]

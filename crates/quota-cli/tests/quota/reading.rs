@@ -81,6 +81,73 @@ fn renewals_are_told_in_order() {
     assert!(refused(&["windows", "--period", "DAY", "--anchor", "2024-01-31", "--every", "0"]).contains("every 0"));
 }
 
+/// When the windows begin, and when the last of them ends.
+fn bounds(arguments: &[&str]) -> Vec<String> {
+    let told = json(&[&["windows"], arguments].concat());
+    let windows = told["windows"].as_array().unwrap();
+    let starts = windows.iter().map(|window| &window["starts_at"]);
+    let bounds = starts.chain(windows.last().map(|window| &window["resets_at"]));
+    bounds.map(|bound| bound.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn days_renew_at_their_zones_midnight_when_its_clocks_change() {
+    let days = ["--period", "DAY", "--anchor", "2024-01-01", "--tz", "Europe/Berlin", "--count", "3", "--from"];
+    assert_eq!(
+        bounds(&[&days[..], &["2024-03-30"]].concat()),
+        [
+            "2024-03-29T23:00:00.000Z",
+            "2024-03-30T23:00:00.000Z",
+            "2024-03-31T22:00:00.000Z",
+            "2024-04-01T22:00:00.000Z"
+        ]
+    );
+    assert_eq!(
+        bounds(&[&days[..], &["2024-10-26"]].concat()),
+        [
+            "2024-10-25T22:00:00.000Z",
+            "2024-10-26T22:00:00.000Z",
+            "2024-10-27T23:00:00.000Z",
+            "2024-10-28T23:00:00.000Z"
+        ]
+    );
+    // In the last hour of a day of 25.
+    let late = bounds(&[&days[..], &["2024-10-27T22:30:00Z"]].concat());
+    assert_eq!(late.first().map(String::as_str), Some("2024-10-26T22:00:00.000Z"));
+}
+
+#[test]
+fn windows_of_several_units_renew_together() {
+    let every = ["--every", "2", "--count", "2"];
+    let days = ["--period", "DAY", "--anchor", "2024-03-01", "--from", "2024-03-04"];
+    assert_eq!(
+        bounds(&[&days[..], &every].concat()),
+        ["2024-03-03T00:00:00.000Z", "2024-03-05T00:00:00.000Z", "2024-03-07T00:00:00.000Z"]
+    );
+    let months = ["--period", "MONTH", "--anchor", "2023-12-31", "--from", "2024-03-30", "--tz", "Europe/Berlin"];
+    assert_eq!(
+        bounds(&[&months[..], &every].concat()),
+        ["2024-02-28T23:00:00.000Z", "2024-04-29T22:00:00.000Z", "2024-06-29T22:00:00.000Z"]
+    );
+    assert!(told(&[&["windows"], &days[..], &every].concat()).contains("2024-03-05T00:00:00Z"));
+}
+
+#[test]
+fn deletion_and_pruning_go_by_the_days_of_the_zone() {
+    let folder = Folder::new();
+    let store = used(&folder);
+    // There 2 March begins on 1 March at 10 in UTC.
+    let east = ["--tz", "Pacific/Kiritimati"];
+    let prune = |before| json(&[&["prune", "--store", &store, "--before", before][..], &east].concat());
+    assert_eq!(prune("2024-03-02"), json!({ "entries": 0, "ids": 0 }), "in UTC there is one before");
+    assert_eq!(prune("2024-03-03"), json!({ "entries": 1, "ids": 1 }), "in UTC there are two");
+    let day = ["delete", "client1", "--store", &store, "--from", "2024-03-02", "--to", "2024-03-03", "--yes"];
+    assert_eq!(json(&[&day[..], &east].concat()), json!({ "deleted": 1 }));
+    assert_eq!(usage(&store)["total"], "2", "and not that of 2 March in UTC");
+    assert_eq!(json(&day), json!({ "deleted": 1 }));
+    assert_eq!(usage(&store)["total"], "0");
+}
+
 #[test]
 fn deletion_asks_and_takes_the_range_out() {
     let folder = Folder::new();

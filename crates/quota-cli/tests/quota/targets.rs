@@ -30,6 +30,8 @@ fn check(store: &str) {
     let tried = [&import[..], &["--dry-run"]].concat();
     let done = json(&tried);
     assert_eq!((&done["added"], &done["already_there"]), (&json!(5), &json!(0)), "there is no store yet: {done}");
+    let said = refused(&["usage", "client1", "--store", store]);
+    assert!(said.contains("there is none"), "nothing was made: {said}");
     let done = json(&import);
     assert_eq!((&done["added"], &done["already_there"]), (&json!(5), &json!(0)), "{done}");
     assert_eq!(told(&tried), "5 rows read\n0 could be imported, 5 are there already; nothing was written\n");

@@ -60,20 +60,35 @@ impl Fault {
 
     /// The same as an error of opening.
     pub(crate) fn into_open_error(path: &Path, source: Error) -> OpenError {
-        match Self::of(&source) {
-            Self::Locked => OpenError::Locked { path: path.to_owned(), source },
-            Self::NotADatabase => OpenError::NotADatabase { path: path.to_owned(), source },
-            Self::ReadOnly => OpenError::ReadOnly { path: path.to_owned(), message: source.to_string() },
-            Self::Full | Self::Io | Self::CannotOpen | Self::Statement => Self::cannot_open(path, source.to_string()),
-        }
+        let advice = match Self::of(&source) {
+            Self::Locked => return OpenError::Locked { path: path.to_owned(), source },
+            Self::NotADatabase => return OpenError::NotADatabase { path: path.to_owned(), source },
+            Self::ReadOnly => return OpenError::ReadOnly { path: path.to_owned(), message: source.to_string() },
+            Self::Full => "make room on the disk, or let the file have more pages",
+            Self::Io => "look at the disk and at the system's log, then open again",
+            Self::CannotOpen => MAKE_FOLDER,
+            Self::Statement => "close it elsewhere, or name another file",
+        };
+        failed(path, source.to_string(), advice)
     }
 
-    /// The file could not be opened; perhaps since it is read-only, which SQLite does not always say: it may stumble
-    /// over the log that it cannot make beside the file.
+    /// As [`Self::CannotOpen`].
     pub(crate) fn cannot_open(path: &Path, message: String) -> OpenError {
-        let path = path.to_owned();
-        if is_read_only(&path) { OpenError::ReadOnly { path, message } } else { OpenError::Io { path, message } }
+        failed(path, message, MAKE_FOLDER)
     }
+}
+
+/// What to do where there is no file and none can be made.
+const MAKE_FOLDER: &str = "make its folder, let this process write there, or name another file";
+
+/// The file could not be opened; perhaps since it is read-only, which SQLite does not always say: it may stumble over the
+/// log that it cannot make beside the file.
+fn failed(path: &Path, words: String, advice: &str) -> OpenError {
+    let path = path.to_owned();
+    if is_read_only(&path) {
+        return OpenError::ReadOnly { path, message: words };
+    }
+    OpenError::Io { path, message: format!("{words}: {advice}") }
 }
 
 /// Without opening the file: to close it again would drop the locks that another store of this process has on it

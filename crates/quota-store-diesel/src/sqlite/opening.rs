@@ -120,7 +120,8 @@ fn refuse_utf16(connection: &mut SqliteConnection, path: &Path) -> Result<(), Op
     match encoding.map_err(|error| Fault::into_open_error(path, error))?.as_deref() {
         Some("UTF-8") => Ok(()),
         other => {
-            let message = format!("its texts are {}, this store needs UTF-8", other.unwrap_or("of no encoding"));
+            let texts = other.unwrap_or("of no encoding");
+            let message = format!("its texts are {texts}, this store needs UTF-8: name another file");
             Err(OpenError::Io { path: path.to_owned(), message })
         }
     }

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quota_core::{Answer, Instant, Operation, OperationId, PastEntry, Window};
-use quota_service::{ClientsQuery, EntriesQuery, Pruned, StoreError, UsageStore};
+use quota_core::{Answer, GroupBy, Instant, Operation, OperationId, PastEntry, Window};
+use quota_service::{ClientsQuery, DailyQuery, EntriesQuery, Pruned, StoreError, UsageStore};
 
 use crate::database::Database;
 use crate::requests::{allowed, charge, charge_as, client, credits, noon, one, request, used};
@@ -57,11 +57,24 @@ pub(crate) async fn names_that_differ_in_any_byte_are_apart<D: Database>(databas
         expected.sort_unstable();
         assert_eq!(ids, expected, "{name:?}");
     }
-    let query = ClientsQuery { limit: 100, ..ClientsQuery::default() };
-    let clients: Vec<String> = store.clients(&query).await.unwrap().iter().map(ToString::to_string).collect();
-    let mut expected = names.clone();
-    expected.sort_unstable();
-    assert_eq!(clients, expected);
+    for prefix in ["", "c", "C", "clie", "cli\\", " ", "é", "\u{10ffff}"] {
+        let mut expected: Vec<&str> = names.iter().copied().filter(|name| name.starts_with(prefix)).collect();
+        expected.sort_unstable();
+        for limit in [3, 100] {
+            assert_eq!(listed(&store, prefix, limit).await, expected, "{prefix:?}, {limit} at once");
+        }
+    }
+}
+
+/// Clients whose names begin so, read page by page.
+async fn listed(store: &impl UsageStore, prefix: &str, limit: usize) -> Vec<String> {
+    let (mut names, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.clients(&ClientsQuery { prefix: prefix.to_owned(), after, limit }).await.unwrap();
+        let Some(last) = page.last() else { return names };
+        names.extend(page.iter().map(ToString::to_string));
+        after = Some(last.clone());
+    }
 }
 
 pub(crate) async fn a_damaged_or_newer_account_is_its_clients_error<D: Database>(database: &D) {
@@ -138,6 +151,32 @@ pub(crate) async fn quarters_are_the_sums_of_entries<D: Database>(database: &D) 
         database.number("SELECT CAST(SUM(entries) AS DECIMAL(20)) FROM {p}quarters").await,
         database.number("SELECT COUNT(*) FROM {p}entries").await
     );
+}
+
+pub(crate) async fn reading_costs_quarters_and_not_entries<D: Database>(database: &D) {
+    let store = database.store().await;
+    let month = Window::new("2024-03-01T00:00:00Z".parse().unwrap(), "2024-04-01T00:00:00Z".parse().unwrap()).unwrap();
+    // 4,000 entries in 40 quarters of ten days.
+    let entry = |number: u32| PastEntry {
+        id: OperationId::new(format!("id {number}")).unwrap(),
+        at: month.start().saturating_add(Duration::from_secs(u64::from(number % 40 * 6 * 3_600 + number % 900))),
+        credits: credits("0.5"),
+        label: None,
+    };
+    let past = Operation::Backfill { entries: (0..4_000).map(entry).collect(), not_after: Instant::MAX };
+    one(&store, request("a", past, "10000")).await.unwrap();
+    // Midnight in Kathmandu lies on a quarter.
+    let zone = quota_core::zone("Asia/Kathmandu").unwrap();
+    let query = DailyQuery { range: month, zone, by: GroupBy::Day };
+    let days = store.daily(&client("a"), &query).await.unwrap();
+    assert_eq!(days.iter().map(|day| day.entries).sum::<u64>(), 4_000);
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}quarters").await, 40);
+    // No entry is read: without them it says the same.
+    database.execute("DELETE FROM {p}entries").await;
+    assert_eq!(store.daily(&client("a"), &query).await.unwrap(), days);
+    for range in [month, Window::ALL] {
+        assert_eq!(store.total(&client("a"), range).await.unwrap(), credits("2000"));
+    }
 }
 
 pub(crate) async fn the_servers_time_is_now<D: Database>(database: &D) {

@@ -21,6 +21,13 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     const ENCRYPTED: &'static str;
     /// Lets new connections begin with other settings: of transactions, of what is an error, of time.
     const OTHER_DEFAULTS: &'static str;
+    /// Makes a database whose texts are not ordered by their bytes, and removes it.
+    const COLLATED: [&'static str; 2];
+    /// What the server says of a column whose values are compared by their bytes.
+    const BYTEWISE: &'static str;
+    /// What makes a database, or the whole server, one that a store cannot work with; the database's name in a URL; and
+    /// what is said of it.
+    const UNSUITED: &'static [[&'static str; 3]];
     /// Lets the whole server only read, but for who may write all the same; and what ends that.
     const READ_ONLY: [&'static str; 2];
     /// Lets the server end connections after an idle second, where they are not told otherwise; how many of the store's
@@ -130,6 +137,28 @@ impl Database for Postgres {
          WHERE ssl AND application_name = 'quota'";
     const OTHER_DEFAULTS: &'static str = "ALTER DATABASE quota SET default_transaction_isolation = 'serializable'; \
          ALTER DATABASE quota SET TimeZone = 'Asia/Kathmandu'";
+    const COLLATED: [&'static str; 2] = [
+        "CREATE DATABASE {p}collated TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+        "DROP DATABASE {p}collated WITH (FORCE)",
+    ];
+    const BYTEWISE: &'static str = "collation_name = 'C'";
+    const UNSUITED: &'static [[&'static str; 3]] = &[
+        [
+            "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+            "ascii",
+            "cannot be used: the database's encoding is SQL_ASCII: create one with the encoding UTF8",
+        ],
+        [
+            "DROP SCHEMA public",
+            "quota",
+            "lacks a right: no schema of its search_path exists or may be used: create one, or set search_path",
+        ],
+        [
+            "CREATE SCHEMA public",
+            "quota?options=-csearch_path%3Dabsent",
+            "lacks a right: no schema of its search_path exists or may be used: create one, or set search_path",
+        ],
+    ];
     const READ_ONLY: [&'static str; 2] =
         ["ALTER SYSTEM SET default_transaction_read_only = on", "ALTER SYSTEM RESET default_transaction_read_only"];
     const IDLE: [&'static str; 2] = [
@@ -236,6 +265,14 @@ impl Database for Mysql {
          WHERE VARIABLE_NAME = 'SSL_ACCEPTS'";
     const OTHER_DEFAULTS: &'static str = "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE; \
          SET GLOBAL sql_mode = ''; SET GLOBAL time_zone = '+05:45'";
+    const COLLATED: [&'static str; 2] =
+        ["CREATE DATABASE {p}collated CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci", "DROP DATABASE {p}collated"];
+    const BYTEWISE: &'static str = "data_type = 'varbinary'";
+    const UNSUITED: &'static [[&'static str; 3]] = &[[
+        "SET GLOBAL max_allowed_packet = 1048576",
+        "quota",
+        "cannot be used: its max_allowed_packet is 1048576: set it to 16777216 at least",
+    ]];
     const READ_ONLY: [&'static str; 2] = ["SET GLOBAL read_only = 1", "SET GLOBAL read_only = 0"];
     const IDLE: [&'static str; 2] = [
         "SET GLOBAL wait_timeout = 1",

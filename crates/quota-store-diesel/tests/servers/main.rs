@@ -59,6 +59,7 @@ on_both! {
         a_wrong_password_is_refused_and_never_shown
         a_server_that_is_not_there_is_told
         a_server_that_is_too_old_is_told_and_left_alone
+        what_a_store_cannot_work_with_is_told_and_left_alone
         what_is_no_url_is_told_without_its_password
         a_right_that_lacks_is_named
         who_may_not_make_tables_is_told_and_uses_those_that_are_there
@@ -70,6 +71,7 @@ on_both! {
         a_fault_of_one_client_is_not_the_others
         an_unknown_client_leaves_no_row
         quarters_are_the_sums_of_entries
+        reading_costs_quarters_and_not_entries
         a_quarter_of_many_entries_is_pruned_in_steps
         a_charge_of_the_instant_of_a_large_deletion_waits_for_none_of_its_rows
         rows_of_a_large_deletion_are_taken_out_by_a_pruning
@@ -87,6 +89,7 @@ on_both! {
     }
     defaults {
         a_server_with_other_defaults_is_served_alike
+        names_are_compared_by_their_bytes_whatever_the_databases_collation
     }
     encrypting {
         a_server_is_trusted_by_its_certificate

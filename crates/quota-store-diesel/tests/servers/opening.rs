@@ -14,6 +14,9 @@ use crate::requests::{allowed, charge, one, request, used};
 const FIRST_VERSION: &str = "ALTER TABLE {p}accounts DROP COLUMN deleted_from; \
      ALTER TABLE {p}accounts DROP COLUMN deleted_to; DELETE FROM {p}schema WHERE version > 1";
 
+/// How many tables there are of ours.
+const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '{p}%'";
+
 /// An error as anybody may log it.
 fn shown(error: &ConnectError) -> String {
     let mut text = format!("{error:?} {error}");
@@ -108,10 +111,22 @@ pub(crate) async fn a_server_that_is_too_old_is_told_and_left_alone<D: Database>
     let error = database.connect(&url).await.unwrap_err();
     assert!(matches!(error, ConnectError::TooOld { .. }), "{error:?}");
     assert!(error.to_string().ends_with("upgrade the server"), "{error}");
-    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '{p}%'";
-    assert_eq!(database.number(tables).await, 0);
+    assert_eq!(database.number(TABLES).await, 0);
     // It is new enough in truth.
     database.store().await;
+}
+
+pub(crate) async fn what_a_store_cannot_work_with_is_told_and_left_alone<D: Database>(_shared: &D) {
+    let Some((_server, database)) = private::<D>() else { return };
+    let (server, _) = database.url().rsplit_once('/').unwrap();
+    for [make, name, told] in D::UNSUITED {
+        database.execute(make).await;
+        let unsuited = D::at(format!("{server}/{name}"));
+        let error = unsuited.connect(unsuited.url()).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Unsuited { .. } | ConnectError::MissingRight { .. }), "{error:?}");
+        assert!(error.to_string().ends_with(told), "{error}");
+        assert_eq!(unsuited.number(TABLES).await, 0);
+    }
 }
 
 pub(crate) async fn what_is_no_url_is_told_without_its_password<D: Database>(database: &D) {
@@ -164,8 +179,7 @@ pub(crate) async fn who_may_not_make_tables_is_told_and_uses_those_that_are_ther
         assert!(!shown(error).contains(":writer@"), "{}", shown(error));
     };
     lacks(&database.connect(&writer).await.unwrap_err());
-    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '{p}%'";
-    assert_eq!(database.number(tables).await, 0);
+    assert_eq!(database.number(TABLES).await, 0);
     drop(database.store().await);
     let store = database.connect(&writer).await.unwrap();
     assert!(allowed(&one(&store, request("a", charge("3"), "10")).await));

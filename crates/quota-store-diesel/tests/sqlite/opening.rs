@@ -1,5 +1,6 @@
 //! Files that are opened, and files that are refused.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Barrier};
@@ -18,6 +19,7 @@ fn refused(bytes: &[u8]) -> OpenError {
     let error = file.builder().open().unwrap_err();
     assert_eq!(std::fs::read(file.path()).unwrap(), bytes, "a refused file is left alone");
     assert!(error.to_string().contains("quota.db"), "{error}");
+    assert!(error.to_string().ends_with("restore it from a backup, or name another file"), "{error}");
     error
 }
 
@@ -111,12 +113,43 @@ fn what_cannot_be_a_file_is_refused() {
     for path in ["", ":memory:"] {
         let error = SqliteStore::open(path).unwrap_err();
         assert!(matches!(error, OpenError::InvalidPath { .. }), "{path:?}: {error:?}");
+        assert!(error.to_string().ends_with("name a file, by a path in UTF-8"), "{error}");
     }
     let file = File::new();
     for path in [file.folder.path().to_owned(), file.folder.path().join("no/such/folder.db")] {
         let error = SqliteStore::open(&path).unwrap_err();
         assert!(matches!(error, OpenError::Io { .. }), "{path:?}: {error:?}");
         assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(
+            error.to_string().ends_with("make its folder, let this process write there, or name another file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_disk_without_room_for_the_tables_is_told() {
+    let file = File::new();
+    let error = file.builder().with_max_pages(NonZeroU32::MIN).open().unwrap_err();
+    assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+    let advice = "database or disk is full: make room on the disk, or let the file have more pages";
+    assert!(error.to_string().ends_with(advice), "{error}");
+    // Nothing of them is there.
+    drop(file.store());
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 2);
+}
+
+#[test]
+fn a_file_whose_texts_are_not_utf_8_is_refused_and_left_alone() {
+    for encoding in ["UTF-16le", "UTF-16be"] {
+        let file = File::new();
+        file.execute(&format!("PRAGMA encoding = '{encoding}'; CREATE TABLE users (name TEXT)"));
+        let bytes = std::fs::read(file.path()).unwrap();
+        let error = file.builder().open().unwrap_err();
+        assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+        let advice = format!("its texts are {encoding}, this store needs UTF-8: name another file");
+        assert!(error.to_string().ends_with(&advice), "{error}");
+        assert_eq!(std::fs::read(file.path()).unwrap(), bytes);
     }
 }
 
@@ -166,9 +199,14 @@ fn open_a_read_only_file() {
     let error = SqliteStore::open(&path).unwrap_err();
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error:?}");
     assert!(error.to_string().contains(&path), "{error}");
+    assert!(error.to_string().ends_with("make the file and its folder writable"), "{error}");
     // Nor can a file be made there.
     let error = SqliteStore::open(Path::new(&path).with_extension("new")).unwrap_err();
     assert!(matches!(error, OpenError::Io { .. }), "{error:?}");
+    assert!(
+        error.to_string().ends_with("make its folder, let this process write there, or name another file"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -21,6 +21,8 @@ mod opening;
 #[cfg(test)]
 mod pruning;
 #[cfg(test)]
+mod reading;
+#[cfg(test)]
 mod refusing;
 #[cfg(test)]
 mod requests;
