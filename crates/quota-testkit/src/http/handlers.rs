@@ -92,7 +92,10 @@ pub fn a_hold_that_has_expired_is_not_active<H: HttpHarness>() {
     ground.clock().advance(Duration::from_millis(1));
     assert_eq!(ground.held_and_used().0, "0");
     ground.pause().end();
-    asked.answer().unwrap().assert_problem(409, "the hold is not active");
+    let gone = asked.answer().unwrap();
+    gone.assert_problem(409, "the hold is not active");
+    // What it had set aside is there again.
+    assert_eq!(gone.remaining(), Some("10"));
     ground.assert_used("0");
 }
 
@@ -102,13 +105,33 @@ pub fn nobody_holds_without_end<H: HttpHarness>() {
     for path in ["/generate?max=1&actual=1", "/answer?status=200"] {
         let refused = ground.get(path);
         refused.assert_problem(429, "the client has too many active holds");
-        // Nobody knows when one ends.
+        // Nobody knows when one ends, and it is no denial of credits.
         refused.assert_headers([("retry-after", None)]);
+        refused.assert_no_quota();
     }
     // What needs no hold runs.
     assert_eq!(ground.get("/one").remaining(), Some("8.99"));
     drop(held);
     ground.wait_for_held("0");
+    ground.assert_used("1");
+}
+
+/// Whether a layer or a handler is refused.
+pub fn a_refusal_tells_of_the_decision_before_it_or_of_none<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    // Of all that can ever be used, less than two credits are left; of the next day's ten, all.
+    ground.record("9223372036853");
+    ground.clock().advance(Duration::from_secs(24 * 3_600));
+    let detail = "the client's lifetime sum of credits would be exceeded";
+    for path in ["/five", "/answer?status=200", "/compute?credits=2", "/generate?max=2&actual=1"] {
+        let refused = ground.get(path);
+        refused.assert_problem(422, detail);
+        refused.assert_no_quota();
+    }
+    // Its layer charges one before.
+    let refused = ground.get("/twice");
+    refused.assert_problem(422, detail);
+    refused.assert_headers([("x-ratelimit-remaining", Some("9")), ("ratelimit", Some(r#""day";r=9;t=43200"#))]);
     ground.assert_used("1");
 }
 
@@ -120,6 +143,7 @@ pub fn a_handler_may_charge_under_an_id_that_no_key_makes<H: HttpHarness>() {
     }
     let other = ground.get("/compute?credits=3&id=order-7");
     other.assert_problem(409, "the id belongs to another operation");
+    other.assert_no_quota();
     let reserved = ground.get("/compute?credits=1&id=key%3AGET%20/one%3Ak");
     reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
     ground.assert_used("2");

@@ -182,6 +182,7 @@ macro_rules! http_suite {
                 a_failed_handler_releases_its_hold,
                 a_hold_that_has_expired_is_not_active,
                 nobody_holds_without_end,
+                a_refusal_tells_of_the_decision_before_it_or_of_none,
                 a_handler_may_charge_under_an_id_that_no_key_makes,
                 a_handler_may_charge_at_an_instant_of_its_own,
                 nobody_charges_ahead_of_time,
@@ -233,6 +234,7 @@ macro_rules! http_suite {
                 a_store_that_fails_is_not_asked_again_for_the_headers,
                 a_store_that_fails_open_runs_without_headers,
                 what_cannot_be_settled_is_unavailable,
+                what_cannot_be_released_tells_nothing_of_it,
                 what_cannot_be_settled_is_answered_where_the_service_fails_open,
                 no_more_than_the_limit_runs_over_all_routes,
                 no_more_than_the_limit_runs_at_the_same_time,
@@ -240,6 +242,7 @@ macro_rules! http_suite {
                 what_nobody_knows_is_charged_once_under_its_key,
                 what_nobody_knows_is_held_leaves_the_key_free,
                 what_nobody_knows_is_charged_is_taken_back_without_a_key,
+                what_nobody_knows_is_charged_stands_where_the_service_fails_open,
                 a_charge_that_waits_is_not_made_for_a_client_that_goes_away,
             }
             usage {
