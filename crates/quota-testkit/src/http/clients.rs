@@ -59,9 +59,15 @@ pub fn the_challenge_is_the_applications<H: HttpHarness>() {
     let ground = Setting::<H>::ten().answers(|answers| answers.with_challenge(challenge)).serve();
     let mut request = request(Method::GET, "/one");
     request.headers_mut().remove("x-client-id");
-    let answer = ground.send(request);
-    answer.assert_problem(401, "the request names no client");
-    answer.assert_headers([("www-authenticate", Some("Bearer realm=\"reports\""))]);
+    let mut own = request.clone();
+    *own.uri_mut() = "/quota/status".parse().unwrap();
+    for asked in [request, own] {
+        let answer = ground.send(asked);
+        answer.assert_problem(401, "the request names no client");
+        answer.assert_headers([("www-authenticate", Some("Bearer realm=\"reports\""))]);
+    }
+    // Operators have a token, whatever callers have.
+    ground.get("/quota/clients").assert_headers([("www-authenticate", Some("Bearer"))]);
 }
 
 pub fn nobody_is_looked_up_for_what_is_not_metered<H: HttpHarness>() {

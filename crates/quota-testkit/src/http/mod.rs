@@ -251,6 +251,7 @@ macro_rules! http_suite {
                 usage_is_told_as_a_table,
                 a_table_of_entries_says_where_it_goes_on,
                 a_table_holds_no_formula,
+                who_asks_is_described_as_the_application_says,
                 every_resource_says_what_it_takes,
                 it_answers_below_any_prefix,
                 a_store_that_fails_is_a_503_that_tells_nothing,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use http::HeaderName;
 use quota_core::{Anchor, ClientId, Instant, Limit, Period, Plan, Quota, Tz};
 use quota_http::{Answers, IdempotencyKeys, OperatorToken, RateLimitFields, UsageApi};
 use quota_service::{
@@ -218,7 +219,12 @@ impl<H: HttpHarness> Setting<H> {
         let builder = builder.with_queue_size(self.queue_size.unwrap_or(usize::MAX));
         let builder = if self.remembers_denials { builder.with_denials(20) } else { builder };
         let service = builder.build();
-        let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
+        let usage = UsageApi::new(&service).with_answers(self.answers.clone());
+        let usage = usage.with_operator_token(OperatorToken::new("s3cret").unwrap());
+        let usage = match self.named {
+            Named::Header => usage.with_client_header(&HeaderName::from_static("x-client-id")),
+            Named::Extension | Named::Function | Named::Waiting => usage,
+        };
         (Arc::new(service), usage)
     }
 }
