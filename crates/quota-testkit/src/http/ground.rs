@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::http::description::{Described, Description};
 use crate::http::faults::Sent;
 use crate::http::pause::Pause;
 use crate::http::raw;
+use crate::http::store::Orders;
 use crate::http::under_way::{OnConnection, Streamed, UnderWay};
 
 /// A program at work.
@@ -33,8 +34,7 @@ pub(super) struct Ground<H> {
     pub(super) times_read: Arc<AtomicUsize>,
     pub(super) pause: Pause,
     pub(super) runtime: Runtime,
-    pub(super) fails: Arc<AtomicBool>,
-    pub(super) asked: Arc<AtomicUsize>,
+    pub(super) orders: Arc<Orders>,
     /// Of the store's gate, if it has one.
     pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) description: OnceCell<Description>,
@@ -176,12 +176,17 @@ impl<H: HttpHarness> Ground<H> {
 
     /// Whether the store fails from here on.
     pub(super) fn fail(&self, fails: bool) {
-        self.fails.store(fails, Ordering::SeqCst);
+        self.orders.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// The store remembers no more ids from here on.
+    pub(super) fn fill(&self) {
+        self.orders.is_full.store(true, Ordering::SeqCst);
     }
 
     /// How often the store was asked and waited for.
     pub(super) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+        self.orders.asked.load(Ordering::SeqCst)
     }
 
     /// Sends a request of HTTP/1.1 as it stands, then nothing more, and reads what comes back.

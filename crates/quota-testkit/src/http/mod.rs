@@ -18,6 +18,7 @@ mod faults;
 mod ground;
 pub mod handlers;
 mod http2;
+pub mod keeping;
 mod log;
 mod logged;
 pub mod logs;
@@ -266,6 +267,14 @@ macro_rules! http_suite {
                 nobody_else_is_an_operator,
                 operators_may_be_named_by_a_function,
                 plans_of_the_applications_are_only_read,
+            }
+            keeping {
+                a_bound_that_cuts_a_quarter_is_named,
+                days_begin_at_quarters_wherever_they_begin,
+                a_store_without_entries_has_none_to_tell,
+                a_plan_beyond_the_calendar_is_named,
+                a_plan_that_outlasts_what_is_kept_is_named,
+                a_request_needs_no_id_where_no_more_are_remembered,
             }
             logs {
                 what_operators_change_is_told_with_who_and_what,
