@@ -21,6 +21,7 @@ use crate::http::answer::Answer;
 use crate::http::connection::Connection;
 use crate::http::description::{Described, Description};
 use crate::http::faults::Sent;
+use crate::http::fields;
 use crate::http::pause::Pause;
 use crate::http::raw;
 use crate::http::store::Orders;
@@ -88,6 +89,7 @@ impl<H: HttpHarness> Ground<H> {
         let begun = async {
             let mut connection = Connection::open(self.harness.address(), H::VERSION).await;
             let response = connection.send(request).await.unwrap();
+            fields::assert_structured(response.headers());
             (connection, response)
         };
         let (connection, response) = self.runtime.block_on(begun);
@@ -265,6 +267,7 @@ async fn answer(address: SocketAddr, version: Version, request: Request<Bytes>) 
     let (parts, body) = connection.send(request).await.ok()?.into_parts();
     let body = body.collect().await.ok()?.to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
+    fields::assert_structured(&parts.headers);
     Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 

@@ -55,9 +55,14 @@ pub fn a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so<H: HttpH
 
 pub fn a_malformed_amount_after_the_hold_releases_it<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
-    for bad in ["max=6&actual=x", "max=6", "max=-1&actual=1", "max=NaN&actual=1", "max=6&actual=0.0000001"] {
-        let answer = ground.get(&format!("/generate?{bad}"));
-        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+    for (bad, member) in [
+        ("max=6&actual=x", "actual"),
+        ("max=6", "actual"),
+        ("max=-1&actual=1", "max"),
+        ("max=NaN&actual=1", "max"),
+        ("max=6&actual=0.0000001", "actual"),
+    ] {
+        ground.get(&format!("/generate?{bad}")).assert_malformed(member);
         ground.wait_for_held("0");
         ground.assert_used("0");
     }
@@ -144,9 +149,19 @@ pub fn a_handler_may_charge_under_an_id_that_no_key_makes<H: HttpHarness>() {
     let other = ground.get("/compute?credits=3&id=order-7");
     other.assert_problem(409, "the id belongs to another operation");
     other.assert_no_quota();
-    let reserved = ground.get("/compute?credits=1&id=key%3AGET%20/one%3Ak");
-    reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
+    for path in ["/compute?credits=1", "/record?credits=1", "/generate?max=1&actual=1"] {
+        let reserved = ground.get(&format!("{path}&id=key%3AGET%20/one%3Ak"));
+        reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
+        assert_eq!(reserved.remaining(), Some("8"), "{path}");
+    }
     ground.assert_used("2");
+    for (path, remaining) in [("/record?credits=1&id=order-8", "7"), ("/generate?max=3&actual=2&id=order-9", "5")] {
+        let answer = ground.get(path);
+        assert_eq!((answer.status, answer.remaining()), (200, Some(remaining)), "{path}");
+    }
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let ids: Vec<_> = entries["entries"].as_array().unwrap().iter().map(|entry| &entry["id"]).collect();
+    assert_eq!(ids, ["order-7", "order-8", "order-9"]);
 }
 
 pub fn a_handler_may_charge_at_an_instant_of_its_own<H: HttpHarness>() {

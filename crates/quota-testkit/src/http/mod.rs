@@ -15,6 +15,7 @@ mod description;
 pub mod endings;
 pub mod failures;
 mod faults;
+mod fields;
 mod ground;
 pub mod handlers;
 mod http2;
@@ -44,7 +45,9 @@ use http::Version;
 use quota_http::{Answers, IdempotencyKeys, UsageApi};
 use quota_service::SharedService;
 
-pub use crate::http::asked::{charge_from_query, chunks_from_query, cost_of_chunk, on_drop_from_query, ttl_from_query};
+pub use crate::http::asked::{
+    charge_from_query, chunks_from_query, cost_of_chunk, hold_from_query, on_drop_from_query, ttl_from_query,
+};
 pub use crate::http::http2::Http2;
 pub use crate::http::logged::logged;
 pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
@@ -72,7 +75,8 @@ pub use crate::http::steady::steady_service;
 /// | `/accepted?status=` | 4, if the status is 202 | that status, `ran` |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
 /// | `/compute?credits=&id=&at=` | by the handler: charges what [`charge_from_query`] says | 200, the credits |
-/// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
+/// | `/record?credits=&id=&at=` | by the handler: records what [`charge_from_query`] says | 200, the credits |
+/// | `/generate?max=&id=&actual=&fail=&work=` | by the handler, [`in_time`]: holds what [`hold_from_query`] says; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
 /// | `/stream?max=&chunks=&then=&on_drop=&ttl=` | by the handler: holds `max`, for its [`ttl_from_query`]; settles the [`cost_of_chunk`] of all after the last, or by its [`on_drop_from_query`] | 200, its [`chunks_from_query`] |
 /// | `/told` | 1, and the handler records 2 after it has seen the decision | what [`told`] says of both |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
@@ -260,10 +264,13 @@ macro_rules! http_suite {
             operators {
                 an_operator_reads_any_client_by_its_encoded_id,
                 clients_and_entries_come_in_pages,
+                entries_are_told_between_instants,
                 a_plan_is_previewed_set_and_removed,
                 a_form_is_a_post_whatever_method_it_names,
                 usage_is_deleted_between_bounds_or_all_of_it,
                 denials_are_told_the_last_one_first,
+                holds_that_are_denied_are_told_too,
+                denials_that_nobody_remembers_are_not_told,
                 nobody_else_is_an_operator,
                 operators_may_be_named_by_a_function,
                 plans_of_the_applications_are_only_read,
