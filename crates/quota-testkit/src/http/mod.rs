@@ -296,10 +296,16 @@ macro_rules! http_suite {
             }
             transcripts {
                 what_is_allowed,
+                what_is_shown_by_default,
+                what_is_shown_without_quota_headers,
+                what_is_unlimited,
+                what_has_no_quota,
                 what_is_denied,
                 what_is_refused,
                 what_is_sent_again,
+                what_runs_again,
                 what_cannot_be_metered,
+                what_runs_unchecked,
                 what_a_caller_reads_back,
                 what_an_operator_does,
             }
