@@ -18,7 +18,7 @@ use quota_axum::{
 use quota_core::{Credits, Label};
 use quota_testkit::http::{
     HttpHarness, IMPATIENT, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token,
-    cost_of_chunk, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
+    cost_of_chunk, hold_from_query, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -63,6 +63,7 @@ fn app(program: Program) -> Router {
         .with_route("/accepted", RouteCost::from(4).on_status(|status| status == StatusCode::ACCEPTED))
         .with_route("/idle", RouteCost::by_handler())
         .with_route("/compute", RouteCost::by_handler())
+        .with_route("/record", RouteCost::by_handler())
         .with_route("/generate", RouteCost::by_handler())
         .with_route("/stream", RouteCost::by_handler());
     let mut usage = UsageRoutes::new(program.usage, client);
@@ -85,6 +86,7 @@ fn app(program: Program) -> Router {
         .route("/accepted", get(answer))
         .route("/idle", get(ran))
         .route("/compute", get(compute))
+        .route("/record", get(record))
         .route("/generate", get(generate))
         .route("/stream", get(streamed))
         .route("/twice", get(twice))
@@ -180,10 +182,17 @@ async fn compute(quota: ClientQuota, uri: Uri) -> Result<String, Refused> {
     Ok(credits.to_string())
 }
 
+async fn record(quota: ClientQuota, uri: Uri) -> Result<String, Refused> {
+    let charge = charge_from_query(uri.query())?;
+    let credits = charge.credits();
+    quota.record(charge).await?;
+    Ok(credits.to_string())
+}
+
 async fn generate(quota: ClientQuota, Extension(pause): Extension<Pause>, uri: Uri) -> Result<String, Refused> {
     let query = uri.query();
     in_time(query, async {
-        let held = quota.hold(credits_from_query(query, "max")?).await?;
+        let held = quota.hold(hold_from_query(query)?).await?;
         pause.work(query).await;
         if member_from_query(query, "fail")?.is_some() {
             held.release().await?;

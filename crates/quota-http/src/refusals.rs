@@ -78,6 +78,9 @@ impl Answers {
     /// | too many entries, an entry in the future, a range that cuts a quarter | 400 |
     /// | a clock ahead | 503 with `Retry-After: 1`: another process may have the right time |
     /// | the rest: a window out of range or beyond retention, no id for a hold | 500: the request is not at fault |
+    ///
+    /// A refusal is no decision: it tells nothing of quotas. The answer has the quota headers of the last decision before it
+    /// in the same request, if there was one, whether a layer or a handler was refused.
     #[must_use]
     pub fn refused(&self, refusal: &Refusal) -> RefusalResponse {
         let (status, detail) = match refusal {

@@ -110,6 +110,40 @@ fn a_denial_is_a_problem_document_unless_it_is_left_to_catchers() {
     }
 }
 
+#[catch(default)]
+fn caught() -> &'static str {
+    "caught"
+}
+
+#[test]
+fn what_is_left_to_catchers_says_in_headers_what_to_do() {
+    let service = service();
+    let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap()).with_catchers();
+    let rocket = quiet().attach(quota).mount("/", routes![five]).register("/", catchers![caught]);
+    let client = Client::untracked(rocket).unwrap();
+    let assert_refused = |id: Option<&'static str>, status: u16, name: &str, value: Option<&str>| {
+        let request = client.get("/five");
+        let response = match id {
+            Some(id) => request.header(Header::new("x-client-id", id)).dispatch(),
+            None => request.dispatch(),
+        };
+        assert_eq!(response.status().code, status);
+        let told = response.headers().get_one(name);
+        assert!(told.is_some_and(|told| value.is_none_or(|value| told == value)), "{:?}", response.headers());
+        assert_eq!(response.headers().get_one("cache-control"), Some("no-store"));
+        assert_eq!(response.headers().get("content-type").collect::<Vec<_>>(), ["text/plain; charset=utf-8"]);
+        assert_eq!(response.into_string().unwrap(), "caught");
+    };
+    assert_refused(None, 401, "www-authenticate", Some("ApiKey"));
+    for _ in 0..2 {
+        assert_eq!(ask(&client, "/five", "client1").0, 200);
+    }
+    assert_refused(Some("client1"), 429, "retry-after", None);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(service.shutdown());
+    assert_refused(Some("client1"), 503, "retry-after", Some("1"));
+}
+
 #[test]
 fn a_handler_may_take_the_refusal_in_hand() {
     let client = Client::untracked(quiet().attach(fairing()).mount("/", routes![in_hand])).unwrap();

@@ -17,7 +17,7 @@ use quota_rocket::{
 };
 use quota_testkit::http::{
     HttpHarness, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token, cost_of_chunk,
-    in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
+    hold_from_query, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
 };
 use rocket::config::LogLevel;
 use rocket::fairing::AdHoc;
@@ -82,6 +82,7 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         accepted,
         idle,
         compute,
+        record,
         generate,
         streamed,
         twice,
@@ -289,10 +290,18 @@ async fn compute(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused
     Ok(credits.to_string())
 }
 
+#[get("/record")]
+async fn record(quota: ClientQuota, uri: &Origin<'_>) -> Result<String, Refused> {
+    let charge = charge_from_query(query(uri))?;
+    let credits = charge.credits();
+    quota.record(charge).await?;
+    Ok(credits.to_string())
+}
+
 #[get("/generate")]
 async fn generate(quota: ClientQuota, pause: &State<Pause>, uri: &Origin<'_>) -> Result<String, Refused> {
     in_time(query(uri), async {
-        let held = quota.hold(credits_from_query(query(uri), "max")?).await?;
+        let held = quota.hold(hold_from_query(query(uri))?).await?;
         pause.work(query(uri)).await;
         if member_from_query(query(uri), "fail")?.is_some() {
             held.release().await?;

@@ -16,7 +16,7 @@ use crate::flight::{Sent, fly};
 use crate::instruments::Instruments;
 use crate::lanes::{Message, SENT, WITHDRAWN, Ways};
 use crate::plan_set::PlanSet;
-use crate::store::{Request, UsageStore};
+use crate::store::UsageStore;
 
 /// One batch in flight at a time; what arrives meanwhile is the next. A client that is hot is taken out, and has one
 /// batch of its own in flight at a time, until nothing of it waits any more.

@@ -2,7 +2,7 @@
 
 use actix_web::web::{self, Json};
 use actix_web::{HttpRequest, Responder, Route, guard};
-use quickstart_shared::{dashboard, failure, flag_from_query};
+use quickstart_shared::{client_header, dashboard, failure, flag_from_query};
 use quota_actix::{
     Answers, ClientBy, ClientQuota, QuotaLayer, RateLimitFields, Refused, UsageApi, UsageRoutes, credits_from_query,
 };
@@ -22,7 +22,8 @@ impl Routes {
         let client = ClientBy::header("X-Client-Id")?;
         let quota = QuotaLayer::new(service.clone(), client.clone())
             .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11));
-        Ok(Self { quota, usage: UsageRoutes::new(usage, client).with_dashboard(dashboard()) })
+        let usage = UsageRoutes::new(usage.with_client_header(&client_header()), client);
+        Ok(Self { quota, usage: usage.with_dashboard(dashboard()) })
     }
 
     /// All routes: the API's are metered, and the usage API tells of them.

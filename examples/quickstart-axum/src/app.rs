@@ -4,7 +4,7 @@ use axum::handler::Handler;
 use axum::routing::get;
 use axum::{Json, Router};
 use http::Uri;
-use quickstart_shared::{dashboard, failure, flag_from_query};
+use quickstart_shared::{client_header, dashboard, failure, flag_from_query};
 use quota_axum::{
     Answers, ClientBy, ClientQuota, QuotaLayer, RateLimitFields, Refused, UsageApi, UsageRoutes, credits_from_query,
 };
@@ -17,12 +17,13 @@ pub(crate) fn router<S: UsageStore>(service: &QuotaService<S>, usage: UsageApi) 
     let client = ClientBy::header("X-Client-Id")?;
     let quota = QuotaLayer::new(service.clone(), client.clone())
         .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11));
+    let usage = UsageRoutes::new(usage.with_client_header(&client_header()), client);
     Ok(Router::new()
         .route("/api/fetch-data", get(fetch_data.layer(quota.clone())))
         .route("/api/fetch-expensive-data", get(fetch_data.layer(quota.cost(5))))
         .route("/api/compute", get(compute.layer(quota.without_charge())))
         .route("/api/generate", get(generate.layer(quota.without_charge())))
-        .merge(UsageRoutes::new(usage, client).with_dashboard(dashboard()).at("/quota")))
+        .merge(usage.with_dashboard(dashboard()).at("/quota")))
 }
 
 /// The layer charges what the route costs.

@@ -1,6 +1,6 @@
 //! The routes.
 
-use quickstart_shared::{dashboard, failure, flag_from_query};
+use quickstart_shared::{client_header, dashboard, failure, flag_from_query};
 use quota_rocket::{
     Answers, ClientBy, ClientQuota, Costs, QuotaFairing, RateLimitFields, Refused, UsageApi, UsageRoutes,
     credits_from_query,
@@ -21,10 +21,11 @@ pub(crate) fn mount<S: UsageStore>(
     let client = ClientBy::header("X-Client-Id")?;
     let quota = QuotaFairing::new(service.clone(), client.clone())
         .with_answers(Answers::default().with_rate_limit_fields(RateLimitFields::Draft08To11));
+    let usage = UsageRoutes::new(usage.with_client_header(&client_header()), client);
     Ok(rocket
         .attach(quota)
         .mount("/api", routes![fetch_data, fetch_expensive_data, compute, generate])
-        .mount("/quota", UsageRoutes::new(usage, client).with_dashboard(dashboard())))
+        .mount("/quota", usage.with_dashboard(dashboard())))
 }
 
 /// The guard charges what the route costs.

@@ -12,12 +12,13 @@ macro_rules! quickstart_tests {
     ($program:expr) => {
         $crate::quickstart_tests! { @ $program;
             without_settings_it_keeps_an_sqlite_file_and_client1_has_a_day_and_a_month
-            every_route_costs_what_the_readme_says
+            every_route_costs_and_answers_what_the_readme_says
             who_is_nobody_or_unknown_is_refused_and_other_paths_are_free
             a_restart_shows_the_same_remaining
             what_was_answered_before_it_stopped_is_stored
             many_callers_never_get_more_than_the_limit
             the_usage_api_tells_callers_their_own_and_operators_all
+            without_a_token_of_operators_nobody_is_one
             the_page_is_served_beside_the_usage_api
             a_plan_that_an_operator_sets_is_still_there_after_a_restart
             a_demonstration_shows_something
@@ -56,29 +57,62 @@ pub fn without_settings_it_keeps_an_sqlite_file_and_client1_has_a_day_and_a_mont
     assert!(folder.path().join("quota.db").exists());
 }
 
-pub fn every_route_costs_what_the_readme_says(program: &str) {
+const JSON: Option<&str> = Some("application/json");
+const PROBLEM: Option<&str> = Some("application/problem+json");
+
+/// A path, its status, what remains, and the type and the body of its answer, which no framework says in its own way.
+type Told = (&'static str, u16, &'static str, Option<&'static str>, String);
+
+fn problem(status: u16, title: &str, detail: &str) -> String {
+    format!(r#"{{"type":"about:blank","title":"{title}","status":{status},"detail":"{detail}"}}"#)
+}
+
+fn malformed(detail: &str) -> String {
+    problem(400, "Bad Request", detail)
+}
+
+fn denial(required: &str, remaining: &str) -> String {
+    let (kind, end) = ("https://iana.org/assignments/http-problem-types#quota-exceeded", "2040-01-01T00:00:00Z");
+    let title = "Request cannot be satisfied as assigned quota has been exceeded";
+    let detail = format!("{required} credits are required, {remaining} remain in the 20-year quota until {end}");
+    let what = format!(r#""violated-policies":["20-year"],"required":"{required}","remaining":"{remaining}""#);
+    let when = format!(r#""resets_at":"{end}","retry_at":"{end}""#);
+    format!(r#"{{"type":"{kind}","title":"{title}","status":429,"detail":"{detail}",{what},{when}}}"#)
+}
+
+/// Of 100 credits in all.
+fn told() -> [Told; 14] {
+    let digits = "credits: an amount of credits is digits, optionally a point and one to six decimals";
+    let data = || r#"{"data":[1,2,3]}"#.to_owned();
+    let generated = |credits: &str| format!(r#"{{"generated":"{credits}","late":false}}"#);
+    [
+        ("/api/fetch-data", 200, "99", JSON, data()),
+        ("/api/fetch-expensive-data", 200, "94", JSON, data()),
+        ("/api/compute?credits=2.5", 200, "91.5", JSON, r#"{"computed":"2.5"}"#.to_owned()),
+        ("/api/compute", 400, "91.5", PROBLEM, malformed("credits: it is missing")),
+        ("/api/compute?credits=x", 400, "91.5", PROBLEM, malformed(digits)),
+        ("/api/compute?credits=-1", 400, "91.5", PROBLEM, malformed("credits: an amount of credits is not negative")),
+        ("/api/compute?credits=92", 429, "91.5", PROBLEM, denial("92", "91.5")),
+        ("/api/generate?max=50&actual=1.5", 200, "90", JSON, generated("1.5")),
+        ("/api/generate?max=50&actual=60", 200, "30", JSON, generated("60")),
+        ("/api/generate?max=20&actual=10&fail=true", 500, "30", None, "the work failed\n".to_owned()),
+        ("/api/generate?max=31&actual=1", 429, "30", PROBLEM, denial("31", "30")),
+        ("/api/generate?max=20", 400, "30", PROBLEM, malformed("actual: it is missing")),
+        ("/api/generate?max=20&actual=1&fail=maybe", 400, "30", PROBLEM, malformed("fail: it is true or false")),
+        ("/api/fetch-data", 200, "29", JSON, data()),
+    ]
+}
+
+pub fn every_route_costs_and_answers_what_the_readme_says(program: &str) {
     let folder = tempdir().unwrap();
     let plans = yearly(&folder, "100");
     for store in ["sqlite:quota.db", "memory:"] {
         let server = Server::start(program, &folder, &[("QUOTA_STORE", store), ("QUOTA_PLANS", &plans)]);
-        for (path, status, remaining) in [
-            ("/api/fetch-data", 200, "99"),
-            ("/api/fetch-expensive-data", 200, "94"),
-            ("/api/compute?credits=2.5", 200, "91.5"),
-            ("/api/compute", 400, "91.5"),
-            ("/api/compute?credits=x", 400, "91.5"),
-            ("/api/compute?credits=-1", 400, "91.5"),
-            ("/api/compute?credits=92", 429, "91.5"),
-            ("/api/generate?max=50&actual=1.5", 200, "90"),
-            ("/api/generate?max=50&actual=60", 200, "30"),
-            ("/api/generate?max=20&actual=10&fail=true", 500, "30"),
-            ("/api/generate?max=31&actual=1", 429, "30"),
-            ("/api/generate?max=20", 400, "30"),
-            ("/api/generate?max=20&actual=1&fail=maybe", 400, "30"),
-            ("/api/fetch-data", 200, "29"),
-        ] {
+        for (path, status, remaining, kind, body) in told() {
             let answer = server.get(path);
             assert_eq!((answer.status, answer.remaining()), (status, remaining), "{store} {path}: {}", answer.body);
+            let typed = (answer.header("content-type"), answer.body.as_str());
+            assert_eq!(typed, (kind, body.as_str()), "{store} {path}");
         }
         assert!(server.stop().success());
     }
@@ -89,8 +123,11 @@ pub fn who_is_nobody_or_unknown_is_refused_and_other_paths_are_free(program: &st
     let server = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
     let nobody = server.get_as(None, "/api/fetch-data");
     assert_eq!((nobody.status, nobody.header("www-authenticate")), (401, Some("ApiKey")));
-    assert_eq!(nobody.header("content-type"), Some("application/problem+json"));
-    assert_eq!(server.get_as(Some("stranger"), "/api/fetch-data").status, 403);
+    assert_eq!(nobody.header("content-type"), PROBLEM);
+    assert_eq!(nobody.body, problem(401, "Unauthorized", "the request names no client"));
+    let stranger = server.get_as(Some("stranger"), "/api/fetch-data");
+    assert_eq!((stranger.status, stranger.header("content-type")), (403, PROBLEM));
+    assert_eq!(stranger.body, problem(403, "Forbidden", "no quota is available to this client"));
     assert_eq!(server.get("/nowhere").status, 404);
     let wrong = server.post("/api/fetch-data");
     assert!(matches!(wrong.status, 404 | 405), "which of the two is the framework's own business");
@@ -145,9 +182,30 @@ pub fn the_usage_api_tells_callers_their_own_and_operators_all(program: &str) {
     assert_eq!(open.get("/quota/clients/client1/status").status, 401);
     let any = open.get_as_operator("s3cret", "/quota/clients/client1/status");
     assert!(any.status == 200 && any.body.contains(r#""remaining":"495""#), "{}", any.body);
-    assert_eq!(open.get("/quota/openapi.json").status, 200);
-    let closed = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
-    assert_eq!(closed.get_as_operator("s3cret", "/quota/clients").status, 403);
+    let described = open.get("/quota/openapi.json");
+    assert!(described.status == 200 && described.body.contains(r#""name": "x-client-id""#), "{}", described.body);
+}
+
+pub fn without_a_token_of_operators_nobody_is_one(program: &str) {
+    let folder = tempdir().unwrap();
+    let server = Server::start(program, &folder, &[("QUOTA_STORE", "memory:")]);
+    let of_client = |of: &str| format!("/quota/clients/client1/{of}");
+    let read = ["status", "usage", "plan", "entries", "denials"].map(of_client);
+    let mut refused = Vec::new();
+    for path in read.iter().map(String::as_str).chain(["/quota/clients"]) {
+        refused.extend([server.get(path), server.get_as_operator("s3cret", path)]);
+    }
+    let plan = r#"{"quotas":[]}"#;
+    refused.push(server.put_as_operator("s3cret", &of_client("plan"), plan));
+    refused.push(server.post_as_operator("s3cret", &of_client("plan/preview"), plan));
+    refused.push(server.delete_as_operator("s3cret", &of_client("plan")));
+    refused.push(server.delete_as_operator("s3cret", &of_client("usage?all=true")));
+    assert_eq!(refused.len(), 16);
+    for answer in refused {
+        assert_eq!((answer.status, answer.header("content-type")), (403, PROBLEM));
+        assert_eq!(answer.body, problem(403, "Forbidden", "this is for operators"));
+    }
+    assert_eq!(server.get("/api/fetch-data").remaining(), "499");
 }
 
 pub fn the_page_is_served_beside_the_usage_api(program: &str) {

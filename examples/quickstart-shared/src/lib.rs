@@ -14,6 +14,6 @@ mod stop;
 mod words;
 
 pub use crate::query::{failure, flag_from_query};
-pub use crate::settings::{Settings, dashboard};
+pub use crate::settings::{Settings, client_header, dashboard};
 pub use crate::stop::asked_to_stop;
 pub use crate::words::{log_to_stderr, print_what_to_try};

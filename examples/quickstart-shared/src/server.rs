@@ -108,6 +108,18 @@ impl Server {
         Self::answer(request.header("Authorization", format!("Bearer {token}")).send(body).unwrap())
     }
 
+    /// POST of JSON as an operator with this token.
+    pub(crate) fn post_as_operator(&self, token: &str, path: &str, body: &str) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.base)).content_type("application/json");
+        Self::answer(request.header("Authorization", format!("Bearer {token}")).send(body).unwrap())
+    }
+
+    /// DELETE as an operator with this token.
+    pub(crate) fn delete_as_operator(&self, token: &str, path: &str) -> Answer {
+        let request = self.agent.delete(format!("{}{path}", self.base));
+        Self::answer(request.header("Authorization", format!("Bearer {token}")).call().unwrap())
+    }
+
     pub(crate) fn post(&self, path: &str) -> Answer {
         Self::answer(self.agent.post(format!("{}{path}", self.base)).send_empty().unwrap())
     }

@@ -133,10 +133,16 @@ impl Settings {
     }
 }
 
-/// The page, which asks for a client's id and sends it in this header.
+/// The header that names the client.
+#[must_use]
+pub const fn client_header() -> HeaderName {
+    HeaderName::from_static("x-client-id")
+}
+
+/// The page, which asks for a client's id and sends it in that header.
 #[must_use]
 pub fn dashboard() -> Dashboard {
-    Dashboard::new().with_client_header(&HeaderName::from_static("x-client-id"))
+    Dashboard::new().with_client_header(&client_header())
 }
 
 /// `client1` has 500 credits a day and 10,000 a month, counted from 2022-01-01 in UTC.

@@ -255,7 +255,7 @@ export interface components {
             /** @description An IANA time zone. */
             tz: string;
         };
-        /** @description A client's quotas, no two of the same period. */
+        /** @description A client's quotas, no two of the same period, and no member given twice. Each has a window from 1970 to 2099 now, and none outlasts what the store keeps. */
         Plan: {
             quotas: components["schemas"]["Quota"][];
         };
@@ -416,7 +416,7 @@ export interface operations {
                 from?: components["schemas"]["Day"];
                 /** @description The day after the last; by default tomorrow. Not before `from`, and at most 3,660 days after it. */
                 to?: components["schemas"]["Day"];
-                /** @description Whose calendar cuts the days, by its IANA name; UTC by default. */
+                /** @description Whose calendar cuts the days, by its IANA name; UTC by default. Where the store keeps sums of quarters of an hour only, its days begin at full ones, as all do since 1980. */
                 tz?: string;
                 /** @description `label` tells labels apart. */
                 by?: "label";
@@ -601,7 +601,7 @@ export interface operations {
                 from?: components["schemas"]["Day"];
                 /** @description The day after the last; by default tomorrow. Not before `from`, and at most 3,660 days after it. */
                 to?: components["schemas"]["Day"];
-                /** @description Whose calendar cuts the days, by its IANA name; UTC by default. */
+                /** @description Whose calendar cuts the days, by its IANA name; UTC by default. Where the store keeps sums of quarters of an hour only, its days begin at full ones, as all do since 1980. */
                 tz?: string;
                 /** @description `label` tells labels apart. */
                 by?: "label";
@@ -668,7 +668,7 @@ export interface operations {
     deleteUsage: {
         parameters: {
             query?: {
-                /** @description From this instant. It and `to` are required, unless all is deleted. */
+                /** @description From this instant. It and `to` are required, unless all is deleted; where the store keeps sums of quarters of an hour only, both are at full ones. */
                 from?: components["schemas"]["Moment"];
                 /** @description Before this instant, which is not before `from`. */
                 to?: components["schemas"]["Moment"];

@@ -25,6 +25,18 @@ struct Request {
     key: Option<UnderKey>,
 }
 
+impl Request {
+    /// The hold was not ended as was asked: what the headers would say of it is not true any more.
+    async fn note_failed(&self, error: &ServiceError) {
+        if let ServiceError::Refused(_) = error {
+            self.quota.forget();
+            self.quota.read_status().await;
+        } else {
+            self.quota.note_lost();
+        }
+    }
+}
+
 impl Drop for Request {
     fn drop(&mut self) {
         self.quota.free(self.key);
@@ -57,21 +69,16 @@ impl Held {
     /// that had expired is recorded all the same: [`Settled::Late`].
     ///
     /// # Errors
-    /// [`QuotaError`], never a denial; the hold is then released.
+    /// [`QuotaError`], never a denial; the hold is then released, and the headers tell nothing of it.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
         let key = self.of.key.take();
         let settled = self.guard.settle(cost).await;
-        if settled.is_err() {
-            self.of.key = key;
-        }
         match &settled {
             Ok(settled) => self.of.quota.note(settled.decision()),
-            // It is gone, and what the headers would say of it is not true any more.
-            Err(ServiceError::Refused(_)) => {
-                self.of.quota.forget();
-                self.of.quota.read_status().await;
+            Err(error) => {
+                self.of.key = key;
+                self.of.note_failed(error).await;
             }
-            Err(_) => {}
         }
         settled.map_err(|error| self.of.quota.error(Cause::Failed(error)))
     }
@@ -91,6 +98,9 @@ impl Held {
             }
             released => released,
         };
+        if let Err(error) = &released {
+            of.note_failed(error).await;
+        }
         of.quota.concluded(released, None)
     }
 

@@ -60,9 +60,13 @@ impl QuotaError {
         matches!(&*self.cause, Cause::Replayed | Cause::KeyConflict | Cause::UnderWay)
     }
 
-    /// The answer; what it must not tell goes to the log.
+    /// The answer; what it must not tell goes to the log. Where nothing was decided in the request, its headers tell of quotas
+    /// for a replay alone: no other refusal is worth another question to the store.
     #[must_use]
     pub fn into_refusal(self) -> RefusalResponse {
+        if matches!(&*self.cause, Cause::Failed(_) | Cause::KeyConflict | Cause::UnderWay) {
+            self.quota.note_unknown();
+        }
         let answers = self.quota.answers();
         match &*self.cause {
             Cause::Denied(denied) => answers.denied(denied),

@@ -21,7 +21,8 @@ use crate::metering::trial::Trial;
 use crate::quota_headers::HeadersMut;
 
 /// The quotas of the client of a request, for its handler: charges, holds and reads them. Every decision that is made
-/// here shows in the headers of the answer, the last one if there are several.
+/// here shows in the headers of the answer, the last one if there are several. What is refused without one (a conflict, too
+/// many holds) leaves them as they were: its answer tells of the decision before it, or of none, as the layer's own does.
 ///
 /// What a request's layer, its handler and its answer share: a clone is the same request's.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ enum Shown {
     /// The last decision in this request.
     Decision(Decision),
     Status(Status),
-    /// The service could not answer: it is not asked once more for the headers, which would take as long again.
+    /// The service could not answer, or refused: it is not asked once more for the headers, which would take as long again.
     Unknown,
 }
 
@@ -266,12 +267,17 @@ impl RequestQuota {
         self.show(Shown::Decision(decision.clone()));
     }
 
-    /// Notes that the service could not answer, where nothing was decided before.
-    fn note_unknown(&self) {
+    /// Notes that the service told nothing of quotas, where nothing was decided before.
+    pub(crate) fn note_unknown(&self) {
         let mut shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*shown, Shown::Nothing) {
             *shown = Shown::Unknown;
         }
+    }
+
+    /// Notes that what was decided is not true any more, and that the service could not say what is.
+    pub(crate) fn note_lost(&self) {
+        self.show(Shown::Unknown);
     }
 
     /// Forgets what was decided: it was taken back.

@@ -96,7 +96,10 @@ impl Paid {
             Self::Held(guard) => match guard.release().await {
                 Ok(decision) => quota.note(&decision),
                 Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) => quota.forget(),
-                Err(error) => log(&error, quota.client()),
+                Err(error) => {
+                    log(&error, quota.client());
+                    quota.note_lost();
+                }
             },
             Self::Charged(trial) => {
                 if trial.take_back().await {

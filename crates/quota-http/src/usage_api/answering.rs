@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::{ALLOW, LINK, WWW_AUTHENTICATE};
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use quota_core::{ClientId, Instant, Plan, Refusal};
 use quota_service::{QuotaService, ServiceError, SharedService, StoreError, UsageStore};
 
@@ -17,6 +17,7 @@ use crate::member::Malformed;
 use crate::problem;
 use crate::task::to_its_end;
 use crate::usage_api::change::Change;
+use crate::usage_api::description::{open_api, open_api_with};
 use crate::usage_api::operators::{OperatorToken, Standing};
 use crate::usage_api::query::{Query, plan};
 use crate::usage_api::request::{ApiRequest, ApiResponse, NoBody, json, with_body};
@@ -26,9 +27,6 @@ use crate::usage_api::views::{
     ClientsView, DenialsView, EntriesView, EntryView, HealthView, PlanView, PreviewView, StatusView, UsageView,
     day_cells,
 };
-
-/// The description of the API (OpenAPI 3.1). Its paths are below the prefix that the API is mounted under.
-const OPEN_API: &str = include_str!("../../openapi.json");
 
 /// Quotas and usage over HTTP: each caller's own, and for operators everybody's. An adapter mounts it under a prefix; until
 /// then there is none of it.
@@ -53,6 +51,8 @@ pub(super) struct Inner {
     pub(super) service: SharedService,
     answers: Answers,
     token: Option<OperatorToken>,
+    /// What it says of itself.
+    description: Bytes,
     /// Whether it was logged that nobody is an operator.
     told: Arc<AtomicBool>,
 }
@@ -68,7 +68,8 @@ impl UsageApi {
     #[must_use]
     pub fn new<S: UsageStore>(service: &QuotaService<S>) -> Self {
         let service: SharedService = Arc::new(service.clone());
-        Self(Arc::new(Inner { service, answers: Answers::default(), token: None, told: Arc::default() }))
+        let (answers, description) = (Answers::default(), open_api());
+        Self(Arc::new(Inner { service, answers, token: None, description, told: Arc::default() }))
     }
 
     /// Operators prove themselves by this bearer token.
@@ -82,6 +83,15 @@ impl UsageApi {
     #[must_use]
     pub fn with_answers(mut self, answers: Answers) -> Self {
         Arc::make_mut(&mut self.0).answers = answers;
+        self
+    }
+
+    /// Says in `GET /openapi.json` that this header names callers, so that what is generated from it can send that. How they are
+    /// found is for [`crate::ClientBy`] to say: this changes nothing of it. By default the description says that the
+    /// application decides, and takes `Authorization` for the header.
+    #[must_use]
+    pub fn with_client_header(mut self, name: &HeaderName) -> Self {
+        Arc::make_mut(&mut self.0).description = open_api_with(name);
         self
     }
 
@@ -114,9 +124,7 @@ impl Inner {
             Resource::Clients => self.clients(&request).await,
             Resource::Status => self.status(self.caller(&request)?).await,
             Resource::Usage => self.usage(&request, self.caller(&request)?).await,
-            Resource::OpenApi => {
-                Ok(with_body(StatusCode::OK, "application/json", Bytes::from_static(OPEN_API.as_bytes())))
-            }
+            Resource::OpenApi => Ok(with_body(StatusCode::OK, "application/json", self.description.clone())),
             Resource::Health => self.health().await,
         }
     }

@@ -2,6 +2,7 @@
 
 mod answering;
 mod change;
+mod description;
 mod mounted;
 mod operators;
 mod query;

@@ -19,7 +19,22 @@ use crate::http::Pause;
 /// # Panics
 /// Where the id or the instant is none.
 pub fn charge_from_query(query: Option<&str>) -> Result<Charge, Malformed> {
-    let mut charge = Charge::new(credits_from_query(query, "credits")?);
+    charge_of(query, "credits")
+}
+
+/// What is held: `max`, otherwise as [`charge_from_query`].
+///
+/// # Errors
+/// As there.
+///
+/// # Panics
+/// As there.
+pub fn hold_from_query(query: Option<&str>) -> Result<Charge, Malformed> {
+    charge_of(query, "max")
+}
+
+fn charge_of(query: Option<&str>, credits: &str) -> Result<Charge, Malformed> {
+    let mut charge = Charge::new(credits_from_query(query, credits)?);
     if let Some(id) = member_from_query(query, "id")? {
         charge = charge.with_id(OperationId::new(id).unwrap());
     }

@@ -35,6 +35,8 @@ pub fn what_a_query_says_wrongly_is_named<H: HttpHarness>() {
     // 3,660 days, and one more.
     assert_eq!(ground.get("/quota/usage?from=2014-01-01&to=2024-01-09").status, 200);
     ground.get("/quota/usage?from=2014-01-01&to=2024-01-10").assert_malformed("to");
+    assert_eq!(ground.operate(Method::GET, "/clients?limit=200", "").status, 200);
+    assert_eq!(ground.operate(Method::GET, "/clients/client1/entries?limit=1000", "").status, 200);
     let long = format!("after={}", "x".repeat(4_000));
     for (query, member) in [
         ("limit=0", "limit"),
@@ -84,6 +86,8 @@ pub fn what_a_body_says_wrongly_is_named<H: HttpHarness>() {
         ("null".to_owned(), "body"),
         ("{}".to_owned(), "body"),
         (r#"{"quotas":[],"more":1}"#.to_owned(), "more"),
+        (r#"{"quotas":[],"quotas":[]}"#.to_owned(), "body: duplicate field `quotas`"),
+        (good.replace(r#""every":1"#, r#""every":1,"every":1"#), "quotas[0]: duplicate field `every`"),
         (format!("{good}x"), "body"),
         ("\u{0}".to_owned(), "body"),
         (good[..good.len() - 1].to_owned(), "body"),

@@ -48,14 +48,24 @@ pub fn a_store_that_fails_is_not_asked_again_for_the_headers<H: HttpHarness>() {
 pub fn a_store_that_fails_open_runs_without_headers<H: HttpHarness>() {
     let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
     ground.fail(true);
-    for path in ["/one", "/compute?credits=1", "/answer?status=200", "/generate?max=1&actual=1", "/twice"] {
+    for (path, body) in [
+        ("/one", "ran"),
+        ("/compute?credits=1", "1"),
+        ("/answer?status=200", "ran"),
+        ("/generate?max=1&actual=1", "late: false"),
+        ("/twice", "ran"),
+        ("/stream?max=1&chunks=1", "x"),
+    ] {
         let answer = ground.get(path);
-        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");
         answer.assert_no_quota();
     }
-    let streamed = ground.get("/stream?max=1&chunks=1");
-    assert_eq!((streamed.status, streamed.body.as_str()), (200, "x"));
-    streamed.assert_no_quota();
+    // Nothing of it is held or charged, and what comes then is.
+    ground.fail(false);
+    ground.assert_used("0");
+    assert_eq!(ground.get("/one").remaining(), Some("9"));
+    assert_eq!(ground.get("/generate?max=4&actual=2").remaining(), Some("7"));
+    ground.assert_used("3");
 }
 
 /// Asks for what waits with four credits held, lets the store fail, and lets it go on; the answer.
@@ -70,27 +80,50 @@ fn fails_while_held<H: HttpHarness>(ground: &Ground<H>, path: &str) -> Answer {
     answer
 }
 
+/// What is settled, and what is released.
 const HELD: [&str; 2] = ["/answer?status=200&work=wait", "/generate?max=4&actual=4&work=wait"];
+const LET_GO: [(&str, u16, &str); 2] =
+    [("/answer?status=404&work=wait", 404, "ran"), ("/generate?max=4&actual=4&work=wait&fail=true", 500, "failed")];
+
+/// What the client was told was not done is not charged, now or later.
+#[track_caller]
+fn assert_forgotten<H: HttpHarness>(ground: &Ground<H>) {
+    ground.clock().advance(Duration::from_secs(6 * 60));
+    ground.wait_for_held("0");
+    ground.assert_used("0");
+    assert_eq!(ground.get("/one").remaining(), Some("9"));
+}
 
 pub fn what_cannot_be_settled_is_unavailable<H: HttpHarness>() {
     for path in HELD {
         let ground = Setting::<H>::ten().serve();
-        let answer = fails_while_held(&ground, path);
-        assert_eq!(answer.status, 503, "{path}");
-        answer.assert_headers([("retry-after", Some("1")), ("content-type", Some("application/problem+json"))]);
-        assert!(answer.body.contains("the request could not be metered; try again"), "{answer:?}");
-        // What the client was told was not done is not charged, now or later.
-        ground.clock().advance(Duration::from_secs(6 * 60));
-        ground.wait_for_held("0");
-        ground.assert_used("0");
+        // What it held is let go: the headers would say of it what is not so.
+        assert_unavailable(&fails_while_held(&ground, path));
+        assert_forgotten(&ground);
     }
 }
 
+pub fn what_cannot_be_released_tells_nothing_of_it<H: HttpHarness>() {
+    let [(on_status, status, body), (by_handler, ..)] = LET_GO;
+    let ground = Setting::<H>::ten().serve();
+    let answer = fails_while_held(&ground, on_status);
+    assert_eq!((answer.status, answer.body.as_str()), (status, body));
+    answer.assert_no_quota();
+    assert_forgotten(&ground);
+    let ground = Setting::<H>::ten().serve();
+    assert_unavailable(&fails_while_held(&ground, by_handler));
+    assert_forgotten(&ground);
+}
+
 pub fn what_cannot_be_settled_is_answered_where_the_service_fails_open<H: HttpHarness>() {
-    for path in HELD {
+    let settled = [(HELD[0], 200, "ran"), (HELD[1], 200, "late: false")];
+    for (path, status, body) in settled.into_iter().chain(LET_GO) {
         let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
         let answer = fails_while_held(&ground, path);
-        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert_eq!((answer.status, answer.body.as_str()), (status, body), "{path}: {answer:?}");
+        answer.assert_no_quota();
+        // It ran for nothing, and leaves nothing.
+        assert_forgotten(&ground);
     }
 }
 
@@ -209,6 +242,24 @@ pub fn what_nobody_knows_is_settled_is_taken_back_without_a_key<H: HttpHarness>(
     assert_unavailable(&asked.answer().unwrap());
     ground.set_gate(Gate::Open);
     ground.wait_until(|held, now| (held, now) == ("0", "0"));
+}
+
+/// Nobody was told that it was not charged: it has run.
+pub fn what_nobody_knows_is_charged_stands_where_the_service_fails_open<H: HttpHarness>() {
+    for (path, body) in [("/five", "ran"), ("/by-query?n=5", "ran"), ("/compute?credits=5", "5")] {
+        for is_known in [false, true] {
+            let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).queued(9).serve();
+            if is_known {
+                assert_eq!(ground.get(path).status, 200);
+            }
+            ground.set_gate(Gate::UnknownDone);
+            let answer = ground.get(path);
+            assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");
+            answer.assert_no_quota();
+            ground.set_gate(Gate::Open);
+            ground.assert_used(if is_known { "10" } else { "5" });
+        }
+    }
 }
 
 pub fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away<H: HttpHarness>() {

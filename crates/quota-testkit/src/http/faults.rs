@@ -18,7 +18,7 @@ pub(super) struct Sent<'a> {
 
 /// What no schema says and the description's words do: the member at fault of a request that its schemas allow, and a part
 /// of those words.
-const IN_WORDS: [(&str, &str); 8] = [
+const IN_WORDS: [(&str, &str); 10] = [
     ("tz", "IANA name"),
     ("to", "ot before `from`"),
     ("from", "`to` are required"),
@@ -26,6 +26,8 @@ const IN_WORDS: [(&str, &str); 8] = [
     ("all", "without `from` and `to`"),
     ("after", "and nothing else"),
     ("quotas", "no two of the same period"),
+    ("quotas[0]", "no member given twice"),
+    ("body", "no member given twice"),
     ("quotas[0].tz", "An IANA time zone"),
 ];
 

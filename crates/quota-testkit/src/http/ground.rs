@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,8 +21,10 @@ use crate::http::answer::Answer;
 use crate::http::connection::Connection;
 use crate::http::description::{Described, Description};
 use crate::http::faults::Sent;
+use crate::http::fields;
 use crate::http::pause::Pause;
 use crate::http::raw;
+use crate::http::store::Orders;
 use crate::http::under_way::{OnConnection, Streamed, UnderWay};
 
 /// A program at work.
@@ -33,8 +35,7 @@ pub(super) struct Ground<H> {
     pub(super) times_read: Arc<AtomicUsize>,
     pub(super) pause: Pause,
     pub(super) runtime: Runtime,
-    pub(super) fails: Arc<AtomicBool>,
-    pub(super) asked: Arc<AtomicUsize>,
+    pub(super) orders: Arc<Orders>,
     /// Of the store's gate, if it has one.
     pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) description: OnceCell<Description>,
@@ -88,6 +89,7 @@ impl<H: HttpHarness> Ground<H> {
         let begun = async {
             let mut connection = Connection::open(self.harness.address(), H::VERSION).await;
             let response = connection.send(request).await.unwrap();
+            fields::assert_structured(response.headers());
             (connection, response)
         };
         let (connection, response) = self.runtime.block_on(begun);
@@ -176,12 +178,17 @@ impl<H: HttpHarness> Ground<H> {
 
     /// Whether the store fails from here on.
     pub(super) fn fail(&self, fails: bool) {
-        self.fails.store(fails, Ordering::SeqCst);
+        self.orders.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// The store remembers no more ids from here on.
+    pub(super) fn fill(&self) {
+        self.orders.is_full.store(true, Ordering::SeqCst);
     }
 
     /// How often the store was asked and waited for.
     pub(super) fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+        self.orders.asked.load(Ordering::SeqCst)
     }
 
     /// Sends a request of HTTP/1.1 as it stands, then nothing more, and reads what comes back.
@@ -260,6 +267,7 @@ async fn answer(address: SocketAddr, version: Version, request: Request<Bytes>) 
     let (parts, body) = connection.send(request).await.ok()?.into_parts();
     let body = body.collect().await.ok()?.to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
+    fields::assert_structured(&parts.headers);
     Some(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 

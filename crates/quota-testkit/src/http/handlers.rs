@@ -55,9 +55,14 @@ pub fn a_hold_that_cannot_be_settled_is_released_and_the_headers_say_so<H: HttpH
 
 pub fn a_malformed_amount_after_the_hold_releases_it<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
-    for bad in ["max=6&actual=x", "max=6", "max=-1&actual=1", "max=NaN&actual=1", "max=6&actual=0.0000001"] {
-        let answer = ground.get(&format!("/generate?{bad}"));
-        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+    for (bad, member) in [
+        ("max=6&actual=x", "actual"),
+        ("max=6", "actual"),
+        ("max=-1&actual=1", "max"),
+        ("max=NaN&actual=1", "max"),
+        ("max=6&actual=0.0000001", "actual"),
+    ] {
+        ground.get(&format!("/generate?{bad}")).assert_malformed(member);
         ground.wait_for_held("0");
         ground.assert_used("0");
     }
@@ -92,7 +97,10 @@ pub fn a_hold_that_has_expired_is_not_active<H: HttpHarness>() {
     ground.clock().advance(Duration::from_millis(1));
     assert_eq!(ground.held_and_used().0, "0");
     ground.pause().end();
-    asked.answer().unwrap().assert_problem(409, "the hold is not active");
+    let gone = asked.answer().unwrap();
+    gone.assert_problem(409, "the hold is not active");
+    // What it had set aside is there again.
+    assert_eq!(gone.remaining(), Some("10"));
     ground.assert_used("0");
 }
 
@@ -102,13 +110,33 @@ pub fn nobody_holds_without_end<H: HttpHarness>() {
     for path in ["/generate?max=1&actual=1", "/answer?status=200"] {
         let refused = ground.get(path);
         refused.assert_problem(429, "the client has too many active holds");
-        // Nobody knows when one ends.
+        // Nobody knows when one ends, and it is no denial of credits.
         refused.assert_headers([("retry-after", None)]);
+        refused.assert_no_quota();
     }
     // What needs no hold runs.
     assert_eq!(ground.get("/one").remaining(), Some("8.99"));
     drop(held);
     ground.wait_for_held("0");
+    ground.assert_used("1");
+}
+
+/// Whether a layer or a handler is refused.
+pub fn a_refusal_tells_of_the_decision_before_it_or_of_none<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    // Of all that can ever be used, less than two credits are left; of the next day's ten, all.
+    ground.record("9223372036853");
+    ground.clock().advance(Duration::from_secs(24 * 3_600));
+    let detail = "the client's lifetime sum of credits would be exceeded";
+    for path in ["/five", "/answer?status=200", "/compute?credits=2", "/generate?max=2&actual=1"] {
+        let refused = ground.get(path);
+        refused.assert_problem(422, detail);
+        refused.assert_no_quota();
+    }
+    // Its layer charges one before.
+    let refused = ground.get("/twice");
+    refused.assert_problem(422, detail);
+    refused.assert_headers([("x-ratelimit-remaining", Some("9")), ("ratelimit", Some(r#""day";r=9;t=43200"#))]);
     ground.assert_used("1");
 }
 
@@ -120,9 +148,20 @@ pub fn a_handler_may_charge_under_an_id_that_no_key_makes<H: HttpHarness>() {
     }
     let other = ground.get("/compute?credits=3&id=order-7");
     other.assert_problem(409, "the id belongs to another operation");
-    let reserved = ground.get("/compute?credits=1&id=key%3AGET%20/one%3Ak");
-    reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
+    other.assert_no_quota();
+    for path in ["/compute?credits=1", "/record?credits=1", "/generate?max=1&actual=1"] {
+        let reserved = ground.get(&format!("{path}&id=key%3AGET%20/one%3Ak"));
+        reserved.assert_problem(400, "id: ids that begin with \"key:\" are reserved");
+        assert_eq!(reserved.remaining(), Some("8"), "{path}");
+    }
     ground.assert_used("2");
+    for (path, remaining) in [("/record?credits=1&id=order-8", "7"), ("/generate?max=3&actual=2&id=order-9", "5")] {
+        let answer = ground.get(path);
+        assert_eq!((answer.status, answer.remaining()), (200, Some(remaining)), "{path}");
+    }
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let ids: Vec<_> = entries["entries"].as_array().unwrap().iter().map(|entry| &entry["id"]).collect();
+    assert_eq!(ids, ["order-7", "order-8", "order-9"]);
 }
 
 pub fn a_handler_may_charge_at_an_instant_of_its_own<H: HttpHarness>() {

@@ -15,9 +15,11 @@ mod description;
 pub mod endings;
 pub mod failures;
 mod faults;
+mod fields;
 mod ground;
 pub mod handlers;
 mod http2;
+pub mod keeping;
 mod log;
 mod logged;
 pub mod logs;
@@ -43,7 +45,9 @@ use http::Version;
 use quota_http::{Answers, IdempotencyKeys, UsageApi};
 use quota_service::SharedService;
 
-pub use crate::http::asked::{charge_from_query, chunks_from_query, cost_of_chunk, on_drop_from_query, ttl_from_query};
+pub use crate::http::asked::{
+    charge_from_query, chunks_from_query, cost_of_chunk, hold_from_query, on_drop_from_query, ttl_from_query,
+};
 pub use crate::http::http2::Http2;
 pub use crate::http::logged::logged;
 pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
@@ -71,7 +75,8 @@ pub use crate::http::steady::steady_service;
 /// | `/accepted?status=` | 4, if the status is 202 | that status, `ran` |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
 /// | `/compute?credits=&id=&at=` | by the handler: charges what [`charge_from_query`] says | 200, the credits |
-/// | `/generate?max=&actual=&fail=&work=` | by the handler, [`in_time`]: holds `max`; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
+/// | `/record?credits=&id=&at=` | by the handler: records what [`charge_from_query`] says | 200, the credits |
+/// | `/generate?max=&id=&actual=&fail=&work=` | by the handler, [`in_time`]: holds what [`hold_from_query`] says; does its [`Pause::work`]; where there is a `fail`, releases and answers 500, `failed`; else settles `actual` | 200, `late: false` |
 /// | `/stream?max=&chunks=&then=&on_drop=&ttl=` | by the handler: holds `max`, for its [`ttl_from_query`]; settles the [`cost_of_chunk`] of all after the last, or by its [`on_drop_from_query`] | 200, its [`chunks_from_query`] |
 /// | `/told` | 1, and the handler records 2 after it has seen the decision | what [`told`] says of both |
 /// | `/twice` | 1, and the handler charges 2 more and records 0.5 | 200, `ran` |
@@ -182,6 +187,7 @@ macro_rules! http_suite {
                 a_failed_handler_releases_its_hold,
                 a_hold_that_has_expired_is_not_active,
                 nobody_holds_without_end,
+                a_refusal_tells_of_the_decision_before_it_or_of_none,
                 a_handler_may_charge_under_an_id_that_no_key_makes,
                 a_handler_may_charge_at_an_instant_of_its_own,
                 nobody_charges_ahead_of_time,
@@ -233,6 +239,7 @@ macro_rules! http_suite {
                 a_store_that_fails_is_not_asked_again_for_the_headers,
                 a_store_that_fails_open_runs_without_headers,
                 what_cannot_be_settled_is_unavailable,
+                what_cannot_be_released_tells_nothing_of_it,
                 what_cannot_be_settled_is_answered_where_the_service_fails_open,
                 no_more_than_the_limit_runs_over_all_routes,
                 no_more_than_the_limit_runs_at_the_same_time,
@@ -241,6 +248,7 @@ macro_rules! http_suite {
                 what_nobody_knows_is_held_leaves_the_key_free,
                 what_nobody_knows_is_charged_is_taken_back_without_a_key,
                 what_nobody_knows_is_settled_is_taken_back_without_a_key,
+                what_nobody_knows_is_charged_stands_where_the_service_fails_open,
                 a_charge_that_waits_is_not_made_for_a_client_that_goes_away,
             }
             usage {
@@ -249,6 +257,7 @@ macro_rules! http_suite {
                 usage_is_told_as_a_table,
                 a_table_of_entries_says_where_it_goes_on,
                 a_table_holds_no_formula,
+                who_asks_is_described_as_the_application_says,
                 every_resource_says_what_it_takes,
                 it_answers_below_any_prefix,
                 a_store_that_fails_is_a_503_that_tells_nothing,
@@ -256,13 +265,24 @@ macro_rules! http_suite {
             operators {
                 an_operator_reads_any_client_by_its_encoded_id,
                 clients_and_entries_come_in_pages,
+                entries_are_told_between_instants,
                 a_plan_is_previewed_set_and_removed,
                 a_form_is_a_post_whatever_method_it_names,
                 usage_is_deleted_between_bounds_or_all_of_it,
                 denials_are_told_the_last_one_first,
+                holds_that_are_denied_are_told_too,
+                denials_that_nobody_remembers_are_not_told,
                 nobody_else_is_an_operator,
                 operators_may_be_named_by_a_function,
                 plans_of_the_applications_are_only_read,
+            }
+            keeping {
+                a_bound_that_cuts_a_quarter_is_named,
+                days_begin_at_quarters_wherever_they_begin,
+                a_store_without_entries_has_none_to_tell,
+                a_plan_beyond_the_calendar_is_named,
+                a_plan_that_outlasts_what_is_kept_is_named,
+                a_request_needs_no_id_where_no_more_are_remembered,
             }
             logs {
                 what_operators_change_is_told_with_who_and_what,
@@ -277,10 +297,16 @@ macro_rules! http_suite {
             }
             transcripts {
                 what_is_allowed,
+                what_is_shown_by_default,
+                what_is_shown_without_quota_headers,
+                what_is_unlimited,
+                what_has_no_quota,
                 what_is_denied,
                 what_is_refused,
                 what_is_sent_again,
+                what_runs_again,
                 what_cannot_be_metered,
+                what_runs_unchecked,
                 what_a_caller_reads_back,
                 what_an_operator_does,
             }

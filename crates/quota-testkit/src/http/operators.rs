@@ -1,7 +1,10 @@
 //! The usage API, as operators see it. Every answer is held against the API's own description.
 
+use std::time::Duration;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
+use quota_http::IdempotencyKeys;
 use serde_json::{Value, json};
 
 use crate::http::HttpHarness;
@@ -38,6 +41,27 @@ pub fn clients_and_entries_come_in_pages<H: HttpHarness>() {
     let next: String = form_urlencoded::byte_serialize(first["next"].as_str().unwrap().as_bytes()).collect();
     let second = get(&format!("/clients/client1/entries?after={next}")).json();
     assert_eq!((&second["entries"][0]["credits"], &second["next"]), (&json!("0.5"), &Value::Null));
+}
+
+pub fn entries_are_told_between_instants<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.get("/five");
+    ground.clock().advance(Duration::from_secs(10 * 60));
+    ground.get("/half");
+    for (query, told) in [
+        ("", &["5", "0.5"][..]),
+        ("from=2024-03-01T12:00:00Z", &["5", "0.5"]),
+        ("from=2024-03-01T12:00:00.001Z", &["0.5"]),
+        ("from=2024-03-01T13:10:00%2B01:00", &["0.5"]),
+        ("from=2024-03-01T12:10:00.001Z", &[]),
+        ("to=2024-03-01T12:10:00Z", &["5"]),
+        ("to=2024-03-01T12:10:00.001Z", &["5", "0.5"]),
+        ("from=2024-03-01T12:00:00.001Z&to=2024-03-01T12:10:00Z", &[]),
+    ] {
+        let entries = ground.operate(Method::GET, &format!("/clients/client1/entries?{query}"), "").json();
+        let credits: Vec<_> = entries["entries"].as_array().unwrap().iter().map(|entry| &entry["credits"]).collect();
+        assert_eq!(credits, told.iter().collect::<Vec<_>>(), "{query}");
+    }
 }
 
 fn per_day(limit: &str) -> Value {
@@ -132,6 +156,28 @@ pub fn denials_are_told_the_last_one_first<H: HttpHarness>() {
     let last: Vec<String> = (13..33).rev().map(|cost| cost.to_string()).collect();
     assert_eq!(required, last.iter().collect::<Vec<_>>());
     assert_eq!(ground.operate(Method::GET, "/clients/a%2Fb/denials", "").body, r#"{"denials":[]}"#);
+}
+
+pub fn holds_that_are_denied_are_told_too<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().keys(IdempotencyKeys::default()).serve();
+    ground.record("7");
+    for path in ["/generate?max=3.5&actual=1", "/answer?status=200", "/stream?max=4.5&chunks=1"] {
+        assert_eq!(ground.get(path).status, 429, "{path}");
+    }
+    for path in ["/by-query?n=5.5", "/compute?credits=6.5", "/generate?max=7.5&actual=1", "/accepted?status=202"] {
+        assert_eq!(ground.get_with_key(path, "k").status, 429, "{path}");
+    }
+    let denials = ground.operate(Method::GET, "/clients/client1/denials", "").json();
+    let required: Vec<_> = denials["denials"].as_array().unwrap().iter().map(|denial| &denial["required"]).collect();
+    assert_eq!(required, ["4", "7.5", "6.5", "5.5", "4.5", "4", "3.5"]);
+    ground.assert_used("7");
+}
+
+pub fn denials_that_nobody_remembers_are_not_told<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().without_denials().serve();
+    assert_eq!(ground.get("/by-query?n=11").status, 429);
+    let denials = ground.operate(Method::GET, "/clients/client1/denials", "");
+    denials.assert_problem(404, "denials are not remembered here");
 }
 
 pub fn nobody_else_is_an_operator<H: HttpHarness>() {

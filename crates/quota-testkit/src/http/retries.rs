@@ -41,6 +41,8 @@ pub fn a_key_with_another_cost_is_a_conflict<H: HttpHarness>() {
         assert_eq!(ground.get_with_key(&format!("{path}1"), "k").status, 200);
         let other = ground.get_with_key(&format!("{path}2"), "k");
         other.assert_problem(409, "the idempotency key was used with another cost");
+        // It is neither allowed nor denied: nothing is told of quotas, whoever charges.
+        other.assert_no_quota();
     }
     ground.assert_used("2");
 }
@@ -49,7 +51,9 @@ pub fn a_hold_under_a_key_is_settled_once<H: HttpHarness>() {
     let ground = keyed::<H>().serve();
     assert_eq!(ground.get_with_key("/generate?max=8&actual=2.5&fail=true", "k").status, 500);
     assert_eq!(ground.get_with_key("/generate?max=8&actual=2.5", "k").status, 200);
-    ground.get_with_key("/generate?max=8&actual=2.5", "k").assert_problem(409, "already charged");
+    let replay = ground.get_with_key("/generate?max=8&actual=2.5", "k");
+    replay.assert_problem(409, "already charged");
+    assert_eq!(replay.remaining(), Some("7.5"));
     ground.assert_used("2.5");
 }
 
@@ -81,9 +85,15 @@ pub fn what_is_no_key_is_named<H: HttpHarness>() {
     }
     ground.send(twice).assert_problem(400, "idempotency-key: it is given more than once");
     ground.assert_used("0");
-    if !H::HIDES_OTHER_THAN_UTF8 {
-        let mut bytes = request(Method::GET, "/one");
-        bytes.headers_mut().insert("idempotency-key", HeaderValue::from_bytes(b"k\xff").unwrap());
+    let mut bytes = request(Method::GET, "/one");
+    bytes.headers_mut().insert("idempotency-key", HeaderValue::from_bytes(b"k\xff").unwrap());
+    if H::HIDES_OTHER_THAN_UTF8 {
+        // It is no key, so whoever sends it again pays again.
+        for remaining in ["9", "8"] {
+            let answer = ground.send(bytes.clone());
+            assert_eq!((answer.status, answer.remaining()), (200, Some(remaining)));
+        }
+    } else {
         ground.send(bytes).assert_problem(400, "idempotency-key: a key is 1 to 128 visible ASCII characters");
         ground.assert_used("0");
     }
@@ -205,7 +215,9 @@ pub fn a_key_under_way_is_a_conflict_and_is_left_alone<H: HttpHarness>() {
     for path in ["/answer?status=200&work=wait", "/generate?max=4&actual=4&work=wait"] {
         let first = ground.begin(with_key(path, path));
         ground.wait_for_held("4");
-        ground.get_with_key(path, path).assert_problem(409, "a request with this idempotency key is under way");
+        let other = ground.get_with_key(path, path);
+        other.assert_problem(409, "a request with this idempotency key is under way");
+        other.assert_no_quota();
         ground.wait_for_held("4");
         ground.pause().end();
         assert_eq!(first.answer().unwrap().status, 200, "{path}");
@@ -220,6 +232,7 @@ pub fn a_hold_of_another_cost_under_a_key_under_way_is_a_conflict<H: HttpHarness
     ground.wait_for_held("4");
     let other = ground.get_with_key("/generate?max=5&actual=4", "k");
     other.assert_problem(409, "the idempotency key was used with another cost");
+    other.assert_no_quota();
     ground.wait_for_held("4");
     ground.pause().end();
     assert_eq!(first.answer().unwrap().status, 200);

@@ -4,19 +4,22 @@ use std::cell::OnceCell;
 use std::error::Error;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use quota_core::{Anchor, ClientId, Instant, Limit, Period, Plan, Quota, Tz};
+use http::HeaderName;
+use quota_core::{Anchor, ClientId, Detail, Instant, Limit, Period, Plan, Quota, Tz};
 use quota_http::{Answers, IdempotencyKeys, OperatorToken, RateLimitFields, UsageApi};
 use quota_service::{
     Clock, ManualClock, OnStoreError, PlanRegistry, PlanSource, PlanStore, QuotaService, SharedService, UsageStore,
 };
+use quota_store_memory::{MemoryStore, MemoryStoreBuilder};
 
 use crate::gated::Gated;
 use crate::http::ground::{CLIENT, Ground};
 use crate::http::pause::Pause;
-use crate::http::store::Failing;
+use crate::http::store::{Failing, Orders};
 use crate::http::{HttpHarness, Named, Program};
 
 /// A program to be served.
@@ -32,6 +35,7 @@ pub(super) struct Setting<H> {
     /// How many operations may wait for the store, if any may.
     queue_size: Option<usize>,
     remembers_denials: bool,
+    store: MemoryStoreBuilder,
     harness: PhantomData<H>,
 }
 
@@ -83,7 +87,7 @@ pub(super) fn quota(period: Period, limit: &str) -> Quota {
 }
 
 impl<H: HttpHarness> Setting<H> {
-    /// At noon of 2024-03-01, with these quotas and both families of headers.
+    /// At noon of 2024-03-01, with these quotas, both families of headers and a store that keeps entries.
     pub(super) fn with<const N: usize>(quotas: [Quota; N]) -> Self {
         Self {
             plan: Plan::new(quotas).unwrap(),
@@ -95,6 +99,7 @@ impl<H: HttpHarness> Setting<H> {
             plans_from: From::Registry,
             queue_size: None,
             remembers_denials: true,
+            store: MemoryStore::builder().with_detail(Detail::Entries),
             harness: PhantomData,
         }
     }
@@ -158,12 +163,23 @@ impl<H: HttpHarness> Setting<H> {
         self
     }
 
+    /// The store keeps sums of quarters of an hour, and no entries.
+    pub(super) const fn quarters(mut self) -> Self {
+        self.store = self.store.with_detail(Detail::Quarters);
+        self
+    }
+
+    /// The store keeps sums for so long.
+    pub(super) const fn retention(mut self, retention: Duration) -> Self {
+        self.store = self.store.with_retention(retention);
+        self
+    }
+
     pub(super) fn serve(self) -> Ground<H> {
         // Whatever is under way goes on while the test does something else.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let fails = Arc::new(AtomicBool::new(false));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let store = Failing::new(Arc::clone(&fails), Arc::clone(&asked));
+        let orders = Arc::new(Orders::default());
+        let store = Failing::new(self.store.build(), Arc::clone(&orders));
         let clock = Arc::new(ManualClock::new("2024-03-01T12:00:00Z".parse().unwrap()));
         let times_read = Arc::new(AtomicUsize::new(0));
         let watched = Watched { clock: Arc::clone(&clock), times_read: Arc::clone(&times_read) };
@@ -193,18 +209,7 @@ impl<H: HttpHarness> Setting<H> {
             pause: pause.clone(),
         };
         let harness = H::serve(program);
-        Ground {
-            harness,
-            service,
-            clock,
-            pause,
-            runtime,
-            times_read,
-            fails,
-            asked,
-            keeper,
-            description: OnceCell::new(),
-        }
+        Ground { harness, service, clock, pause, runtime, times_read, orders, keeper, description: OnceCell::new() }
     }
 
     fn service(&self, store: impl UsageStore + PlanStore, clock: Watched) -> (SharedService, UsageApi) {
@@ -218,7 +223,12 @@ impl<H: HttpHarness> Setting<H> {
         let builder = builder.with_queue_size(self.queue_size.unwrap_or(usize::MAX));
         let builder = if self.remembers_denials { builder.with_denials(20) } else { builder };
         let service = builder.build();
-        let usage = UsageApi::new(&service).with_operator_token(OperatorToken::new("s3cret").unwrap());
+        let usage = UsageApi::new(&service).with_answers(self.answers.clone());
+        let usage = usage.with_operator_token(OperatorToken::new("s3cret").unwrap());
+        let usage = match self.named {
+            Named::Header => usage.with_client_header(&HeaderName::from_static("x-client-id")),
+            Named::Extension | Named::Function | Named::Waiting => usage,
+        };
         (Arc::new(service), usage)
     }
 }

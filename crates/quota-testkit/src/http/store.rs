@@ -1,35 +1,67 @@
-//! A memory store that can fail.
+//! A memory store that can fail, or be full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Operation, Refusal, Window};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
     StoredPlan, UsageStore,
 };
 use quota_store_memory::MemoryStore;
 
-/// A memory store that stops answering when it is told to.
+/// A memory store that does as it is told.
 pub(super) struct Failing {
     store: MemoryStore,
-    fails: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+}
+
+/// What a store is told to do.
+#[derive(Default)]
+pub(super) struct Orders {
+    /// Whether it does not answer.
+    pub(super) fails: AtomicBool,
+    /// Whether it remembers no more ids, as one with quarters does of a client that has used very many.
+    pub(super) is_full: AtomicBool,
     /// How often it was asked and waited for.
-    asked: Arc<AtomicUsize>,
+    pub(super) asked: AtomicUsize,
 }
 
 impl Failing {
-    pub(super) fn new(fails: Arc<AtomicBool>, asked: Arc<AtomicUsize>) -> Self {
-        Self { store: MemoryStore::with_entries(), fails, asked }
+    pub(super) const fn new(store: MemoryStore, orders: Arc<Orders>) -> Self {
+        Self { store, orders }
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.fails.load(Ordering::SeqCst) {
+        if self.orders.fails.load(Ordering::SeqCst) {
             let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
             return Err(StoreError::not_done("redis://:pass@10.0.0.7", refused));
         }
         Ok(())
+    }
+
+    /// Whether there is no room for the id of what a request would add.
+    fn is_full_for(&self, request: &Request) -> bool {
+        let is_added = match &request.operation {
+            Operation::Charge { id, .. } | Operation::Record { id, .. } | Operation::Hold { id, .. } => {
+                id.as_id().is_some()
+            }
+            _ => false,
+        };
+        is_added && self.orders.is_full.load(Ordering::SeqCst)
+    }
+
+    async fn answers(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+        let mut answers = Vec::with_capacity(batch.len());
+        for request in batch {
+            if self.is_full_for(&request) {
+                answers.push(Err(StoreError::Refused(Refusal::TooManyIds)));
+            } else {
+                answers.extend(self.store.apply(vec![request]).await);
+            }
+        }
+        answers
     }
 }
 
@@ -59,9 +91,9 @@ impl UsageStore for Failing {
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.orders.asked.fetch_add(1, Ordering::SeqCst);
         match self.check() {
-            Ok(()) => self.store.apply(batch).await,
+            Ok(()) => self.answers(batch).await,
             Err(error) => batch.iter().map(|_| Err(error.again())).collect(),
         }
     }

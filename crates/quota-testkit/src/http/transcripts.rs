@@ -1,7 +1,8 @@
 //! One script for every framework, and every byte that comes back: what each case compares with is a file.
 
 use quota_core::Period;
-use quota_http::IdempotencyKeys;
+use quota_http::{Answers, IdempotencyKeys, OnReplay};
+use quota_service::OnStoreError;
 
 use crate::http::HttpHarness;
 use crate::http::setting::{Setting, quota};
@@ -38,6 +39,52 @@ pub fn what_is_allowed<H: HttpHarness>() {
         "GET /told",
     ];
     Transcript::of(&ground).ask(script).is(&expected!("what_is_allowed"));
+}
+
+const USUAL: [&str; 9] = [
+    "GET /one",
+    "HEAD /five",
+    "GET /compute?credits=11",
+    "GET /five",
+    "GET /answer?status=404",
+    "GET /generate?max=4&actual=1.5",
+    "POST /created",
+    "GET /idle",
+    "GET /one\nx-client-id: ",
+];
+
+pub fn what_is_shown_by_default<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().answers(|_| Answers::default()).serve();
+    Transcript::of(&ground).ask(USUAL).is(&expected!("what_is_shown_by_default"));
+}
+
+pub fn what_is_shown_without_quota_headers<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().answers(|_| Answers::default().without_x_rate_limit()).serve();
+    Transcript::of(&ground).ask(USUAL).is(&expected!("what_is_shown_without_quota_headers"));
+}
+
+const UNBOUND: [&str; 10] = [
+    "GET /one",
+    "HEAD /five",
+    "GET /compute?credits=1000",
+    "GET /answer?status=404",
+    "GET /generate?max=4&actual=2.5",
+    "GET /twice",
+    "POST /created",
+    "GET /idle",
+    "GET /quota/status",
+    "GET /quota/clients/client1/plan\nauthorization: Bearer s3cret",
+];
+
+pub fn what_is_unlimited<H: HttpHarness>() {
+    let quotas = [Period::DAY, Period::MONTH].map(|period| quota(period, "unlimited"));
+    let ground = Setting::<H>::with(quotas).serve();
+    Transcript::of(&ground).ask(UNBOUND).is(&expected!("what_is_unlimited"));
+}
+
+pub fn what_has_no_quota<H: HttpHarness>() {
+    let ground = Setting::<H>::with([]).serve();
+    Transcript::of(&ground).ask(UNBOUND).is(&expected!("what_has_no_quota"));
 }
 
 pub fn what_is_denied<H: HttpHarness>() {
@@ -104,6 +151,55 @@ pub fn what_cannot_be_metered<H: HttpHarness>() {
         .meanwhile("the store answers again", |ground| ground.fail(false))
         .ask(metered)
         .is(&expected!("what_cannot_be_metered"));
+}
+
+pub fn what_runs_again<H: HttpHarness>() {
+    let keys = IdempotencyKeys::default().with_on_replay(OnReplay::Run);
+    let ground = Setting::<H>::ten().keys(keys).serve();
+    let script = [
+        "GET /one\nidempotency-key: k",
+        "GET /one\nidempotency-key: k",
+        "HEAD /one\nidempotency-key: k",
+        "GET /by-query?n=1\nidempotency-key: k",
+        "GET /by-query?n=2\nidempotency-key: k",
+        "GET /answer?status=500\nidempotency-key: k",
+        "GET /answer?status=200\nidempotency-key: k",
+        "GET /answer?status=200\nidempotency-key: k",
+        "GET /answer?status=500\nidempotency-key: k",
+        "GET /compute?credits=0.5\nidempotency-key: k",
+        "GET /compute?credits=0.5\nidempotency-key: k",
+        "GET /compute?credits=1\nidempotency-key: k",
+        "GET /generate?max=2&actual=1\nidempotency-key: k",
+        "GET /generate?max=2&actual=1\nidempotency-key: k",
+    ];
+    Transcript::of(&ground).ask(script).is(&expected!("what_runs_again"));
+}
+
+pub fn what_runs_unchecked<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).serve();
+    let script = [
+        "GET /one",
+        "HEAD /one",
+        "GET /by-query?n=0.25",
+        "GET /compute?credits=1",
+        "GET /answer?status=200",
+        "GET /answer?status=404",
+        "GET /generate?max=4&actual=1.5",
+        "GET /generate?max=4&actual=1.5&fail=true",
+        "GET /stream?max=8&chunks=1",
+        "GET /idle",
+        "GET /twice",
+        "GET /told",
+        "POST /created",
+        "GET /quota/status",
+    ];
+    Transcript::of(&ground)
+        .ask(["GET /one"])
+        .meanwhile("the store fails", |ground| ground.fail(true))
+        .ask(script)
+        .meanwhile("the store answers again", |ground| ground.fail(false))
+        .ask(["GET /one", "GET /compute?credits=1"])
+        .is(&expected!("what_runs_unchecked"));
 }
 
 pub fn what_a_caller_reads_back<H: HttpHarness>() {

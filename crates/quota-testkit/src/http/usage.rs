@@ -2,10 +2,11 @@
 
 use http::Method;
 use http::header::ACCEPT;
+use serde_json::json;
 
-use crate::http::HttpHarness;
 use crate::http::ground::{operators, request};
 use crate::http::setting::Setting;
+use crate::http::{HttpHarness, Named};
 
 pub fn a_caller_reads_its_own_quotas_and_no_other<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
@@ -111,6 +112,27 @@ pub fn a_table_holds_no_formula<H: HttpHarness>() {
     let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
     let entries = entries["entries"].as_array().unwrap();
     assert!(ids.iter().all(|id| entries.iter().any(|entry| entry["id"] == *id)), "{entries:?}");
+}
+
+pub fn who_asks_is_described_as_the_application_says<H: HttpHarness>() {
+    for (named, header) in [(Named::Header, "x-client-id"), (Named::Function, "Authorization")] {
+        let ground = Setting::<H>::ten().named(named).serve();
+        let described = ground.get("/quota/openapi.json").json();
+        let schemes = &described["components"]["securitySchemes"];
+        assert_eq!(schemes["operator"], json!({ "type": "http", "scheme": "bearer" }));
+        let client = &schemes["client"];
+        let scheme = (&client["type"], &client["in"], &client["name"]);
+        assert_eq!(scheme, (&json!("apiKey"), &json!("header"), &json!(header)), "{named:?}");
+        let is_unsaid = client["description"].as_str().unwrap().starts_with("The application decides");
+        assert_eq!(is_unsaid, named != Named::Header, "{client}");
+        for (path, method, security) in [
+            ("/status", "get", json!([{ "client": [] }])),
+            ("/clients", "get", json!([{ "operator": [] }])),
+            ("/health", "get", json!([])),
+        ] {
+            assert_eq!(described["paths"][path][method]["security"], security, "{path}");
+        }
+    }
 }
 
 pub fn every_resource_says_what_it_takes<H: HttpHarness>() {
