@@ -55,6 +55,7 @@ struct Queue {
 struct Landed {
     /// Whose own batch it was; none for the common one.
     client: Option<ClientId>,
+    size: usize,
     set: Vec<PlanSet>,
 }
 
@@ -215,23 +216,26 @@ impl<S: UsageStore> Lane<S> {
         let queue = self.queue_of(client.as_ref());
         let just_set = std::mem::take(&mut queue.just_set);
         queue.in_flight = true;
-        let (store, instruments) = (Arc::clone(&self.store), self.instruments.clone());
+        let (store, instruments, size) = (Arc::clone(&self.store), self.instruments.clone(), batch.len());
         self.flights.push(
             async move {
                 let set = fly(&*store, batch, &just_set, &instruments).await;
-                Landed { client, set }
+                Landed { client, size, set }
             }
             .boxed(),
         );
     }
 
-    /// Takes in a batch that came back. Those who were answered may ask again first: then what departs next is theirs, and not
-    /// what the quickest of them asks.
+    /// Takes in a batch that came back. Where fewer wait for the next, those who were answered may ask again first: then that is of
+    /// all of them, and not of the quickest.
     async fn land(&mut self, landed: Landed) {
+        self.take_in();
         let queue = self.queue_of(landed.client.as_ref());
         queue.in_flight = false;
         queue.just_set.extend(landed.set);
-        tokio::task::yield_now().await;
+        if queue.messages.len() < landed.size {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -249,6 +249,8 @@ pub fn what_nobody_knows_is_charged_stands_where_the_service_fails_open<H: HttpH
     for (path, body) in [("/five", "ran"), ("/by-query?n=5", "ran"), ("/compute?credits=5", "5")] {
         for is_known in [false, true] {
             let ground = Setting::<H>::ten().on_store_error(OnStoreError::FailOpen).queued(9).serve();
+            // Now the plan is known.
+            ground.assert_used("0");
             if is_known {
                 assert_eq!(ground.get(path).status, 200);
             }
