@@ -179,6 +179,12 @@ async fn a_405_behind_what_has_answered_before_is_charged_once() {
         assert_eq!(send(&app, request(Method::POST, "/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
     }
     assert_eq!(used(&service).await, "2", "what was refused, and one 405");
+    // What is answered after all makes it known again, as before.
+    let mut refused = request(Method::POST, "/a");
+    refused.headers_mut().insert("expect-refusal", "1".parse().unwrap());
+    send(&app, refused).await;
+    send(&app, request(Method::POST, "/a")).await;
+    assert_eq!(used(&service).await, "4");
 }
 
 #[tokio::test]

@@ -90,9 +90,12 @@ async fn a_body_that_says_its_length_is_settled_when_it_was_read_to_its_end() {
         let mut answer = String::new();
         connection.read_to_string(&mut answer).await.unwrap();
         assert!(answer.contains("three") && answer.contains("x-ratelimit-remaining"), "{answer}");
-        while held(&service).await != "0" {
-            tokio::task::yield_now().await;
-        }
+        let settled = async {
+            while held(&service).await != "0" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), settled).await.unwrap();
         assert_eq!(used(&service).await, all);
         server.abort();
     }

@@ -17,6 +17,8 @@ pub(crate) struct Claims(Mutex<HashMap<Key, Claim>>);
 #[derive(Debug, Default)]
 struct Claim {
     guards: usize,
+    /// Guards of holds of which nobody knows whether they were made.
+    unsure: usize,
     tries: usize,
     /// What is to become of the hold when the last of them is gone.
     owed: Owed,
@@ -61,15 +63,16 @@ impl Claims {
         self.leave(key, |claim| claim.tries = claim.tries.saturating_sub(1))
     }
 
-    pub(crate) fn guard_made(&self, key: Key) {
-        self.lock().entry(key).or_default().guards += 1;
+    pub(crate) fn guard_made(&self, key: Key, is_sure: bool) {
+        *self.lock().entry(key).or_default().guards(is_sure) += 1;
     }
 
     /// It dropped; what is owed now.
     #[must_use]
-    pub(crate) fn guard_dropped(&self, key: &Key, parting: Parting) -> Owed {
+    pub(crate) fn guard_dropped(&self, key: &Key, is_sure: bool, parting: Parting) -> Owed {
         self.leave(key, |claim| {
-            claim.guards = claim.guards.saturating_sub(1);
+            let guards = claim.guards(is_sure);
+            *guards = guards.saturating_sub(1);
             match parting {
                 Parting::Owing => claim.owed = Owed::Release,
                 Parting::Ended => claim.owed = Owed::Nothing,
@@ -92,12 +95,12 @@ impl Claims {
         self.lock().entry(key).or_default().owed = Owed::Release;
     }
 
-    /// All holds that are somebody's, to be released; they are nobody's then.
-    pub(crate) fn take(&self) -> Vec<Key> {
+    /// All holds that are somebody's, and what is owed of them now; they are nobody's then.
+    pub(crate) fn take(&self) -> Vec<(Key, Owed)> {
         let all = std::mem::take(&mut *self.lock());
         all.into_iter()
-            .filter(|(_, claim)| claim.guards > 0 || claim.owed == Owed::Release)
-            .map(|(key, _)| key)
+            .map(|(key, claim)| (key, if claim.guards > 0 { Owed::Release } else { claim.owed }))
+            .filter(|(_, owed)| *owed != Owed::Nothing)
             .collect()
     }
 
@@ -115,6 +118,10 @@ impl Claims {
 }
 
 impl Claim {
+    const fn guards(&mut self, is_sure: bool) -> &mut usize {
+        if is_sure { &mut self.guards } else { &mut self.unsure }
+    }
+
     fn lose(&mut self, asked_at: Instant) {
         match &mut self.owed {
             Owed::Nothing => self.owed = Owed::IfMadeAt(vec![asked_at]),
@@ -127,7 +134,7 @@ impl Claim {
 /// What is owed of a hold that is nobody's any more.
 fn left(claims: &mut HashMap<Key, Claim>, key: &Key) -> Owed {
     match claims.get(key) {
-        Some(claim) if claim.guards == 0 && claim.tries == 0 => {
+        Some(claim) if claim.guards == 0 && claim.unsure == 0 && claim.tries == 0 => {
             claims.remove(key).map(|claim| claim.owed).unwrap_or_default()
         }
         _ => Owed::Nothing,

@@ -29,7 +29,7 @@ impl<S: UsageStore> Inner<S> {
         }
     }
 
-    fn pay(&self, (client, id): Key, owed: Owed) {
+    pub(crate) fn pay(&self, (client, id): Key, owed: Owed) {
         match (owed, &self.lanes) {
             (Owed::Release, _) => self.release_later(client, id),
             // At a shutdown it is left to its ttl.
@@ -52,7 +52,9 @@ impl<S: UsageStore> Inner<S> {
 
     /// Releases, past the lanes that have stopped, the holds of guards that were made or dropped while they did.
     pub(crate) async fn release_the_rest(&self) {
-        for (client, id) in self.claims.take() {
+        // What may have been made is left to its ttl.
+        let owed = self.claims.take().into_iter().filter(|(_, owed)| *owed == Owed::Release);
+        for ((client, id), _) in owed {
             let request = release_request(client, release_of(id), self.present());
             match within(self.deadline, self.store.apply(vec![request])).await {
                 Ok(answers) => answers.iter().for_each(log_release),
@@ -98,13 +100,13 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
         }
     }
 
-    fn made(&self, seed: &GuardSeed) {
-        self.claims.guard_made((seed.client.clone(), seed.id.clone()));
+    fn made(&self, seed: &GuardSeed, is_sure: bool) {
+        self.claims.guard_made((seed.client.clone(), seed.id.clone()), is_sure);
     }
 
-    fn dropped(&self, seed: &GuardSeed, parting: Parting) {
+    fn dropped(&self, seed: &GuardSeed, is_sure: bool, parting: Parting) {
         let key = (seed.client.clone(), seed.id.clone());
-        let owed = self.claims.guard_dropped(&key, parting);
+        let owed = self.claims.guard_dropped(&key, is_sure, parting);
         self.pay(key, owed);
     }
 }

@@ -47,7 +47,8 @@ pub enum Holding {
     /// They were not there. Nothing changed.
     Denied(quota_core::Denied),
     /// The store could not answer and the service fails open: nothing is set aside for sure, and settling records the
-    /// cost if the store answers then.
+    /// cost if the store answers then. Under an id that was given it settles what is held under that, be it another process's: they
+    /// are the same operation. To release it, or to drop it, ends only what was asked for here.
     Unchecked(HoldGuard),
 }
 
@@ -88,21 +89,20 @@ pub(crate) trait HoldEnder: Send + Sync {
     /// asked for, by its instant: it may be another process's, or about to be. Where the account's time is ahead of that, it
     /// is left to whoever asks again, or to its ttl.
     fn lost(&self, seed: GuardSeed);
-    /// Notes that a guard lives, so that a shutdown releases it.
-    fn made(&self, seed: &GuardSeed);
+    /// Notes that a guard lives, so that a shutdown releases it, if it is sure that the hold is there and its own.
+    fn made(&self, seed: &GuardSeed, is_sure: bool);
     /// Notes that a guard is gone; releases its hold if that is owed.
-    fn dropped(&self, seed: &GuardSeed, parting: Parting);
+    fn dropped(&self, seed: &GuardSeed, is_sure: bool, parting: Parting);
 }
 
 impl GuardSeed {
     pub(crate) fn guard(self, decision: Decision) -> HoldGuard {
-        self.ender.made(&self);
-        let parting = match (&decision, self.is_given) {
-            // It may not have been made, and one that is there may be another's.
-            (Decision::Unchecked, true) => self.asked_at.get().map_or(Parting::Disowned, |at| Parting::Lost(*at)),
-            _ => Parting::Owing,
-        };
-        HoldGuard { seed: self, decision, parting, renewal: None }
+        let mut guard = HoldGuard { seed: self, decision, parting: Parting::Owing, renewal: None };
+        if !guard.is_sure() {
+            guard.parting = guard.seed.asked_at.get().map_or(Parting::Disowned, |at| Parting::Lost(*at));
+        }
+        guard.seed.ender.made(&guard.seed, guard.is_sure());
+        guard
     }
 }
 
@@ -176,7 +176,7 @@ impl HoldGuard {
     pub async fn release(mut self) -> Result<Decision, ServiceError> {
         let made_at = match self.parting {
             Parting::Lost(at) => Some(at),
-            Parting::Disowned if self.decision == Decision::Unchecked => {
+            Parting::Disowned if !self.is_sure() => {
                 return Err(Refusal::HoldNotActive { id: self.seed.id.clone() }.into());
             }
             _ => None,
@@ -203,6 +203,12 @@ impl HoldGuard {
 }
 
 impl HoldGuard {
+    /// Whether its hold is there, or nobody else's could be: one that is unchecked may not have been made, and under an id that was
+    /// given may be another process's.
+    fn is_sure(&self) -> bool {
+        !(self.seed.is_given && self.decision == Decision::Unchecked)
+    }
+
     /// Of a hold that was there before, until its caller has it.
     pub(crate) const fn others(mut self) -> Self {
         self.parting = Parting::Disowned;
@@ -245,7 +251,7 @@ impl Drop for HoldGuard {
         if let Some(renewal) = &self.renewal {
             renewal.abort();
         }
-        self.seed.ender.dropped(&self.seed, self.parting);
+        self.seed.ender.dropped(&self.seed, self.is_sure(), self.parting);
     }
 }
 

@@ -162,8 +162,8 @@ impl<S: UsageStore> QuotaService<S> {
     pub async fn shutdown(&self) {
         let inner = &self.inner;
         inner.shut_down.store(true, Ordering::SeqCst);
-        for (client, id) in inner.claims.take() {
-            inner.release_later(client, id);
+        for (key, owed) in inner.claims.take() {
+            inner.pay(key, owed);
         }
         if let Some(lanes) = &inner.lanes {
             lanes.shutdown().await;

@@ -78,9 +78,12 @@ fn check<S: UsageStore + PlanStore>(kind: Server, connect: &impl AsyncFn(&str) -
         use_it(&service, &client).await;
         log(&connect(&url).await.err().unwrap());
         tokio::task::block_in_place(|| server.restart()).unwrap();
-        while service.health().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let back = async {
+            while service.health().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), back).await.unwrap();
         use_it(&service, &client).await;
         assert!(service.charge(&client, Credits::ONE).await.unwrap().is_allowed());
         service.shutdown().await;

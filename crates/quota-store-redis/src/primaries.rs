@@ -26,15 +26,16 @@ pub(crate) fn tags(slots: &Value) -> Option<Vec<String>> {
     without.is_empty().then_some(tags)
 }
 
-/// Which primary has a slot, named by its address.
+/// Which primary has a slot, named by its address and its id.
 fn owners(slots: &Value) -> Option<HashMap<Slot, String>> {
     let Value::Array(ranges) = slots else { return None };
     let mut owners = HashMap::new();
     for range in ranges {
         let Value::Array(parts) = range else { return None };
         let [Value::Int(first), Value::Int(last), Value::Array(primary), ..] = parts.as_slice() else { return None };
-        let [host, port, ..] = primary.as_slice() else { return None };
-        let address = format!("{host:?} {port:?}");
+        // Its host, its port, and its id: a cluster need not tell hosts.
+        let [_, _, ..] = primary.as_slice() else { return None };
+        let address = format!("{:?}", primary.iter().take(3).collect::<Vec<_>>());
         for slot in *first..=*last {
             owners.insert(Slot::new(u16::try_from(slot).ok()?)?, address.clone());
         }

@@ -48,14 +48,13 @@ impl MongoCollection {
         Ok(source)
     }
 
-    /// Whether it can be the predecessor's: its documents have keys, as those of a view need not, and each field that is read
-    /// is in some document, if there is any.
+    /// Whether it can be the predecessor's: its documents have keys, as those of a view need not (of any one it is looked at here,
+    /// others without a key are skipped one by one), and each field that is read is in some document, if there is any.
     async fn check(&mut self) -> anyhow::Result<()> {
-        // One without a key comes first.
-        let first = self.collection.find_one(doc! {}).projection(doc! { "_id": 1 }).sort(doc! { "_id": 1 });
-        let first = timely(&self.server, first.into_future()).await?.map_err(|error| self.unread(&error))?;
-        let Some(first) = first else { return Ok(()) };
-        if !first.contains_key("_id") {
+        let any = self.collection.find_one(doc! {}).projection(doc! { "_id": 1 });
+        let any = timely(&self.server, any.into_future()).await?.map_err(|error| self.unread(&error))?;
+        let Some(any) = any else { return Ok(()) };
+        if !any.contains_key("_id") {
             bail!(
                 "documents of the source's collection {} have no _id, by which a second import would know them: name the \
                  predecessor's own with --collection, or a view that keeps it",

@@ -193,7 +193,7 @@ impl RequestQuota {
     /// Writes the headers of a request that was charged before its handler ran, into what has answered it.
     pub fn answered(&self, status: StatusCode, headers: &mut impl HeadersMut) {
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            self.note_unsure();
+            self.route().note_unhandled(&self.0.asked.method);
         }
         self.write(headers);
     }
@@ -257,7 +257,7 @@ impl RequestQuota {
         self.route().note_handled(&self.0.asked.method);
     }
 
-    /// Notes that a request of this route and method was passed on to another route, or that nothing served it.
+    /// Notes that a request of this route and method was passed on to another route.
     pub(crate) fn note_unsure(&self) {
         self.route().note_unsure(&self.0.asked.method);
     }

@@ -24,8 +24,7 @@ pub(crate) struct Route {
     label: Option<Label>,
     /// The methods that answered with something else than 405: a bit for each, and one for all others.
     handled: AtomicU16,
-    /// Those of which it is not sure all the same: the router passed one on to another route, or something in front of it answered
-    /// in a handler's place, and the router 405.
+    /// Those of which it is not sure all the same: the router passed one on to another route.
     unsure: AtomicU16,
 }
 
@@ -74,12 +73,12 @@ impl Route {
         self.handled.load(Ordering::Relaxed) & bit(method) != 0 && !self.is_unsure(method)
     }
 
-    /// Whether a request of this method may have no handler here though one was answered.
+    /// Whether a request of this method was passed on to another route.
     pub(crate) fn is_unsure(&self, method: &Method) -> bool {
         self.unsure.load(Ordering::Relaxed) & bit(method) != 0
     }
 
-    /// Notes that a request of this method was passed on to another route, or that nothing served it.
+    /// Notes that a request of this method was passed on to another route.
     pub(crate) fn note_unsure(&self, method: &Method) {
         if !self.is_unsure(method) {
             self.unsure.fetch_or(bit(method), Ordering::Relaxed);
@@ -92,10 +91,16 @@ impl Route {
             self.handled.fetch_or(bit(method), Ordering::Relaxed);
         }
     }
+
+    /// Notes that this method was answered with 405, until the next answer that is none: what answered before may have stood in
+    /// front of the router.
+    pub(crate) fn note_unhandled(&self, method: &Method) {
+        self.handled.fetch_and(!bit(method), Ordering::Relaxed);
+    }
 }
 
 /// One bit for all methods that are not in the list: axum routes them alike, to `any` or to a method fallback. Where a router does
-/// not, the first of them that it answers with 405 makes them unsure.
+/// not, each 405 to one of them makes the next of them not known to be handled.
 fn bit(method: &Method) -> u16 {
     const OTHERS: u16 = 1 << 9;
     const METHODS: [Method; 9] = [
@@ -142,6 +147,10 @@ mod tests {
         route.note_handled(&extension);
         assert!(route.handles(&extension) && route.handles(&Method::from_bytes(b"PROPFIND").unwrap()));
         assert!(!route.handles(&Method::CONNECT));
+        route.note_unhandled(&extension);
+        assert!(!route.handles(&extension) && route.handles(&Method::GET));
+        route.note_handled(&extension);
+        assert!(route.handles(&extension));
         route.note_unsure(&Method::GET);
         route.note_handled(&Method::GET);
         assert!(!route.handles(&Method::GET), "it is never sure again");

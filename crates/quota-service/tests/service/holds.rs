@@ -126,19 +126,21 @@ async fn an_unchecked_hold_ends_nobody_elses() {
     later.advance(Duration::from_secs(1));
     let one = hundred_a_day(store.clone()).build();
     let other = hundred_a_day(store.clone()).with_clock(later).with_on_store_error(OnStoreError::FailOpen).build();
-    for waits in [true, false] {
+    for ended in ["released", "dropped", "shut down"] {
         let theirs = guard(one.hold(&ann(), charge(10, "a"), Ttl::DEFAULT).await.unwrap());
         store.fail(Some(not_done));
         let holding = other.hold(&ann(), charge(10, "a"), Ttl::DEFAULT).await.unwrap();
         let Holding::Unchecked(unchecked) = holding else { panic!("{holding:?}") };
         store.fail(None);
-        if waits {
+        if ended == "released" {
             let released = unchecked.release().await;
             assert!(matches!(released, Err(ServiceError::Refused(Refusal::HoldNotActive { .. }))), "{released:?}");
-        } else {
+        } else if ended == "dropped" {
             drop(unchecked);
+        } else {
+            other.shutdown().await;
         }
-        assert_eq!(held(&other, &ann()).await, credits(10));
+        assert_eq!(held(&one, &ann()).await, credits(10), "{ended}");
         drop(theirs);
         assert_eq!(held(&one, &ann()).await, Credits::ZERO);
     }
