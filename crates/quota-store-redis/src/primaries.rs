@@ -72,6 +72,17 @@ mod tests {
         }
     }
 
+    /// As where a cluster is told not to name hosts.
+    #[test]
+    fn primaries_without_a_host_are_told_apart_by_their_ids() {
+        let range = |first, last, id: &str| {
+            let node = vec![Value::Nil, Value::Int(6_379), Value::BulkString(id.as_bytes().to_vec())];
+            Value::Array(vec![Value::Int(first), Value::Int(last), Value::Array(node)])
+        };
+        let slots = Value::Array(vec![range(0, 9_000, "one"), range(9_001, 16_383, "other")]);
+        assert_eq!(tags(&slots).unwrap().len(), 2);
+    }
+
     #[test]
     fn what_tells_of_no_slots_is_no_answer() {
         let odd = Value::Array(vec![Value::Int(0), Value::Int(1)]);
