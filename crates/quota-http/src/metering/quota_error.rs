@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use quota_core::Denied;
+use quota_core::{Denied, OperationId};
 use quota_service::ServiceError;
 
 use crate::metering::meter::log;
@@ -15,6 +15,8 @@ use crate::response::RefusalResponse;
 pub struct QuotaError {
     cause: Box<Cause>,
     quota: RequestQuota,
+    /// The id, of nobody's choice, of a charge that may have been made.
+    made: Option<OperationId>,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,12 @@ pub(crate) enum Cause {
 
 impl QuotaError {
     pub(crate) fn new(cause: Cause, quota: RequestQuota) -> Self {
-        Self { cause: Box::new(cause), quota }
+        Self { cause: Box::new(cause), quota, made: None }
+    }
+
+    /// With the id of what the answer takes back.
+    pub(crate) fn with_made(self, made: Option<OperationId>) -> Self {
+        Self { made, ..self }
     }
 
     /// The denial, if it is one.
@@ -67,6 +74,8 @@ impl QuotaError {
         if matches!(&*self.cause, Cause::Failed(_) | Cause::KeyConflict | Cause::UnderWay) {
             self.quota.note_unknown();
         }
+        // By dropping it. The client is told that it was not charged, and nobody else knows the id.
+        drop(self.made.map(|id| self.quota.trial(id)));
         let answers = self.quota.answers();
         match &*self.cause {
             Cause::Denied(denied) => answers.denied(denied),

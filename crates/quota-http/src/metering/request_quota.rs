@@ -113,10 +113,17 @@ impl RequestQuota {
     /// # Errors
     /// [`QuotaError`], which `?` makes the answer: denied, charged already under the key, or not to be told. Nothing was
     /// charged where it was denied. An id of the charge's own that begins with `key:`, as those of keys do, is a 400.
+    /// Of a charge without an id and a key of which nobody knows whether it was made ([`ServiceError::Unknown`]), the answer
+    /// takes back what was; a handler that tries again under the error's id does not answer with it.
     pub async fn charge(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
+        let has_id = charge.id().is_some();
         let answer = self.meter().service.charge(self.client(), charge).await;
-        self.concluded(answer, key)
+        let made = match &answer {
+            Err(ServiceError::Unknown { id, .. }) if !has_id => id.clone(),
+            _ => None,
+        };
+        self.concluded(answer, key).map_err(|error| error.with_made(made))
     }
 
     /// Records usage that has happened, without a check: it may lead into debt. Otherwise as [`RequestQuota::charge`].

@@ -218,7 +218,7 @@ pub fn what_nobody_knows_is_held_leaves_the_key_free<H: HttpHarness>() {
 }
 
 pub fn what_nobody_knows_is_charged_is_taken_back_without_a_key<H: HttpHarness>() {
-    for path in ["/five", "/by-query?n=5"] {
+    for path in ["/five", "/by-query?n=5", "/compute?credits=5"] {
         for is_known in [false, true] {
             let ground = Setting::<H>::ten().queued(9).serve();
             if is_known {
@@ -231,6 +231,14 @@ pub fn what_nobody_knows_is_charged_is_taken_back_without_a_key<H: HttpHarness>(
             ground.wait_until(|held, now| (held, now) == ("0", used));
         }
     }
+    // Under an id that the handler has chosen, it may try again.
+    let ground = Setting::<H>::ten().queued(9).serve();
+    ground.assert_used("0");
+    ground.set_gate(Gate::UnknownDone);
+    assert_unavailable(&ground.get("/compute?credits=5&id=own"));
+    ground.set_gate(Gate::Open);
+    assert_eq!(ground.get("/compute?credits=5&id=own").status, 200);
+    ground.assert_used("5");
 }
 
 pub fn what_nobody_knows_is_settled_is_taken_back_without_a_key<H: HttpHarness>() {
