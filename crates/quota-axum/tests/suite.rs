@@ -31,6 +31,7 @@ struct Axum {
 
 impl HttpHarness for Axum {
     const CANCELS: bool = true;
+    const DROPS_STALLED: bool = true;
 
     fn serve(program: Program) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

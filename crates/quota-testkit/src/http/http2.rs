@@ -13,6 +13,7 @@ pub struct Http2<H>(H);
 impl<H: HttpHarness> HttpHarness for Http2<H> {
     const VERSION: Version = Version::HTTP_2;
     const CANCELS: bool = H::CANCELS;
+    const DROPS_STALLED: bool = H::DROPS_STALLED;
     const PAYS_BY_TYPE: bool = H::PAYS_BY_TYPE;
     const HIDES_OTHER_THAN_UTF8: bool = H::HIDES_OTHER_THAN_UTF8;
     const WRAPS: bool = H::WRAPS;

@@ -94,6 +94,9 @@ pub trait HttpHarness {
     /// Whether a handler is dropped where its client goes away before the answer has begun; else it runs to its end.
     const CANCELS: bool;
 
+    /// Whether a streamed body that yields nothing is dropped when its client goes away; else when it next yields.
+    const DROPS_STALLED: bool = false;
+
     /// Whether a route that pays can answer preflights, too. Where a handler's type says that it pays, it cannot do so for
     /// nothing: 500, and the log says why.
     const PAYS_BY_TYPE: bool = false;

@@ -78,8 +78,10 @@ fn leave<H: HttpHarness>(path: &str) -> u32 {
     // It is held while it is streamed.
     assert_eq!(ground.held_and_used(), ("8".to_owned(), "0".to_owned()));
     drop(streamed);
-    // A server may notice that only when it has something to write.
-    ground.pause().end();
+    if !H::DROPS_STALLED {
+        // It is noticed when there is something to write.
+        ground.pause().end();
+    }
     ground.wait_for_held("0");
     ground.held_and_used().1.parse().unwrap()
 }
@@ -90,7 +92,8 @@ pub fn a_stream_whose_client_goes_away_is_released<H: HttpHarness>() {
 
 pub fn a_stream_whose_client_goes_away_may_be_paid_so_far<H: HttpHarness>() {
     let used = leave::<H>("/stream?max=8&chunks=1000000000&on_drop=settle");
-    assert!((1..1_000_000_000).contains(&used), "{used}");
+    // One chunk was read; how many more are written before it is noticed is not said.
+    assert!((1..1_000_000_000).contains(&used) && (used == 1 || !H::DROPS_STALLED), "{used}");
 }
 
 /// How a body breaks off after its third chunk.
