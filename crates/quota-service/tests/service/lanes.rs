@@ -32,6 +32,40 @@ async fn while_one_batch_is_in_flight_the_next_gathers_in_order() {
 }
 
 #[tokio::test]
+async fn who_was_answered_asks_again_before_fewer_others_depart() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let first = begun(service.charge(&ann, Credits::ONE)).await;
+    store.came(1).await;
+    let twice = |_| {
+        let (service, ann) = (service.clone(), ann.clone());
+        let asks = async move {
+            assert!(service.charge(&ann, Credits::ONE).await.unwrap().is_allowed());
+            service.charge(&ann, Credits::ONE).await.unwrap()
+        };
+        tokio::spawn(asks)
+    };
+    let again: Vec<_> = (0..4).map(twice).collect();
+    tokio::task::yield_now().await;
+    store.pass_one();
+    store.came(2).await;
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        others.push(begun(service.charge(&ann, Credits::ONE)).await);
+    }
+    store.open();
+    for answer in join_all(again).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    for answer in join_all(others.into_iter().chain([first])).await {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert_eq!(store.batches().iter().map(Vec::len).collect::<Vec<_>>(), [1, 4, 7], "not 3 and 4");
+}
+
+#[tokio::test]
 async fn a_batch_is_no_larger_than_the_store_takes() {
     let store = Gated::lanes(1, 3);
     let service = hundred_a_day(store.clone()).build();
