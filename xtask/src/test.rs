@@ -78,11 +78,16 @@ impl Profile {
     }
 }
 
+/// What is built and run. Not `--all-targets`: that leaves documentation examples out, but runs benchmarks as if they were
+/// tests.
+const TARGETS: [&str; 4] = ["--lib", "--bins", "--tests", "--examples"];
+
 /// Builds the programs too: tests that span crates start them, and cargo builds for a test only those of its own crate.
+/// With the tests, whose dependencies turn features of others on: apart, tokio and what needs it would be built twice.
 fn build(workspace: &Workspace, profile: Profile) -> Step<'static> {
     let mut cargo = workspace.cargo(["build", "--workspace", "--all-features"]);
-    cargo.args(profile.flags());
-    Step::command("build libraries and programs", cargo)
+    cargo.args(TARGETS).args(profile.flags());
+    Step::command("build libraries, programs and tests", cargo)
 }
 
 fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>, servers: &Servers) -> Step<'static> {
@@ -90,10 +95,8 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>, servers:
     let mut cargo = if nextest {
         workspace.cargo(["nextest", "run", "--workspace", "--all-features"])
     } else {
-        // Not `--all-targets`: that leaves documentation examples out, but runs benchmarks as if they were tests.
-        let targets = ["--lib", "--bins", "--tests", "--examples"];
         let mut cargo = workspace.cargo(["test", "--workspace", "--all-features", "--no-fail-fast"]);
-        cargo.args(targets);
+        cargo.args(TARGETS);
         cargo
     };
     match (profile, nextest) {
