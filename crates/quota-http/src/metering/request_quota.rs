@@ -129,7 +129,7 @@ impl RequestQuota {
     /// Records usage that has happened, without a check: it may lead into debt. Otherwise as [`RequestQuota::charge`].
     ///
     /// # Errors
-    /// [`QuotaError`], never a denial.
+    /// [`QuotaError`], never a denial. What was recorded stands, also where nobody knows whether it was.
     pub async fn record(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
         let answer = self.meter().service.record(self.client(), charge).await;
