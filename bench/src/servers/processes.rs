@@ -35,7 +35,7 @@ pub(super) enum Work {
 }
 
 /// One client remembers 100,000 ids only: with ids, the next has its turn after so long.
-const IDS_OF_ONE: Duration = Duration::from_millis(250);
+const IDS_OF_ONE: Duration = Duration::from_millis(700);
 
 impl Work {
     /// The client at a time.
