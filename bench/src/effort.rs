@@ -13,11 +13,29 @@ pub(crate) struct Effort {
     pub(crate) slice_millis: u64,
     /// Entries of the client with many.
     pub(crate) many_entries: i64,
+    /// Only this part of a server's rows; none is all of them.
+    pub(crate) part: Option<ServerPart>,
+}
+
+/// What is measured on a server by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ServerPart {
+    Throughput,
+    OneCaller,
+    Processes,
+    Reading,
+    List,
 }
 
 impl Effort {
-    pub(crate) const FULL: Self =
-        Self { rounds: 9, visits: 500_000, slow_visits: 20_000, slice_millis: 1_500, many_entries: 1_000_000 };
+    pub(crate) const FULL: Self = Self {
+        rounds: 9,
+        visits: 500_000,
+        slow_visits: 20_000,
+        slice_millis: 1_500,
+        many_entries: 1_000_000,
+        part: None,
+    };
     pub(crate) const QUICK: Self =
-        Self { rounds: 3, visits: 200_000, slow_visits: 5_000, slice_millis: 700, many_entries: 100_000 };
+        Self { rounds: 3, visits: 200_000, slow_visits: 5_000, slice_millis: 700, many_entries: 100_000, part: None };
 }

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-use crate::effort::Effort;
+use crate::effort::{Effort, ServerPart};
 use crate::row::Row;
 
 /// Speed and memory, as ratios in one run.
@@ -37,6 +37,9 @@ struct Cli {
     /// Only groups whose name holds this text: windows, memory, growth, idle, list, sqlite, http-axum, http-actix,
     /// http-rocket, redis, postgres, mysql, mongodb.
     filter: Option<String>,
+    /// Only this part of the rows of redis, postgres, mysql and mongodb.
+    #[arg(long)]
+    part: Option<ServerPart>,
     /// Be the process whose idle memory is measured.
     #[arg(long, hide = true)]
     child_idle: bool,
@@ -80,7 +83,7 @@ fn main() -> anyhow::Result<()> {
     if let Some((app, port)) = cli.child_app.zip(cli.child_port) {
         return app.serve(port);
     }
-    let effort = if cli.quick { Effort::QUICK } else { Effort::FULL };
+    let effort = Effort { part: cli.part, ..if cli.quick { Effort::QUICK } else { Effort::FULL } };
     let filter = cli.filter.unwrap_or_default();
     let chosen: Vec<&Group> = GROUPS.iter().filter(|(name, _)| name.contains(&filter)).collect();
     if chosen.is_empty() {

@@ -16,7 +16,7 @@ use quota_service::{AnyStore, QuotaService};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::callers::Callers;
-use crate::effort::Effort;
+use crate::effort::{Effort, ServerPart};
 use crate::list::{self, MANY};
 use crate::number::{median, median_ratio, percentile};
 use crate::ours::{DAY_AND_MONTH, ENOUGH, plan};
@@ -98,18 +98,18 @@ fn start(server: quota_servers::Server) -> anyhow::Result<PrivateServer> {
 impl Contest {
     fn rows(&self, effort: &Effort) -> anyhow::Result<Vec<Row>> {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let parts: [(&str, Part); 5] = [
-            ("throughput", Self::throughput),
-            ("one caller", Self::one_caller),
-            ("processes", Self::processes),
-            ("reading", Self::reading),
-            ("list", Self::list),
+        let parts: [(ServerPart, Part); 5] = [
+            (ServerPart::Throughput, Self::throughput),
+            (ServerPart::OneCaller, Self::one_caller),
+            (ServerPart::Processes, Self::processes),
+            (ServerPart::Reading, Self::reading),
+            (ServerPart::List, Self::list),
         ];
         let mut rows = Vec::new();
-        for (name, part) in parts {
-            eprint!(" {name} ...");
-            let measured = part(self, effort, &runtime);
-            rows.extend(measured.with_context(|| format!("{name}, after\n{}", row::table(&rows)))?);
+        for (part, measure) in parts.into_iter().filter(|(part, _)| effort.part.is_none_or(|only| only == *part)) {
+            eprint!(" {part:?} ...");
+            let measured = measure(self, effort, &runtime);
+            rows.extend(measured.with_context(|| format!("{part:?}, after\n{}", row::table(&rows)))?);
         }
         Ok(rows)
     }

@@ -12,6 +12,9 @@ pub(crate) struct Options {
     /// Only groups whose name holds this text: windows, memory, growth, idle, list, sqlite, http-axum, http-actix,
     /// http-rocket, redis, postgres, mysql, mongodb.
     filter: Option<String>,
+    /// Only this part of the rows of redis, postgres, mysql and mongodb: throughput, one-caller, processes, reading, list.
+    #[arg(long)]
+    part: Option<String>,
 }
 
 /// `cargo xtask bench`
@@ -22,6 +25,9 @@ pub(crate) fn bench(workspace: &Workspace, options: &Options) -> anyhow::Result<
     let mut measure = workspace.command(workspace.program("release", "quota-bench"));
     if options.quick {
         measure.arg("--quick");
+    }
+    if let Some(part) = &options.part {
+        measure.args(["--part", part]);
     }
     measure.args(&options.filter);
     run_all("bench", vec![Step::command("build, optimised", build), Step::command("measure", measure)])

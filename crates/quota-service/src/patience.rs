@@ -23,9 +23,12 @@ const FIRST: Duration = Duration::from_micros(200);
 /// No wait after a conflict is longer.
 const LONGEST: Duration = Duration::from_millis(10);
 
-/// Who is next in a queue looks again within this time, or within two answers of a server that is slow; who is further back
-/// more rarely, but within [`LONGEST_IN_QUEUE`].
+/// Who is next in a queue looks again within this time, or within two answers of a server that is slow.
 const NEXT_IN_QUEUE: Duration = Duration::from_millis(2);
+
+/// A turn takes at least so many answers of the server, one that reads and one that writes: who is further back looks again when it
+/// may be next, but within [`LONGEST_IN_QUEUE`].
+const ANSWERS_OF_A_TURN: u32 = 2;
 
 const LONGEST_IN_QUEUE: Duration = Duration::from_millis(500);
 
@@ -57,8 +60,15 @@ impl Patience {
     /// [`StoreError::NotDone`] where the time is over.
     pub async fn queue(&mut self, ahead: u32, pace: Duration) -> Result<(), StoreError> {
         self.check()?;
-        let next = NEXT_IN_QUEUE.max(pace.saturating_mul(2));
-        wait(next.saturating_mul(ahead).min(LONGEST_IN_QUEUE)).await;
+        let turn = pace.saturating_mul(ANSWERS_OF_A_TURN);
+        match ahead.saturating_sub(1) {
+            0 => wait(NEXT_IN_QUEUE.max(turn).min(LONGEST_IN_QUEUE)).await,
+            before => {
+                let least = turn.saturating_mul(before).min(LONGEST_IN_QUEUE);
+                tokio::time::sleep(least.saturating_sub(least / 4)).await;
+                wait(least / 4).await;
+            }
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::Client;
@@ -9,6 +10,7 @@ use mongodb::options::ClientOptions;
 use quota_service::{Dispatch, KeptAccounts};
 
 use crate::connect_error::ConnectError;
+use crate::drainer::Drainer;
 use crate::server;
 use crate::settings::Settings;
 use crate::store::MongoStore;
@@ -138,7 +140,8 @@ impl MongoBuilder {
         server::make_indexes(&tables).await?;
         let dispatch = Dispatch::Batched { lanes: self.lanes, max_batch: self.max_batch, hot: Some(self.hot) };
         let kept = KeptAccounts::new(self.kept_accounts);
-        Ok(MongoStore { settings: self.settings, tables, kept, dispatch })
+        let drainer = Arc::new(Drainer::new(tables.clone()));
+        Ok(MongoStore { settings: self.settings, tables, kept, drainer, dispatch })
     }
 }
 

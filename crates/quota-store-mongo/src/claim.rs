@@ -22,8 +22,12 @@ pub(crate) struct Claim {
     token: String,
     /// Whether it may stand in the queue.
     is_queued: bool,
+    /// How many were before it when it looked last.
+    ahead: usize,
     /// How long the server took for the last answer.
     pace: Duration,
+    /// The numbers of commits whose parts are taken out of the account's outbox, since they stand in the ledger.
+    standing: Vec<i64>,
     /// Who is first, and since when this process has seen it there: no clock has to be right.
     first: Option<(String, Instant)>,
 }
@@ -46,7 +50,8 @@ const RESPECTED_ANSWERS: u32 = 20;
 
 impl Claim {
     pub(crate) fn new() -> Self {
-        Self { token: Uuid::new_v4().simple().to_string(), is_queued: false, pace: Duration::ZERO, first: None }
+        let token = Uuid::new_v4().simple().to_string();
+        Self { token, is_queued: false, ahead: 0, pace: Duration::ZERO, standing: Vec::new(), first: None }
     }
 
     pub(crate) fn token(&self) -> &str {
@@ -60,12 +65,28 @@ impl Claim {
         client: &ClientId,
         patience: &mut Patience,
     ) -> Result<Option<Document>, StoreError> {
-        let turn = self.wait(tables, client, patience).await;
+        let turn = match patience.lose().await {
+            Ok(()) => self.wait(tables, client, patience).await,
+            Err(error) => Err(error),
+        };
         if turn.is_err() {
             self.leave(tables, client).await;
             self.is_queued = false;
         }
         turn
+    }
+
+    /// The same before a commit was tried, since others waited when this process committed last. Parts of the outbox that
+    /// stand in the ledger, by their commits' numbers, are taken out where it joins the queue.
+    pub(crate) async fn early_turn(
+        &mut self,
+        tables: &Tables,
+        client: &ClientId,
+        patience: &mut Patience,
+        standing: Vec<i64>,
+    ) -> Result<Option<Document>, StoreError> {
+        self.standing = standing;
+        self.wait(tables, client, patience).await
     }
 
     async fn wait(
@@ -74,7 +95,6 @@ impl Claim {
         client: &ClientId,
         patience: &mut Patience,
     ) -> Result<Option<Document>, StoreError> {
-        patience.lose().await?;
         loop {
             let asked = Instant::now();
             let claimed = self.take(tables, client).await?;
@@ -89,26 +109,41 @@ impl Claim {
 
     /// Asks for the turn, and reads the account in the same step.
     async fn take(&mut self, tables: &Tables, client: &ClientId) -> Result<Claimed, StoreError> {
-        let mut found = if self.is_queued { tables.get(&tables.accounts, client.as_str(), None).await? } else { None };
+        let mut found = if self.is_queued { self.look(tables, client).await? } else { None };
         if found.as_ref().is_none_or(|account| !queue(account).any(|token| token == self.token)) {
             found = self.join(tables, client).await?;
         }
         let Some(account) = found else { return Ok(Claimed::Absent) };
-        let ahead = queue(&account).take_while(|token| *token != self.token).count();
-        if ahead == 0 {
+        self.ahead = queue(&account).take_while(|token| *token != self.token).count();
+        if self.ahead == 0 {
             return Ok(Claimed::Account(account));
         }
         if let Some(first) = queue(&account).next() {
             self.look_after(first, tables, client).await?;
         }
-        Ok(Claimed::Waits(u32::try_from(ahead).unwrap_or(u32::MAX)))
+        Ok(Claimed::Waits(u32::try_from(self.ahead).unwrap_or(u32::MAX)))
+    }
+
+    /// The account, or no more than its queue where this is not the first one yet.
+    async fn look(&mut self, tables: &Tables, client: &ClientId) -> Result<Option<Document>, StoreError> {
+        if self.ahead > 1 {
+            let account = tables.get(&tables.accounts, client.as_str(), Some(doc! { "q": 1 })).await?;
+            if account.as_ref().and_then(|account| queue(account).next()) != Some(&self.token) {
+                return Ok(account);
+            }
+        }
+        tables.get(&tables.accounts, client.as_str(), None).await
     }
 
     async fn join(&mut self, tables: &Tables, client: &ClientId) -> Result<Option<Document>, StoreError> {
         // Before it is sent: the answer may be lost.
         self.is_queued = true;
         let absent = doc! { "_id": client.as_str(), "q": { "$ne": &self.token } };
-        let join = tables.accounts.find_one_and_update(absent, doc! { "$push": { "q": &self.token } });
+        let mut change = doc! { "$push": { "q": &self.token } };
+        if !self.standing.is_empty() {
+            change.insert("$pull", doc! { "o": { "s": { "$in": std::mem::take(&mut self.standing) } } });
+        }
+        let join = tables.accounts.find_one_and_update(absent, change);
         let joined = tables.timely(join.return_document(ReturnDocument::After)).await.map_err(CallError::of_read)?;
         match joined {
             // It stood there after all, or there is no account.
@@ -141,7 +176,7 @@ impl Claim {
 }
 
 /// Who waits for a turn at an account, in order.
-fn queue(account: &Document) -> impl Iterator<Item = &str> {
+pub(crate) fn queue(account: &Document) -> impl Iterator<Item = &str> {
     account.get("q").and_then(Bson::as_array).into_iter().flatten().filter_map(Bson::as_str)
 }
 

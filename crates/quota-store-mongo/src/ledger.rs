@@ -10,7 +10,7 @@ use quota_service::StoreError;
 
 use crate::fields::{count, credits, label, number, optional_text};
 use crate::keys::{id_key, keys_of};
-use crate::outbox::{QuarterDelta, read_entry};
+use crate::part::{OfQuarter, read_entry};
 use crate::pending_deletion::PendingDeletion;
 use crate::tables::{CallError, Tables};
 
@@ -29,7 +29,7 @@ impl Sum {
     }
 }
 
-/// One client's ledger, when what its last commit left stands in it.
+/// One client's ledger, when what its commits left stands in it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ledger<'a> {
     pub(crate) tables: &'a Tables,
@@ -118,7 +118,7 @@ impl Ledger<'_> {
         &self,
         edges: &[Span],
         labels: &Labels,
-    ) -> Result<Vec<QuarterDelta>, StoreError> {
+    ) -> Result<Vec<OfQuarter>, StoreError> {
         let mut deltas = Vec::new();
         for span in edges.iter().filter(|(from, to)| from < to) {
             let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
@@ -131,7 +131,7 @@ impl Ledger<'_> {
                     .or_default()
                     .add(Sum { micros: number(&group, "m")?, entries: number(&group, "n")? });
             }
-            let delta = |(label, sum): (String, Sum)| QuarterDelta {
+            let delta = |(label, sum): (String, Sum)| OfQuarter {
                 quarter: Cut::floor(span.0),
                 label,
                 micros: sum.micros.saturating_neg(),

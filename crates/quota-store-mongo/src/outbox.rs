@@ -1,178 +1,100 @@
-//! What a commit leaves to be written into the ledger.
+//! What a client's commits left to be written into the ledger.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use mongodb::bson::{DateTime, Document, doc};
-use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span};
+use mongodb::bson::{Bson, DateTime, Document};
+use quota_core::{Entry, OperationId};
 use quota_service::StoreError;
 
-use crate::fields::{corrupt, credits, documents, instant, label, number, optional_document, optional_text, text};
-use crate::keys::{entry_key, id_key, id_of};
+use crate::fields::documents;
+use crate::part::Part;
 
-/// What a commit leaves to be written into the ledger. It is written into the account with the commit, in the same step,
-/// and stays there until the next commit: so whoever finds it can write it into the ledger, any number of times.
-#[derive(Clone, Debug, PartialEq)]
+/// What a client's commits left to be written into the ledger, in their order. A commit's part is written into the account in
+/// the same step as the commit, and stays there until a later commit of a process that knows that it stands in the ledger: so
+/// whoever finds it can write it there, any number of times.
+///
+/// Parts may wait beside each other as long as all only add entries. One that also changes sums, or takes something out,
+/// stands alone.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Outbox {
-    /// The commit's number: greater than that of every commit before on the same client.
-    pub(crate) seq: i64,
-    /// Entries to add. Each one's place here is a part of its key.
-    pub(crate) entries: Vec<Entry>,
-    /// What is added to quarters; after what is taken out.
-    pub(crate) quarters: Vec<QuarterDelta>,
-    /// What is taken out first.
-    pub(crate) removed: Option<Removed>,
+    parts: Vec<Arc<Part>>,
+    /// The account had so many of the first ones, and no others.
+    stored: usize,
 }
 
-/// What is added to the sum of a quarter and label.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct QuarterDelta {
-    pub(crate) quarter: i64,
-    /// Empty for none, and for those beyond the labels that are told apart.
-    pub(crate) label: String,
-    pub(crate) micros: i64,
-    pub(crate) entries: i64,
-}
+/// More entries than these do not wait for a client, but the client for them: each commit writes all that wait.
+const MANY: usize = 256;
 
-/// What is taken out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Removed {
-    /// The entry with this id at this instant. Its quarter is told by a delta.
-    Entry { at: i64, id: OperationId },
-    /// Entries of these instants, none where a pending deletion has them, and the sums of these whole quarters. Quarters
-    /// that are cut are told by deltas.
-    Range { entries: Span, quarters: Span },
-}
+/// After so many commits what another process left is written by whoever sees it: that process may have ended.
+const COMMITS: i64 = 16;
 
 impl Outbox {
-    pub(crate) fn new(seq: i64) -> Self {
-        Self { seq, entries: Vec::new(), quarters: Vec::new(), removed: None }
+    /// What waits, and one part more.
+    pub(crate) fn with(&self, part: Part) -> Self {
+        // Once: what stands is found out beside this.
+        let mut parts: Vec<_> = self.waiting().cloned().collect();
+        let stored = if parts.len() == self.parts.len() { parts.len() } else { 0 };
+        parts.extend((!part.is_empty()).then(|| Arc::new(part)));
+        Self { parts, stored }
+    }
+
+    /// The parts that an account lacks, if it has all the others and nothing else: written whole, what another process has taken out
+    /// since would come back.
+    pub(crate) fn appended(&self) -> Option<&[Arc<Part>]> {
+        self.parts.get(self.stored..).filter(|_| self.stored > 0)
+    }
+
+    /// What is not known to stand in the ledger.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Arc<Part>> {
+        self.parts.iter().filter(|part| !part.stands())
+    }
+
+    /// What this process is to write into the ledger, at its client's commit with this number: what others left is theirs to write,
+    /// unless they had time for it.
+    pub(crate) fn due(&self, seq: i64) -> impl Iterator<Item = &Arc<Part>> {
+        self.waiting().filter(move |part| part.is_own || seq.saturating_sub(part.seq) >= COMMITS)
+    }
+
+    /// The numbers of the commits whose parts this process has written into the ledger.
+    pub(crate) fn standing(&self) -> Vec<i64> {
+        self.parts.iter().filter(|part| part.stands()).map(|part| part.seq).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.quarters.is_empty() && self.removed.is_none()
+        self.waiting().next().is_none()
     }
 
-    /// Adds entries, each to its quarter.
-    pub(crate) fn add(&mut self, entries: Vec<Entry>, labels: &mut Labels) {
-        let mut sums: BTreeMap<(i64, String), (i64, i64)> = BTreeMap::new();
-        for entry in &entries {
-            let counted = labels.place(entry.label.as_ref()).to_owned();
-            let sum = sums.entry((Cut::floor(entry.at.millis()), counted)).or_default();
-            // The lifetime sum bounds it.
-            sum.0 = sum.0.saturating_add(entry.credits.micros());
-            sum.1 = sum.1.saturating_add(1);
-        }
-        self.entries.extend(entries);
-        let delta = |((quarter, label), (micros, entries))| QuarterDelta { quarter, label, micros, entries };
-        self.quarters.extend(sums.into_iter().map(delta));
+    /// Whether what waits has to stand in the ledger before the next commit.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.waiting().any(|part| part.is_ordered())
     }
 
-    /// Takes one entry out.
-    pub(crate) fn take(&mut self, entry: &Entry, id: OperationId, labels: &Labels) {
-        self.removed = Some(Removed::Entry { at: entry.at.millis(), id });
-        self.quarters.push(QuarterDelta {
-            quarter: Cut::floor(entry.at.millis()),
-            label: labels.counted(entry.label.as_ref()).to_owned(),
-            micros: entry.credits.micros().saturating_neg(),
-            entries: -1,
-        });
+    /// Whether more waits than a commit should write again.
+    pub(crate) fn is_long(&self) -> bool {
+        self.waiting().map(|part| part.entries.len()).sum::<usize>() > MANY
     }
 
-    /// Takes a range out; `cut` is what quarters at its ends lose.
-    pub(crate) fn take_range(&mut self, entries: Span, quarters: Span, cut: Vec<QuarterDelta>) {
-        self.removed = Some(Removed::Range { entries, quarters });
-        self.quarters.extend(cut);
+    /// The entry with an id, where it waits. Nothing waits behind what takes an entry out: so it is not taken out.
+    pub(crate) fn named(&self, id: &OperationId) -> Option<&Entry> {
+        self.parts.iter().flat_map(|part| &part.entries).find(|entry| entry.id.as_ref() == Some(id))
     }
 
-    pub(crate) fn to_document(&self) -> Document {
-        let delta = |delta: &QuarterDelta| doc! { "q": delta.quarter, "l": &delta.label, "m": delta.micros, "n": delta.entries };
-        let quarters: Vec<Document> = self.quarters.iter().map(delta).collect();
-        let entries: Vec<Document> = self.entries.iter().map(waiting_document).collect();
-        let mut document = doc! { "s": self.seq, "e": entries, "q": quarters };
-        match &self.removed {
-            None => {}
-            Some(Removed::Entry { at, id }) => {
-                document.insert("i", id.as_str());
-                document.insert("t", *at);
-            }
-            Some(Removed::Range { entries, quarters }) => {
-                let range = doc! { "f": entries.0, "t": entries.1, "qf": quarters.0, "qt": quarters.1 };
-                document.insert("r", range);
-            }
-        }
-        document
+    pub(crate) fn set_standing(&self) {
+        self.parts.iter().for_each(|part| part.set_standing());
     }
 
-    pub(crate) fn read(document: &Document) -> Result<Self, StoreError> {
-        let mut quarters = Vec::new();
-        for delta in documents(document, "q")? {
-            quarters.push(QuarterDelta {
-                quarter: number(&delta, "q")?,
-                label: text(&delta, "l")?.to_owned(),
-                micros: number(&delta, "m")?,
-                entries: number(&delta, "n")?,
-            });
-        }
-        let id = |text: &str| OperationId::new(text).map_err(|_| corrupt("an id", text));
-        let removed = match (optional_text(document, "i")?, optional_document(document, "r")?) {
-            (Some(text), _) => Some(Removed::Entry { at: number(document, "t")?, id: id(text)? }),
-            (None, Some(range)) => Some(Removed::Range {
-                entries: (number(range, "f")?, number(range, "t")?),
-                quarters: (number(range, "qf")?, number(range, "qt")?),
-            }),
-            (None, None) => None,
-        };
-        let entries = documents(document, "e")?.iter().map(read_waiting).collect::<Result<_, _>>()?;
-        Ok(Self { seq: number(document, "s")?, entries, quarters, removed })
+    /// None where nothing waits.
+    pub(crate) fn to_bson(&self) -> Option<Bson> {
+        let parts: Vec<Document> = self.waiting().map(|part| part.to_document()).collect();
+        (!parts.is_empty()).then(|| Bson::from(parts))
     }
-}
 
-/// An entry that waits.
-fn waiting_document(entry: &Entry) -> Document {
-    let mut document = entry_fields(entry);
-    if let Some(id) = &entry.id {
-        document.insert("i", id.as_str());
+    /// Reads the outbox of an account.
+    pub(crate) fn read(account: &Document) -> Result<Self, StoreError> {
+        let parts = documents(account, "o")?;
+        let parts = parts.iter().map(|part| Part::read(part).map(Arc::new)).collect::<Result<_, _>>()?;
+        Ok(Self { parts, stored: 0 })
     }
-    document
-}
-
-fn read_waiting(document: &Document) -> Result<Entry, StoreError> {
-    entry_with(document, optional_text(document, "i")?)
-}
-
-/// An entry as it stands in the ledger.
-pub(crate) fn entry_document(client: &ClientId, entry: &Entry, seq: i64, number: usize) -> Document {
-    let mut document = doc! { "_id": entry_key(client, entry.at.millis(), seq, number) };
-    document.extend(doc! { "c": client.as_str(), "s": seq });
-    document.extend(entry_fields(entry));
-    if let Some(id) = &entry.id {
-        document.insert("i", id_key(client, id));
-    }
-    document
-}
-
-pub(crate) fn read_entry(document: &Document) -> Result<Entry, StoreError> {
-    let id = |key| id_of(key).ok_or_else(|| corrupt("an id's key", key));
-    entry_with(document, optional_text(document, "i")?.map(id).transpose()?)
-}
-
-/// What is stored of an entry wherever it stands.
-fn entry_fields(entry: &Entry) -> Document {
-    let mut document = doc! { "t": entry.at.millis(), "m": entry.credits.micros() };
-    if let Some(label) = &entry.label {
-        document.insert("l", label.as_str());
-    }
-    document
-}
-
-fn entry_with(document: &Document, id: Option<&str>) -> Result<Entry, StoreError> {
-    let id = id.map(|text| OperationId::new(text).map_err(|_| corrupt("an id", text)));
-    Ok(Entry {
-        id: id.transpose()?,
-        at: instant(number(document, "t")?)?,
-        credits: credits(number(document, "m")?)?,
-        label: label(optional_text(document, "l")?.unwrap_or_default())?,
-    })
 }
 
 /// The number of a client's first commit, so that it is greater than those of an account of the same name that was
@@ -183,34 +105,83 @@ pub(crate) fn first_seq() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use quota_core::{Instant, Label};
+    use mongodb::bson::doc;
+    use quota_core::{Credits, Instant};
 
     use super::*;
+    use crate::part::OfQuarter;
+
+    fn id(text: &str) -> OperationId {
+        OperationId::new(text).unwrap()
+    }
+
+    /// A part with so many entries, the first of which has an id.
+    fn part(seq: i64, count: usize) -> Part {
+        let at = Instant::from_millis(seq).unwrap();
+        let entry = |number: usize| Entry {
+            id: (number == 0).then(|| id(&format!("i{seq}"))),
+            at,
+            credits: Credits::ONE,
+            label: None,
+        };
+        let mut part = Part::new(seq);
+        part.entries = (0..count).map(entry).collect();
+        part
+    }
+
+    fn seqs<'a>(parts: impl IntoIterator<Item = &'a Arc<Part>>) -> Vec<i64> {
+        parts.into_iter().map(|part| part.seq).collect()
+    }
 
     #[test]
-    fn an_outbox_is_read_as_it_was_written() {
-        let client = ClientId::new("c").unwrap();
-        let at = Instant::from_millis(900_001).unwrap();
-        let label = Some(Label::new("l").unwrap());
-        let id = OperationId::new("i").unwrap();
-        let entry = Entry { id: Some(id.clone()), at, credits: credits(5).unwrap(), label };
-        let plain = Entry { id: None, label: None, ..entry.clone() };
-        let mut labels = Labels::default();
-        let mut added = Outbox::new(7);
-        added.add(vec![entry.clone(), plain.clone(), plain.clone()], &mut labels);
-        assert_eq!(
-            added.quarters.iter().map(|delta| (delta.micros, delta.entries)).collect::<Vec<_>>(),
-            [(10, 2), (5, 1)]
-        );
-        let mut taken = Outbox::new(8);
-        taken.take(&entry, id, &labels);
-        let mut range = Outbox::new(9);
-        range.take_range((at.millis(), Instant::MAX.millis()), (1_800_000, 2_700_000), taken.quarters.clone());
-        for outbox in [added, taken, range] {
-            assert_eq!(Outbox::read(&outbox.to_document()).unwrap(), outbox);
-        }
-        for entry in [entry, plain] {
-            assert_eq!(read_entry(&entry_document(&client, &entry, 7, 1)).unwrap(), entry);
-        }
+    fn what_stands_waits_no_more() {
+        let first = Outbox::default().with(part(1, 1));
+        let second = first.with(part(2, 1));
+        assert_eq!(seqs(second.waiting()), [1, 2]);
+        assert_eq!(second.named(&id("i1")).unwrap().at.millis(), 1);
+        first.set_standing();
+        assert_eq!((seqs(second.waiting()), second.standing()), (vec![2], vec![1]));
+        let third = second.with(part(3, 1));
+        assert_eq!(seqs(&third.parts), [2, 3]);
+        assert_eq!(third.named(&id("i1")), None);
+        assert_eq!(seqs(&third.with(Part::new(4)).parts), [2, 3], "a commit may leave nothing");
+        third.set_standing();
+        assert!(third.is_empty() && third.to_bson().is_none());
+    }
+
+    #[test]
+    fn an_account_that_has_the_others_needs_the_last_part_alone() {
+        let first = Outbox::default().with(part(1, 1));
+        assert!(first.appended().is_none(), "it has none");
+        let second = first.with(part(2, 1));
+        assert_eq!(seqs(second.appended().unwrap()), [2]);
+        assert!(second.with(Part::new(3)).appended().unwrap().is_empty());
+        first.set_standing();
+        assert!(second.with(part(3, 1)).appended().is_none(), "it has one that is to go");
+        assert_eq!(second.with(part(3, 1)).to_bson().unwrap().as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_others_left_is_theirs_to_write_for_a_while() {
+        let mut outbox = Outbox::read(&doc! { "o": [part(10, 1).to_document(), part(20, 1).to_document()] }).unwrap();
+        assert_eq!(outbox.due(25).count(), 0);
+        outbox = outbox.with(part(26, 1));
+        assert_eq!(seqs(outbox.due(25)), [26]);
+        assert_eq!(seqs(outbox.due(26)), [10, 26]);
+        assert_eq!(seqs(outbox.due(36)), [10, 20, 26]);
+    }
+
+    #[test]
+    fn it_says_when_it_is_long_and_when_its_order_matters() {
+        let outbox = Outbox::default().with(part(1, MANY));
+        assert!(!outbox.is_long() && !outbox.is_ordered());
+        assert!(outbox.with(part(2, 1)).is_long());
+        let added = OfQuarter { quarter: 0, label: String::new(), micros: 1, entries: 1 };
+        let mut older = Part::new(2);
+        older.added = vec![added];
+        let ordered = outbox.with(older);
+        assert!(ordered.is_ordered());
+        ordered.set_standing();
+        assert!(!ordered.is_ordered());
     }
 }

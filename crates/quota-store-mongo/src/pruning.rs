@@ -8,7 +8,7 @@ use quota_service::{Patience, Pruned, StoreError};
 use uuid::Uuid;
 
 use crate::claim::Claim;
-use crate::fields::{corrupt, number, text};
+use crate::fields::{corrupt, documents, number, text};
 use crate::keys::{at_of, keys_of};
 use crate::pending_deletion::ENTRIES_AT_ONCE;
 use crate::store::MongoStore;
@@ -23,6 +23,8 @@ struct Found {
     /// Not read as a client's yet.
     name: String,
     has_pending: bool,
+    /// The first of the entries that stand in its outbox.
+    first_waiting: Option<i64>,
 }
 
 /// Entries that are folded at once: those of these instants that no later commit added.
@@ -86,11 +88,11 @@ impl MongoStore {
     async fn clients_after(&self, after: &str) -> Result<Vec<Found>, StoreError> {
         let limit = i64::try_from(CLIENTS_AT_ONCE).unwrap_or(i64::MAX);
         let find = self.tables.accounts.find(doc! { "_id": { "$gt": after }, "gone": { "$exists": false } });
-        let find = find.projection(doc! { "_id": 1, "d": 1 }).sort(doc! { "_id": 1 }).limit(limit);
+        let find = find.projection(doc! { "_id": 1, "d": 1, "o.e.t": 1 }).sort(doc! { "_id": 1 }).limit(limit);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
         let found = |document: &Document| {
             let name = text(document, "_id")?.to_owned();
-            Ok(Found { name, has_pending: document.contains_key("d") })
+            Ok(Found { name, has_pending: document.contains_key("d"), first_waiting: first_waiting(document)? })
         };
         read.await.map_err(CallError::of_read)?.iter().map(found).collect()
     }
@@ -99,6 +101,9 @@ impl MongoStore {
         let client = ClientId::new(&found.name).map_err(|_| corrupt("a client's name", &found.name))?;
         if found.has_pending {
             self.tables.finish_deletion(&client).await?;
+        }
+        if found.first_waiting.is_some_and(|first| first < before.millis()) {
+            self.beside(&client).await?;
         }
         let mut from = 0;
         while let Some((folded, until)) = self.fold(&client, (from, before.millis())).await? {
@@ -190,7 +195,7 @@ impl MongoStore {
         span: Span,
         counted: Option<Old>,
     ) -> Result<Option<(Old, Stored)>, StoreError> {
-        // First, since most clients have nothing old. What only stands in an outbox yet is for the next pruning.
+        // First, since most clients have nothing old.
         if counted.is_none() && self.first_entry(client, span).await?.is_none() {
             return Ok(None);
         }
@@ -319,4 +324,16 @@ impl MongoStore {
         let deleted = self.tables.timely(collection.delete_many(filter)).await;
         deleted.map(|deleted| deleted.deleted_count).map_err(CallError::of_write)
     }
+}
+
+/// When the first of the entries was that stand in an account's outbox.
+fn first_waiting(account: &Document) -> Result<Option<i64>, StoreError> {
+    let mut first = None;
+    for part in documents(account, "o")? {
+        for entry in documents(&part, "e")? {
+            let at = number(&entry, "t")?;
+            first = Some(first.map_or(at, |first: i64| first.min(at)));
+        }
+    }
+    Ok(first)
 }

@@ -14,7 +14,7 @@ use crate::fields::corrupt;
 use crate::tables::{CallError, Tables};
 
 /// The format of the documents that this version writes and knows.
-const FORMAT: i64 = 2;
+const FORMAT: i64 = 3;
 
 /// How long it is remembered that something was deleted, so that nobody who is late brings it back.
 const GONE_FOR: Duration = Duration::from_secs(7 * 86_400);

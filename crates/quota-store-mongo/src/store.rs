@@ -16,6 +16,7 @@ use quota_service::{
 use crate::builder::MongoBuilder;
 use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
+use crate::drainer::Drainer;
 use crate::fields::{corrupt, number, optional_document, text};
 use crate::server;
 use crate::settings::Settings;
@@ -30,6 +31,7 @@ pub struct MongoStore {
     pub(crate) settings: Settings,
     pub(crate) tables: Tables,
     pub(crate) kept: KeptAccounts<Stored>,
+    pub(crate) drainer: Arc<Drainer>,
     pub(crate) dispatch: Dispatch,
 }
 
@@ -47,20 +49,25 @@ impl MongoStore {
         MongoBuilder::new(url)
     }
 
-    /// Writes what commits left into the ledger, and remembers the accounts for the next batch.
+    /// Has what commits left written into the ledger, and remembers the accounts for the next batch. What takes something out or
+    /// changes older sums is waited for, since the next commit would have to; and so is what other processes that want the account
+    /// would carry along until it stands.
     async fn keep(&self, committed: Vec<(&ClientId, Stored)>) {
-        let due: Vec<_> =
-            committed.iter().filter_map(|(client, stored)| Some((*client, stored.outbox.as_ref()?))).collect();
+        let mut parts = Vec::new();
+        for (client, stored) in &committed {
+            let due = stored.outbox.due(stored.seq);
+            if stored.is_contended || stored.outbox.is_ordered() {
+                parts.extend(due.map(|part| (*client, part)));
+            } else {
+                self.drainer.hand_over(client, due.cloned().collect());
+            }
+        }
         // They are committed whatever becomes of this: where it fails, whoever comes next does it.
-        let drained = self.tables.drain_all(&due).await;
-        if let Err(error) = &drained {
+        if let Err(error) = self.tables.write_parts(&parts).await {
             tracing::debug!(?error, "what was committed does not stand in the ledger yet");
         }
-        for (client, mut stored) in committed {
-            if drained.is_ok() {
-                stored.outbox = None;
-            }
-            if !stored.version.is_empty() && stored.outbox.is_none() {
+        for (client, stored) in committed {
+            if !stored.version.is_empty() {
                 self.kept.put(client, stored);
             }
         }
@@ -89,8 +96,8 @@ impl UsageStore for MongoStore {
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let batch = Batch::new(batch);
         let answers = Mutex::new(batch.answers());
-        let (tables, settings, kept) = (&self.tables, &self.settings, &self.kept);
-        let run = |client| ClientRun { tables, settings, kept, client };
+        self.drainer.room().await;
+        let run = |client| ClientRun { store: self, client };
         let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
         let answering = runs.iter().map(|(run, requests)| async {
             let stored = run.answer(*requests, &answers).await?;

@@ -6,6 +6,7 @@ use quota_service::StoreError;
 
 use crate::claim::Claim;
 use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
+use crate::open_sums::OpenSums;
 use crate::outbox::Outbox;
 use crate::pending_deletion::PendingDeletion;
 
@@ -25,8 +26,14 @@ pub(crate) struct Stored {
     pub(crate) seq: i64,
     /// The number of the last commit that took something out; 0 where there was none.
     pub(crate) removed_seq: i64,
-    /// What the last commit left for the ledger, unless this process knows that it stands there.
-    pub(crate) outbox: Option<Outbox>,
+    /// What commits left for the ledger.
+    pub(crate) outbox: Outbox,
+    /// The sums of the newest quarter.
+    pub(crate) open: OpenSums,
+    /// A majority has it at this version: this process committed or confirmed it.
+    pub(crate) is_certain: bool,
+    /// Others waited for a turn when it was read.
+    pub(crate) is_contended: bool,
     /// The deletion whose entries still stand in the ledger; some may be taken out since this was read, or all.
     pub(crate) pending: Option<PendingDeletion>,
 }
@@ -48,7 +55,10 @@ impl Stored {
             folded_seq: 0,
             seq: 0,
             removed_seq: 0,
-            outbox: None,
+            outbox: Outbox::default(),
+            open: OpenSums::default(),
+            is_certain: false,
+            is_contended: false,
             pending: None,
         }
     }
@@ -74,10 +84,22 @@ impl Stored {
             folded_seq: optional_number(document, "fs")?.unwrap_or_default(),
             seq: number(document, "s")?,
             removed_seq: optional_number(document, "r")?.unwrap_or_default(),
-            outbox: optional_document(document, "o")?.map(Outbox::read).transpose()?,
+            outbox: Outbox::read(document)?,
+            open: OpenSums::read(document)?,
             pending: optional_document(document, "d")?.map(PendingDeletion::read).transpose()?,
             ..Self::absent()
         })
+    }
+
+    /// Whether the ledger has everything.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.outbox.is_empty() && self.open.stands()
+    }
+
+    /// The ledger has everything.
+    pub(crate) fn set_drained(&mut self) {
+        self.outbox.set_standing();
+        self.open.set_standing();
     }
 
     /// Which document a commit on this version changes: by the first of its queue, or where there is none.
@@ -103,7 +125,13 @@ impl Stored {
         };
         let labels = self.labels.to_document();
         put("l", (!labels.is_empty()).then_some(Bson::String(labels)));
-        put("o", self.outbox.as_ref().map(|outbox| Bson::Document(outbox.to_document())));
+        let appended = self.outbox.appended().filter(|_| self.is_contended);
+        if appended.is_none() {
+            put("o", self.outbox.to_bson());
+        }
+        if self.open.seq() == self.seq {
+            put("u", Some(Bson::Document(self.open.to_document())));
+        }
         if self.removed_seq == self.seq {
             put("r", Some(Bson::Int64(self.removed_seq)));
         }
@@ -129,6 +157,9 @@ impl Stored {
             }
         }
         let mut update = doc! { "$set": set };
+        if let Some(part) = appended.and_then(|parts| parts.first()) {
+            update.insert("$push", doc! { "o": part.to_document() });
+        }
         if !unset.is_empty() {
             update.insert("$unset", unset);
         }

@@ -8,7 +8,7 @@ use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, Entrie
 use crate::fields::{corrupt, count, credits, instant, label, number, optional_number, text};
 use crate::keys::{key_at, keys_of, place_of};
 use crate::ledger::Ledger;
-use crate::outbox::read_entry;
+use crate::part::read_entry;
 use crate::store::MongoStore;
 use crate::stored::Stored;
 use crate::tables::CallError;
@@ -149,18 +149,24 @@ impl MongoStore {
         Ledger { tables: &self.tables, client, folded_until, folded_seq, pending }
     }
 
-    /// What stands beside a client's account, with what its last commit left written into the ledger.
+    /// What stands beside a client's account, with what its commits left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
-        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "d": 1 };
+        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "u": 1, "d": 1 };
         for _ in 0..MOST_TRIES {
             let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields.clone())).await?;
             let mut stored = Stored::read_beside(document.as_ref())?;
-            let Some(outbox) = stored.outbox.take() else { return Ok(stored) };
-            if self.tables.drain_found(client, &stored.version, &outbox).await? {
+            if stored.is_drained() {
+                return Ok(stored);
+            }
+            if self.tables.drain_found(client, &stored).await? {
                 // So that the next reader need not write. The version stays: nothing changes for whoever commits on it.
-                let emptied =
-                    doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": { "$unset": { "o": "" } } };
-                self.tables.update(&self.tables.accounts, vec![emptied]).await.map_err(CallError::of_read)?;
+                let mut drained = doc! { "$unset": { "o": "" } };
+                if !stored.open.stands() {
+                    drained.insert("$set", doc! { "u.w": true });
+                }
+                let drained = doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": drained };
+                self.tables.update(&self.tables.accounts, vec![drained]).await.map_err(CallError::of_read)?;
+                stored.set_drained();
                 return Ok(stored);
             }
         }

@@ -2,10 +2,10 @@
 
 use mongodb::bson::{Bson, doc};
 use quota_core::{Operation, Window};
-use quota_service::{StoreError, UsageStore};
+use quota_service::{Request, StoreError, UsageStore};
 
 use crate::collections::run;
-use crate::requests::{allowed, charge, charge_as, client, credits, one, request, used};
+use crate::requests::{DAY, after_noon, allowed, backfill, charge, charge_as, client, credits, one, request, used};
 
 #[test]
 fn a_charge_is_there_whatever_the_url_says_of_reads_and_writes() {
@@ -18,7 +18,7 @@ fn a_charge_is_there_whatever_the_url_says_of_reads_and_writes() {
             let total = collections.store().await.total(&client(options), Window::ALL).await.unwrap();
             assert_eq!(total, credits("2"), "{options}");
             assert_eq!(store.total(&client(options), Window::ALL).await.unwrap(), credits("2"), "{options}");
-            assert_eq!(store.prune(crate::requests::after_noon(86_400_000)).await.unwrap().entries, 2, "{options}");
+            assert_eq!(store.prune(after_noon(86_400_000)).await.unwrap().entries, 2, "{options}");
             store.health().await.unwrap();
         }
     });
@@ -35,7 +35,7 @@ fn a_damaged_or_newer_account_is_its_clients_error() {
         let damages = [
             ("b", doc! { "a": "nonsense", "v": "x" }),
             ("c", doc! { "a": "{\"format\":99}", "v": "x" }),
-            ("e", doc! { "o": { "s": "nonsense" }, "v": "x" }),
+            ("e", doc! { "o": [{ "s": "nonsense" }], "v": "x" }),
         ];
         for (name, fields) in damages {
             collections.set(name, fields).await;
@@ -62,34 +62,44 @@ fn a_damaged_or_newer_account_is_its_clients_error() {
 #[test]
 fn what_a_batch_leaves_goes_into_the_ledger_though_one_clients_cannot() {
     run(async |collections| {
-        let batch = || ["a", "b", "c"].map(|name| request(name, charge("1"), "10")).to_vec();
+        // A quarter of an hour ago: that is added to what stands there.
+        let past = |id: &str| backfill([(format!("p{id}"), -900_000)]);
+        let batch = |id: &str| {
+            let asked = |name| {
+                let charge = request(name, charge("1"), "10");
+                [charge, Request { at: after_noon(DAY), ..request(name, past(id), "10") }]
+            };
+            ["a", "b", "c"].into_iter().flat_map(asked).collect()
+        };
         let keeps = collections.store().await;
-        let first = keeps.apply(batch()).await;
-        assert!(first.iter().all(allowed), "{first:?}");
+        let first = keeps.apply(batch("1")).await;
+        assert!(first.iter().all(Result::is_ok), "{first:?}");
         // A sum that is no number takes nothing up.
         let of_b = async |sum: Bson| {
             let quarters = collections.collection("quarters");
-            quarters.update_one(doc! { "c": "b" }, doc! { "$set": { "m": sum } }).await.unwrap();
+            let past = doc! { "c": "b", "q": after_noon(-900_000).millis() };
+            let set = quarters.update_one(past, doc! { "$set": { "m": sum } }).await.unwrap();
+            assert_eq!(set.matched_count, 1);
         };
         of_b("nonsense".into()).await;
-        let second = keeps.apply(batch()).await;
-        assert!(second.iter().all(allowed), "the charges are made, whatever the ledger takes: {second:?}");
+        let second = keeps.apply(batch("2")).await;
+        assert!(second.iter().all(Result::is_ok), "they are made, whatever the ledger takes: {second:?}");
         for store in [&keeps, &collections.store().await] {
             for name in ["a", "c"] {
-                assert_eq!(store.total(&client(name), Window::ALL).await.unwrap(), credits("2"), "{name}");
+                assert_eq!(store.total(&client(name), Window::ALL).await.unwrap(), credits("4"), "{name}");
             }
             assert!(
                 store.total(&client("b"), Window::ALL).await.is_err(),
                 "what is not there is not read as if it were"
             );
         }
-        let third = keeps.apply(batch()).await;
-        assert_eq!([&third[0], &third[2]].map(used), ["3", "3"]);
-        assert!(third[1].is_err(), "its commit before has to stand in the ledger first: {:?}", third[1]);
+        let third = keeps.apply(batch("3")).await;
+        assert_eq!([&third[0], &third[4]].map(used), ["5", "5"]);
+        assert!(third[2].is_err(), "its commit before has to stand in the ledger first: {:?}", third[2]);
         of_b(1_000_000_i64.into()).await;
-        let last = keeps.apply(batch()).await;
-        assert_eq!([&last[0], &last[1], &last[2]].map(used), ["4", "3", "4"]);
-        for (name, sum) in [("a", "4"), ("b", "3"), ("c", "4")] {
+        let last = keeps.apply(batch("4")).await;
+        assert_eq!([&last[0], &last[2], &last[4]].map(used), ["7", "5", "7"]);
+        for (name, sum) in [("a", "8"), ("b", "6"), ("c", "8")] {
             assert_eq!(keeps.total(&client(name), Window::ALL).await.unwrap(), credits(sum), "{name}");
             assert_eq!(collections.all("entries", doc! { "c": name }).await.len().to_string(), sum, "{name}");
         }

@@ -1,5 +1,7 @@
 //! Collections for one test alone, and what is done to them beside the store.
 
+use std::time::{Duration, Instant};
+
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::{Client, Collection, Database};
@@ -93,9 +95,19 @@ impl Collections {
         self.collection("accounts").find_one(doc! { "_id": name }).await.unwrap().unwrap()
     }
 
-    /// What the last commit left for the ledger.
-    pub(crate) async fn outbox(&self, name: &str) -> Document {
-        self.account(name).await.get_document("o").unwrap().clone()
+    /// What commits left for the ledger.
+    pub(crate) async fn outbox(&self, name: &str) -> Bson {
+        Bson::from(self.account(name).await.get_array("o").unwrap().clone())
+    }
+
+    /// Waits until so many entries stand in the ledger: they are written there behind the answer.
+    pub(crate) async fn written(&self, name: &str, count: usize) {
+        let standing = doc! { "c": name, "gone": { "$exists": false } };
+        let until = Instant::now() + Duration::from_secs(10);
+        while self.all("entries", standing.clone()).await.len() != count {
+            assert!(Instant::now() < until, "{:?}", self.all("entries", standing.clone()).await);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(crate) async fn set(&self, name: &str, fields: Document) {
@@ -108,7 +120,7 @@ impl Collections {
     }
 
     /// An outbox that is written into the ledger by somebody who was late: a reader writes what he finds.
-    pub(crate) async fn write_late(&self, name: &str, outbox: &Document) {
+    pub(crate) async fn write_late(&self, name: &str, outbox: &Bson) {
         self.set(name, doc! { "o": outbox }).await;
         self.store().await.total(&client(name), Window::ALL).await.unwrap();
         assert_eq!(self.account(name).await.get("o"), None, "it was written");

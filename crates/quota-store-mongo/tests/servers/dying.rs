@@ -10,9 +10,11 @@ use crate::requests::{after_noon, allowed, charge_as, client, delete, noon, one_
 async fn a_charge_is_left(collections: &Collections) {
     let store = collections.store().await;
     assert!(allowed(&one_at(&store, "a", charge_as("h", "1"), 0).await));
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), "1");
     let before = collections.ledger("a").await;
     assert!(allowed(&one_at(&store, "a", charge_as("i", "2"), 1).await));
     collections.outbox("a").await;
+    collections.written("a", 2).await;
     collections.put_back("a", before).await;
 }
 
@@ -21,6 +23,7 @@ async fn an_operation_is_left(collections: &Collections, operation: quota_core::
     let store = collections.store().await;
     assert!(allowed(&one_at(&store, "a", charge_as("h", "1"), 0).await));
     assert!(allowed(&one_at(&store, "a", charge_as("i", "2"), 1).await));
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap().to_string(), "3");
     let before = collections.ledger("a").await;
     one_at(&store, "a", operation, 2).await.unwrap();
     collections.outbox("a").await;
@@ -47,6 +50,7 @@ fn a_client_whose_first_charge_was_left_has_it() {
         let store = collections.store().await;
         let before = collections.ledger("a").await;
         assert!(allowed(&one_at(&store, "a", charge_as("h", "1"), 0).await));
+        collections.written("a", 1).await;
         collections.put_back("a", before).await;
         assert_eq!(used(&one_at(&collections.store().await, "a", charge_as("i", "2"), 1).await), "3");
         collections.assert_entries("a", &[("h", 1), ("i", 2)]).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mongodb::bson::Document;
+use mongodb::bson::Bson;
 use quota_core::{Answer, Operation, OperationId, PastEntry, Refusal, Window};
 use quota_service::{StoreError, UsageStore};
 
@@ -10,12 +10,12 @@ use crate::collections::{Collections, run};
 use crate::requests::{after_noon, allowed, charge_as, client, credits, delete, noon, one_at, used, void};
 
 /// Charges, and gives what that leaves for the ledger.
-async fn charged(collections: &Collections, id: &str, cost: &str, millis: i64) -> Document {
+async fn charged(collections: &Collections, id: &str, cost: &str, millis: i64) -> Bson {
     assert!(allowed(&one_at(&collections.store().await, "a", charge_as(id, cost), millis).await));
     collections.outbox("a").await
 }
 
-async fn done(collections: &Collections, operation: Operation, millis: i64) -> Document {
+async fn done(collections: &Collections, operation: Operation, millis: i64) -> Bson {
     one_at(&collections.store().await, "a", operation, millis).await.unwrap();
     collections.outbox("a").await
 }

@@ -1,6 +1,8 @@
 //! What the store on MongoDB promises beside the conformance suite.
 
 #[cfg(test)]
+mod behind;
+#[cfg(test)]
 mod charging;
 #[cfg(test)]
 mod claims;

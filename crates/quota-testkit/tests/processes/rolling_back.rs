@@ -78,6 +78,11 @@ impl Documents {
         let before = Self::of(ground, client).await;
         charge(&other, client, "i").await;
         let found = Self::of(ground, client).await.account;
+        // It is written behind the answer.
+        let entries = collection(&before.database, "entries");
+        while entries.count_documents(doc! { "c": client.as_str() }).await.unwrap() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         before.put_ledger_back(client).await;
         (before, found)
     }

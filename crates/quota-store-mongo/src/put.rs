@@ -1,0 +1,65 @@
+//! One commit on a client's account.
+
+use mongodb::bson::{Document, doc};
+use quota_core::ClientId;
+use quota_service::StoreError;
+
+use crate::tables::{CallError, Tables};
+
+/// What became of a commit.
+pub(crate) enum Commit {
+    Done,
+    Overtaken,
+}
+
+/// One commit.
+pub(crate) struct Put<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) client: &'a ClientId,
+    /// The version that it rests on, and the one that it makes.
+    pub(crate) old: &'a str,
+    pub(crate) new: &'a str,
+}
+
+/// How often a commit is sent whose answer was lost.
+const TRIES: u32 = 3;
+
+impl Put<'_> {
+    /// Sends the commit; where the answer is lost, finds out what became of it. It names the version that it makes, so
+    /// it may be sent again as long as the version is the old one: it is done once.
+    pub(crate) async fn run(&self, statement: Document) -> Result<Commit, StoreError> {
+        let mut lost: Option<CallError> = None;
+        for _ in 0..TRIES {
+            let error = match self.tables.update(&self.tables.accounts, vec![statement.clone()]).await {
+                Ok(count) if count > 0 => return Ok(Commit::Done),
+                Ok(_) => match lost {
+                    None => return Ok(Commit::Overtaken),
+                    // The try before may have been done, and another commit since.
+                    Some(error) => error,
+                },
+                Err(error @ CallError::NotDone(_)) if lost.is_none() => return Err(error.of_write()),
+                Err(error) => error,
+            };
+            match self.tables.is_at(self.client, self.new).await {
+                Ok(true) => return Ok(Commit::Done),
+                Ok(false) if self.stands_at_old().await => lost = Some(error),
+                _ => return Err(open(error)),
+            }
+        }
+        Err(lost.map_or_else(|| open(CallError::Open("it was not sent".to_owned())), open))
+    }
+
+    async fn stands_at_old(&self) -> bool {
+        let accounts = &self.tables.accounts;
+        let found = self.tables.get(accounts, self.client.as_str(), Some(doc! { "v": 1 })).await;
+        found.is_ok_and(|found| found.as_ref().map_or(Some(""), |found| found.get_str("v").ok()) == Some(self.old))
+    }
+}
+
+/// The fate of a commit is not known.
+fn open(error: CallError) -> StoreError {
+    match error {
+        CallError::NotDone(error) => CallError::Lost(error).of_write(),
+        other => other.of_write(),
+    }
+}
