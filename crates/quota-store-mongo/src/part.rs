@@ -1,5 +1,6 @@
 //! What one commit leaves to be written into the ledger.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -75,8 +76,9 @@ impl Part {
 
     pub(crate) fn to_document(&self) -> Document {
         let mut document = doc! { "s": self.seq };
-        if !self.entries.is_empty() {
-            document.insert("e", self.entries.iter().map(waiting_document).collect::<Vec<_>>());
+        if let Some(first) = self.entries.iter().map(|entry| entry.at).min() {
+            document.insert("f", first.millis());
+            document.insert("e", waiting_text(&self.entries));
         }
         for (field, sums) in [("q", &self.added), ("c", &self.closed)] {
             if !sums.is_empty() {
@@ -109,7 +111,7 @@ impl Part {
             }),
             (None, None) => None,
         };
-        let entries = documents(document, "e")?.iter().map(read_waiting).collect::<Result<_, _>>()?;
+        let entries = optional_text(document, "e")?.map_or(Ok(Vec::new()), read_waiting)?;
         let new = Self::new(number(document, "s")?);
         Ok(Self { entries, added: sums("q")?, closed: sums("c")?, removed, is_own: false, ..new })
     }
@@ -158,24 +160,44 @@ impl OfQuarter {
     }
 }
 
-/// An entry that waits.
-fn waiting_document(entry: &Entry) -> Document {
-    let mut document = entry_fields(entry);
-    if let Some(id) = &entry.id {
-        document.insert("i", id.as_str());
+/// An entry that waits: its instant, credits, label and id.
+type Waiting<'a> = (i64, i64, Option<Cow<'a, str>>, Option<Cow<'a, str>>);
+
+/// Entries that wait, as one text: a server that rewrites an account with each commit has no fields of theirs to go through.
+fn waiting_text(entries: &[Entry]) -> String {
+    fn waiting(entry: &Entry) -> Waiting<'_> {
+        let label = entry.label.as_ref().map(|label| Cow::Borrowed(label.as_str()));
+        let id = entry.id.as_ref().map(|id| Cow::Borrowed(id.as_str()));
+        (entry.at.millis(), entry.credits.micros(), label, id)
     }
-    document
+    let waiting: Vec<Waiting<'_>> = entries.iter().map(waiting).collect();
+    // Numbers and texts have a JSON form.
+    serde_json::to_string(&waiting).unwrap_or_default()
 }
 
-fn read_waiting(document: &Document) -> Result<Entry, StoreError> {
-    entry_with(document, optional_text(document, "i")?)
+fn read_waiting(text: &str) -> Result<Vec<Entry>, StoreError> {
+    let waiting: Vec<Waiting<'_>> =
+        serde_json::from_str(text).map_err(|error| StoreError::corrupt("entries that wait", error))?;
+    let entry = |(at, micros, named, id): Waiting<'_>| {
+        let id = id.map(|text| OperationId::new(&*text).map_err(|_| corrupt("an id", text)));
+        let label = label(&named.unwrap_or_default())?;
+        Ok(Entry { id: id.transpose()?, at: instant(at)?, credits: credits(micros)?, label })
+    };
+    waiting.into_iter().map(entry).collect()
 }
 
 /// An entry as it stands in the ledger.
 pub(crate) fn entry_document(client: &ClientId, entry: &Entry, seq: i64, number: usize) -> Document {
-    let mut document = doc! { "_id": entry_key(client, entry.at.millis(), seq, number) };
-    document.extend(doc! { "c": client.as_str(), "s": seq });
-    document.extend(entry_fields(entry));
+    let mut document = doc! {
+        "_id": entry_key(client, entry.at.millis(), seq, number),
+        "c": client.as_str(),
+        "s": seq,
+        "t": entry.at.millis(),
+        "m": entry.credits.micros(),
+    };
+    if let Some(label) = &entry.label {
+        document.insert("l", label.as_str());
+    }
     if let Some(id) = &entry.id {
         document.insert("i", id_key(client, id));
     }
@@ -183,23 +205,12 @@ pub(crate) fn entry_document(client: &ClientId, entry: &Entry, seq: i64, number:
 }
 
 pub(crate) fn read_entry(document: &Document) -> Result<Entry, StoreError> {
-    let id = |key| id_of(key).ok_or_else(|| corrupt("an id's key", key));
-    entry_with(document, optional_text(document, "i")?.map(id).transpose()?)
-}
-
-/// What is stored of an entry wherever it stands.
-fn entry_fields(entry: &Entry) -> Document {
-    let mut document = doc! { "t": entry.at.millis(), "m": entry.credits.micros() };
-    if let Some(label) = &entry.label {
-        document.insert("l", label.as_str());
-    }
-    document
-}
-
-fn entry_with(document: &Document, id: Option<&str>) -> Result<Entry, StoreError> {
-    let id = id.map(|text| OperationId::new(text).map_err(|_| corrupt("an id", text)));
+    let id = |key| {
+        let text = id_of(key).ok_or_else(|| corrupt("an id's key", key))?;
+        OperationId::new(text).map_err(|_| corrupt("an id", text))
+    };
     Ok(Entry {
-        id: id.transpose()?,
+        id: optional_text(document, "i")?.map(id).transpose()?,
         at: instant(number(document, "t")?)?,
         credits: credits(number(document, "m")?)?,
         label: label(optional_text(document, "l")?.unwrap_or_default())?,
@@ -217,7 +228,7 @@ mod tests {
         let client = ClientId::new("c").unwrap();
         let at = Instant::from_millis(900_001).unwrap();
         let label = Some(Label::new("l").unwrap());
-        let id = OperationId::new("i").unwrap();
+        let id = OperationId::new("i\"\\\u{1f600}").unwrap();
         let entry = Entry { id: Some(id.clone()), at, credits: credits(5).unwrap(), label };
         let plain = Entry { id: None, label: None, ..entry.clone() };
         let mut labels = Labels::default();
@@ -235,6 +246,9 @@ mod tests {
         for part in [added, closed, taken, range] {
             let read = Part { is_own: true, ..Part::read(&part.to_document()).unwrap() };
             assert_eq!(format!("{read:?}"), format!("{part:?}"));
+        }
+        for damage in ["", "{}", "[[1]]", "[[1,-1,null,null]]", "[[-1,1,null,null]]", "[[1,1,null,\"\"]]"] {
+            assert!(Part::read(&doc! { "s": 1_i64, "e": damage }).is_err(), "{damage}");
         }
         for entry in [entry, plain] {
             assert_eq!(read_entry(&entry_document(&client, &entry, 7, 1)).unwrap(), entry);

@@ -8,7 +8,7 @@ use quota_service::{Patience, Pruned, StoreError};
 use uuid::Uuid;
 
 use crate::claim::Claim;
-use crate::fields::{corrupt, documents, number, text};
+use crate::fields::{corrupt, documents, number, optional_number, text};
 use crate::keys::{at_of, keys_of};
 use crate::pending_deletion::ENTRIES_AT_ONCE;
 use crate::store::MongoStore;
@@ -88,7 +88,7 @@ impl MongoStore {
     async fn clients_after(&self, after: &str) -> Result<Vec<Found>, StoreError> {
         let limit = i64::try_from(CLIENTS_AT_ONCE).unwrap_or(i64::MAX);
         let find = self.tables.accounts.find(doc! { "_id": { "$gt": after }, "gone": { "$exists": false } });
-        let find = find.projection(doc! { "_id": 1, "d": 1, "o.e.t": 1 }).sort(doc! { "_id": 1 }).limit(limit);
+        let find = find.projection(doc! { "_id": 1, "d": 1, "o.f": 1 }).sort(doc! { "_id": 1 }).limit(limit);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
         let found = |document: &Document| {
             let name = text(document, "_id")?.to_owned();
@@ -328,12 +328,7 @@ impl MongoStore {
 
 /// When the first of the entries was that stand in an account's outbox.
 fn first_waiting(account: &Document) -> Result<Option<i64>, StoreError> {
-    let mut first = None;
-    for part in documents(account, "o")? {
-        for entry in documents(&part, "e")? {
-            let at = number(&entry, "t")?;
-            first = Some(first.map_or(at, |first: i64| first.min(at)));
-        }
-    }
-    Ok(first)
+    let firsts =
+        documents(account, "o")?.iter().map(|part| optional_number(part, "f")).collect::<Result<Vec<_>, _>>()?;
+    Ok(firsts.into_iter().flatten().min())
 }

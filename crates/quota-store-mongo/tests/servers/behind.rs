@@ -16,7 +16,8 @@ const QUARTER: i64 = 900_000;
 async fn waiting(collections: &Collections) -> (usize, usize) {
     let account = collections.account("a").await;
     let parts = account.get_array("o").map_or(&[][..], Vec::as_slice);
-    let entries = |part: &Bson| part.as_document().unwrap().get_array("e").map_or(0, Vec::len);
+    let entries =
+        |part: &Bson| part.as_document().unwrap().get_str("e").map_or(0, |text| text.matches("],[").count() + 1);
     (parts.len(), parts.iter().map(entries).sum())
 }
 
