@@ -17,11 +17,14 @@ use crate::put::{Commit, Put};
 use crate::store::MongoStore;
 use crate::stored::Stored;
 use crate::tables::{CallError, Tables};
+use crate::together::{Room, Together};
 
 /// One client's requests, run until they are answered: on the account as this process saw it last, and again from the
 /// account as it is where another process was quicker.
 pub(crate) struct ClientRun<'a> {
     pub(crate) store: &'a MongoStore,
+    /// What other clients' runs ask for at the same time.
+    pub(crate) together: &'a Together<'a>,
     pub(crate) client: &'a ClientId,
 }
 
@@ -177,7 +180,7 @@ impl Attempt<'_> {
             needs.iter().filter_map(id_of).filter(|id| waiting(id).is_none()).cloned().collect();
         let named = match ids.is_empty() {
             true => Vec::new(),
-            false => match ledger.named(&ids).await {
+            false => match ledger.named(&ids, self.run.together).await {
                 Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => {
                     turn.give_up(error);
                     return Ok(Commit::Done);
@@ -227,14 +230,24 @@ impl Attempt<'_> {
             return self.confirm().await;
         }
         let Some(next) = self.next(&mut writes).await? else { return Ok(Commit::Overtaken) };
-        let mut update = next.update(&turn.account().to_document(), writes.plan.as_ref(), is_blank)?;
+        let account = turn.account().to_document();
+        let mut update = next.update(&account, writes.plan.as_ref(), is_blank)?;
         if self.claim.is_some() {
             // Its turn is over.
             update.insert("$pop", doc! { "q": -1 });
         }
         let filter = self.stored.filter(self.run.client.as_str(), self.claim);
-        let put =
-            Put { tables: self.run.tables(), client: self.run.client, old: &self.stored.version, new: &next.version };
+        let put = Put {
+            tables: self.run.tables(),
+            together: self.run.together,
+            client: self.run.client,
+            old: &self.stored.version,
+            new: &next.version,
+            room: match self.claim {
+                None => Room::Shared { bytes: account.len().saturating_add(next.outbox.size()) },
+                Some(_) => Room::Alone,
+            },
+        };
         let commit = put.run(doc! { "q": filter, "u": update, "upsert": is_new }).await?;
         if let Commit::Done = commit {
             self.stored = Stored { is_certain: true, ..next };
@@ -252,7 +265,12 @@ impl Attempt<'_> {
             tables.get(&tables.accounts, client, Some(doc! { "v": 1 })).await?.is_none()
         } else {
             let confirm = doc! { "q": { "_id": client, "v": version }, "u": { "$inc": { "k": 1_i64 } } };
-            tables.update(&tables.accounts, vec![confirm]).await.map_err(CallError::of_read)? > 0
+            match self.run.together.confirm(self.run.client, confirm.clone()).await {
+                Ok(Some(stands)) => stands,
+                // Others of the batch were overtaken: asked again, alone.
+                Ok(None) => tables.update(&tables.accounts, vec![confirm]).await.map_err(CallError::of_read)? > 0,
+                Err(error) => return Err(error.of_read()),
+            }
         };
         Ok(if stands { Commit::Done } else { Commit::Overtaken })
     }

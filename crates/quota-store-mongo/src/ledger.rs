@@ -13,6 +13,7 @@ use crate::keys::{id_key, keys_of};
 use crate::part::{OfQuarter, read_entry};
 use crate::pending_deletion::PendingDeletion;
 use crate::tables::{CallError, Tables};
+use crate::together::Together;
 
 /// Credits and entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,12 +43,12 @@ pub(crate) struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// What it says to a need that is no id's.
+    /// What it says to a need.
     pub(crate) async fn fact(&self, need: &Need) -> Result<Fact, StoreError> {
         match need {
             Need::Entry(id) => {
-                let entry = self.named(std::slice::from_ref(id)).await?.pop();
-                Ok(Fact::Entry(entry))
+                let found = self.named_alone(std::slice::from_ref(id)).await?;
+                Ok(Fact::Entry(self.unfolded_of(&found)?.pop()))
             }
             Need::Sum { window, except } => {
                 let mut sum = Sum::default();
@@ -74,16 +75,28 @@ impl Ledger<'_> {
         doc! { "$or": [later, newer] }
     }
 
-    /// The entries with these ids.
-    pub(crate) async fn named(&self, ids: &[OperationId]) -> Result<Vec<Entry>, StoreError> {
+    /// The entries with these ids, asked for with those of other clients.
+    pub(crate) async fn named(&self, ids: &[OperationId], together: &Together<'_>) -> Result<Vec<Entry>, StoreError> {
+        let found = match self.pending {
+            None => together.named(self.client, ids).await?,
+            Some(_) => self.named_alone(ids).await?,
+        };
+        self.unfolded_of(&found)
+    }
+
+    async fn named_alone(&self, ids: &[OperationId]) -> Result<Vec<Document>, StoreError> {
         let keys: Vec<String> = ids.iter().map(|id| id_key(self.client, id)).collect();
         let mut filter = doc! { "i": { "$in": keys }, "c": self.client.as_str() };
         filter.extend(self.live());
+        self.tables.find(&self.tables.entries, filter, None).await
+    }
+
+    /// Looked at here: asked for by the filter, not every server would still find ids by their index.
+    fn unfolded_of(&self, found: &[Document]) -> Result<Vec<Entry>, StoreError> {
         let mut entries = Vec::new();
-        for found in self.tables.find(&self.tables.entries, filter, None).await? {
-            // Looked at here: asked for by the filter, not every server would still find ids by their index.
-            let entry = read_entry(&found)?;
-            if entry.at >= self.folded_until || number(&found, "s")? > self.folded_seq {
+        for found in found {
+            let entry = read_entry(found)?;
+            if entry.at >= self.folded_until || number(found, "s")? > self.folded_seq {
                 entries.push(entry);
             }
         }

@@ -21,6 +21,7 @@ mod settings;
 mod store;
 mod stored;
 mod tables;
+mod together;
 mod usage;
 
 pub use crate::builder::MongoBuilder;

@@ -25,6 +25,9 @@ pub(crate) struct Outbox {
 /// More entries than these do not wait for a client, but the client for them: each commit writes all that wait.
 const MANY: usize = 256;
 
+/// An instant, credits, a label and an id, in the account and as an entry: most take less.
+const BYTES_OF_ENTRY: usize = 400;
+
 /// After so many commits what another process left is written by whoever sees it: that process may have ended.
 const COMMITS: i64 = 16;
 
@@ -67,6 +70,11 @@ impl Outbox {
     /// Whether what waits has to stand in the ledger before the next commit.
     pub(crate) fn is_ordered(&self) -> bool {
         self.waiting().any(|part| part.is_ordered())
+    }
+
+    /// How many bytes it takes in an account, roughly.
+    pub(crate) fn size(&self) -> usize {
+        self.waiting().map(|part| part.entries.len().saturating_mul(BYTES_OF_ENTRY)).sum()
     }
 
     /// Whether more waits than a commit should write again.

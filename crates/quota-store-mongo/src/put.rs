@@ -5,6 +5,7 @@ use quota_core::ClientId;
 use quota_service::StoreError;
 
 use crate::tables::{CallError, Tables};
+use crate::together::{Room, Together};
 
 /// What became of a commit.
 pub(crate) enum Commit {
@@ -15,10 +16,13 @@ pub(crate) enum Commit {
 /// One commit.
 pub(crate) struct Put<'a> {
     pub(crate) tables: &'a Tables,
+    /// What else goes with it.
+    pub(crate) together: &'a Together<'a>,
     pub(crate) client: &'a ClientId,
     /// The version that it rests on, and the one that it makes.
     pub(crate) old: &'a str,
     pub(crate) new: &'a str,
+    pub(crate) room: Room,
 }
 
 /// How often a commit is sent whose answer was lost.
@@ -30,9 +34,9 @@ impl Put<'_> {
     pub(crate) async fn run(&self, statement: Document) -> Result<Commit, StoreError> {
         let mut lost: Option<CallError> = None;
         for _ in 0..TRIES {
-            let error = match self.tables.update(&self.tables.accounts, vec![statement.clone()]).await {
-                Ok(count) if count > 0 => return Ok(Commit::Done),
-                Ok(_) => match lost {
+            let error = match self.together.commit(self.client, statement.clone(), self.room, self.new).await {
+                Ok(true) => return Ok(Commit::Done),
+                Ok(false) => match lost {
                     None => return Ok(Commit::Overtaken),
                     // The try before may have been done, and another commit since.
                     Some(error) => error,

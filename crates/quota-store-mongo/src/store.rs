@@ -22,6 +22,7 @@ use crate::server;
 use crate::settings::Settings;
 use crate::stored::Stored;
 use crate::tables::{CallError, Tables};
+use crate::together::Together;
 
 /// Keeps usage and plans in MongoDB, which any number of stores in any number of processes may share.
 ///
@@ -97,13 +98,14 @@ impl UsageStore for MongoStore {
         let batch = Batch::new(batch);
         let answers = Mutex::new(batch.answers());
         self.drainer.room().await;
-        let run = |client| ClientRun { store: self, client };
+        let together = Together::new(&self.tables);
+        let run = |client| ClientRun { store: self, together: &together, client };
         let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
         let answering = runs.iter().map(|(run, requests)| async {
             let stored = run.answer(*requests, &answers).await?;
             Some((run.client, stored))
         });
-        let committed = join_all(answering).await.into_iter().flatten().collect();
+        let committed = together.drive(join_all(answering)).await.into_iter().flatten().collect();
         self.keep(committed).await;
         answers.into_inner().finish()
     }

@@ -125,10 +125,19 @@ impl Tables {
         collection: &Collection<Document>,
         statements: Vec<Document>,
     ) -> Result<i64, CallError> {
+        self.update_each(collection, statements).await.map(|updated| updated.count)
+    }
+
+    /// The same, and says of which statements it is known what became of them.
+    pub(crate) async fn update_each(
+        &self,
+        collection: &Collection<Document>,
+        statements: Vec<Document>,
+    ) -> Result<Updated, CallError> {
         let command = self.update_command(collection, statements);
         let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
         let answer = self.timely(self.database.run_command(command).selection_criteria(primary)).await?;
-        updated(&answer)
+        Updated::read(&answer)
     }
 
     /// It says itself what it waits for: the driver adds nothing to a command.
@@ -170,18 +179,35 @@ impl Tables {
     }
 }
 
-fn updated(answer: &Document) -> Result<i64, CallError> {
-    let invalid = |error: StoreError| CallError::Open(error.to_string());
-    for error in documents(answer, "writeErrors").map_err(invalid)? {
-        if error.get("code") != Some(&Bson::Int32(DUPLICATE_KEY)) {
-            // Statements are each their own: others of the command may have been done.
-            return Err(CallError::Open(format!("the server did not write: {error}")));
+/// What became of the statements of a command.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Updated {
+    /// How many found or made their document.
+    pub(crate) count: i64,
+    /// Those that were to make a document that was there, by their places.
+    pub(crate) refused: Vec<i64>,
+    /// Those that made their document.
+    pub(crate) made: Vec<i64>,
+}
+
+impl Updated {
+    fn read(answer: &Document) -> Result<Self, CallError> {
+        let invalid = |error: StoreError| CallError::Open(error.to_string());
+        let place = |of: &Document| number(of, "index").map_err(invalid);
+        let mut refused = Vec::new();
+        for error in documents(answer, "writeErrors").map_err(invalid)? {
+            if error.get("code") != Some(&Bson::Int32(DUPLICATE_KEY)) {
+                // Statements are each their own: others of the command may have been done.
+                return Err(CallError::Open(format!("the server did not write: {error}")));
+            }
+            refused.push(place(&error)?);
         }
+        if let Some(error) = optional_document(answer, "writeConcernError").map_err(invalid)? {
+            return Err(CallError::Open(format!("no majority has it on disk yet: {error}")));
+        }
+        let made = documents(answer, "upserted").map_err(invalid)?.iter().map(place).collect::<Result<_, _>>()?;
+        Ok(Self { count: number(answer, "n").map_err(invalid)?, refused, made })
     }
-    if let Some(error) = optional_document(answer, "writeConcernError").map_err(invalid)? {
-        return Err(CallError::Open(format!("no majority has it on disk yet: {error}")));
-    }
-    number(answer, "n").map_err(invalid)
 }
 
 impl From<Error> for CallError {

@@ -32,3 +32,5 @@ mod requests;
 mod restarting;
 #[cfg(test)]
 mod time;
+#[cfg(test)]
+mod together;

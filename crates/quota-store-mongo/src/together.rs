@@ -1,0 +1,287 @@
+//! What the runs of a batch ask of the server at the same time, asked in one command.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use futures_util::future::{join, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use mongodb::bson::{Bson, Document, doc};
+use parking_lot::Mutex;
+use quota_core::{ClientId, OperationId};
+use quota_service::StoreError;
+use tokio::sync::oneshot;
+
+use crate::keys::id_key;
+use crate::tables::{CallError, Tables, Updated};
+
+/// Changes of accounts in one command: a server makes them one after the other.
+const AT_ONCE: usize = 64;
+
+/// And so many bytes, roughly: a command has room for 48 MB.
+const BYTES_AT_ONCE: usize = 4_000_000;
+
+/// What the runs of a batch ask of the server at the same time. Each client's run goes on by itself, but a server that is asked
+/// for one change in each of many commands spends more on the commands than on the changes.
+pub(crate) struct Together<'a> {
+    tables: &'a Tables,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    changes: Vec<Change>,
+    ids: Vec<Ids>,
+}
+
+/// A change of an account, if it is at a version.
+struct Change {
+    client: ClientId,
+    statement: Document,
+    room: Room,
+    /// The version that it makes; none where it only confirms one.
+    makes: Option<String>,
+    reply: oneshot::Sender<Result<Option<bool>, CallError>>,
+}
+
+/// What room a change takes of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// So many bytes, roughly.
+    Shared { bytes: usize },
+    /// All of it: a change by the first of a queue says so of an array, which no account can be made with.
+    Alone,
+}
+
+/// Entries with these ids.
+struct Ids {
+    client: ClientId,
+    keys: Vec<String>,
+    reply: oneshot::Sender<Result<Vec<Document>, StoreError>>,
+}
+
+impl<'a> Together<'a> {
+    pub(crate) fn new(tables: &'a Tables) -> Self {
+        Self { tables, asked: Mutex::default() }
+    }
+
+    /// Changes a client's account to a new version. Says whether it did.
+    pub(crate) async fn commit(
+        &self,
+        client: &ClientId,
+        statement: Document,
+        room: Room,
+        new: &str,
+    ) -> Result<bool, CallError> {
+        let done = self.change(client, statement, room, Some(new.to_owned())).await?;
+        done.ok_or_else(unanswered)
+    }
+
+    /// Whether a client's account is at a version, by a statement that changes nothing else; none where others were asked for that
+    /// are not, since a server counts all of a command together.
+    pub(crate) async fn confirm(&self, client: &ClientId, statement: Document) -> Result<Option<bool>, CallError> {
+        self.change(client, statement, Room::Shared { bytes: 0 }, None).await
+    }
+
+    async fn change(
+        &self,
+        client: &ClientId,
+        statement: Document,
+        room: Room,
+        makes: Option<String>,
+    ) -> Result<Option<bool>, CallError> {
+        let (reply, answered) = oneshot::channel();
+        self.asked.lock().changes.push(Change { client: client.clone(), statement, room, makes, reply });
+        answered.await.unwrap_or_else(|_| Err(unanswered()))
+    }
+
+    /// The documents of a client's entries that have these ids and are not taken out.
+    pub(crate) async fn named(&self, client: &ClientId, ids: &[OperationId]) -> Result<Vec<Document>, StoreError> {
+        let keys = ids.iter().map(|id| id_key(client, id)).collect();
+        let (reply, answered) = oneshot::channel();
+        self.asked.lock().ids.push(Ids { client: client.clone(), keys, reply });
+        answered.await.unwrap_or_else(|_| Err(unanswered().of_read()))
+    }
+
+    /// Runs them, and sends what they ask: all that is asked when none can go on without an answer goes together.
+    pub(crate) async fn drive<T>(&self, runs: impl Future<Output = T>) -> T {
+        let mut runs = pin!(runs);
+        let mut sending = FuturesUnordered::new();
+        poll_fn(|context| {
+            loop {
+                if let Poll::Ready(done) = runs.as_mut().poll(context) {
+                    return Poll::Ready(done);
+                }
+                let asked = std::mem::take(&mut *self.asked.lock());
+                if !asked.changes.is_empty() || !asked.ids.is_empty() {
+                    sending.push(self.send(asked));
+                }
+                match sending.poll_next_unpin(context) {
+                    // Somebody was answered.
+                    Poll::Ready(Some(())) => {}
+                    Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn send(&self, asked: Asked) {
+        let changes = join_all(commands(asked.changes).into_iter().map(|changes| self.send_changes(changes)));
+        join(changes, self.send_ids(asked.ids)).await;
+    }
+
+    async fn send_changes(&self, changes: Vec<Change>) {
+        let updated = self.tables.update_each(&self.tables.accounts, statements(&changes)).await;
+        let outcomes = match updated {
+            Ok(updated) => self.outcomes(&changes, &updated).await,
+            Err(error) => Err(error),
+        };
+        for (place, change) in changes.into_iter().enumerate() {
+            let outcome = outcomes.as_ref().map(|outcomes| outcomes.get(place).copied().flatten());
+            // Who has gone needs none.
+            let _ = change.reply.send(outcome.map_err(CallError::clone));
+        }
+    }
+
+    /// What became of each change.
+    async fn outcomes(&self, changes: &[Change], updated: &Updated) -> Result<Vec<Option<bool>>, CallError> {
+        if let [_] = changes {
+            return Ok(vec![Some(updated.count > 0)]);
+        }
+        let is_in = |places: &[i64], place: usize| i64::try_from(place).is_ok_and(|place| places.contains(&place));
+        let (mut done, mut confirms) = (0_i64, 0_i64);
+        let mut outcomes = Vec::new();
+        for (place, change) in changes.iter().enumerate() {
+            let is_done = change.makes.as_ref().map(|_| !is_in(&updated.refused, place));
+            done = done.saturating_add(i64::from(is_done == Some(true)));
+            confirms = confirms.saturating_add(i64::from(is_done.is_none()));
+            outcomes.push(is_done);
+        }
+        let stand = updated.count.saturating_sub(done);
+        for (place, (change, outcome)) in changes.iter().zip(&mut outcomes).enumerate() {
+            match &change.makes {
+                None if stand == confirms => *outcome = Some(true),
+                None if stand <= 0 => *outcome = Some(false),
+                Some(version) if is_in(&updated.made, place) && !change.is_first() => {
+                    self.unmake(&change.client, version).await?;
+                    *outcome = Some(false);
+                }
+                _ => {}
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Takes an account out that a commit on an earlier version has made: it was there when that was read, and somebody has
+    /// taken it out by hand, with whatever else.
+    async fn unmake(&self, client: &ClientId, version: &str) -> Result<(), CallError> {
+        let made = doc! { "_id": client.as_str(), "v": version };
+        self.tables.timely(self.tables.accounts.delete_one(made)).await.map(|_| ())
+    }
+
+    async fn send_ids(&self, asked: Vec<Ids>) {
+        if asked.is_empty() {
+            return;
+        }
+        let clients: Vec<&str> = asked.iter().map(|ids| ids.client.as_str()).collect();
+        let keys: Vec<&str> = asked.iter().flat_map(|ids| ids.keys.iter().map(String::as_str)).collect();
+        let filter = doc! { "i": { "$in": keys }, "c": { "$in": clients }, "gone": { "$exists": false } };
+        let found = self.tables.find(&self.tables.entries, filter, None).await;
+        for Ids { client, reply, .. } in asked {
+            let of_client = |entry: &&Document| entry.get("c").and_then(Bson::as_str) == Some(client.as_str());
+            let answer = match &found {
+                Ok(found) => Ok(found.iter().filter(of_client).cloned().collect()),
+                Err(error) => Err(error.again()),
+            };
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+impl Change {
+    /// Whether it is the first commit on its account.
+    fn is_first(&self) -> bool {
+        self.statement.get_bool("upsert").unwrap_or_default()
+    }
+}
+
+/// The statements of a command. A server counts those that found their document all together; so that it says which did not,
+/// each commit of several would make its account, which fails where there is one at another version.
+fn statements(changes: &[Change]) -> Vec<Document> {
+    let statement = |change: &Change| {
+        let mut statement = change.statement.clone();
+        if changes.len() > 1 && change.makes.is_some() {
+            statement.insert("upsert", true);
+        }
+        statement
+    };
+    changes.iter().map(statement).collect()
+}
+
+/// As few commands as some changes fit in.
+fn commands(changes: Vec<Change>) -> Vec<Vec<Change>> {
+    let (mut commands, mut shared, mut left): (Vec<_>, Vec<Change>, _) = (Vec::new(), Vec::new(), BYTES_AT_ONCE);
+    for change in changes {
+        let Room::Shared { bytes } = change.room else {
+            commands.push(vec![change]);
+            continue;
+        };
+        if shared.len() >= AT_ONCE || bytes > left {
+            commands.push(std::mem::take(&mut shared));
+            left = BYTES_AT_ONCE;
+        }
+        left = left.saturating_sub(bytes);
+        shared.push(change);
+    }
+    commands.push(shared);
+    commands.retain(|changes| !changes.is_empty());
+    commands
+}
+
+/// It is not known what became of it.
+fn unanswered() -> CallError {
+    CallError::Open("the answer was not waited for".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(name: &str, room: Room, makes: Option<&str>) -> Change {
+        let statement = doc! { "q": { "_id": name }, "u": {}, "upsert": false };
+        let makes = makes.map(str::to_owned);
+        Change { client: ClientId::new(name).unwrap(), statement, room, makes, reply: oneshot::channel().0 }
+    }
+
+    fn names(commands: &[Vec<Change>]) -> Vec<Vec<&str>> {
+        commands.iter().map(|changes| changes.iter().map(|change| change.client.as_str()).collect()).collect()
+    }
+
+    #[test]
+    fn a_command_has_room_for_so_many_changes_and_bytes() {
+        let shared = |bytes| Room::Shared { bytes };
+        let few = ["a", "b", "c"].map(|name| change(name, shared(10), None));
+        assert_eq!(names(&commands(few.into())), [["a", "b", "c"]]);
+        let large = [("a", 10), ("b", BYTES_AT_ONCE), ("c", BYTES_AT_ONCE - 5), ("d", 5), ("e", 2 * BYTES_AT_ONCE)];
+        let large = large.map(|(name, bytes)| change(name, shared(bytes), None));
+        assert_eq!(names(&commands(large.into())), [vec!["a"], vec!["b"], vec!["c", "d"], vec!["e"]]);
+        let alone = [("a", shared(1)), ("b", Room::Alone), ("c", shared(1))];
+        let alone = alone.map(|(name, room)| change(name, room, None));
+        assert_eq!(names(&commands(alone.into())), [vec!["b"], vec!["a", "c"]]);
+        let many = (0..=AT_ONCE).map(|number| change(&number.to_string(), shared(1), None)).collect();
+        assert_eq!(commands(many).iter().map(Vec::len).collect::<Vec<_>>(), [AT_ONCE, 1]);
+        assert!(commands(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn commits_of_several_say_which_of_them_found_no_account_at_their_version() {
+        let shared = Room::Shared { bytes: 1 };
+        let is_made = |changes: &[Change]| -> Vec<bool> {
+            statements(changes).iter().map(|statement| statement.get_bool("upsert").unwrap()).collect()
+        };
+        let changes = [change("a", shared, Some("v")), change("b", shared, None)];
+        assert_eq!(is_made(&changes), [true, false]);
+        assert_eq!(is_made(&changes[..1]), [false]);
+    }
+}
