@@ -44,8 +44,9 @@ impl Drainer {
             return;
         }
         let mut due = self.due.lock();
-        // What it had of the client before is among them, or stands.
-        due.parts.insert(client.clone(), parts);
+        let of_client = due.parts.entry(client.clone()).or_default();
+        of_client.retain(|before| !before.stands() && parts.iter().all(|part| part.seq != before.seq));
+        of_client.extend(parts);
         if !std::mem::replace(&mut due.is_running, true) {
             tokio::spawn(Arc::clone(self).run());
         }

@@ -41,8 +41,11 @@ struct Change {
     room: Room,
     /// The version that it makes; none where it only confirms one.
     makes: Option<String>,
-    reply: oneshot::Sender<Result<Option<bool>, CallError>>,
+    reply: oneshot::Sender<Outcome>,
 }
+
+/// Whether a change found or made its document; none where that is left open.
+type Outcome = Result<Option<bool>, CallError>;
 
 /// What room a change takes of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,19 +138,20 @@ impl<'a> Together<'a> {
         let updated = self.tables.update_each(&self.tables.accounts, statements(&changes)).await;
         let outcomes = match updated {
             Ok(updated) => self.outcomes(&changes, &updated).await,
-            Err(error) => Err(error),
+            // A server that ends a command of several may have done some.
+            Err(CallError::NotDone(error)) if changes.len() > 1 => vec![Err(CallError::Lost(error)); changes.len()],
+            Err(error) => vec![Err(error); changes.len()],
         };
-        for (place, change) in changes.into_iter().enumerate() {
-            let outcome = outcomes.as_ref().map(|outcomes| outcomes.get(place).copied().flatten());
+        for (change, outcome) in changes.into_iter().zip(outcomes) {
             // Who has gone needs none.
-            let _ = change.reply.send(outcome.map_err(CallError::clone));
+            let _ = change.reply.send(outcome);
         }
     }
 
     /// What became of each change.
-    async fn outcomes(&self, changes: &[Change], updated: &Updated) -> Result<Vec<Option<bool>>, CallError> {
+    async fn outcomes(&self, changes: &[Change], updated: &Updated) -> Vec<Outcome> {
         if let [_] = changes {
-            return Ok(vec![Some(updated.count > 0)]);
+            return vec![Ok(Some(updated.count > 0))];
         }
         let is_in = |places: &[i64], place: usize| i64::try_from(place).is_ok_and(|place| places.contains(&place));
         let (mut done, mut confirms) = (0_i64, 0_i64);
@@ -156,28 +160,33 @@ impl<'a> Together<'a> {
             let is_done = change.makes.as_ref().map(|_| !is_in(&updated.refused, place));
             done = done.saturating_add(i64::from(is_done == Some(true)));
             confirms = confirms.saturating_add(i64::from(is_done.is_none()));
-            outcomes.push(is_done);
+            outcomes.push(Ok(is_done));
         }
         let stand = updated.count.saturating_sub(done);
         for (place, (change, outcome)) in changes.iter().zip(&mut outcomes).enumerate() {
             match &change.makes {
-                None if stand == confirms => *outcome = Some(true),
-                None if stand <= 0 => *outcome = Some(false),
+                None if stand == confirms => *outcome = Ok(Some(true)),
+                None if stand <= 0 => *outcome = Ok(Some(false)),
                 Some(version) if is_in(&updated.made, place) && !change.is_first() => {
-                    self.unmake(&change.client, version).await?;
-                    *outcome = Some(false);
+                    *outcome = self.unmake(&change.client, version).await;
                 }
                 _ => {}
             }
         }
-        Ok(outcomes)
+        outcomes
     }
 
     /// Takes an account out that a commit on an earlier version has made: it was there when that was read, and somebody has
     /// taken it out by hand, with whatever else.
-    async fn unmake(&self, client: &ClientId, version: &str) -> Result<(), CallError> {
+    async fn unmake(&self, client: &ClientId, version: &str) -> Outcome {
         let made = doc! { "_id": client.as_str(), "v": version };
-        self.tables.timely(self.tables.accounts.delete_one(made)).await.map(|_| ())
+        match self.tables.timely(self.tables.accounts.delete_one(made)).await {
+            Ok(deleted) if deleted.deleted_count > 0 => Ok(Some(false)),
+            // It is there, or was, and others may have gone on from it.
+            Ok(_) => Err(CallError::Open("an account that was made anew has changed".to_owned())),
+            Err(CallError::NotDone(error)) => Err(CallError::Lost(error)),
+            Err(error) => Err(error),
+        }
     }
 
     async fn send_ids(&self, asked: Vec<Ids>) {
