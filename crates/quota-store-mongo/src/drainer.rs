@@ -48,7 +48,8 @@ impl Drainer {
         of_client.retain(|before| !before.stands() && parts.iter().all(|part| part.seq != before.seq));
         of_client.extend(parts);
         if !std::mem::replace(&mut due.is_running, true) {
-            tokio::spawn(Arc::clone(self).run());
+            let running = Running { drainer: Arc::clone(self), is_over: false };
+            tokio::spawn(running.go());
         }
     }
 
@@ -65,21 +66,6 @@ impl Drainer {
         is_running && tokio::time::timeout(LONG, ended).await.is_ok()
     }
 
-    async fn run(self: Arc<Self>) {
-        let mut running = Running { drainer: &self, is_over: false };
-        while let Some(due) = self.take() {
-            let of_client = |(client, parts)| std::iter::repeat(client).zip(parts);
-            let waiting = |(_, part): &(&ClientId, &Arc<Part>)| !part.stands();
-            let parts: Vec<_> = due.iter().flat_map(of_client).filter(waiting).collect();
-            // They are committed whatever becomes of this: where it fails, whoever comes next does it.
-            if let Err(error) = self.tables.write_parts(&parts).await {
-                tracing::debug!(?error, "what was committed does not stand in the ledger yet");
-            }
-            self.ended.notify_waiters();
-        }
-        running.is_over = true;
-    }
-
     /// What is due; none ends the run, in the same step.
     fn take(&self) -> Option<HashMap<ClientId, Vec<Arc<Part>>>> {
         let mut due = self.due.lock();
@@ -88,13 +74,29 @@ impl Drainer {
     }
 }
 
-/// A run, until it ends: its runtime may end it anywhere, and another one goes on then.
-struct Running<'a> {
-    drainer: &'a Drainer,
+/// A run, until it ends: its runtime may end it anywhere, also before it begins, and another one goes on then.
+struct Running {
+    drainer: Arc<Drainer>,
     is_over: bool,
 }
 
-impl Drop for Running<'_> {
+impl Running {
+    async fn go(mut self) {
+        while let Some(due) = self.drainer.take() {
+            let of_client = |(client, parts)| std::iter::repeat(client).zip(parts);
+            let waiting = |(_, part): &(&ClientId, &Arc<Part>)| !part.stands();
+            let parts: Vec<_> = due.iter().flat_map(of_client).filter(waiting).collect();
+            // They are committed whatever becomes of this: where it fails, whoever comes next does it.
+            if let Err(error) = self.drainer.tables.write_parts(&parts).await {
+                tracing::debug!(?error, "what was committed does not stand in the ledger yet");
+            }
+            self.drainer.ended.notify_waiters();
+        }
+        self.is_over = true;
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         if !self.is_over {
             self.drainer.due.lock().is_running = false;

@@ -82,7 +82,7 @@ impl Tables {
     /// Two that make the same quarter at once may both find none: the one that is refused has not been passed by a later commit,
     /// as it seems, but may be the later one. Asked again it finds the quarter.
     async fn change_quarters(&self, statements: Vec<Document>) -> Result<(), CallError> {
-        let refused = self.update_each(&self.quarters, statements.clone()).await?.refused;
+        let refused = self.update_each(&self.quarters, statements.clone()).await?.whole()?.refused;
         let again = |place: &i64| statements.get(usize::try_from(*place).ok()?).cloned();
         let again: Vec<Document> = refused.iter().filter_map(again).collect();
         if !again.is_empty() {

@@ -125,10 +125,10 @@ impl Tables {
         collection: &Collection<Document>,
         statements: Vec<Document>,
     ) -> Result<i64, CallError> {
-        self.update_each(collection, statements).await.map(|updated| updated.count)
+        self.update_each(collection, statements).await?.whole().map(|updated| updated.count)
     }
 
-    /// The same, and says of which statements it is known what became of them.
+    /// The same, and says what became of each statement as far as that is known.
     pub(crate) async fn update_each(
         &self,
         collection: &Collection<Document>,
@@ -188,25 +188,36 @@ pub(crate) struct Updated {
     pub(crate) refused: Vec<i64>,
     /// Those that made their document.
     pub(crate) made: Vec<i64>,
+    /// Those that failed for another reason, and why.
+    pub(crate) failed: Vec<(i64, String)>,
+    /// Why no majority may have what was done.
+    pub(crate) doubt: Option<String>,
 }
 
 impl Updated {
     fn read(answer: &Document) -> Result<Self, CallError> {
         let invalid = |error: StoreError| CallError::Open(error.to_string());
         let place = |of: &Document| number(of, "index").map_err(invalid);
-        let mut refused = Vec::new();
-        for error in documents(answer, "writeErrors").map_err(invalid)? {
-            if error.get("code") != Some(&Bson::Int32(DUPLICATE_KEY)) {
-                // Statements are each their own: others of the command may have been done.
-                return Err(CallError::Open(format!("the server did not write: {error}")));
-            }
-            refused.push(place(&error)?);
-        }
-        if let Some(error) = optional_document(answer, "writeConcernError").map_err(invalid)? {
-            return Err(CallError::Open(format!("no majority has it on disk yet: {error}")));
-        }
         let made = documents(answer, "upserted").map_err(invalid)?.iter().map(place).collect::<Result<_, _>>()?;
-        Ok(Self { count: number(answer, "n").map_err(invalid)?, refused, made })
+        let mut updated = Self { count: number(answer, "n").map_err(invalid)?, made, ..Self::default() };
+        for error in documents(answer, "writeErrors").map_err(invalid)? {
+            if error.get("code") == Some(&Bson::Int32(DUPLICATE_KEY)) {
+                updated.refused.push(place(&error)?);
+            } else {
+                updated.failed.push((place(&error)?, format!("the server did not write: {error}")));
+            }
+        }
+        let doubt = optional_document(answer, "writeConcernError").map_err(invalid)?;
+        updated.doubt = doubt.map(|error| format!("no majority has it on disk yet: {error}"));
+        Ok(updated)
+    }
+
+    /// The same, unless a statement failed, or a majority may lack what was done: others of the command may have been done.
+    pub(crate) fn whole(self) -> Result<Self, CallError> {
+        match self.failed.first().map(|(_, error)| error).or(self.doubt.as_ref()) {
+            Some(error) => Err(CallError::Open(error.clone())),
+            None => Ok(self),
+        }
     }
 }
 

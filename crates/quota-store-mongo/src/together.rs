@@ -41,6 +41,8 @@ struct Change {
     room: Room,
     /// The version that it makes; none where it only confirms one.
     makes: Option<String>,
+    /// It is the first commit on its account.
+    is_first: bool,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -94,7 +96,8 @@ impl<'a> Together<'a> {
         makes: Option<String>,
     ) -> Result<Option<bool>, CallError> {
         let (reply, answered) = oneshot::channel();
-        self.asked.lock().changes.push(Change { client: client.clone(), statement, room, makes, reply });
+        let is_first = statement.get_bool("upsert").unwrap_or_default();
+        self.asked.lock().changes.push(Change { client: client.clone(), statement, room, makes, is_first, reply });
         answered.await.unwrap_or_else(|_| Err(unanswered()))
     }
 
@@ -134,10 +137,10 @@ impl<'a> Together<'a> {
         join(changes, self.send_ids(asked.ids)).await;
     }
 
-    async fn send_changes(&self, changes: Vec<Change>) {
-        let updated = self.tables.update_each(&self.tables.accounts, statements(&changes)).await;
+    async fn send_changes(&self, mut changes: Vec<Change>) {
+        let updated = self.tables.update_each(&self.tables.accounts, statements(&mut changes)).await;
         let outcomes = match updated {
-            Ok(updated) => self.outcomes(&changes, &updated).await,
+            Ok(updated) => self.outcomes(&changes, updated).await,
             // A server that ends a command of several may have done some.
             Err(CallError::NotDone(error)) if changes.len() > 1 => vec![Err(CallError::Lost(error)); changes.len()],
             Err(error) => vec![Err(error); changes.len()],
@@ -149,28 +152,14 @@ impl<'a> Together<'a> {
     }
 
     /// What became of each change.
-    async fn outcomes(&self, changes: &[Change], updated: &Updated) -> Vec<Outcome> {
+    async fn outcomes(&self, changes: &[Change], updated: Updated) -> Vec<Outcome> {
         if let [_] = changes {
-            return vec![Ok(Some(updated.count > 0))];
+            return vec![updated.whole().map(|updated| Some(updated.count > 0))];
         }
-        let is_in = |places: &[i64], place: usize| i64::try_from(place).is_ok_and(|place| places.contains(&place));
-        let (mut done, mut confirms) = (0_i64, 0_i64);
-        let mut outcomes = Vec::new();
-        for (place, change) in changes.iter().enumerate() {
-            let is_done = change.makes.as_ref().map(|_| !is_in(&updated.refused, place));
-            done = done.saturating_add(i64::from(is_done == Some(true)));
-            confirms = confirms.saturating_add(i64::from(is_done.is_none()));
-            outcomes.push(Ok(is_done));
-        }
-        let stand = updated.count.saturating_sub(done);
+        let mut outcomes = several(changes, &updated);
         for (place, (change, outcome)) in changes.iter().zip(&mut outcomes).enumerate() {
-            match &change.makes {
-                None if stand == confirms => *outcome = Ok(Some(true)),
-                None if stand <= 0 => *outcome = Ok(Some(false)),
-                Some(version) if is_in(&updated.made, place) && !change.is_first() => {
-                    *outcome = self.unmake(&change.client, version).await;
-                }
-                _ => {}
+            if let (Some(version), false, true) = (&change.makes, change.is_first, is_in(&updated.made, place)) {
+                *outcome = self.unmake(&change.client, version).await;
             }
         }
         outcomes
@@ -208,24 +197,50 @@ impl<'a> Together<'a> {
     }
 }
 
-impl Change {
-    /// Whether it is the first commit on its account.
-    fn is_first(&self) -> bool {
-        self.statement.get_bool("upsert").unwrap_or_default()
+/// What became of each of several changes, but for an account that was made anew. A change is refused or fails by itself; what was
+/// done is in doubt together, and confirmations are counted together.
+fn several(changes: &[Change], updated: &Updated) -> Vec<Outcome> {
+    let outcome = |(place, change): (usize, &Change)| {
+        if is_in(&updated.refused, place) {
+            return Ok(Some(false));
+        }
+        let failed = updated.failed.iter().find(|(failed, _)| is_in(&[*failed], place));
+        match failed.map(|(_, error)| error).or(updated.doubt.as_ref()) {
+            Some(error) => Err(CallError::Open(error.clone())),
+            None => Ok(change.makes.as_ref().map(|_| true)),
+        }
+    };
+    let mut outcomes: Vec<Outcome> = changes.iter().enumerate().map(outcome).collect();
+    let count = |is: fn(&Outcome) -> bool, outcomes: &[Outcome]| {
+        i64::try_from(outcomes.iter().filter(|outcome| is(outcome)).count()).unwrap_or(i64::MAX)
+    };
+    let confirms = count(|outcome| matches!(outcome, Ok(None)), &outcomes);
+    let stand = updated.count.saturating_sub(count(|outcome| matches!(outcome, Ok(Some(true))), &outcomes));
+    let all = [(confirms, true), (0, false)].into_iter().find(|(count, _)| stand == *count);
+    for outcome in &mut outcomes {
+        if let (Ok(None), Some((_, stands))) = (&outcome, all) {
+            *outcome = Ok(Some(stands));
+        }
     }
+    outcomes
+}
+
+fn is_in(places: &[i64], place: usize) -> bool {
+    i64::try_from(place).is_ok_and(|place| places.contains(&place))
 }
 
 /// The statements of a command. A server counts those that found their document all together; so that it says which did not,
 /// each commit of several would make its account, which fails where there is one at another version.
-fn statements(changes: &[Change]) -> Vec<Document> {
-    let statement = |change: &Change| {
-        let mut statement = change.statement.clone();
-        if changes.len() > 1 && change.makes.is_some() {
+fn statements(changes: &mut [Change]) -> Vec<Document> {
+    let is_alone = changes.len() == 1;
+    let statement = |change: &mut Change| {
+        let mut statement = std::mem::take(&mut change.statement);
+        if !is_alone && change.makes.is_some() {
             statement.insert("upsert", true);
         }
         statement
     };
-    changes.iter().map(statement).collect()
+    changes.iter_mut().map(statement).collect()
 }
 
 /// As few commands as some changes fit in.
@@ -260,7 +275,8 @@ mod tests {
     fn change(name: &str, room: Room, makes: Option<&str>) -> Change {
         let statement = doc! { "q": { "_id": name }, "u": {}, "upsert": false };
         let makes = makes.map(str::to_owned);
-        Change { client: ClientId::new(name).unwrap(), statement, room, makes, reply: oneshot::channel().0 }
+        let client = ClientId::new(name).unwrap();
+        Change { client, statement, room, makes, is_first: false, reply: oneshot::channel().0 }
     }
 
     fn names(commands: &[Vec<Change>]) -> Vec<Vec<&str>> {
@@ -283,14 +299,37 @@ mod tests {
         assert!(commands(Vec::new()).is_empty());
     }
 
+    const SHARED: Room = Room::Shared { bytes: 1 };
+
     #[test]
     fn commits_of_several_say_which_of_them_found_no_account_at_their_version() {
-        let shared = Room::Shared { bytes: 1 };
-        let is_made = |changes: &[Change]| -> Vec<bool> {
+        let is_made = |changes: &mut [Change]| -> Vec<bool> {
             statements(changes).iter().map(|statement| statement.get_bool("upsert").unwrap()).collect()
         };
-        let changes = [change("a", shared, Some("v")), change("b", shared, None)];
-        assert_eq!(is_made(&changes), [true, false]);
-        assert_eq!(is_made(&changes[..1]), [false]);
+        assert_eq!(is_made(&mut [change("a", SHARED, Some("v")), change("b", SHARED, None)]), [true, false]);
+        assert_eq!(is_made(&mut [change("a", SHARED, Some("v"))]), [false]);
+    }
+
+    #[test]
+    fn each_of_several_changes_is_told_what_became_of_it() {
+        let changes = [
+            change("a", SHARED, Some("v")),
+            change("b", SHARED, Some("w")),
+            change("c", SHARED, None),
+            change("d", SHARED, None),
+        ];
+        let told = |updated: &Updated| -> Vec<Option<Option<bool>>> {
+            several(&changes, updated).into_iter().map(Result::ok).collect()
+        };
+        let (yes, no, open) = (Some(Some(true)), Some(Some(false)), Some(None));
+        let all = || Updated { count: 4, ..Updated::default() };
+        assert_eq!(told(&all()), [yes; 4]);
+        assert_eq!(told(&Updated { count: 3, refused: vec![1], ..all() }), [yes, no, yes, yes]);
+        assert_eq!(told(&Updated { count: 2, ..all() }), [yes, yes, no, no]);
+        assert_eq!(told(&Updated { count: 3, ..all() }), [yes, yes, open, open]);
+        let failed = vec![(0, "why".to_owned())];
+        assert_eq!(told(&Updated { count: 2, refused: vec![1], failed, ..all() }), [None, no, yes, yes]);
+        let doubt = Some("why".to_owned());
+        assert_eq!(told(&Updated { count: 3, refused: vec![1], doubt, ..all() }), [None, no, None, None]);
     }
 }

@@ -5,7 +5,7 @@ use quota_core::{Operation, Window};
 use quota_service::{Request, UsageStore};
 
 use crate::collections::run;
-use crate::requests::{allowed, charge, charge_as, client, request, used};
+use crate::requests::{allowed, charge, charge_as, client, is_not_done, request, used};
 
 const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
 
@@ -54,6 +54,22 @@ fn a_denial_beside_charges_tells_what_others_have_used() {
                 assert_eq!(used(answer), expected.to_string(), "{name}");
             }
         }
+    });
+}
+
+#[test]
+fn what_fails_at_one_client_leaves_no_other_in_doubt() {
+    run(async |collections| {
+        let (store, other) = (collections.store().await, collections.store().await);
+        assert!(store.apply(charges()).await.iter().all(allowed));
+        assert!(other.apply(vec![request("a", charge("2"), "10")]).await.iter().all(allowed));
+        // A denial is confirmed by a count that is no number.
+        collections.set("b", doc! { "k": "nonsense" }).await;
+        let cost = |name| if name == "b" { "10" } else { "1" };
+        let answers = store.apply(NAMES.map(|name| request(name, charge(cost(name)), "10")).to_vec()).await;
+        assert!(is_not_done(&answers[1]), "{:?}", answers[1]);
+        assert_eq!(used(&answers[0]), "4", "another was quicker there");
+        assert!(answers[2..].iter().all(|answer| used(answer) == "2"), "{answers:?}");
     });
 }
 
