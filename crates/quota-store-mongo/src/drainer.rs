@@ -110,3 +110,91 @@ impl fmt::Debug for Drainer {
         f.debug_struct("Drainer").field("clients", &self.due.lock().parts.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mongodb::Client;
+    use mongodb::options::ClientOptions;
+    use quota_core::{Credits, Entry, Instant};
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::settings::Settings;
+
+    /// Where no server listens.
+    fn drainer(runtime: &Runtime) -> Arc<Drainer> {
+        runtime.block_on(async {
+            let options = ClientOptions::parse("mongodb://127.0.0.1:1/quota").await.unwrap();
+            let (timeout, patience) = (Duration::from_millis(50), Duration::from_secs(1));
+            let settings = Settings { prefix: "quota_".to_owned(), retention: None, timeout, patience };
+            let database = Client::with_options(options).unwrap().database("quota");
+            Arc::new(Drainer::new(Tables::new(database, &settings)))
+        })
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn client(number: usize) -> ClientId {
+        ClientId::new(format!("c{number}")).unwrap()
+    }
+
+    fn part(seq: i64) -> Arc<Part> {
+        let entry = Entry { id: None, at: Instant::MIN, credits: Credits::ONE, label: None };
+        let mut part = Part::new(seq);
+        part.entries.push(entry);
+        Arc::new(part)
+    }
+
+    fn due(drainer: &Drainer, number: usize) -> Vec<i64> {
+        drainer
+            .due
+            .lock()
+            .parts
+            .get(&client(number))
+            .map_or(Vec::new(), |due| due.iter().map(|part| part.seq).collect())
+    }
+
+    #[test]
+    fn what_is_left_is_due_once_until_it_stands() {
+        let (driven, idle) = (runtime(), runtime());
+        let drainer = drainer(&driven);
+        let _nobody_drives = idle.enter();
+        let first = part(1);
+        drainer.hand_over(&client(0), vec![Arc::clone(&first)]);
+        drainer.hand_over(&client(0), vec![part(2)]);
+        drainer.hand_over(&client(0), vec![part(2)]);
+        drainer.hand_over(&client(0), Vec::new());
+        assert_eq!((due(&drainer, 0), due(&drainer, 1)), (vec![1, 2], vec![]));
+        first.set_standing();
+        drainer.hand_over(&client(0), vec![part(3)]);
+        assert_eq!(due(&drainer, 0), [2, 3]);
+    }
+
+    #[test]
+    fn batches_wait_for_room_but_not_for_a_round_that_nobody_drives() {
+        let (driven, idle) = (runtime(), runtime());
+        let drainer = drainer(&driven);
+        let entered = idle.enter();
+        (0..MANY).for_each(|number| drainer.hand_over(&client(number), vec![part(1)]));
+        drop(entered);
+        driven.block_on(async {
+            assert!(!drainer.round().await);
+            drainer.room().await;
+        });
+        assert_eq!(due(&drainer, 0), [1], "nobody has begun the round");
+        // Its runtime ends: the next commit begins another round.
+        drop(idle);
+        driven.block_on(async {
+            assert!(!drainer.round().await, "none is running");
+            let again = part(2);
+            drainer.hand_over(&client(0), vec![Arc::clone(&again)]);
+            drainer.room().await;
+            assert!(drainer.due.lock().parts.is_empty(), "there was no room before the round");
+            assert!(!again.stands(), "there is no server");
+            // A round that fails is over, and so is the run.
+            assert!(!drainer.round().await);
+        });
+    }
+}

@@ -57,7 +57,7 @@ impl OpenSums {
         let mut left = Left::default();
         let newest = changes.iter().map(|change| change.quarter).max();
         let (newer, others): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| self.seq == 0 || change.quarter > self.quarter);
+            changes.into_iter().partition(|change| self.is_unused() || change.quarter > self.quarter);
         for change in others {
             left.added.extend(self.add(seq, change));
         }
@@ -86,7 +86,7 @@ impl OpenSums {
 
     /// The commit with this number takes the sums of these quarters out.
     pub(crate) fn remove(&mut self, seq: i64, (from, to): Span) {
-        if self.seq != 0 && (from..to).contains(&self.quarter) {
+        if !self.is_unused() && (from..to).contains(&self.quarter) {
             // Those that are not kept here are taken out as well: there is room for them.
             self.sums.clear();
             (self.seq, self.stands) = (seq, false);
@@ -106,6 +106,11 @@ impl OpenSums {
     /// The last commit that changed them.
     pub(crate) fn seq(&self) -> i64 {
         self.seq
+    }
+
+    /// Whether the client never used anything.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.seq == 0
     }
 
     /// Whether the ledger has them.

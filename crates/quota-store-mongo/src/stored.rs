@@ -139,9 +139,9 @@ impl Stored {
         if let Some(pending) = self.pending.as_ref().filter(|pending| pending.is_of(self.seq)) {
             put("d", Some(Bson::Document(pending.to_document())));
         }
-        // What is blank is kept for a fortnight: its number must not be given again while what was deleted is swept up. And
-        // while it alone says what is dead, it is not swept up at all.
-        let is_over = is_blank && self.pending.is_none();
+        // Kept for a fortnight: its number must not be given again while others may be late. And where it ever used anything
+        // it is not swept up at all: it may be all that says what was taken out.
+        let is_over = is_blank && self.open.is_unused();
         if !is_over {
             put("gone", None);
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use mongodb::bson::{Bson, Document, doc};
 use quota_core::Window;
 use quota_service::UsageStore;
@@ -83,6 +83,29 @@ fn a_quarter_that_is_over_stands_in_the_ledger_with_the_next_one() {
         // What stands there is not written again when it ends.
         charged(&store, 2 * QUARTER).await;
         collections.assert_sums("a", 5, 5).await;
+    });
+}
+
+/// Of those who make it at once, each on the account as it found it, the one with the latest commit is heard.
+#[test]
+fn a_new_quarter_that_several_write_at_once_comes_to_what_the_latest_says() {
+    run(async |collections| {
+        let (store, reader) = (collections.store().await, collections.store().await);
+        let (name, count) = (client("a"), 40);
+        for quarter in 0..count {
+            let charging = async {
+                for _ in 0..4 {
+                    charged(&store, quarter * QUARTER).await;
+                    store.total(&name, Window::ALL).await.unwrap();
+                }
+            };
+            let reading = join_all((0..8).map(|_| async { reader.total(&name, Window::ALL).await.unwrap() }));
+            join(charging, reading).await;
+        }
+        collections.assert_sums("a", 4 * count, usize::try_from(4 * count).unwrap()).await;
+        let first = noon().millis();
+        let expected: Vec<_> = (0..count).map(|quarter| (first + quarter * QUARTER, 4)).collect();
+        assert_eq!(quarters(collections).await, expected);
     });
 }
 

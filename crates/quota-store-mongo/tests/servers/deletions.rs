@@ -417,3 +417,16 @@ fn a_damaged_account_stops_no_pruning_of_others() {
         }
     });
 }
+
+/// Such an account says nothing, but others may be late with what it took out.
+#[test]
+fn an_account_that_took_something_out_is_never_swept_up() {
+    run(async |collections| {
+        let store = collections.store().await;
+        let first = ask(&store, backfill([("h".to_owned(), -noon().millis())])).await;
+        assert!(matches!(&first, Ok(Answer::Backfilled(done)) if done.added == 1), "{first:?}");
+        deleted(&store, Window::ALL, 1).await;
+        assert_eq!(collections.account("a").await.get("gone"), None);
+        collections.assert_sums("a", 0, 0).await;
+    });
+}
