@@ -270,7 +270,7 @@ impl Account {
 
     /// No operation is in their windows any more. Those of the plan that is decided by are in place and not among them; where
     /// there is no plan, nothing is ([`Account::unseat`]).
-    fn forget_passed_slots(&mut self) {
+    pub(crate) fn forget_passed_slots(&mut self) {
         let latest = self.latest;
         if self.slots.iter().all(|slot| slot.window.end() > latest) {
             return;

@@ -8,6 +8,7 @@ mod decision;
 #[cfg(feature = "serde")]
 mod document;
 mod entry;
+mod headroom;
 mod holds;
 mod id;
 mod instant;
@@ -36,6 +37,7 @@ pub use crate::decision::{Allowed, Decision, Denied, Status};
 #[cfg(feature = "serde")]
 pub use crate::document::DocumentError;
 pub use crate::entry::{Entry, Hold, PastEntry, Ttl, TtlError};
+pub use crate::headroom::Headroom;
 pub use crate::id::{ClientId, IdError, Label, OperationId};
 pub use crate::instant::{Instant, InstantError};
 #[cfg(feature = "serde")]

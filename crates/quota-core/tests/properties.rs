@@ -462,6 +462,43 @@ proptest! {
         }
     }
 
+    /// Whoever knows no more than the headroom admits what whoever knows everything admits, and adds up what that comes to.
+    #[test]
+    fn charges_within_the_headroom_are_admitted_and_add_up(
+        plan in any_plan(),
+        steps in prop::collection::vec((any_operation(), any_at()), 1..30),
+        charges in prop::collection::vec((any_credits(), 0_u64..=1_000), 1..8),
+    ) {
+        let mut store = ListStore { plan: Some(plan), ..ListStore::default() };
+        for (operation, at) in &steps {
+            run_both(&mut store, &mut Model::default(), operation, *at);
+            let (Some(plan), before) = (store.plan.clone(), store.account.latest()) else { continue };
+            let Some(headroom) = store.account.headroom(&plan) else { continue };
+            let (mut account, mut counted) = (store.account.clone(), store.account.clone());
+            let (mut left, mut last, mut is_any) = (headroom.credits, before, false);
+            let run = |account: &mut Account, operation: &Operation, at: Instant| {
+                Turn::new(account, Terms::ENTRIES).run(operation, Asked { plan: Some(&plan), check: PlanCheck::Any, at })
+            };
+            for (credits, place) in &charges {
+                let Some(rest) = left.checked_sub(*credits) else { continue };
+                let span = i128::from(headroom.until.millis() - before.millis() - 1);
+                let after = i64::try_from(span * i128::from(*place) / 1_000).unwrap();
+                let at = Instant::from_millis(before.millis() + after).unwrap();
+                let charge = Operation::Charge { credits: *credits, id: EntryId::Absent, label: None };
+                let answer = run(&mut account, &charge, at);
+                prop_assert!(matches!(&answer, Ok(Answer::Decision(Decision::Allowed(_)))), "{:?} at {}", answer, at);
+                (left, last, is_any) = (rest, last.max(at), true);
+            }
+            if !is_any {
+                continue;
+            }
+            counted.add_charged(headroom.credits.saturating_sub(left), last);
+            let seen = [&mut account, &mut counted].map(|account| run(account, &Operation::Status, last));
+            prop_assert_eq!(&seen[0], &seen[1]);
+            prop_assert_eq!(&account, &counted);
+        }
+    }
+
     #[test]
     fn the_order_of_quotas_does_not_matter(plan in any_plan(), seed in any::<u64>()) {
         let mut quotas = plan.quotas().to_vec();

@@ -1,18 +1,19 @@
 //! One client's requests, run until they are answered.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use mongodb::bson::{Document, doc};
 use parking_lot::Mutex;
-use quota_core::{ClientId, Cut, Fact, Need, OperationId, Removal, Window, Writes};
+use quota_core::{ClientId, Credits, Fact, Need, OperationId, Plan, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Step, StoreError};
 use uuid::Uuid;
 
 use crate::claim::{Claim, queue};
+use crate::escrow::Escrow;
+use crate::escrow_run::Charging;
 use crate::ledger::Ledger;
+use crate::meetings::Meetings;
 use crate::outbox::first_seq;
-use crate::part::{OfQuarter, Part, Removed};
-use crate::pending_deletion::PendingDeletion;
 use crate::put::{Commit, Put};
 use crate::store::MongoStore;
 use crate::stored::Stored;
@@ -44,15 +45,24 @@ impl ClientRun<'_> {
     pub(crate) async fn answer(&self, mut requests: ClientRequests<'_>, answers: &Mutex<Answers>) -> Option<Stored> {
         let mut patience = Patience::new(self.store.settings.patience);
         let mut claim = Claim::new();
-        let mut begun = match self.store.kept.take(self.client) {
-            // Others want the account: it has changed by now.
-            Some(stored) if stored.is_contended => {
-                let standing = stored.outbox.standing();
-                let turn = claim.early_turn(self.tables(), self.client, &mut patience, standing).await;
-                turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim)))
+        let mut begun = match self.begin().await {
+            Ok(Begun { stored, .. }) if stored.is_contended || stored.escrow.is_some() => {
+                let met = stored.met;
+                let standing = match self.charge_from_escrow(stored, requests, answers, &mut patience).await {
+                    Charging::Done(stored) => return Some(*stored),
+                    Charging::NeedsTurn(standing) => Ok(standing),
+                    Charging::Failed(error) => Err(error),
+                };
+                match standing {
+                    // Others want the account: it has changed by now.
+                    Ok(standing) => {
+                        let turn = claim.early_turn(self.tables(), self.client, &mut patience, standing).await;
+                        turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim), met))
+                    }
+                    Err(error) => Err(error),
+                }
             }
-            Some(stored) => Ok(Begun { stored, is_fresh: false, claim: None }),
-            None => self.read().await,
+            begun => begun,
         };
         loop {
             let ended = match begun {
@@ -64,7 +74,7 @@ impl ClientRun<'_> {
                 Ended::Overtaken(written) => {
                     requests = requests.after(written);
                     let turn = claim.turn(self.tables(), self.client, &mut patience).await;
-                    begun = turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim)));
+                    begun = turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim), Meetings::default()));
                 }
                 Ended::Failed(written, error) => {
                     claim.leave(self.tables(), self.client).await;
@@ -80,7 +90,8 @@ impl ClientRun<'_> {
         let terms = self.store.settings.terms(stored.folded_until);
         let mut account = stored.account.clone();
         let mut turn = ClientTurn::new(&mut account, terms, requests);
-        let mut attempt = Attempt { run: self, stored, is_fresh, claim, written: 0 };
+        let plan = requests.iter().last().and_then(|(_, request)| request.plan.plan.as_deref());
+        let mut attempt = Attempt { run: self, plan, stored, is_fresh, claim, written: 0 };
         let ended = attempt.go(&mut turn, requests).await;
         let Attempt { mut stored, written, .. } = attempt;
         match ended {
@@ -101,12 +112,16 @@ impl ClientRun<'_> {
         }
     }
 
-    async fn read(&self) -> Result<Begun<'static>, StoreError> {
+    /// The account as this process saw it last, or as it is.
+    async fn begin(&self) -> Result<Begun<'static>, StoreError> {
+        if let Some(stored) = self.store.kept.take(self.client) {
+            return Ok(Begun { stored, is_fresh: false, claim: None });
+        }
         let document = self.tables().get(&self.tables().accounts, self.client.as_str(), None).await?;
-        Begun::new(document.as_ref(), None)
+        Begun::new(document.as_ref(), None, Meetings::default())
     }
 
-    fn tables(&self) -> &Tables {
+    pub(crate) fn tables(&self) -> &Tables {
         &self.store.tables
     }
 }
@@ -120,17 +135,22 @@ struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    fn new(document: Option<&Document>, claim: Option<&'a Claim>) -> Result<Self, StoreError> {
+    fn new(document: Option<&Document>, claim: Option<&'a Claim>, met: Meetings) -> Result<Self, StoreError> {
+        let stored = Stored::read(document)?;
+        let met = met.next(stored.seq);
+        let has_others = document.is_some_and(|account| queue(account).nth(1).is_some());
+        let is_contended = claim.is_some() && (has_others || (stored.escrow.is_some() && !met.is_alone()));
+        let stored = Stored { is_contended, met, ..stored };
         // A primary answers what no majority has yet: what is decided on an account and writes nothing is confirmed.
-        let is_contended = claim.is_some() && document.is_some_and(|account| queue(account).nth(1).is_some());
-        let stored = Stored { is_contended, ..Stored::read(document)? };
         Ok(Self { stored, is_fresh: document.is_none(), claim: claim.filter(|_| document.is_some()) })
     }
 }
 
 /// One try at a client's requests.
-struct Attempt<'a> {
-    run: &'a ClientRun<'a>,
+pub(crate) struct Attempt<'a> {
+    pub(crate) run: &'a ClientRun<'a>,
+    /// Of the last request.
+    plan: Option<&'a Plan>,
     /// As it was read or committed last; its account is not kept up.
     stored: Stored,
     /// The account was read for these requests, or committed, and nothing since.
@@ -203,7 +223,7 @@ impl Attempt<'_> {
         Ok(Commit::Done)
     }
 
-    fn ledger(&self) -> Ledger<'_> {
+    pub(crate) fn ledger(&self) -> Ledger<'_> {
         let Stored { folded_until, folded_seq, pending, .. } = &self.stored;
         Ledger {
             tables: self.run.tables(),
@@ -229,9 +249,13 @@ impl Attempt<'_> {
             // Not worth a document.
             return self.confirm().await;
         }
-        let Some(next) = self.next(&mut writes).await? else { return Ok(Commit::Overtaken) };
+        let cost = self.cost_alone(&writes);
+        let Some(mut next) = self.next(&mut writes).await? else { return Ok(Commit::Overtaken) };
+        if let (Some(cost), Some(plan)) = (cost, self.plan) {
+            next.escrow = Escrow::open(&next.version, turn.account(), &next.open, plan, cost).map(Arc::new);
+        }
         let account = turn.account().to_document();
-        let mut update = next.update(&account, writes.plan.as_ref(), is_blank)?;
+        let mut update = next.update(&self.stored, &account, writes.plan.as_ref(), is_blank)?;
         if self.claim.is_some() {
             // Its turn is over.
             update.insert("$pop", doc! { "q": -1 });
@@ -298,8 +322,10 @@ impl Attempt<'_> {
         if self.stored.outbox.is_long() {
             self.run.store.drainer.round().await;
         }
-        let mut next = Stored { version: Uuid::new_v4().simple().to_string(), ..self.stored.clone() };
+        let version = Uuid::new_v4().simple().to_string();
+        let mut next = Stored { version, escrow: None, ..self.stored.clone() };
         next.seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
+        next.met = next.met.committed(next.seq);
         let part = self.part(&mut next, writes).await?;
         let is_whole = self.stored.outbox.is_long() || part.is_ordered();
         if is_whole && let Commit::Overtaken = self.drain().await? {
@@ -309,68 +335,14 @@ impl Attempt<'_> {
         Ok(Some(next))
     }
 
-    /// What the ledger is to get.
-    async fn part(&self, next: &mut Stored, writes: &mut Writes) -> Result<Part, StoreError> {
-        let mut part = Part::new(next.seq);
-        let changes = match writes.removal.take() {
-            None => {
-                part.entries = std::mem::take(&mut writes.entries);
-                OfQuarter::of_entries(&part.entries, &mut next.labels)
-            }
-            Some(removal) => {
-                next.removed_seq = next.seq;
-                match removal {
-                    Removal::Entry(entry) => match entry.id.clone() {
-                        None => Vec::new(),
-                        Some(id) => {
-                            part.removed = Some(Removed::Entry { at: entry.at.millis(), id });
-                            vec![OfQuarter::without(&entry, &next.labels)]
-                        }
-                    },
-                    Removal::Range(range) => self.take_range(range, next, &mut part).await?,
-                }
-            }
-        };
-        let left = next.open.take_in(next.seq, changes);
-        (part.added, part.closed) = (left.added, left.closed);
-        Ok(part)
-    }
-
-    /// A deletion of many entries takes their sums out, and leaves the entries dead: to take them out takes longer than
-    /// others may wait for this commit.
-    async fn take_range(
-        &self,
-        range: Window,
-        next: &mut Stored,
-        part: &mut Part,
-    ) -> Result<Vec<OfQuarter>, StoreError> {
-        let (tables, client) = (self.run.tables(), self.run.client);
-        let span = (range.start().millis(), range.end().millis());
-        let last = tables.last_of_many(client, span).await?;
-        // An account has room for one. And a deletion of few takes out no more than it has counted.
-        if next.pending.as_ref().is_some_and(|pending| last.is_some() || pending.overlaps(span)) {
-            // Others of the batch wait for this. What is done stays done.
-            let finished = tokio::time::timeout(BRIEFLY, tables.finish_deletion(client)).await;
-            finished.map_err(|_| StoreError::NotDone { message: STILL_DELETING.to_owned(), source: None })??;
-            next.pending = None;
+    /// What the commit costs, where others want to charge the account as well and it changes nothing else.
+    fn cost_alone(&self, writes: &Writes) -> Option<Credits> {
+        if !self.stored.is_contended || writes.entries.is_empty() || writes.removal.is_some() || writes.plan.is_some() {
+            return None;
         }
-        let Cut { quarters, edges } = Cut::new(range, next.folded_until);
-        let cut = self.ledger().cut_from_quarters(&edges, &next.labels).await?;
-        let mut entries = span;
-        if let Some(last) = last {
-            next.pending = Some(PendingDeletion::new(next.seq, span.0, last));
-            entries = (span.0, span.0);
-        }
-        part.removed = Some(Removed::Range { entries, quarters });
-        next.open.remove(next.seq, quarters);
-        Ok(cut)
+        writes.entries.iter().try_fold(Credits::ZERO, |sum, entry| sum.checked_add(entry.credits))
     }
 }
-
-/// How long an earlier deletion may keep a batch waiting: less than the service waits for answers.
-const BRIEFLY: Duration = Duration::from_secs(3);
-
-const STILL_DELETING: &str = "an earlier deletion of the client is still being finished: ask again";
 
 fn id_of(need: &Need) -> Option<&OperationId> {
     match need {

@@ -9,9 +9,6 @@ use quota_service::StoreError;
 use crate::fields::{documents, number, optional_document, text};
 use crate::part::OfQuarter;
 
-/// More labels than these are not kept beside the account, which every commit writes.
-const MAX_LABELS: usize = 8;
-
 /// What the newest quarter of all that a client ever used comes to, by label, kept beside the account: a commit writes the
 /// account anyway, so that most need not write the quarter as well. It is written whole, whenever somebody reads the ledger and when a
 /// newer quarter begins. Since that is no addition but what the quarter comes to at a commit, it may be written in any order and
@@ -52,6 +49,9 @@ pub(crate) struct Left {
 }
 
 impl OpenSums {
+    /// More labels than these are not kept beside the account, which every commit writes.
+    pub(crate) const MAX_LABELS: usize = 8;
+
     /// Takes in what the commit with this number adds, or takes, of quarters.
     pub(crate) fn take_in(&mut self, seq: i64, changes: Vec<OfQuarter>) -> Left {
         let mut left = Left::default();
@@ -75,7 +75,7 @@ impl OpenSums {
 
     /// Gives it back where it has no place here.
     fn add(&mut self, seq: i64, change: OfQuarter) -> Option<OfQuarter> {
-        let has_room = self.sums.len() < MAX_LABELS;
+        let has_room = self.sums.len() < Self::MAX_LABELS;
         if change.quarter != self.quarter || !(has_room || self.sums.contains_key(&change.label)) {
             return Some(change);
         }
@@ -101,6 +101,16 @@ impl OpenSums {
             micros: sum.micros,
             entries: sum.entries,
         })
+    }
+
+    /// The quarter's first millisecond; none where the client never used anything.
+    pub(crate) fn quarter(&self) -> Option<i64> {
+        (!self.is_unused()).then_some(self.quarter)
+    }
+
+    /// The place of a label among [`OpenSums::totals`], if this is the quarter.
+    pub(crate) fn place(&self, quarter: i64, label: &str) -> Option<usize> {
+        self.sums.keys().position(|here| here == label).filter(|_| self.quarter() == Some(quarter))
     }
 
     /// The last commit that changed them.
@@ -209,11 +219,11 @@ mod tests {
     fn labels_without_room_are_added_to_the_ledger() {
         let mut open = OpenSums::default();
         let labels = |from: usize, to: usize| (from..to).map(|label| of(5, &format!("{label:02}"), 1, 1)).collect();
-        let left = open.take_in(1, labels(0, MAX_LABELS + 2));
-        assert_eq!(left.added, labels(MAX_LABELS, MAX_LABELS + 2));
-        assert_eq!(open.take_in(2, labels(0, MAX_LABELS + 1)).added, labels(MAX_LABELS, MAX_LABELS + 1));
+        let left = open.take_in(1, labels(0, OpenSums::MAX_LABELS + 2));
+        assert_eq!(left.added, labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 2));
+        assert_eq!(open.take_in(2, labels(0, OpenSums::MAX_LABELS + 1)).added, labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 1));
         open.remove(3, (0, i64::MAX));
-        assert_eq!(open.take_in(4, labels(MAX_LABELS, MAX_LABELS + 1)), Left::default());
+        assert_eq!(open.take_in(4, labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 1)), Left::default());
     }
 
     #[test]

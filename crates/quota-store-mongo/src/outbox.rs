@@ -41,6 +41,16 @@ impl Outbox {
         Self { parts, stored }
     }
 
+    /// The same as it was read again, with what is known of its parts.
+    pub(crate) fn read_again(&self, mut read: Self) -> Self {
+        for part in &mut read.parts {
+            if let Some(known) = self.parts.iter().find(|known| known.seq == part.seq) {
+                *part = Arc::clone(known);
+            }
+        }
+        read
+    }
+
     /// The parts that an account lacks, if it has all the others and nothing else: written whole, what another process has taken out
     /// since would come back.
     pub(crate) fn appended(&self) -> Option<&[Arc<Part>]> {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mongodb::bson::{Document, doc};
-use quota_core::{ClientId, Cut, Entry, Labels, OperationId, Span};
+use quota_core::{ClientId, Cut, Entry, Instant, Labels, OperationId, Span};
 use quota_service::StoreError;
 
-use crate::fields::{corrupt, credits, documents, instant, label, number, optional_document, optional_text, text};
+use crate::fields::{
+    corrupt, credits, documents, instant, label, number, optional_document, optional_number, optional_text, text,
+};
 use crate::keys::{entry_key, id_key, id_of};
 
 /// What one commit leaves to be written into the ledger.
@@ -111,7 +113,10 @@ impl Part {
             }),
             (None, None) => None,
         };
-        let entries = optional_text(document, "e")?.map_or(Ok(Vec::new()), read_waiting)?;
+        let mut entries = optional_text(document, "e")?.map_or(Ok(Vec::new()), read_waiting)?;
+        // The account's time, where whoever charged did not know it.
+        let not_before = optional_number(document, "x")?.map_or(Ok(Instant::MIN), instant)?;
+        entries.iter_mut().for_each(|entry| entry.at = entry.at.max(not_before));
         let new = Self::new(number(document, "s")?);
         Ok(Self { entries, added: sums("q")?, closed: sums("c")?, removed, is_own: false, ..new })
     }
@@ -219,7 +224,7 @@ pub(crate) fn read_entry(document: &Document) -> Result<Entry, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use quota_core::{Instant, Label};
+    use quota_core::Label;
 
     use super::*;
 

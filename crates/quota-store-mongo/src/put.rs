@@ -61,7 +61,7 @@ impl Put<'_> {
 }
 
 /// The fate of a commit is not known.
-fn open(error: CallError) -> StoreError {
+pub(crate) fn open(error: CallError) -> StoreError {
     match error {
         CallError::NotDone(error) => CallError::Lost(error).of_write(),
         other => other.of_write(),

@@ -1,11 +1,15 @@
 //! One client's account as it is stored.
 
+use std::sync::Arc;
+
 use mongodb::bson::{Bson, Document, doc};
 use quota_core::{Account, Instant, Labels, PlanWrite};
 use quota_service::StoreError;
 
 use crate::claim::Claim;
 use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
+use crate::escrow::{Charged, Escrow};
+use crate::meetings::Meetings;
 use crate::open_sums::OpenSums;
 use crate::outbox::Outbox;
 use crate::pending_deletion::PendingDeletion;
@@ -36,6 +40,13 @@ pub(crate) struct Stored {
     pub(crate) is_contended: bool,
     /// The deletion whose entries still stand in the ledger; some may be taken out since this was read, or all.
     pub(crate) pending: Option<PendingDeletion>,
+    /// What others may charge meanwhile. What was charged from it is counted in the account here, and in the sums.
+    pub(crate) escrow: Option<Arc<Escrow>>,
+    /// It was charged from its escrow, and nothing is known of what others left for the ledger: nothing may rest on it but another
+    /// charge from there.
+    pub(crate) is_partial: bool,
+    /// Whether this process meets others at it.
+    pub(crate) met: Meetings,
 }
 
 impl AsRef<Account> for Stored {
@@ -60,6 +71,9 @@ impl Stored {
             is_certain: false,
             is_contended: false,
             pending: None,
+            escrow: None,
+            is_partial: false,
+            met: Meetings::default(),
         }
     }
 
@@ -67,7 +81,12 @@ impl Stored {
     pub(crate) fn read(document: Option<&Document>) -> Result<Self, StoreError> {
         let Some(document) = document else { return Ok(Self::absent()) };
         let account = Account::from_document(text(document, "a")?)?;
-        Ok(Self { account, ..Self::read_beside(Some(document))? })
+        let escrow = Escrow::read(document, &account)?;
+        let account = match (&escrow, Charged::read(document)?) {
+            (Some(escrow), Some(charged)) => escrow.account(&charged),
+            _ => account,
+        };
+        Ok(Self { account, escrow: escrow.map(Arc::new), ..Self::read_beside(Some(document))? })
     }
 
     /// All but the account itself: usage can be read back where that is damaged.
@@ -77,15 +96,20 @@ impl Stored {
         if version.is_empty() {
             return Err(corrupt("a version", "it is empty"));
         }
+        let (seq, mut open) = (number(document, "s")?, OpenSums::read(document)?);
+        if let Some(charged) = Charged::read(document)? {
+            // They are of the open quarter, and it has their labels.
+            open.take_in(seq, charged.sums(&open));
+        }
         Ok(Self {
             version: version.to_owned(),
             labels: Labels::from_document(optional_text(document, "l")?.unwrap_or_default())?,
             folded_until: optional_number(document, "f")?.map_or(Ok(Instant::MIN), instant)?,
             folded_seq: optional_number(document, "fs")?.unwrap_or_default(),
-            seq: number(document, "s")?,
+            seq,
             removed_seq: optional_number(document, "r")?.unwrap_or_default(),
             outbox: Outbox::read(document)?,
-            open: OpenSums::read(document)?,
+            open,
             pending: optional_document(document, "d")?.map(PendingDeletion::read).transpose()?,
             ..Self::absent()
         })
@@ -110,9 +134,10 @@ impl Stored {
         doc! { "_id": client, "v": version, "q.0": claimed }
     }
 
-    /// How a commit changes it.
+    /// How a commit changes `old` to it.
     pub(crate) fn update(
         &self,
+        old: &Self,
         account: &str,
         plan: Option<&PlanWrite>,
         is_blank: bool,
@@ -129,8 +154,12 @@ impl Stored {
         if appended.is_none() {
             put("o", self.outbox.to_bson());
         }
-        if self.open.seq() == self.seq {
+        // What was charged from an escrow ends up in the sums when it ends.
+        if self.open.seq() == self.seq || old.escrow.is_some() {
             put("u", Some(Bson::Document(self.open.to_document())));
+        }
+        if self.escrow.is_some() || old.escrow.is_some() {
+            put("g", self.escrow.as_ref().map(|escrow| Bson::Document(escrow.to_document())));
         }
         if self.removed_seq == self.seq {
             put("r", Some(Bson::Int64(self.removed_seq)));

@@ -151,7 +151,7 @@ impl MongoStore {
 
     /// What stands beside a client's account, with what its commits left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
-        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "u": 1, "d": 1 };
+        let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "u": 1, "d": 1, "g": 1 };
         for _ in 0..MOST_TRIES {
             let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields.clone())).await?;
             let mut stored = Stored::read_beside(document.as_ref())?;

@@ -119,6 +119,13 @@ impl Collections {
         assert_eq!(updated.matched_count, 1);
     }
 
+    /// Who waits for a turn at an account, which may not be there yet.
+    pub(crate) async fn queue(&self, name: &str) -> Vec<String> {
+        let account = self.collection("accounts").find_one(doc! { "_id": name }).await.unwrap().unwrap_or_default();
+        let queue = account.get_array("q").map_or(&[][..], Vec::as_slice);
+        queue.iter().map(|token| token.as_str().unwrap().to_owned()).collect()
+    }
+
     /// An outbox that is written into the ledger by somebody who was late: a reader writes what he finds.
     pub(crate) async fn write_late(&self, name: &str, outbox: &Bson) {
         self.set(name, doc! { "o": outbox }).await;

@@ -15,6 +15,8 @@ mod dying;
 #[cfg(test)]
 mod encrypting;
 #[cfg(test)]
+mod escrow;
+#[cfg(test)]
 mod late;
 #[cfg(test)]
 mod names;

@@ -1,0 +1,223 @@
+//! One client's charges, taken from its account's escrow.
+
+use mongodb::bson::{Document, doc};
+use mongodb::options::ReturnDocument;
+use parking_lot::Mutex;
+use quota_core::{Credits, Entry, Instant, Terms, Writes};
+use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Step, StoreError};
+use tokio::time::Instant as Clock;
+use uuid::Uuid;
+
+use crate::claim::queue;
+use crate::client_run::ClientRun;
+use crate::fields::{corrupt, documents, number, optional_text, text};
+use crate::escrow::{Charged, Escrow, EscrowCharge};
+use crate::part::{OfQuarter, Part};
+use crate::put::open;
+use crate::stored::Stored;
+use crate::tables::CallError;
+
+/// How often the account is looked at before a turn at it is asked for.
+const LOOKS: usize = 16;
+
+/// How often a charge whose answer was lost is looked for, while others charge the account.
+const TRIES: usize = 3;
+
+/// What came of charges from an escrow.
+pub(crate) enum Charging {
+    /// Every request is answered; this is the account now.
+    Done(Box<Stored>),
+    /// Nothing was done, and what is asked for needs the account as it is. These parts of its outbox stand in the ledger.
+    NeedsTurn(Vec<i64>),
+    Failed(StoreError),
+}
+
+/// Charges that may be taken from an escrow, if what is left of it covers them.
+struct Offer<'a> {
+    escrow: &'a Escrow,
+    version: String,
+    cost: Credits,
+    /// The last one's instant.
+    last: Instant,
+    sums: Vec<OfQuarter>,
+    places: Vec<usize>,
+    part: Document,
+}
+
+/// What an account was before it was charged.
+struct Before {
+    charged: Charged,
+    seq: i64,
+}
+
+impl ClientRun<'_> {
+    /// Answers the requests if they are charges that the account's escrow covers. What each of them is answered is found
+    /// out afterwards: the server says what was charged before, and from there they are run once more.
+    pub(crate) async fn charge_from_escrow(
+        &self,
+        mut stored: Stored,
+        requests: ClientRequests<'_>,
+        answers: &Mutex<Answers>,
+        patience: &mut Patience,
+    ) -> Charging {
+        let terms = self.store.settings.terms(stored.folded_until);
+        for _ in 0..LOOKS {
+            let Some(offer) = Offer::new(&stored, terms, requests) else { break };
+            if stored.outbox.is_long() {
+                self.store.drainer.round().await;
+            }
+            match self.send(&stored, &offer).await {
+                Ok(Some(before)) => {
+                    let done = offer.done(&stored, before, terms, requests, answers);
+                    return done.map_or_else(Charging::Failed, |stored| Charging::Done(Box::new(stored)));
+                }
+                Ok(None) => {}
+                Err(error) => return Charging::Failed(error),
+            }
+            drop(offer);
+            match self.look_again(&mut stored, patience).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Charging::Failed(error),
+            }
+        }
+        Charging::NeedsTurn(stored.outbox.standing())
+    }
+
+    /// Charges the account; none where its escrow has ended, covers too little, or somebody waits for a turn.
+    async fn send(&self, stored: &Stored, offer: &Offer<'_>) -> Result<Option<Before>, StoreError> {
+        let accounts = &self.store.tables.accounts;
+        let update = offer.update(&stored.outbox.standing());
+        let charge = accounts.find_one_and_update(offer.escrow.filter(self.client.as_str(), offer.cost), vec![update]);
+        // The account afterwards: what stands in for MongoDB's server reads it as it was before at another time.
+        let charge = charge.return_document(ReturnDocument::After).projection(doc! { "s": 1, "g": 1 });
+        match self.store.tables.timely(charge).await {
+            Ok(None) => Ok(None),
+            Ok(Some(account)) => Before::of_account(&account, offer.cost).map(Some).map_err(unknown),
+            Err(error @ CallError::NotDone(_)) => Err(error.of_write()),
+            Err(error) => match self.find_again(&offer.version).await {
+                Ok(Some(before)) => Ok(Some(before)),
+                _ => Err(open(error)),
+            },
+        }
+    }
+
+    /// A charge whose answer was lost, by the version that it made: its part tells what was before. None where it is not found: it
+    /// was not made, or it stands in the ledger already.
+    async fn find_again(&self, version: &str) -> Result<Option<Before>, StoreError> {
+        let tables = &self.store.tables;
+        for _ in 0..TRIES {
+            let fields = Some(doc! { "v": 1, "o": 1 });
+            let Some(account) = tables.get(&tables.accounts, self.client.as_str(), fields).await? else { break };
+            let is_own = |part: &Document| optional_text(part, "v").is_ok_and(|made| made == Some(version));
+            let Some(part) = documents(&account, "o")?.into_iter().find(is_own) else { break };
+            // A majority has it, and so all that led there.
+            if tables.is_at(self.client, text(&account, "v")?).await.map_err(CallError::of_read)? {
+                return Before::of_part(&part).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits until nobody waits for a turn, and reads the account again. Says whether it has an escrow.
+    async fn look_again(&self, stored: &mut Stored, patience: &mut Patience) -> Result<bool, StoreError> {
+        let tables = &self.store.tables;
+        let mut is_whole = true;
+        for _ in 0..LOOKS {
+            let asked = Clock::now();
+            let fields = (!is_whole).then(|| doc! { "q": 1 });
+            let account = tables.get(&tables.accounts, self.client.as_str(), fields).await?;
+            let waiting = account.as_ref().map_or(0, |account| queue(account).count());
+            if waiting > 0 {
+                patience.queue(u32::try_from(waiting).unwrap_or(u32::MAX), asked.elapsed()).await?;
+            }
+            if waiting > 0 || !is_whole {
+                is_whole = waiting == 0;
+                continue;
+            }
+            let read = Stored::read(account.as_ref())?;
+            let outbox = stored.outbox.read_again(read.outbox.clone());
+            *stored = Stored { outbox, is_contended: true, met: stored.met, ..read };
+            return Ok(stored.escrow.is_some());
+        }
+        Ok(false)
+    }
+}
+
+impl<'a> Offer<'a> {
+    /// None where something else is asked for than charges that the escrow may cover.
+    fn new(stored: &'a Stored, terms: Terms, requests: ClientRequests<'_>) -> Option<Self> {
+        let escrow = stored.escrow.as_deref().filter(|_| !stored.met.is_alone())?;
+        let mut plans: Vec<_> = requests.iter().map(|(_, request)| request.plan.plan.as_deref()).collect();
+        plans.dedup_by(|one, other| one.map(std::ptr::from_ref) == other.map(std::ptr::from_ref));
+        if !plans.into_iter().all(|plan| plan.is_some_and(|plan| escrow.covers(plan))) {
+            return None;
+        }
+        let mut account = stored.account.clone();
+        let entries = charges(&mut ClientTurn::new(&mut account, terms, requests), requests.len())?;
+        let cost = entries.iter().try_fold(Credits::ZERO, |sum, entry| sum.checked_add(entry.credits))?;
+        if !escrow.has_left(&stored.account, cost) {
+            return None;
+        }
+        let last = entries.iter().map(|entry| entry.at).max().filter(|last| *last < escrow.until())?;
+        let mut labels = stored.labels.clone();
+        let sums = OfQuarter::of_entries(&entries, &mut labels);
+        let places = escrow.places(&sums).filter(|_| labels == stored.labels)?;
+        let mut part = Part::new(0);
+        part.entries = entries;
+        let version = Uuid::new_v4().simple().to_string();
+        Some(Self { escrow, version, cost, last, sums, places, part: part.to_document() })
+    }
+
+    fn update(&self, standing: &[i64]) -> Document {
+        let Self { escrow, version, cost, last, sums, places, part } = self;
+        escrow.update(&EscrowCharge { version, cost: *cost, last: *last, sums, places, part, standing })
+    }
+
+    /// Gives the answers, now that it is known what was before.
+    fn done(
+        &self,
+        stored: &Stored,
+        before: Before,
+        terms: Terms,
+        requests: ClientRequests<'_>,
+        answers: &Mutex<Answers>,
+    ) -> Result<Stored, StoreError> {
+        let mut account = self.escrow.account(&before.charged);
+        let mut turn = ClientTurn::new(&mut account, terms, requests);
+        let entries = charges(&mut turn, requests.len());
+        let entries = entries.ok_or_else(|| unknown(corrupt("an escrow covered what is not admitted", stored.seq)))?;
+        turn.answer(&mut answers.lock());
+        let mut part = Part::new(before.seq.saturating_add(1));
+        part.entries = entries;
+        let met = stored.met.next(before.seq).committed(part.seq);
+        let (seq, outbox) = (part.seq, stored.outbox.with(part));
+        let version = self.version.clone();
+        let (is_certain, is_contended, is_partial) = (true, true, true);
+        Ok(Stored { version, account, seq, outbox, met, is_certain, is_contended, is_partial, ..stored.clone() })
+    }
+}
+
+impl Before {
+    /// What it was before charges of so many credits.
+    fn of_account(account: &Document, cost: Credits) -> Result<Self, StoreError> {
+        Ok(Self { charged: Charged::before(account, cost)?, seq: number(account, "s")?.saturating_sub(1) })
+    }
+
+    fn of_part(part: &Document) -> Result<Self, StoreError> {
+        Ok(Self { charged: Charged::before_part(part)?, seq: number(part, "s")?.saturating_sub(1) })
+    }
+}
+
+/// The entries of requests that are charges without look-ups, all of them admitted; none where one is something else.
+fn charges(turn: &mut ClientTurn<'_>, count: usize) -> Option<Vec<Entry>> {
+    match turn.step() {
+        Step::Done(Writes { entries, removal: None, plan: None, .. }) if entries.len() == count => Some(entries),
+        _ => None,
+    }
+}
+
+/// It was charged, but not by what is known here.
+fn unknown(error: StoreError) -> StoreError {
+    StoreError::unknown("an account that was charged cannot be read", error)
+}
