@@ -184,7 +184,8 @@ impl Charged {
 
     /// What the newest quarter has got.
     pub(crate) fn sums(&self, open: &OpenSums) -> Vec<OfQuarter> {
-        let more = |(of, (micros, entries)): (OfQuarter, &(i64, i64))| OfQuarter { micros: *micros, entries: *entries, ..of };
+        let more =
+            |(of, (micros, entries)): (OfQuarter, &(i64, i64))| OfQuarter { micros: *micros, entries: *entries, ..of };
         open.totals().zip(&self.by_label).map(more).filter(|of| of.entries != 0).collect()
     }
 }

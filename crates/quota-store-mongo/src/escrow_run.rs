@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::claim::queue;
 use crate::client_run::ClientRun;
-use crate::fields::{corrupt, documents, number, optional_text, text};
 use crate::escrow::{Charged, Escrow, EscrowCharge};
+use crate::fields::{corrupt, documents, number, optional_text, text};
 use crate::part::{OfQuarter, Part};
 use crate::put::open;
 use crate::stored::Stored;
@@ -66,9 +66,10 @@ impl ClientRun<'_> {
             if stored.outbox.is_long() {
                 self.store.drainer.round().await;
             }
-            match self.send(&stored, &offer).await {
+            let standing = stored.outbox.standing();
+            match self.send(&offer, &standing).await {
                 Ok(Some(before)) => {
-                    let done = offer.done(&stored, before, terms, requests, answers);
+                    let done = offer.done(&stored, &standing, before, terms, requests, answers);
                     return done.map_or_else(Charging::Failed, |stored| Charging::Done(Box::new(stored)));
                 }
                 Ok(None) => {}
@@ -85,9 +86,9 @@ impl ClientRun<'_> {
     }
 
     /// Charges the account; none where its escrow has ended, covers too little, or somebody waits for a turn.
-    async fn send(&self, stored: &Stored, offer: &Offer<'_>) -> Result<Option<Before>, StoreError> {
+    async fn send(&self, offer: &Offer<'_>, standing: &[i64]) -> Result<Option<Before>, StoreError> {
         let accounts = &self.store.tables.accounts;
-        let update = offer.update(&stored.outbox.standing());
+        let update = offer.update(standing);
         let charge = accounts.find_one_and_update(offer.escrow.filter(self.client.as_str(), offer.cost), vec![update]);
         // The account afterwards: what stands in for MongoDB's server reads it as it was before at another time.
         let charge = charge.return_document(ReturnDocument::After).projection(doc! { "s": 1, "g": 1 });
@@ -178,6 +179,7 @@ impl<'a> Offer<'a> {
     fn done(
         &self,
         stored: &Stored,
+        standing: &[i64],
         before: Before,
         terms: Terms,
         requests: ClientRequests<'_>,
@@ -191,7 +193,7 @@ impl<'a> Offer<'a> {
         let mut part = Part::new(before.seq.saturating_add(1));
         part.entries = entries;
         let met = stored.met.next(before.seq).committed(part.seq);
-        let (seq, outbox) = (part.seq, stored.outbox.with(part));
+        let (seq, outbox) = (part.seq, stored.outbox.with_and_without(part, standing));
         let version = self.version.clone();
         let (is_certain, is_contended, is_partial) = (true, true, true);
         Ok(Stored { version, account, seq, outbox, met, is_certain, is_contended, is_partial, ..stored.clone() })

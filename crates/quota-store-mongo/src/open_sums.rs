@@ -221,7 +221,10 @@ mod tests {
         let labels = |from: usize, to: usize| (from..to).map(|label| of(5, &format!("{label:02}"), 1, 1)).collect();
         let left = open.take_in(1, labels(0, OpenSums::MAX_LABELS + 2));
         assert_eq!(left.added, labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 2));
-        assert_eq!(open.take_in(2, labels(0, OpenSums::MAX_LABELS + 1)).added, labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 1));
+        assert_eq!(
+            open.take_in(2, labels(0, OpenSums::MAX_LABELS + 1)).added,
+            labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 1)
+        );
         open.remove(3, (0, i64::MAX));
         assert_eq!(open.take_in(4, labels(OpenSums::MAX_LABELS, OpenSums::MAX_LABELS + 1)), Left::default());
     }

@@ -41,6 +41,12 @@ impl Outbox {
         Self { parts, stored }
     }
 
+    /// One part more, and less what was taken out of the account with it: some may have come to stand in the ledger since.
+    pub(crate) fn with_and_without(&self, part: Part, taken_out: &[i64]) -> Self {
+        let left = self.parts.iter().filter(|part| !taken_out.contains(&part.seq)).cloned();
+        Self { parts: left.chain([Arc::new(part)]).collect(), stored: 0 }
+    }
+
     /// The same as it was read again, with what is known of its parts.
     pub(crate) fn read_again(&self, mut read: Self) -> Self {
         for part in &mut read.parts {
@@ -165,6 +171,16 @@ mod tests {
         assert_eq!(seqs(&third.with(Part::new(4)).parts), [2, 3], "a commit may leave nothing");
         third.set_standing();
         assert!(third.is_empty() && third.to_bson().is_none());
+    }
+
+    #[test]
+    fn what_came_to_stand_meanwhile_is_taken_out_of_the_account_with_the_next_commit() {
+        let outbox = Outbox::default().with(part(1, 1)).with(part(2, 1));
+        outbox.parts[0].set_standing();
+        let taken_out = outbox.standing();
+        outbox.parts[1].set_standing();
+        let next = outbox.with_and_without(part(3, 1), &taken_out);
+        assert_eq!((seqs(&next.parts), seqs(next.waiting()), next.standing()), (vec![2, 3], vec![3], vec![2]));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use quota_core::{Account, Instant, Labels, PlanWrite};
 use quota_service::StoreError;
 
 use crate::claim::Claim;
-use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
 use crate::escrow::{Charged, Escrow};
+use crate::fields::{corrupt, instant, number, optional_document, optional_number, optional_text, text};
 use crate::meetings::Meetings;
 use crate::open_sums::OpenSums;
 use crate::outbox::Outbox;

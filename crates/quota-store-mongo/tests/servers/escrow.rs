@@ -26,7 +26,11 @@ async fn escrow(collections: &Collections) -> Option<String> {
 }
 
 async fn set_queue(collections: &Collections, tokens: &[&str]) {
-    let change = if tokens.is_empty() { doc! { "$unset": { "q": "" } } } else { doc! { "$set": { "q": tokens } } };
+    let change = if tokens.is_empty() {
+        doc! { "$unset": { "q": "" } }
+    } else {
+        doc! { "$set": { "q": tokens } }
+    };
     collections.change("a", change).await;
 }
 
