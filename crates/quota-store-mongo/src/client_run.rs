@@ -251,7 +251,7 @@ impl Attempt<'_> {
         }
         let cost = self.cost_alone(&writes);
         let Some(mut next) = self.next(&mut writes).await? else { return Ok(Commit::Overtaken) };
-        if let (Some(cost), Some(plan)) = (cost, self.plan) {
+        if let (Some(cost), Some(plan), false) = (cost, self.plan, next.outbox.is_ordered()) {
             next.escrow = Escrow::open(&next.version, turn.account(), &next.open, plan, cost).map(Arc::new);
         }
         let account = turn.account().to_document();

@@ -25,10 +25,16 @@ pub(crate) struct Drainer {
 struct Due {
     parts: HashMap<ClientId, Vec<Arc<Part>>>,
     is_running: bool,
+    /// What others may write meanwhile.
+    later: HashMap<ClientId, Vec<Arc<Part>>>,
+    is_waiting: bool,
 }
 
 /// A round is not waited for longer.
 const LONG: Duration = Duration::from_secs(1);
+
+/// What others may write is left to them for so long at least.
+const LATER: Duration = Duration::from_millis(500);
 
 /// Clients that wait for a round at most, before batches wait for it.
 const MANY: usize = 4_096;
@@ -53,6 +59,18 @@ impl Drainer {
         }
     }
 
+    /// Takes over what others are to write, and writes it where they do not. It is committed, and a majority has it.
+    pub(crate) fn hand_over_later(self: &Arc<Self>, client: &ClientId, parts: impl Iterator<Item = Arc<Part>>) {
+        let mut due = self.due.lock();
+        let of_client = due.later.entry(client.clone()).or_default();
+        of_client.retain(|before| !before.stands());
+        of_client.extend(parts);
+        if !std::mem::replace(&mut due.is_waiting, true) {
+            let waiting = Waiting { drainer: Arc::clone(self), is_over: false };
+            tokio::spawn(waiting.go());
+        }
+    }
+
     /// Waits while too much is left, but not for ever.
     pub(crate) async fn room(&self) {
         while self.due.lock().parts.len() >= MANY && self.round().await {}
@@ -64,6 +82,13 @@ impl Drainer {
         let ended = self.ended.notified();
         let is_running = self.due.lock().is_running;
         is_running && tokio::time::timeout(LONG, ended).await.is_ok()
+    }
+
+    /// What was left to others; nothing ends the waiting, in the same step.
+    fn take_later(&self) -> HashMap<ClientId, Vec<Arc<Part>>> {
+        let mut due = self.due.lock();
+        due.is_waiting = !due.later.is_empty();
+        std::mem::take(&mut due.later)
     }
 
     /// What is due; none ends the run, in the same step.
@@ -93,6 +118,37 @@ impl Running {
             self.drainer.ended.notify_waiters();
         }
         self.is_over = true;
+    }
+}
+
+/// Waits for others to write what this process may leave to them, until there is nothing: its runtime may end it as it may a run.
+struct Waiting {
+    drainer: Arc<Drainer>,
+    is_over: bool,
+}
+
+impl Waiting {
+    async fn go(mut self) {
+        loop {
+            tokio::time::sleep(LATER).await;
+            let later = self.drainer.take_later();
+            if later.is_empty() {
+                break;
+            }
+            for (client, parts) in later {
+                let waiting = parts.into_iter().filter(|part| !part.stands()).collect();
+                self.drainer.hand_over(&client, waiting);
+            }
+        }
+        self.is_over = true;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.drainer.due.lock().is_waiting = false;
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::part::OfQuarter;
 /// what the account still admits, and until when, and the server takes each charge from that if it is covered
 /// ([`Escrow::filter`]). What was charged in this way stands beside the account's text, and whoever reads the account adds it.
 ///
-/// It ends with the next commit on the account's version, whatever that is for. (The method is P. O'Neil's: The Escrow
+/// It ends with the client's next commit on the account's version, whatever that is for. (The method is P. O'Neil's: The Escrow
 /// Transactional Method, ACM TODS 11, 1986.)
 #[derive(Clone, Debug)]
 pub(crate) struct Escrow {
@@ -32,6 +32,8 @@ pub(crate) struct Charged {
     pub(crate) left: Credits,
     /// The last charge's instant; before the first one the account's time.
     pub(crate) last: Instant,
+    /// The number of the commit up to which the ledger has what it comes to.
+    pub(crate) drained: Option<i64>,
     /// Millionths and entries of each label, in the order of the newest quarter's sums.
     by_label: Vec<(i64, i64)>,
 }
@@ -80,10 +82,11 @@ impl Escrow {
         of_plan.is_some_and(|more| more.credits >= self.headroom.credits && more.until >= self.headroom.until)
     }
 
-    /// Whether it still covers so much, as far as an account tells that was charged under it.
-    pub(crate) fn has_left(&self, account: &Account, cost: Credits) -> bool {
-        let charged = account.recorded().saturating_sub(self.account.recorded());
-        cost <= self.headroom.credits.saturating_sub(charged)
+    /// The account as it was opened, with what an account that was charged from it knows of that; and what is left.
+    pub(crate) fn known(&self, charged: &Account) -> (Account, Credits) {
+        let credits = charged.recorded().saturating_sub(self.account.recorded());
+        let left = self.headroom.credits.saturating_sub(credits);
+        (self.account(&Charged::until(left, charged.latest())), left)
     }
 
     /// The account with what was charged.
@@ -102,9 +105,16 @@ impl Escrow {
         sums.iter().map(place).collect()
     }
 
-    /// Which account may be charged so much: while nobody waits for a turn, who may need it as it is.
-    pub(crate) fn filter(&self, client: &str, cost: Credits) -> Document {
-        doc! { "_id": client, "g.i": &self.id, "g.r": { "$gte": cost.micros() }, "q.0": { "$exists": false } }
+    /// Which account may be charged so much: while nobody waits for a turn, who may need it as it is. Its time is not before `known`,
+    /// which a primary may have told that has lost its place.
+    pub(crate) fn filter(&self, client: &str, cost: Credits, known: Instant) -> Document {
+        doc! {
+            "_id": client,
+            "g.i": &self.id,
+            "g.r": { "$gte": cost.micros() },
+            "g.t": { "$gte": known.millis() },
+            "q.0": { "$exists": false },
+        }
     }
 
     /// How the account is charged. It says what it was before: the last charge's instant (`p`), and what was left in the part. `sums` are told by their places.
@@ -167,19 +177,24 @@ impl Charged {
         };
         let by_label = |place| Ok((of(micros, place)?, of(entries, place)?));
         let by_label = (0..OpenSums::MAX_LABELS).map(by_label).collect::<Result<_, StoreError>>()?;
-        Ok(Some(Self { left: credits(number(escrow, "r")?)?, last: instant(number(escrow, "t")?)?, by_label }))
+        let (left, last) = (credits(number(escrow, "r")?)?, instant(number(escrow, "t")?)?);
+        Ok(Some(Self { left, last, drained: optional_number(escrow, "d")?, by_label }))
     }
 
     /// What it was before some charges, of an account that they have changed.
     pub(crate) fn before(stored: &Document, cost: Credits) -> Result<Self, StoreError> {
         let escrow = optional_document(stored, "g")?.ok_or_else(|| corrupt("an escrow is missing", "g"))?;
         let left = number(escrow, "r")?.saturating_add(cost.micros());
-        Ok(Self { left: credits(left)?, last: instant(number(escrow, "p")?)?, by_label: Vec::new() })
+        Ok(Self::until(credits(left)?, instant(number(escrow, "p")?)?))
     }
 
     /// The same, of their part of the outbox.
     pub(crate) fn before_part(part: &Document) -> Result<Self, StoreError> {
-        Ok(Self { left: credits(number(part, "b")?)?, last: instant(number(part, "x")?)?, by_label: Vec::new() })
+        Ok(Self::until(credits(number(part, "b")?)?, instant(number(part, "x")?)?))
+    }
+
+    fn until(left: Credits, last: Instant) -> Self {
+        Self { left, last, drained: None, by_label: Vec::new() }
     }
 
     /// What the newest quarter has got.

@@ -1,7 +1,8 @@
 //! One client's charges, taken from its account's escrow.
 
+use std::sync::Arc;
+
 use mongodb::bson::{Document, doc};
-use mongodb::options::ReturnDocument;
 use parking_lot::Mutex;
 use quota_core::{Credits, Entry, Instant, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Step, StoreError};
@@ -11,7 +12,8 @@ use uuid::Uuid;
 use crate::claim::queue;
 use crate::client_run::ClientRun;
 use crate::escrow::{Charged, Escrow, EscrowCharge};
-use crate::fields::{corrupt, documents, number, optional_text, text};
+use crate::fields::{corrupt, documents, number, optional_text};
+use crate::outbox::Outbox;
 use crate::part::{OfQuarter, Part};
 use crate::put::open;
 use crate::stored::Stored;
@@ -20,8 +22,12 @@ use crate::tables::CallError;
 /// How often the account is looked at before a turn at it is asked for.
 const LOOKS: usize = 16;
 
-/// How often a charge whose answer was lost is looked for, while others charge the account.
-const TRIES: usize = 3;
+/// Who makes a commit whose number this divides brings what was left since the last such into the ledger, also what others left: in
+/// one command, where each by itself would need as many as there are commits.
+const GATHERED: i64 = 8;
+
+/// What is left after so many commits was taken over by a process that has ended.
+const OLD: i64 = 64;
 
 /// What came of charges from an escrow.
 pub(crate) enum Charging {
@@ -35,6 +41,8 @@ pub(crate) enum Charging {
 /// Charges that may be taken from an escrow, if what is left of it covers them.
 struct Offer<'a> {
     escrow: &'a Escrow,
+    /// The account's time, as far as it is known.
+    known: Instant,
     version: String,
     cost: Credits,
     /// The last one's instant.
@@ -48,6 +56,8 @@ struct Offer<'a> {
 struct Before {
     charged: Charged,
     seq: i64,
+    /// What waits for the ledger after the charge, where this process is to write it.
+    outbox: Option<Outbox>,
 }
 
 impl ClientRun<'_> {
@@ -61,18 +71,28 @@ impl ClientRun<'_> {
         patience: &mut Patience,
     ) -> Charging {
         let terms = self.store.settings.terms(stored.folded_until);
+        if !stored.is_certain {
+            // What others left may be what a primary told that has lost its place.
+            stored.outbox = Outbox::default();
+        }
+        if stored.outbox.is_long() {
+            self.store.drainer.round().await;
+        }
         for _ in 0..LOOKS {
-            let Some(offer) = Offer::new(&stored, terms, requests) else { break };
-            if stored.outbox.is_long() {
-                self.store.drainer.round().await;
-            }
+            let offer = Offer::new(&stored, terms, requests).filter(|_| !stored.outbox.is_long());
+            let Some(offer) = offer else { break };
             let standing = stored.outbox.standing();
             match self.send(&offer, &standing).await {
                 Ok(Some(before)) => {
                     let done = offer.done(&stored, &standing, before, terms, requests, answers);
-                    return done.map_or_else(Charging::Failed, |stored| Charging::Done(Box::new(stored)));
+                    return done.map_or_else(Charging::Failed, |stored| {
+                        self.hand_over(&stored);
+                        Charging::Done(Box::new(stored))
+                    });
                 }
                 Ok(None) => {}
+                // Refused as it is: a turn may do without.
+                Err(StoreError::NotDone { .. }) => break,
                 Err(error) => return Charging::Failed(error),
             }
             drop(offer);
@@ -85,14 +105,27 @@ impl ClientRun<'_> {
         Charging::NeedsTurn(stored.outbox.standing())
     }
 
+    /// Has what was left for the ledger written there: all of it by whoever's commit is the one for that, who leaves what others have taken
+    /// over unless it became old.
+    fn hand_over(&self, stored: &Stored) {
+        let drainer = &self.store.drainer;
+        if stored.seq % GATHERED == 0 {
+            let age = |part: &&Arc<Part>| stored.seq.saturating_sub(part.seq);
+            let is_due = |part: &&Arc<Part>| (0..GATHERED).contains(&age(part)) || age(part) >= OLD;
+            drainer.hand_over(self.client, stored.outbox.waiting().filter(is_due).cloned().collect());
+        } else {
+            drainer
+                .hand_over_later(self.client, stored.outbox.waiting().filter(|part| part.seq == stored.seq).cloned());
+        }
+    }
+
     /// Charges the account; none where its escrow has ended, covers too little, or somebody waits for a turn.
     async fn send(&self, offer: &Offer<'_>, standing: &[i64]) -> Result<Option<Before>, StoreError> {
-        let accounts = &self.store.tables.accounts;
-        let update = offer.update(standing);
-        let charge = accounts.find_one_and_update(offer.escrow.filter(self.client.as_str(), offer.cost), vec![update]);
+        let tables = &self.store.tables;
+        let (query, update) = (offer.filter(self.client.as_str()), offer.update(standing));
         // The account afterwards: what stands in for MongoDB's server reads it as it was before at another time.
-        let charge = charge.return_document(ReturnDocument::After).projection(doc! { "s": 1, "g": 1 });
-        match self.store.tables.timely(charge).await {
+        let fields = doc! { "s": 1, "g": 1, "o": 1 };
+        match tables.find_and_change(&tables.accounts, query, vec![update], fields).await {
             Ok(None) => Ok(None),
             Ok(Some(account)) => Before::of_account(&account, offer.cost).map(Some).map_err(unknown),
             Err(error @ CallError::NotDone(_)) => Err(error.of_write()),
@@ -106,18 +139,12 @@ impl ClientRun<'_> {
     /// A charge whose answer was lost, by the version that it made: its part tells what was before. None where it is not found: it
     /// was not made, or it stands in the ledger already.
     async fn find_again(&self, version: &str) -> Result<Option<Before>, StoreError> {
-        let tables = &self.store.tables;
-        for _ in 0..TRIES {
-            let fields = Some(doc! { "v": 1, "o": 1 });
-            let Some(account) = tables.get(&tables.accounts, self.client.as_str(), fields).await? else { break };
-            let is_own = |part: &Document| optional_text(part, "v").is_ok_and(|made| made == Some(version));
-            let Some(part) = documents(&account, "o")?.into_iter().find(is_own) else { break };
-            // A majority has it, and so all that led there.
-            if tables.is_at(self.client, text(&account, "v")?).await.map_err(CallError::of_read)? {
-                return Before::of_part(&part).map(Some);
-            }
-        }
-        Ok(None)
+        let query = doc! { "_id": self.client.as_str(), "o.v": version };
+        let confirmed = self.store.tables.confirmed(query, doc! { "o": 1 }).await.map_err(CallError::of_read)?;
+        let Some(account) = confirmed else { return Ok(None) };
+        let is_own = |part: &Document| optional_text(part, "v").is_ok_and(|made| made == Some(version));
+        let part = documents(&account, "o")?.into_iter().find(is_own);
+        part.as_ref().map(Before::of_part).transpose()
     }
 
     /// Waits until nobody waits for a turn, and reads the account again. Says whether it has an escrow.
@@ -136,9 +163,8 @@ impl ClientRun<'_> {
                 is_whole = waiting == 0;
                 continue;
             }
-            let read = Stored::read(account.as_ref())?;
-            let outbox = stored.outbox.read_again(read.outbox.clone());
-            *stored = Stored { outbox, is_contended: true, met: stored.met, ..read };
+            let outbox = std::mem::take(&mut stored.outbox);
+            *stored = Stored { outbox, is_contended: true, met: stored.met, ..Stored::read(account.as_ref())? };
             return Ok(stored.escrow.is_some());
         }
         Ok(false)
@@ -154,10 +180,10 @@ impl<'a> Offer<'a> {
         if !plans.into_iter().all(|plan| plan.is_some_and(|plan| escrow.covers(plan))) {
             return None;
         }
-        let mut account = stored.account.clone();
+        let (mut account, left) = escrow.known(&stored.account);
         let entries = charges(&mut ClientTurn::new(&mut account, terms, requests), requests.len())?;
         let cost = entries.iter().try_fold(Credits::ZERO, |sum, entry| sum.checked_add(entry.credits))?;
-        if !escrow.has_left(&stored.account, cost) {
+        if cost > left {
             return None;
         }
         let last = entries.iter().map(|entry| entry.at).max().filter(|last| *last < escrow.until())?;
@@ -167,11 +193,16 @@ impl<'a> Offer<'a> {
         let mut part = Part::new(0);
         part.entries = entries;
         let version = Uuid::new_v4().simple().to_string();
-        Some(Self { escrow, version, cost, last, sums, places, part: part.to_document() })
+        let known = stored.account.latest();
+        Some(Self { escrow, known, version, cost, last, sums, places, part: part.to_document() })
+    }
+
+    fn filter(&self, client: &str) -> Document {
+        self.escrow.filter(client, self.cost, self.known)
     }
 
     fn update(&self, standing: &[i64]) -> Document {
-        let Self { escrow, version, cost, last, sums, places, part } = self;
+        let Self { escrow, version, cost, last, sums, places, part, .. } = self;
         escrow.update(&EscrowCharge { version, cost: *cost, last: *last, sums, places, part, standing })
     }
 
@@ -193,7 +224,10 @@ impl<'a> Offer<'a> {
         let mut part = Part::new(before.seq.saturating_add(1));
         part.entries = entries;
         let met = stored.met.next(before.seq).committed(part.seq);
-        let (seq, outbox) = (part.seq, stored.outbox.with_and_without(part, standing));
+        let (seq, mut outbox) = (part.seq, stored.outbox.with_and_without(part, standing));
+        if let Some(read) = before.outbox {
+            outbox = outbox.read_again(read);
+        }
         let version = self.version.clone();
         let (is_certain, is_contended, is_partial) = (true, true, true);
         Ok(Stored { version, account, seq, outbox, met, is_certain, is_contended, is_partial, ..stored.clone() })
@@ -203,11 +237,14 @@ impl<'a> Offer<'a> {
 impl Before {
     /// What it was before charges of so many credits.
     fn of_account(account: &Document, cost: Credits) -> Result<Self, StoreError> {
-        Ok(Self { charged: Charged::before(account, cost)?, seq: number(account, "s")?.saturating_sub(1) })
+        let seq = number(account, "s")?;
+        let outbox = if seq % GATHERED == 0 { Some(Outbox::read(account)?) } else { None };
+        Ok(Self { charged: Charged::before(account, cost)?, seq: seq.saturating_sub(1), outbox })
     }
 
     fn of_part(part: &Document) -> Result<Self, StoreError> {
-        Ok(Self { charged: Charged::before_part(part)?, seq: number(part, "s")?.saturating_sub(1) })
+        let seq = number(part, "s")?.saturating_sub(1);
+        Ok(Self { charged: Charged::before_part(part)?, seq, outbox: None })
     }
 }
 

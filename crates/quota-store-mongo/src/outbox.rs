@@ -47,11 +47,13 @@ impl Outbox {
         Self { parts: left.chain([Arc::new(part)]).collect(), stored: 0 }
     }
 
-    /// The same as it was read again, with what is known of its parts.
+    /// The same as it was read again, with what is known of its parts. Those that are gone were taken out by others, since they stand in
+    /// the ledger.
     pub(crate) fn read_again(&self, mut read: Self) -> Self {
-        for part in &mut read.parts {
-            if let Some(known) = self.parts.iter().find(|known| known.seq == part.seq) {
-                *part = Arc::clone(known);
+        for known in &self.parts {
+            match read.parts.iter_mut().find(|part| part.seq == known.seq) {
+                Some(part) => *part = Arc::clone(known),
+                None => known.set_standing(),
             }
         }
         read

@@ -44,13 +44,20 @@ impl Put<'_> {
                 Err(error @ CallError::NotDone(_)) if lost.is_none() => return Err(error.of_write()),
                 Err(error) => error,
             };
-            match self.tables.is_at(self.client, self.new).await {
+            match self.was_made().await {
                 Ok(true) => return Ok(Commit::Done),
                 Ok(false) if self.stands_at_old().await => lost = Some(error),
                 _ => return Err(open(error)),
             }
         }
         Err(lost.map_or_else(|| open(CallError::Open("it was not sent".to_owned())), open))
+    }
+
+    /// Whether the account is at the version that it makes, or was and has been charged from its escrow since.
+    async fn was_made(&self) -> Result<bool, CallError> {
+        let made = doc! { "_id": self.client.as_str(), "$or": [{ "v": self.new }, { "g.i": self.new }] };
+        let confirm = doc! { "q": made, "u": { "$inc": { "k": 1_i64 } } };
+        Ok(self.tables.update(&self.tables.accounts, vec![confirm]).await? > 0)
     }
 
     async fn stands_at_old(&self) -> bool {

@@ -57,7 +57,9 @@ impl MongoStore {
         let mut parts = Vec::new();
         for (client, stored) in &committed {
             let due = stored.outbox.due(stored.seq);
-            if (stored.is_contended && !stored.is_partial) || stored.outbox.is_ordered() {
+            if stored.is_partial {
+                // Handed over where it was charged.
+            } else if stored.is_contended || stored.outbox.is_ordered() {
                 parts.extend(due.map(|part| (*client, part)));
             } else {
                 self.drainer.hand_over(client, due.cloned().collect());

@@ -100,6 +100,9 @@ impl Stored {
         if let Some(charged) = Charged::read(document)? {
             // They are of the open quarter, and it has their labels.
             open.take_in(seq, charged.sums(&open));
+            if charged.drained == Some(seq) {
+                open.set_standing();
+            }
         }
         Ok(Self {
             version: version.to_owned(),

@@ -142,13 +142,48 @@ impl Tables {
 
     /// It says itself what it waits for: the driver adds nothing to a command.
     fn update_command(&self, collection: &Collection<Document>, statements: Vec<Document>) -> Document {
-        let millis = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
         doc! {
             "update": collection.name(),
             "updates": statements,
             "ordered": false,
-            "writeConcern": { "w": "majority", "j": true, "wtimeout": millis },
+            "writeConcern": self.majority(),
         }
+    }
+
+    fn majority(&self) -> Document {
+        let millis = i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX);
+        doc! { "w": "majority", "j": true, "wtimeout": millis }
+    }
+
+    /// Changes one document, and says what of it is then there; none where none was found. By a command of its own, since the driver sends
+    /// others again by itself, and tells of the second try what does not hold for the first.
+    pub(crate) async fn find_and_change(
+        &self,
+        collection: &Collection<Document>,
+        query: Document,
+        change: impl Into<Bson>,
+        fields: Document,
+    ) -> Result<Option<Document>, CallError> {
+        let command = doc! {
+            "findAndModify": collection.name(),
+            "query": query,
+            "update": change.into(),
+            "new": true,
+            "fields": fields,
+            "writeConcern": self.majority(),
+        };
+        let primary = SelectionCriteria::ReadPreference(ReadPreference::Primary);
+        let answer = self.timely(self.database.run_command(command).selection_criteria(primary)).await?;
+        if let Some(error) = answer.get("writeConcernError") {
+            return Err(CallError::Open(format!("no majority has it on disk yet: {error}")));
+        }
+        let found = optional_document(&answer, "value").map_err(|error| CallError::Open(error.to_string()))?;
+        Ok(found.cloned())
+    }
+
+    /// The account as a majority has it: a change that says nothing else waits for one, and what it finds is told with it.
+    pub(crate) async fn confirmed(&self, query: Document, fields: Document) -> Result<Option<Document>, CallError> {
+        self.find_and_change(&self.accounts, query, doc! { "$inc": { "k": 1_i64 } }, fields).await
     }
 
     /// Whether a majority has the account at this version: a change that changes nothing waits for one as well.

@@ -152,25 +152,33 @@ impl MongoStore {
     /// What stands beside a client's account, with what its commits left written into the ledger.
     pub(crate) async fn beside(&self, client: &ClientId) -> Result<Stored, StoreError> {
         let fields = doc! { "v": 1, "l": 1, "f": 1, "fs": 1, "s": 1, "r": 1, "o": 1, "u": 1, "d": 1, "g": 1 };
-        for _ in 0..MOST_TRIES {
-            let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields.clone())).await?;
-            let mut stored = Stored::read_beside(document.as_ref())?;
-            if stored.is_drained() {
-                return Ok(stored);
-            }
-            if self.tables.drain_found(client, &stored).await? {
-                // So that the next reader need not write. The version stays: nothing changes for whoever commits on it.
-                let mut drained = doc! { "$unset": { "o": "" } };
-                if !stored.open.stands() {
-                    drained.insert("$set", doc! { "u.w": true });
-                }
-                let drained = doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": drained };
-                self.tables.update(&self.tables.accounts, vec![drained]).await.map_err(CallError::of_read)?;
-                stored.set_drained();
-                return Ok(stored);
-            }
+        let document = self.tables.get(&self.tables.accounts, client.as_str(), Some(fields.clone())).await?;
+        let stored = Stored::read_beside(document.as_ref())?;
+        if stored.is_drained() {
+            return Ok(stored);
         }
-        Err(keeps_changing("the account keeps changing"))
+        // A primary that loses its place may show a commit that the next one never heard of: its entries would be nobody's.
+        let confirmed = self.tables.confirmed(doc! { "_id": client.as_str() }, fields).await;
+        let document = confirmed.map_err(CallError::of_read)?;
+        let mut stored = Stored::read_beside(document.as_ref())?;
+        self.tables.drain(client, &stored).await.map_err(CallError::of_read)?;
+        // So that the next reader need not write. The version stays: nothing changes for whoever commits on it.
+        let mut drained = doc! { "$unset": { "o": "" } };
+        if !stored.open.stands() {
+            let has_escrow = document.as_ref().is_some_and(|document| document.contains_key("g"));
+            drained.insert(
+                "$set",
+                if has_escrow {
+                    doc! { "g.d": stored.seq }
+                } else {
+                    doc! { "u.w": true }
+                },
+            );
+        }
+        let drained = doc! { "q": { "_id": client.as_str(), "v": &stored.version }, "u": drained };
+        self.tables.update(&self.tables.accounts, vec![drained]).await.map_err(CallError::of_read)?;
+        stored.set_drained();
+        Ok(stored)
     }
 
     /// Whether what was read beside this may be told: nothing has changed since, or it was read often enough. But never

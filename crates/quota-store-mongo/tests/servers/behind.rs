@@ -142,8 +142,8 @@ fn processes_that_want_one_account_do_not_carry_each_others_entries_along() {
         }));
         let mut seen: Vec<usize> = charging.await.into_iter().flatten().collect();
         seen.sort_unstable();
-        // One that is being written, and one that was and goes with its process's next charge.
-        assert!(seen[seen.len() / 2] <= 2 * stores.len(), "{seen:?}");
+        // What is gathered until it is written, and what was, which goes with its process's next charge.
+        assert!(seen[seen.len() - 1] <= 8 * stores.len(), "{seen:?}");
         collections.assert_sums("a", 160, 160).await;
         collections.written("a", 160).await;
     });
