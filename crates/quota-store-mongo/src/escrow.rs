@@ -38,6 +38,9 @@ pub(crate) struct Charged {
     by_label: Vec<(i64, i64)>,
 }
 
+/// Where so many parts wait for the ledger, it cannot be written: an account has no room for all that is charged meanwhile.
+pub(crate) const MOST_PARTS: usize = 128;
+
 /// Fewer batches than these are not worth an escrow.
 const BATCHES: u64 = 64;
 
@@ -114,6 +117,7 @@ impl Escrow {
             "g.r": { "$gte": cost.micros() },
             "g.t": { "$gte": known.millis() },
             "q.0": { "$exists": false },
+            format!("o.{MOST_PARTS}"): { "$exists": false },
         }
     }
 

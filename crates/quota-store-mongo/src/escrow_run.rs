@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::claim::queue;
 use crate::client_run::ClientRun;
-use crate::escrow::{Charged, Escrow, EscrowCharge};
+use crate::escrow::{Charged, Escrow, EscrowCharge, MOST_PARTS};
 use crate::fields::{corrupt, documents, number, optional_text};
 use crate::outbox::Outbox;
 use crate::part::{OfQuarter, Part};
@@ -147,7 +147,7 @@ impl ClientRun<'_> {
         part.as_ref().map(Before::of_part).transpose()
     }
 
-    /// Waits until nobody waits for a turn, and reads the account again. Says whether it has an escrow.
+    /// Waits until nobody waits for a turn, and reads the account again. Says whether it has an escrow that can be charged.
     async fn look_again(&self, stored: &mut Stored, patience: &mut Patience) -> Result<bool, StoreError> {
         let tables = &self.store.tables;
         let mut is_whole = true;
@@ -163,9 +163,11 @@ impl ClientRun<'_> {
                 is_whole = waiting == 0;
                 continue;
             }
+            let read = Stored::read(account.as_ref())?;
+            let is_open = read.escrow.is_some() && read.outbox.count() <= MOST_PARTS;
             let outbox = std::mem::take(&mut stored.outbox);
-            *stored = Stored { outbox, is_contended: true, met: stored.met, ..Stored::read(account.as_ref())? };
-            return Ok(stored.escrow.is_some());
+            *stored = Stored { outbox, is_contended: true, met: stored.met, ..read };
+            return Ok(is_open);
         }
         Ok(false)
     }

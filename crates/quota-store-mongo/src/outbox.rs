@@ -81,6 +81,11 @@ impl Outbox {
         self.parts.iter().filter(|part| part.stands()).map(|part| part.seq).collect()
     }
 
+    /// How many parts the account has.
+    pub(crate) fn count(&self) -> usize {
+        self.parts.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting().next().is_none()
     }

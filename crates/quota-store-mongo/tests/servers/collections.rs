@@ -49,7 +49,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 }
 
 impl Collections {
-    async fn at(url: String) -> Self {
+    pub(crate) async fn at(url: String) -> Self {
         let database = Client::with_uri_str(&url).await.unwrap().default_database().unwrap();
         Self { url, prefix: format!("t{:08x}_", fastrand::u32(..)), database }
     }

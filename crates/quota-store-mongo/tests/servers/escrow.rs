@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use mongodb::bson::doc;
-use quota_core::{Answer, EntryId, Operation, OperationId, PlanVersion, Ttl, Window};
-use quota_service::{EntriesQuery, Request, UsageStore};
+use quota_core::{
+    Anchor, Answer, EntryId, Limit, Operation, OperationId, Period, Plan, PlanVersion, Quota, Ttl, Tz, Unit, Window,
+};
+use quota_service::{EntriesQuery, PlanView, Request, UsageStore};
 use quota_store_mongo::MongoStore;
 
 use crate::collections::{Collections, run};
@@ -36,10 +38,15 @@ async fn set_queue(collections: &Collections, tokens: &[&str]) {
 
 /// The account `a`, with one credit used if it was not there, and an entry of none; with an escrow, since this process had its turn
 /// while another one waited.
-async fn open_escrow(collections: &Collections) -> MongoStore {
+pub(crate) async fn open_escrow(collections: &Collections) -> MongoStore {
+    open_escrow_under(&per_year("1000"), collections).await
+}
+
+/// The same under another plan.
+async fn open_escrow_under(plan: &Arc<Plan>, collections: &Collections) -> MongoStore {
     let store = collections.store().await;
     if collections.all("accounts", doc! { "_id": "a" }).await.is_empty() {
-        charged(&store, "1", 0).await;
+        assert!(allowed(&one(&store, charge_under(plan, "1")).await));
     }
     set_queue(collections, &["another"]).await;
     let waits = async {
@@ -50,10 +57,17 @@ async fn open_escrow(collections: &Collections) -> MongoStore {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    join(charged(&store, "0", 0), waits).await;
+    let (answer, ()) = join(one(&store, charge_under(plan, "0")), waits).await;
+    assert!(allowed(&answer), "{answer:?}");
     set_queue(collections, &[]).await;
     assert!(escrow(collections).await.is_some());
     store
+}
+
+/// A charge of `a` at noon.
+fn charge_under(plan: &Arc<Plan>, cost: &str) -> Request {
+    let plan = PlanView { plan: Some(Arc::clone(plan)), ..request("a", charge(cost), "1").plan };
+    Request { plan, ..request("a", charge(cost), "1") }
 }
 
 /// A charge of `a` that is admitted; what is used then.
@@ -341,5 +355,59 @@ fn the_charges_of_a_batch_are_told_in_their_order() {
         let told: Vec<_> = answers.iter().map(used).collect();
         assert_eq!(told, ["3", "5", "5.5", "9.5"]);
         assert_eq!(status(&first).await, "9.5");
+    });
+}
+
+/// A primary that has lost its place may have told a time that the next one never heard of.
+#[test]
+fn a_time_that_the_account_has_not_is_not_believed() {
+    run(async |collections| {
+        let first = open_escrow(collections).await;
+        charged(&first, "2", 5_000).await;
+        collections.set("a", doc! { "g.t": noon().millis() }).await;
+        assert_eq!(charged(&first, "4", 10).await, "7");
+        let outbox = collections.outbox("a").await;
+        collections.written("a", 4).await;
+        collections.write_late("a", &outbox).await;
+        collections.assert_sums("a", 7, 4).await;
+        collections.written("a", 4).await;
+    });
+}
+
+#[test]
+fn who_reads_usage_again_writes_nothing() {
+    run(async |collections| {
+        let first = open_escrow(collections).await;
+        charged(&first, "2", 0).await;
+        let confirmed = async || {
+            assert_eq!(collections.store().await.total(&client("a"), Window::ALL).await.unwrap().to_string(), "3");
+            collections.account("a").await.get("k").cloned()
+        };
+        let once = confirmed().await;
+        assert_eq!(confirmed().await, once);
+        charged(&first, "4", 0).await;
+        assert_eq!(first.total(&client("a"), Window::ALL).await.unwrap().to_string(), "7");
+        collections.assert_sums("a", 7, 4).await;
+    });
+}
+
+/// A plan of so many quotas of several years each.
+fn of_years(every: std::ops::RangeInclusive<u32>) -> Arc<Plan> {
+    let anchor = Anchor::new("2020-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    let quota = |every| Quota::new(Period::new(Unit::Year, every).unwrap(), Limit::Finite(credits("1000")), anchor);
+    Arc::new(Plan::new(every.map(quota)).unwrap())
+}
+
+/// An account keeps the sums of a plan's quotas and of some more only, in the order in which they were used.
+#[test]
+fn whose_plan_has_few_of_the_quotas_charges_as_whose_has_all() {
+    run(async |collections| {
+        let first = open_escrow_under(&of_years(1..=40), collections).await;
+        let (few, one_of_them) = (of_years(1..=5), of_years(22..=22));
+        assert!(allowed(&one(&first, charge_under(&one_of_them, "2")).await));
+        let batch = vec![charge_under(&few, "4"), charge_under(&one_of_them, "8")];
+        let told: Vec<_> = first.apply(batch).await.iter().map(used).collect();
+        assert_eq!(told, ["7", "15"]);
+        collections.assert_sums("a", 15, 5).await;
     });
 }

@@ -8,8 +8,9 @@ use quota_servers::PrivateServer;
 use quota_service::{StoreError, UsageStore};
 use quota_store_mongo::{ConnectError, MongoStore};
 
-use crate::collections::{run_alone, runtime};
-use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, request, shown};
+use crate::collections::{Collections, run_alone, runtime};
+use crate::escrow::open_escrow;
+use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, request, shown, used};
 
 const PASSWORD: &str = "rootsecret";
 
@@ -179,6 +180,51 @@ fn a_commit_that_no_majority_has_is_unknown_and_found_by_its_id() {
         guarded.heal().await;
         assert!(allowed(&one(&store, request("a", charge_as("1", "1"), "10")).await));
         assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"));
+    });
+}
+
+#[test]
+fn a_charge_from_an_escrow_that_no_majority_has_is_unknown() {
+    run_guarded(async |guarded| {
+        let collections = Collections::at(guarded.url("root", PASSWORD)).await;
+        let store = open_escrow(&collections).await;
+        let late = doc! { "code": 64, "codeName": "WriteConcernTimeout", "errmsg": "replication timed out" };
+        guarded.fail(doc! { "failCommands": ["findAndModify"], "writeConcernError": late }).await;
+        let unknown = one(&store, request("a", charge("2"), "1000")).await;
+        assert!(matches!(unknown, Err(StoreError::Unknown { .. })), "{unknown:?}");
+        guarded.heal().await;
+        let answer = one(&store, request("a", charge("4"), "1000")).await;
+        assert_eq!(used(&answer), "7", "it was made, and once");
+        collections.assert_sums("a", 7, 4).await;
+    });
+}
+
+#[test]
+fn a_ledger_that_cannot_be_written_lets_no_account_grow() {
+    run_guarded(async |guarded| {
+        let collections = Collections::at(guarded.url("root", PASSWORD)).await;
+        let stores = [open_escrow(&collections).await, collections.store().await];
+        guarded.fail(doc! { "failCommands": ["insert"], "errorCode": 14_031 }).await;
+        let batch = || (0..16).map(|_| request("a", charge("0.01"), "1000")).collect::<Vec<_>>();
+        let (mut made, mut refused) = (0, 0);
+        for round in 0..320 {
+            for answer in stores[round % 2].apply(batch()).await {
+                match is_not_done(&answer) {
+                    true => refused += 1,
+                    false => made += i64::from(allowed(&answer)),
+                }
+            }
+        }
+        assert!(refused > 0, "{made} were made");
+        let waiting = collections.account("a").await.get_array("o").unwrap().len();
+        assert!(waiting <= 129, "more than an account should carry: {waiting}");
+        guarded.heal().await;
+        for store in &stores {
+            assert!(store.apply(batch()).await.iter().all(allowed));
+            made += 16;
+        }
+        let total = stores[0].total(&client("a"), Window::ALL).await.unwrap();
+        assert_eq!(total.micros(), 1_000_000 + made * 10_000);
     });
 }
 
