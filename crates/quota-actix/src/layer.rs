@@ -92,14 +92,15 @@ impl QuotaLayer {
         Self(self.0.with_idempotency_keys(keys))
     }
 
-    /// Charges this for the resource of this pattern (scopes included), whatever [`QuotaLayer::cost`] says.
+    /// Charges this for the resource of this pattern (scopes included), whatever [`QuotaLayer::cost`] says. A resource of several
+    /// patterns goes by its first one: for costs of their own make it several resources.
     #[must_use]
     pub fn with_route(self, pattern: impl Into<Box<str>>, cost: impl Into<RouteCost>) -> Self {
         Self(self.0.with_route(pattern, cost))
     }
 
-    /// Meters every request but CORS preflights, whether a resource matched it or not, under this label; where none matched, an
-    /// idempotency key is one request's over all paths. A preflight (`OPTIONS`
+    /// Meters every request but CORS preflights, also where no resource matched it: then under this label, and an idempotency key
+    /// is one request's over all paths. A preflight (`OPTIONS`
     /// with `Access-Control-Request-Method`) reaches the service unmetered: it must look at the method before it works.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {

@@ -59,7 +59,7 @@ where
         match admission.now() {
             Ok(Ok(admitted)) if admitted.is_concluded() => {
                 carried::put(admitted.quota(), &request);
-                let then = Then::Write(admitted.quota().clone());
+                let then = Then::Write(admitted.quota().clone(), pays);
                 MeteredFuture::running(self.inner.call(request), then)
             }
             Ok(Ok(admitted)) => MeteredFuture::waiting(Box::pin(run(admitted, pays, Rc::clone(&self.inner), request))),
@@ -83,7 +83,7 @@ pub enum Then {
     /// Nothing.
     Nothing,
     /// To write the headers.
-    Write(RequestQuota),
+    Write(RequestQuota, Pays),
     /// To look whether something answered for which there was no pattern.
     Watch(Watch),
 }
@@ -93,8 +93,8 @@ impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
 
     fn finish(self, answered: Result<ServiceResponse<B>, Error>) -> Answer<B> {
         match (answered, self) {
-            (Ok(mut response), Self::Write(quota)) => {
-                quota.answered(status_of(response.status()), &mut Headers(response.headers_mut()));
+            (Ok(mut response), Self::Write(quota, pays)) => {
+                quota.answered(pays.status_of(&response), &mut Headers(response.headers_mut()));
                 Ok(response.map_into_left_body())
             }
             (Ok(response), Self::Watch(watch)) => {
@@ -104,7 +104,7 @@ impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
                 Ok(response.map_into_left_body())
             }
             (Ok(response), Self::Nothing) => Ok(response.map_into_left_body()),
-            (Err(error), Self::Write(quota)) => Err(Told::of(error, quota)),
+            (Err(error), Self::Write(quota, _)) => Err(Told::of(error, quota)),
             (Err(error), Self::Nothing | Self::Watch(_)) => Err(error),
         }
     }
@@ -153,8 +153,8 @@ where
 }
 
 /// What a layer charges.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Pays {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pays {
     Routes,
     EveryRequest,
 }

@@ -200,6 +200,26 @@ async fn a_method_that_a_guard_of_the_resource_turns_away_is_free() {
     assert_eq!(used(&service).await, "2");
 }
 
+/// The first is charged, as nothing shows that the method is turned away now.
+#[actix_web::test]
+async fn what_a_guard_of_the_resource_turns_away_after_it_let_others_through_is_charged_once() {
+    let service = service();
+    let beta = actix_web::guard::Header("x-beta", "1");
+    let resource = web::resource("/a").guard(beta).route(web::get().to(ran));
+    let app = init_service(App::new().wrap(layer(&service)).service(resource)).await;
+    let ask = async |is_beta: bool| {
+        let request = TestRequest::default().uri("/a").insert_header(("x-client-id", "client1"));
+        let request = if is_beta { request.insert_header(("x-beta", "1")) } else { request };
+        answer(&app, request.to_request()).await
+    };
+    assert_eq!(ask(true).await, remains("9"));
+    ask(false).await;
+    for _ in 0..3 {
+        assert_eq!(ask(false).await, unanswered());
+    }
+    assert_eq!(used(&service).await, "2");
+}
+
 /// A handler's own 404 is an answer like any other.
 #[actix_web::test]
 async fn a_404_of_a_handlers_own_is_charged() {

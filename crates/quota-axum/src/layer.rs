@@ -101,9 +101,8 @@ impl QuotaLayer {
         Self(self.0.with_route(pattern, cost))
     }
 
-    /// Meters every request but CORS preflights, whether a router matched it or not, under this label: for tower services
-    /// that are no axum router. Without it, a request that no router has matched passes free; where none matched, an idempotency
-    /// key is one request's over all paths. A preflight (`OPTIONS` with
+    /// Meters every request but CORS preflights, also where no router matched it: then under this label, and an idempotency key is
+    /// one request's over all paths. For tower services that are no axum router: without it such a request passes free. A preflight (`OPTIONS` with
     /// `Access-Control-Request-Method`) reaches the service unmetered: it must look at the method before it works.
     #[must_use]
     pub fn with_every_request(self, label: Label) -> Self {

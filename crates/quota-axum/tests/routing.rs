@@ -340,11 +340,13 @@ async fn a_changed_clone_inside_charges_once_too() {
 async fn another_cost_inside_is_refused_and_not_misunderstood() {
     let service = service();
     let quota = layer(&service);
-    let app = Router::new().route("/a", on_get(ok).layer(quota.cost(5))).layer(quota);
-    let (answer, log) = logged(get(&app, "/a")).await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(!answer.body.contains("layer"));
-    assert!(log.contains("by with_route") && log.contains("route=\"/a\""), "{log}");
+    for inner in [quota.cost(5), quota.cost(RouteCost::exempt())] {
+        let app = Router::new().route("/a", on_get(ok).layer(inner)).layer(quota.clone());
+        let (answer, log) = logged(get(&app, "/a")).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!answer.body.contains("layer"));
+        assert!(log.contains("by with_route") && log.contains("route=\"/a\""), "{log}");
+    }
 }
 
 #[tokio::test]

@@ -252,6 +252,7 @@ impl<'a> Turn<'a> {
         self.account.check_lifetime(now, hold.credits, credits.micros().into())?;
         self.account.advance(now);
         self.account.remove_hold(id);
+        self.terms.use_room(1);
         self.write_entry(Entry { id: Some(hold.id), at: hold.at, credits, label: hold.label });
         Ok(self.allowed(plan, asked.at, now))
     }
@@ -339,8 +340,9 @@ impl<'a> Turn<'a> {
     fn add_cost(&mut self, cost: &Cost<'_>, now: Instant) -> Result<(), Stop> {
         self.account.check_lifetime(now, Credits::ZERO, cost.credits.micros().into())?;
         let id = cost.id.as_id().cloned();
-        if id.is_some() {
-            self.terms.check_room(1)?;
+        // One that was made for who gave none is no promise to remember it for as long.
+        if let EntryId::Given(_) = cost.id {
+            self.terms.take_room(1)?;
         }
         self.account.advance(now);
         self.write_entry(Entry { id, at: now, credits: cost.credits, label: cost.label.cloned() });
@@ -348,9 +350,6 @@ impl<'a> Turn<'a> {
     }
 
     pub(crate) fn write_entry(&mut self, entry: Entry) {
-        if entry.id.is_some() {
-            self.terms.room_for_ids = self.terms.room_for_ids.saturating_sub(1);
-        }
         self.account.add_entry(&entry);
         self.facts.added(&entry);
         self.writes.account = true;

@@ -121,3 +121,10 @@ impl Answers {
         }
     }
 }
+
+/// Whether a refusal is answered as the fault of the application or of a server's clock, and not of the request: then it is for
+/// the log.
+#[cfg(feature = "service")]
+pub(crate) fn is_fault(refusal: &Refusal) -> bool {
+    Answers::default().refused(refusal).status().is_server_error()
+}

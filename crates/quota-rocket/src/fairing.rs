@@ -17,7 +17,7 @@ use rocket::{Build, Request, Response};
 
 use crate::framework::Rocket;
 use crate::memo::{Decided, Memo};
-use crate::refused::{put, put_headers, put_quota_headers, replace};
+use crate::refused::{put_headers, put_quota_headers, replace};
 use crate::told::Told;
 use crate::{ClientBy, RouteCost};
 
@@ -167,7 +167,8 @@ impl Quotas {
             headers.remove(CONTENT_TYPE);
             put_headers(&headers, response);
         } else {
-            put(refusal.clone(), response);
+            // A catcher has answered: what it says is not what is refused here.
+            replace(refusal.clone(), response);
         }
     }
 

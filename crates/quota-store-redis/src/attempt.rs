@@ -59,6 +59,8 @@ pub(crate) struct Attempt<'a> {
     is_fresh: bool,
     /// The earliest instant that a request asks for, and the latest.
     span: (Instant, Instant),
+    /// The earliest present of a request that is not written yet.
+    now: Instant,
     /// Commits wait for replicas, and a request may ask for what was done before.
     may_repeat: bool,
 }
@@ -81,7 +83,7 @@ impl<'a> Attempt<'a> {
         let terms = run.settings.terms(&memory, now);
         let may_repeat = run.settings.wait.is_some() && requests.iter().any(|(_, request)| repeats(&request.operation));
         let mut attempt =
-            Self { run, version, memory, turn: *taken, known, absent: Vec::new(), is_fresh, span, may_repeat };
+            Self { run, version, memory, turn: *taken, known, absent: Vec::new(), is_fresh, span, now, may_repeat };
         let mut turn = ClientTurn::new(account, terms, requests);
         for need in requests.foresee() {
             attempt.learn_id(&mut turn, need);
@@ -98,6 +100,7 @@ impl<'a> Attempt<'a> {
                     let stepped = attempt.commit(turn.account(), writes).await;
                     if let Ok(None) = stepped {
                         written = turn.written();
+                        attempt.now = attempt.span.0.max(turn.account().latest());
                     }
                     stepped
                 }
@@ -156,10 +159,11 @@ impl<'a> Attempt<'a> {
 
     /// Writes, or confirms the version where there is nothing to write.
     async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Late>, StoreError> {
-        let now = self.span.0.max(account.latest());
         let mut with_ids = Vec::new();
         if !self.absent.is_empty() {
-            with_ids = keys_of_ids(&self.memory, self.run.settings, now);
+            // Where the first of the requests would have found them, too: to a later one they may be forgotten.
+            let presents = (self.now, self.span.0.max(account.latest()));
+            with_ids = keys_of_ids(&self.memory, self.run.settings, presents);
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);

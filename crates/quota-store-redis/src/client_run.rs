@@ -1,12 +1,12 @@
 //! One client's requests, run until they are answered.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{join, try_join};
 use parking_lot::Mutex;
-use quota_core::{ClientId, Detail, EntryId, Operation, OperationId};
-use quota_service::{Answers, Batch, ClientRequests, KeptAccounts, Patience, Request, StoreError};
+use quota_core::{ClientId, Detail, Operation, OperationId};
+use quota_service::{Answers, ClientRequests, KeptAccounts, Patience, StoreError};
 
 use crate::attempt::{Attempt, Ended, made_ids};
 use crate::call_error::CallError;
@@ -14,12 +14,14 @@ use crate::dead_entries::DeadEntries;
 use crate::entry_text::corrupt;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
+use crate::held::Held;
 use crate::keys::ClientKeys;
 use crate::listener::Listener;
 use crate::script::{Call, Changed, CommitScript, Outcome, UNREAD};
 use crate::server;
 use crate::settings::Settings;
 use crate::standing::Standing;
+use crate::store::RedisStore;
 use crate::stored::Stored;
 
 /// One client's requests, run until they are answered: on the kept account at its version, and again from the account
@@ -33,6 +35,7 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
+    held: &'a Held,
     pub(crate) client: &'a ClientId,
     pub(crate) keys: ClientKeys,
     /// With quarters, ids that were made for callers who gave none.
@@ -52,18 +55,16 @@ pub(crate) enum Freshness {
 
 impl<'a> ClientRun<'a> {
     pub(crate) fn new(
+        store: &'a RedisStore,
         gathering: &'a Gathering<'a>,
-        listener: &'a Listener,
-        settings: &'a Settings,
-        script: &'a CommitScript,
-        kept: &'a KeptAccounts<Box<Stored>>,
         requests: ClientRequests<'a>,
         is_alone: bool,
     ) -> Self {
-        let client = requests.client();
+        let RedisStore { settings, link, script, kept, held, .. } = store;
+        let (client, listener) = (requests.client(), &link.listener);
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
         let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
-        Self { gathering, listener, patience, is_alone, settings, script, kept, client, keys, made }
+        Self { gathering, listener, patience, is_alone, settings, script, kept, held, client, keys, made }
     }
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
@@ -74,7 +75,7 @@ impl<'a> ClientRun<'a> {
             Err(error) => return answers.lock().fail(requests, || error.again()),
         };
         let may_be_unlisted = is_cold && !stored.version.is_empty() && self.gathering.wire().is_cluster();
-        let runs = self.run_with_room(stored, known, requests, answers);
+        let runs = self.run(stored, known, requests, answers);
         if may_be_unlisted {
             join(runs, self.list_again()).await;
         } else {
@@ -94,44 +95,9 @@ impl<'a> ClientRun<'a> {
             return Ok((stored, Freshness::Kept));
         }
         let turn = stored.turn.begun();
-        *stored = self.standing().turn(&self.patience).await?;
+        *stored = self.turn(&mut self.standing()).await?;
         stored.turn = turn;
         Ok((stored, Freshness::InTurn))
-    }
-
-    async fn run_with_room(
-        &self,
-        stored: Box<Stored>,
-        freshness: Freshness,
-        requests: ClientRequests<'_>,
-        answers: &Mutex<Answers>,
-    ) {
-        if self.is_short_of_room(&stored, requests) {
-            // The bound is on what callers gave: an id that was made for one who gave none gives way.
-            let plain = requests.iter().map(|(_, request)| without_made_id(request)).collect();
-            return self.run_instead(stored, freshness, plain, requests, answers).await;
-        }
-        self.run(stored, freshness, requests, answers).await;
-    }
-
-    /// Runs requests of this client in the place of others, whose answers theirs are. None of them has an id that was made.
-    async fn run_instead(
-        &self,
-        stored: Box<Stored>,
-        freshness: Freshness,
-        instead: Vec<Request>,
-        requests: ClientRequests<'_>,
-        answers: &Mutex<Answers>,
-    ) {
-        let batch = Batch::new(instead);
-        let own = Mutex::new(batch.answers());
-        for requests in batch.clients() {
-            self.run(stored.clone(), freshness, requests, &own).await;
-        }
-        let mut answers = answers.lock();
-        for ((place, _), answer) in requests.iter().zip(own.into_inner().finish()) {
-            answers.give(place, answer);
-        }
     }
 
     async fn run(
@@ -159,7 +125,7 @@ impl<'a> ClientRun<'a> {
                 Ended::Dead(written) => (written, self.read_alive(&mut known).await),
                 Ended::Queued(written) => {
                     known.clear();
-                    (written, standing.turn(&self.patience).await)
+                    (written, self.turn(&mut standing).await)
                 }
                 Ended::Changed(written, changed) => {
                     let rest = requests.after(written);
@@ -215,6 +181,13 @@ impl<'a> ClientRun<'a> {
         Ok(dead.take_out(self.read().await?).await?.0)
     }
 
+    async fn turn(&self, standing: &mut Standing<'_>) -> Result<Stored, StoreError> {
+        let asked = Instant::now();
+        let stored = standing.turn(&self.patience).await;
+        self.held.note_wait(self.client, asked.elapsed());
+        stored
+    }
+
     fn standing(&self) -> Standing<'_> {
         let Self { gathering, script, keys, listener, .. } = self;
         Standing { gathering, script, keys, token: listener.token, listener: Some(listener), passed: 0 }
@@ -251,23 +224,6 @@ impl<'a> ClientRun<'a> {
         add.arg(self.settings.prefix.list_of(self.client)).arg("NX").arg(0).arg(self.client.as_str());
         add
     }
-
-    fn is_short_of_room(&self, stored: &Stored, requests: ClientRequests<'_>) -> bool {
-        let now = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
-        let terms = self.settings.terms(&stored.memory, now.max(stored.account.latest()));
-        !self.made.is_empty() && terms.room_for_ids < requests.len()
-    }
-}
-
-/// Without the id that was made for it, if it has such a one.
-fn without_made_id(request: &Request) -> Request {
-    let mut request = request.clone();
-    if let Operation::Charge { id, .. } | Operation::Record { id, .. } = &mut request.operation
-        && matches!(id, EntryId::Made(_))
-    {
-        *id = EntryId::Absent;
-    }
-    request
 }
 
 /// How long what can wait for another time may delay an answer.

@@ -43,7 +43,8 @@ impl RedisStore {
         };
         let commands: Vec<Cmd> = (0..LISTS).map(page).collect();
         let mut names = Vec::new();
-        for answer in self.link.for_reading().call_all(&commands).await.map_err(CallError::of_read)? {
+        let answers = self.link.for_reading().read_all(commands, &self.settings.prefix.health()).await;
+        for answer in answers.map_err(CallError::of_read)? {
             for name in texts(answer)? {
                 names.push(ClientId::new(&name).map_err(|_| corrupt("a client's name", &name))?);
             }
@@ -60,7 +61,8 @@ impl RedisStore {
             exists
         };
         let commands: Vec<Cmd> = names.iter().map(exists).collect();
-        let answers = self.link.for_reading().call_all(&commands).await.map_err(CallError::of_read)?;
+        let answers = self.link.for_reading().read_all(commands, &self.settings.prefix.health()).await;
+        let answers = answers.map_err(CallError::of_read)?;
         let known = names.into_iter().zip(answers).filter(|(_, answer)| matches!(answer, Value::Int(1)));
         Ok(known.map(|(client, _)| client).collect())
     }

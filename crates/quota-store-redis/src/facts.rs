@@ -57,17 +57,23 @@ impl KnownIds {
     }
 }
 
-/// The keys that ids may be in, newest first.
-pub(crate) fn keys_of_ids(memory: &Memory, settings: &Settings, now: Instant) -> Vec<Key> {
+/// The keys that ids may be in which are asked for at presents from the first of `span` to the last, newest first.
+pub(crate) fn keys_of_ids(memory: &Memory, settings: &Settings, span: (Instant, Instant)) -> Vec<Key> {
     let mut keys = Vec::new();
     if settings.detail == Detail::Quarters {
-        keys.extend(memory.ids.days_since(settings.first_day_of_ids(now)).rev().map(Key::Ids));
-        let retries = Settings::retries_of(now);
-        keys.extend([retries, retries.saturating_sub(1)].map(Key::Retries));
+        keys.extend(memory.ids.days_since(settings.first_day_of_ids(span.0)).rev().map(Key::Ids));
+        let (first, last) = (Settings::retries_of(span.0), Settings::retries_of(span.1));
+        let (earliest, newest) = (first.saturating_sub(1), last.saturating_sub(MOST_RETRIES));
+        keys.extend((earliest.max(newest)..=last).rev().map(Key::Retries));
+        keys.extend([first, earliest].into_iter().filter(|retries| *retries < newest).map(Key::Retries));
     }
     keys.extend(memory.entries.between(i64::MIN, i64::MAX).rev().map(Key::Ids));
     keys
 }
+
+/// Ids that were made for who gave none are looked for in so many spans of ten minutes before the last, and in the first. Requests of
+/// one batch are hardly ever hours apart.
+const MOST_RETRIES: i64 = 16;
 
 /// A client's ledger, read beside its account's version.
 pub(crate) struct Ledger<'a> {

@@ -14,6 +14,7 @@ mod dead_entries;
 mod entry_text;
 mod facts;
 mod gathering;
+mod held;
 mod id_counts;
 mod keys;
 mod link;

@@ -109,16 +109,33 @@ impl Wire {
         }
     }
 
+    /// Several commands that read, on one server in one message with one that asks whether it is a replica by now, which says what was and
+    /// not what is, and would do so for as long as the connection lasts. (In a cluster it sends to the primary.)
+    pub(crate) async fn read_all(&self, commands: Vec<Cmd>, own: &str) -> Result<Vec<Value>, CallError> {
+        let Self::Node(_) = self else { return self.call_all(&commands).await };
+        let asked = [vec![writes_nothing(own)], commands].concat();
+        let mut answers = self.call_each(asked).await.into_iter();
+        not_of_a_replica(answers.next())?;
+        answers.collect()
+    }
+
+    /// The same in one step; a cluster's commands are on one hash slot.
+    pub(crate) async fn read_at_once(&self, commands: &[Cmd], own: &str) -> Result<Vec<Value>, CallError> {
+        let Self::Node(_) = self else { return self.transaction(commands).await };
+        let mut asked = vec![writes_nothing(own), redis::cmd("MULTI")];
+        asked.extend_from_slice(commands);
+        asked.push(redis::cmd("EXEC"));
+        let mut answers = self.call_each(asked).await.into_iter();
+        not_of_a_replica(answers.next())?;
+        all_of(answers.next_back())
+    }
+
     /// Several commands on one hash slot, in one step.
-    pub(crate) async fn transaction(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
+    async fn transaction(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
         let mut pipeline = pipeline(commands.to_vec());
         pipeline.atomic();
         // `MULTI` and every command are answered before `EXEC`, whose answer has all of theirs.
-        let executed = self.send(&pipeline, commands.len().saturating_add(1), 1).await.pop();
-        match executed.unwrap_or_else(|| Err(CallError::unanswered()))? {
-            Value::Array(values) => Ok(values),
-            _ => Err(CallError::unanswered()),
-        }
+        all_of(self.send(&pipeline, commands.len().saturating_add(1), 1).await.pop())
     }
 
     /// A command that writes, and how many replicas had it when so many did or the time was over.
@@ -171,6 +188,29 @@ impl Wire {
 
     pub(crate) const fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
+    }
+}
+
+/// A write to a key of one's own, without effect: a primary may refuse it as well.
+fn writes_nothing(own: &str) -> Cmd {
+    let mut write = redis::cmd("HDEL");
+    write.arg(own).arg("");
+    write
+}
+
+fn not_of_a_replica(answer: Option<Result<Value, CallError>>) -> Result<(), CallError> {
+    match answer {
+        Some(Err(error)) if error.ends_connection() => Err(error),
+        Some(_) => Ok(()),
+        None => Err(CallError::unanswered()),
+    }
+}
+
+/// What `EXEC` answered.
+fn all_of(executed: Option<Result<Value, CallError>>) -> Result<Vec<Value>, CallError> {
+    match executed.unwrap_or_else(|| Err(CallError::unanswered()))? {
+        Value::Array(values) => Ok(values),
+        _ => Err(CallError::unanswered()),
     }
 }
 

@@ -38,16 +38,19 @@ impl Removing<'_> {
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
         match removal {
-            Removal::Entry(entry) => {
-                self.one(entry, key_of_id, call, memory);
-                Ok(())
-            }
+            Removal::Entry(entry) => self.one(entry, key_of_id, call, memory).await,
             Removal::Range(range) => self.range(*range, call, memory).await,
         }
     }
 
-    fn one(&self, entry: &Entry, key_of_id: Option<Key>, call: &mut Call, memory: &mut Memory) {
-        take_from_sums([entry], call, memory);
+    async fn one(
+        &self,
+        entry: &Entry,
+        key_of_id: Option<Key>,
+        call: &mut Call,
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
+        self.take_from_sums([entry], call, memory).await?;
         if self.settings.detail == Detail::Entries {
             call.command("ZREM", Key::Entries(day_of(entry.at.millis())), vec![member(entry)]);
         }
@@ -57,6 +60,7 @@ impl Removing<'_> {
                 memory.ids.subtract(day, 1);
             }
         }
+        Ok(())
     }
 
     async fn range(&self, range: Window, call: &mut Call, memory: &mut Memory) -> Result<(), StoreError> {
@@ -115,7 +119,7 @@ impl Removing<'_> {
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
         for edge in edges {
-            take_from_sums(&self.entries_in(*edge).await?, call, memory);
+            self.take_from_sums(&self.entries_in(*edge).await?, call, memory).await?;
         }
         let span = (range.start().millis(), range.end().millis());
         let parts = parts_of(span, memory);
@@ -184,20 +188,42 @@ impl Removing<'_> {
     }
 }
 
-/// Takes entries out of their quarters' sums.
-fn take_from_sums<'a>(entries: impl IntoIterator<Item = &'a Entry>, call: &mut Call, memory: &mut Memory) {
-    let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
-    for entry in entries {
-        let label = memory.labels.counted(entry.label.as_ref()).to_owned();
-        let sum = Sum { micros: entry.credits.micros(), entries: 1 };
-        sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(sum);
-    }
-    for (key, sum) in sums {
-        if let Some(change) = memory.open.subtract(&key, sum) {
-            let (quarter, label) = key;
-            let [credits, count] = fields_of(quarter, &label);
-            let words = vec![credits, change.micros.to_string(), count, change.entries.to_string()];
-            call.increment(Key::Sums(day_of(quarter)), words);
+impl Removing<'_> {
+    /// Takes entries out of their quarters' sums, where these are kept.
+    async fn take_from_sums(
+        &self,
+        entries: impl IntoIterator<Item = &Entry>,
+        call: &mut Call,
+        memory: &mut Memory,
+    ) -> Result<(), StoreError> {
+        let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
+        for entry in entries {
+            let label = memory.labels.counted(entry.label.as_ref()).to_owned();
+            let sum = Sum { micros: entry.credits.micros(), entries: 1 };
+            sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(sum);
         }
+        for (key, sum) in sums {
+            let Some(change) = memory.open.subtract(&key, sum) else { continue };
+            let (quarter, label) = key;
+            let day = day_of(quarter);
+            if self.has_sums(day, memory).await? {
+                let [credits, count] = fields_of(quarter, &label);
+                let words = vec![credits, change.micros.to_string(), count, change.entries.to_string()];
+                call.increment(Key::Sums(day), words);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a day's sums are there: pruned or expired they went with all that was in them, while an id is remembered by
+    /// when it was written.
+    async fn has_sums(&self, day: i64, memory: &Memory) -> Result<bool, StoreError> {
+        let is_noted = memory.days.contains(day);
+        let may_have_expired = self.settings.horizon(self.now).is_some_and(|horizon| day < day_of(horizon));
+        if !is_noted || !may_have_expired {
+            return Ok(is_noted);
+        }
+        let exists = self.wire.call(&command("EXISTS", self.keys, Key::Sums(day))).await;
+        Ok(count(&exists.map_err(CallError::of_read)?) > 0)
     }
 }

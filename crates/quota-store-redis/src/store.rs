@@ -19,6 +19,7 @@ use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
 use crate::entry_text::corrupt;
 use crate::gathering::Gathering;
+use crate::held::Held;
 use crate::keys::{Key, KeyPrefix, LISTS};
 use crate::link::Link;
 use crate::script::CommitScript;
@@ -36,7 +37,8 @@ pub struct RedisStore {
     pub(crate) settings: Settings,
     pub(crate) link: Link,
     pub(crate) script: CommitScript,
-    kept: KeptAccounts<Box<Stored>>,
+    pub(crate) kept: KeptAccounts<Box<Stored>>,
+    pub(crate) held: Held,
     dispatch: Dispatch,
 }
 
@@ -85,7 +87,7 @@ impl RedisStore {
         server::check_rights(wire, &settings.prefix, settings.wait.is_some()).await?;
         let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
         let kept = KeptAccounts::new(builder.kept_accounts);
-        Ok(Self { settings, link, script: CommitScript::new(), kept, dispatch })
+        Ok(Self { settings, link, script: CommitScript::new(), kept, held: Held::default(), dispatch })
     }
 }
 
@@ -113,13 +115,16 @@ impl UsageStore for RedisStore {
         None
     }
 
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.held.is(client)
+    }
+
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let batch = Batch::new(batch);
         let answers = Mutex::new(batch.answers());
-        let (gathering, settings) = (Gathering::new(self.link.for_batch()), &self.settings);
-        let (listener, script, kept) = (&self.link.listener, &self.script, &self.kept);
+        let gathering = Gathering::new(self.link.for_batch());
         let is_alone = batch.clients().nth(1).is_none();
-        let run = |requests| ClientRun::new(&gathering, listener, settings, script, kept, requests, is_alone);
+        let run = |requests| ClientRun::new(self, &gathering, requests, is_alone);
         let runs: Vec<_> = batch.clients().map(|requests| (run(requests), requests)).collect();
         gathering.run(join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers)))).await;
         answers.into_inner().finish()
@@ -181,10 +186,11 @@ impl UsageStore for RedisStore {
 #[async_trait]
 impl PlanStore for RedisStore {
     async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
+        let account = self.settings.prefix.client(client).name(Key::Account);
         let mut get = redis::cmd("HGET");
-        get.arg(self.settings.prefix.client(client).name(Key::Account)).arg("p");
-        let answer = self.link.for_batch().call(&get).await.map_err(CallError::of_read)?;
-        match answer {
+        get.arg(&account).arg("p");
+        let answers = self.link.for_batch().read_all(vec![get], &account).await.map_err(CallError::of_read)?;
+        match answers.into_iter().next().unwrap_or_default() {
             Value::Nil => Ok(StoredPlan::default()),
             answer => {
                 let text = text(answer)?.unwrap_or_default();

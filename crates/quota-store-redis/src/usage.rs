@@ -84,7 +84,8 @@ impl RedisStore {
             let asked = reading(&memory);
             let mut commands = vec![memory_command(keys)];
             commands.extend(asked.commands(keys));
-            let mut answers = wire.transaction(&commands).await.map_err(CallError::of_read)?.into_iter();
+            let answers = wire.read_at_once(&commands, &keys.name(Key::Account)).await;
+            let mut answers = answers.map_err(CallError::of_read)?.into_iter();
             let now = read_memory(answers.next().unwrap_or_default())?;
             if (&now.days, now.folded_until) == (&memory.days, memory.folded_until) {
                 let read = asked.read(answers, &now)?;

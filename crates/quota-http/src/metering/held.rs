@@ -21,6 +21,8 @@ pub struct Held {
 #[derive(Debug)]
 struct Request {
     quota: RequestQuota,
+    /// Nobody but this knows the hold's id: it was made for it.
+    is_made: bool,
     /// If it is held under that; none once something may be charged under it.
     key: Option<UnderKey>,
 }
@@ -44,8 +46,8 @@ impl Drop for Request {
 }
 
 impl Held {
-    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>) -> Self {
-        Self { guard, of: Request { quota, key } }
+    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>, is_made: bool) -> Self {
+        Self { guard, of: Request { quota, is_made, key } }
     }
 
     /// The decision with the state of every quota after the hold was made.
@@ -69,7 +71,9 @@ impl Held {
     /// that had expired is recorded all the same: [`Settled::Late`].
     ///
     /// # Errors
-    /// [`QuotaError`], never a denial; the hold is then released, and the headers tell nothing of it.
+    /// [`QuotaError`], never a denial; the hold is then released, and the headers tell nothing of it. Of a hold without an id of
+    /// one's own and a key of which nobody knows whether it was settled ([`ServiceError::Unknown`]), the answer takes back what
+    /// was; a handler that tries again under the hold's id does not answer with the error.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
         let key = self.of.key.take();
         let settled = self.guard.settle(cost).await;
@@ -80,7 +84,13 @@ impl Held {
                 self.of.note_failed(error).await;
             }
         }
-        settled.map_err(|error| self.of.quota.error(Cause::Failed(error)))
+        settled.map_err(|error| {
+            let made = match &error {
+                ServiceError::Unknown { id, .. } if self.of.is_made => id.clone(),
+                _ => None,
+            };
+            self.of.quota.error(Cause::Failed(error)).with_made(made)
+        })
     }
 
     /// Ends the hold without a charge, and waits for that, so that the headers say so. A request's idempotency key, if it

@@ -11,6 +11,7 @@ use quota_service::{Charge, Holding, ServiceError, SharedService};
 use crate::answers::Answers;
 use crate::metering::idempotency::IdempotencyKeys;
 use crate::metering::routes::Routes;
+use crate::refusals::is_fault;
 use crate::task::to_its_end;
 
 /// The service and how its decisions are told. Cheap to clone.
@@ -93,7 +94,9 @@ pub(crate) const fn is_replayed(decision: &Decision) -> bool {
 
 /// Logs what the answer must not tell.
 pub(crate) fn log(error: &ServiceError, client: &ClientId) {
-    if let ServiceError::Refused(refusal) = error {
+    if let ServiceError::Refused(refusal) = error
+        && !is_fault(refusal)
+    {
         tracing::debug!(%client, code = refusal.code(), "refused: {refusal}");
     } else {
         let error: &dyn Error = error;

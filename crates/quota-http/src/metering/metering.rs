@@ -75,7 +75,7 @@ impl<F: Framework> Metering<F> {
         self
     }
 
-    /// Meters every request, whether a router matched it or not, under this label.
+    /// Meters every request, also where no router matched it: then under this label.
     #[must_use]
     pub fn with_every_request(mut self, label: Label) -> Self {
         self.base_mut().every_request = Some(label);
@@ -106,12 +106,12 @@ impl<F: Framework> Metering<F> {
             return Passage::Free(self.base.meter.watch());
         };
         let cost = self.base.costs.get(pattern).unwrap_or(&self.cost);
-        if cost.is_exempt() {
-            return Passage::Free(None);
-        }
         let meter = &self.base.meter;
         if let Some(outer) = outer.filter(|outer| outer.meter().is_kin(meter)) {
             return self.inside(outer, pattern, cost);
+        }
+        if cost.is_exempt() {
+            return Passage::Free(None);
         }
         if std::iter::successors(outer, |quota| quota.outer()).any(|quota| quota.meter().is_kin(meter)) {
             return self.around_another(pattern);

@@ -154,6 +154,7 @@ impl RequestQuota {
     /// As for [`RequestQuota::charge`].
     pub async fn hold_for(&self, charge: impl Into<Charge> + Send, ttl: Ttl) -> Result<Held, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
+        let is_made = charge.id().is_none();
         let held = match key {
             Some(_) => self.meter().hold_under_key(self.client(), charge, ttl).await,
             None => self.meter().service.hold(self.client(), charge, ttl).await.map(Some),
@@ -161,7 +162,7 @@ impl RequestQuota {
         match held {
             Ok(Some(Holding::Held(guard) | Holding::Unchecked(guard))) => {
                 self.note(guard.decision());
-                Ok(Held::new(guard.renewing(), self.clone(), key))
+                Ok(Held::new(guard.renewing(), self.clone(), key, is_made))
             }
             Ok(Some(Holding::Denied(denied))) => {
                 self.note(&Decision::Denied(Denied::clone(&denied)));
@@ -191,7 +192,8 @@ impl RequestQuota {
             return;
         }
         match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
-            Shown::Nothing | Shown::Unknown => {}
+            Shown::Nothing => {}
+            Shown::Unknown => self.answers().write_decision(&Decision::Unchecked, headers),
             Shown::Decision(decision) => self.answers().write_decision(decision, headers),
             Shown::Status(status) => self.answers().write_status(status, headers),
         }
@@ -300,7 +302,10 @@ impl RequestQuota {
         }
         match self.meter().service.status(self.client()).await {
             Ok(status) => self.show(Shown::Status(status)),
-            Err(error) => log(&error, self.client()),
+            Err(error) => {
+                log(&error, self.client());
+                self.note_unknown();
+            }
         }
     }
 

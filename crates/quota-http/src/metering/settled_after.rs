@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 use quota_core::{ClientId, Credits};
-use quota_service::Settled;
+use quota_service::{ServiceError, Settled};
 use tokio::runtime::Handle;
 use tracing::Instrument;
 
@@ -99,6 +99,8 @@ impl Bill {
     }
 }
 
+const NOT_CHARGED: &str = "the cost of a stream was not charged";
+
 /// Nobody waits for an answer any more, so the log has to say it.
 fn told(settled: Result<Settled, QuotaError>, client: &ClientId, sum: Credits) {
     match settled {
@@ -107,8 +109,11 @@ fn told(settled: Result<Settled, QuotaError>, client: &ClientId, sum: Credits) {
         }
         Ok(_) => {}
         Err(error) => {
+            let is_unknown = matches!(error.service_error(), Some(ServiceError::Unknown { .. }));
             let error: &dyn Error = &error;
-            tracing::error!(%client, cost = %sum, error, "the cost of a stream was not charged");
+            let what =
+                if is_unknown { "it is not known whether the cost of a stream was charged" } else { NOT_CHARGED };
+            tracing::error!(%client, cost = %sum, error, "{what}");
         }
     }
 }
@@ -128,7 +133,7 @@ impl Drop for Bill {
             Ok(runtime) => drop(runtime.spawn(settling)),
             Err(error) => {
                 let (client, error): (_, &dyn Error) = (self.quota.client(), &error);
-                tracing::error!(%client, %cost, error, "the cost of a stream was not charged");
+                tracing::error!(%client, %cost, error, "{NOT_CHARGED}");
             }
         }
     }

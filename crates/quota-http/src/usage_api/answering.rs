@@ -15,6 +15,7 @@ use quota_service::{QuotaService, ServiceError, SharedService, StoreError, Usage
 use crate::answers::Answers;
 use crate::member::Malformed;
 use crate::problem;
+use crate::refusals::is_fault;
 use crate::task::to_its_end;
 use crate::usage_api::change::Change;
 use crate::usage_api::description::{open_api, open_api_with};
@@ -328,7 +329,7 @@ impl Inner {
     }
 
     pub(super) fn failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
-        if !matches!(error, ServiceError::Refused(_)) {
+        if !matches!(error, ServiceError::Refused(refusal) if !is_fault(refusal)) {
             let error: &dyn Error = error;
             tracing::error!(%client, error, "the usage API could not answer");
         }

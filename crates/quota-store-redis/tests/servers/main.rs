@@ -19,6 +19,8 @@ mod opening;
 #[cfg(test)]
 mod refusing;
 #[cfg(test)]
+mod remembering;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod resending;

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use quota_core::{Credits, Detail, Operation};
+use quota_core::{Credits, Detail, GroupBy, Operation, Tz, Window};
 use quota_servers::PrivateServer;
-use quota_service::UsageStore;
+use quota_service::{ClientsQuery, DailyQuery, PlanStore, StoreError, UsageStore};
 use quota_store_redis::ConnectError;
 
 use crate::requests::{
-    Answered, PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, credits, is_not_done, is_unknown, one,
-    request, used,
+    Answered, PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, client, credits, is_not_done, is_unknown,
+    one, request, used,
 };
 use crate::servers::{Place, private, private_cluster, private_pair, shown, tell, tell_words, text_of};
 
@@ -45,6 +45,12 @@ async fn a_server_that_becomes_a_replica_answers_nothing_of_a_client() {
     }
     let answer = one(&store, status()).await;
     assert!(is_not_done(&answer), "{answer:?}");
+    let (name, query) = (client("client"), ClientsQuery { prefix: String::new(), after: None, limit: 10 });
+    let days = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
+    assert!(matches!(store.total(&name, Window::ALL).await, Err(StoreError::NotDone { .. })));
+    assert!(matches!(store.daily(&name, &days).await, Err(StoreError::NotDone { .. })));
+    assert!(matches!(store.clients(&query).await, Err(StoreError::NotDone { .. })));
+    assert!(matches!(store.stored_plan(&name).await, Err(StoreError::NotDone { .. })));
     tell(primary.url(), "REPLICAOF NO ONE").await.unwrap();
     assert!(!allowed(&denied("client").await));
     assert_eq!(used(&one(&store, status()).await), Credits::ONE);

@@ -107,6 +107,19 @@ async fn who_is_gone_keeps_nobody_out() {
     }
 }
 
+/// So that its requests go apart from others', who would wait for its turn.
+#[tokio::test]
+async fn who_was_waited_for_is_said_to_be_held() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Entries).await;
+    let batch = || ["a", "b"].map(|name| request(name, charge("1"), PLENTY)).into();
+    assert!(store.apply(batch()).await.iter().all(allowed));
+    assert!(!store.is_held(&client("a")));
+    place.tell(&format!("HSET {} c {}", place.key("{a}:a"), "gone0001gone0002gone0003")).await;
+    assert!(store.apply(batch()).await.iter().all(allowed));
+    assert!(store.is_held(&client("a")) && !store.is_held(&client("b")));
+}
+
 /// Also where its turn leaves it nothing to write.
 #[tokio::test]
 async fn who_is_denied_in_turn_makes_room() {

@@ -242,14 +242,16 @@ pub fn what_nobody_knows_is_charged_is_taken_back_without_a_key<H: HttpHarness>(
 }
 
 pub fn what_nobody_knows_is_settled_is_taken_back_without_a_key<H: HttpHarness>() {
-    let ground = Setting::<H>::ten().queued(9).serve();
-    let asked = ground.begin(request(Method::GET, "/answer?status=200&work=wait"));
-    ground.wait_for_held("4");
-    ground.set_gate(Gate::UnknownDone);
-    ground.pause().end();
-    assert_unavailable(&asked.answer().unwrap());
-    ground.set_gate(Gate::Open);
-    ground.wait_until(|held, now| (held, now) == ("0", "0"));
+    for (path, held) in [("/answer?status=200&work=wait", "4"), ("/generate?max=8&actual=5&work=wait", "8")] {
+        let ground = Setting::<H>::ten().queued(9).serve();
+        let asked = ground.begin(request(Method::GET, path));
+        ground.wait_for_held(held);
+        ground.set_gate(Gate::UnknownDone);
+        ground.pause().end();
+        assert_unavailable(&asked.answer().unwrap());
+        ground.set_gate(Gate::Open);
+        ground.wait_until(|held, now| (held, now) == ("0", "0"));
+    }
 }
 
 /// Nobody was told that it was not charged: it has run.

@@ -1,0 +1,132 @@
+//! Which ids of quarters are remembered, and what goes with the sums that are not.
+
+use std::time::Duration;
+
+use quota_core::{
+    Answer, Credits, Decision, Detail, EntryId, GroupBy, Instant, Operation, OperationId, PastEntry, Tz, Window,
+};
+use quota_service::{DailyQuery, Request, UsageStore};
+use quota_store_redis::RedisStore;
+use redis::Value;
+
+use crate::requests::{
+    Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_one, client, credits, one, request,
+};
+use crate::servers::Place;
+
+/// The day of all requests.
+const TODAY: &str = "2024-03-15T00:00:00Z";
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn id(text: &str) -> OperationId {
+    OperationId::new(text).unwrap()
+}
+
+fn made(text: &str) -> Request {
+    request("a", Operation::Charge { credits: Credits::ONE, id: EntryId::Made(id(text)), label: None }, PLENTY)
+}
+
+fn replayed(answer: &Answered) -> bool {
+    match answer {
+        Ok(Answer::Decision(Decision::Allowed(allowed))) => allowed.replayed(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn backfill(store: &RedisStore, entries: Vec<PastEntry>) {
+    let backfill = Operation::Backfill { entries, not_after: Instant::MAX };
+    one(store, request("a", backfill, PLENTY)).await.unwrap();
+}
+
+/// Remembers so many ids, of entries of no credits.
+async fn remember(store: &RedisStore, count: u32) {
+    let entry = |number: u32| PastEntry {
+        id: id(&format!("id {number}")),
+        at: TODAY.parse().unwrap(),
+        credits: Credits::ZERO,
+        label: None,
+    };
+    for first in (0..count).step_by(10_000) {
+        backfill(store, (first..count.min(first + 10_000)).map(entry).collect()).await;
+    }
+}
+
+async fn total(store: &RedisStore) -> Credits {
+    store.total(&client("a"), Window::ALL).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_id_that_was_made_for_who_gave_none_needs_no_room_and_keeps_what_it_promises() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    remember(&store, 99_990).await;
+    let names: Vec<String> = (0..11).map(|number| format!("made {number}")).collect();
+    for answer in store.apply(names.iter().map(|name| made(name)).collect()).await {
+        assert!(allowed(&answer));
+    }
+    assert_eq!(total(&store).await, credits("11"));
+    for name in &names {
+        assert!(replayed(&charge_one(&store, "a", name).await), "{name}");
+    }
+    assert_eq!(total(&store).await, credits("11"));
+}
+
+#[tokio::test]
+async fn who_gave_no_id_is_charged_where_another_process_has_used_all_the_room() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (place.store(Detail::Quarters).await, place.store(Detail::Quarters).await);
+    assert!(allowed(&one(&store, request("a", charge("1"), PLENTY)).await));
+    remember(&other, 100_000).await;
+    assert!(allowed(&one(&store, made("made")).await));
+    assert!(charge_one(&other, "a", "given").await.is_err(), "there is no room");
+    assert_eq!(total(&store).await, credits("2"));
+}
+
+/// As one log has them that is read again.
+#[tokio::test]
+async fn a_retry_finds_what_it_asked_for_beside_one_of_days_later() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    for (name, later, quarters) in [("a", "given", 192), ("b", "given", 2)] {
+        assert!(allowed(&charge_one(&store, name, "e1").await));
+        let retry = request(name, charge_as("e1", "1"), PLENTY);
+        let answers =
+            store.apply(vec![retry, at_quarter(request(name, charge_as(later, "1"), PLENTY), quarters)]).await;
+        assert!(replayed(&answers[0]) && allowed(&answers[1]), "{name}");
+        assert_eq!(store.total(&client(name), Window::ALL).await.unwrap(), credits("2"), "{name}");
+    }
+    // One that was made for who gave none.
+    assert!(allowed(&one(&store, Request { client: client("c"), ..made("e1") }).await));
+    let later = at_quarter(request("c", charge("1"), PLENTY), 2);
+    let answers = store.apply(vec![request("c", charge_as("e1", "1"), PLENTY), later]).await;
+    assert!(replayed(&answers[0]) && allowed(&answers[1]));
+    assert_eq!(store.total(&client("c"), Window::ALL).await.unwrap(), credits("2"));
+}
+
+/// An id is remembered by when it was written, and a sum is kept by what it is of.
+#[tokio::test]
+async fn an_entry_whose_sums_are_gone_is_voided_without_sums() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.builder().with_detail(Detail::Quarters).with_retention(35 * DAY).connect().await.unwrap();
+    let now: Instant = TODAY.parse().unwrap();
+    let entry = |name: &str, cost: &str| PastEntry {
+        id: id(name),
+        at: now.saturating_sub(100 * DAY),
+        credits: credits(cost),
+        label: None,
+    };
+    let void = |name: &str| request("a", Operation::Void { id: id(name) }, PLENTY);
+    backfill(&store, vec![entry("early", "3")]).await;
+    one(&store, void("early")).await.unwrap();
+    assert_eq!(total(&store).await, Credits::ZERO, "where they are there still, it is taken out");
+    backfill(&store, vec![entry("b1", "7")]).await;
+    store.prune(now).await.unwrap();
+    one(&store, void("b1")).await.unwrap();
+    backfill(&store, vec![entry("b2", "5")]).await;
+    assert_eq!(total(&store).await, credits("5"));
+    let query = DailyQuery { range: Window::ALL, zone: Tz::UTC, by: GroupBy::Day };
+    let days = store.daily(&client("a"), &query).await.unwrap();
+    assert_eq!(days.iter().map(|day| day.credits).collect::<Vec<_>>(), [credits("5")]);
+    let left = place.tell(&format!("PTTL {}", place.key("{a}:s:19697"))).await;
+    assert_ne!(left, Value::Int(-1), "a key that is kept for ever");
+}
