@@ -11,11 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::requests::{
     PLENTY, agreed_usage, allowed, charge, charge_as, credits, is_unknown, one, request, wait_for_total,
 };
 use crate::servers::{Place, is_primary, keep_parts, private_cluster, tell, url_of};
+
+/// So soon the rest of a command comes that has begun.
+const A_PIECE: Duration = Duration::from_millis(20);
 
 /// What stands between stores and nodes.
 struct Between {
@@ -86,6 +90,7 @@ impl Between {
 
     async fn ask(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_silent: &AtomicBool) {
         let mut buffer = vec![0; 65_536];
+        let mut may_begin_one = false;
         while let Ok(count @ 1..) = from.read(&mut buffer).await {
             let some = &buffer[..count];
             let has = |word: &[u8]| some.windows(word.len()).any(|part| part == word);
@@ -93,14 +98,18 @@ impl Between {
                 self.asked.notify_one();
                 continue;
             }
-            // Not the script itself, whose text has all its words.
-            let is_commit = has(b"EVALSHA") && has(b"ACCOUNT");
+            // Not the script itself, whose text has all its words. It may come in two pieces.
+            let is_commit = (has(b"EVALSHA") || may_begin_one) && has(b"ACCOUNT");
+            may_begin_one = has(b"EVALSHA") && !is_commit;
             let is_held = is_commit && self.is_armed.swap(false, Ordering::SeqCst);
             is_silent.fetch_or(is_held, Ordering::SeqCst);
             if to.write_all(some).await.is_err() {
                 return;
             }
             if is_held {
+                while let Ok(Ok(count @ 1..)) = timeout(A_PIECE, from.read(&mut buffer)).await {
+                    to.write_all(&buffer[..count]).await.unwrap();
+                }
                 self.passed.notify_one();
                 return tokio::select! {
                     () = self.cut.notified() => {}
