@@ -235,8 +235,9 @@ impl<S: UsageStore> Lane<S> {
         queue.in_flight = false;
         queue.just_set.extend(landed.set);
         let (waiting, answered) = (queue.messages.len(), landed.size);
-        // One who was answered asks with nobody; and for a hot client's callers nobody else waits.
-        if landed.client.is_none() && answered > 1 && waiting < answered {
+        // One who was answered asks with nobody; and where a hot client's callers are waited for, nobody else is.
+        let is_alone = landed.client.is_none() || (self.common.messages.is_empty() && self.flights.is_empty());
+        if answered > 1 && waiting < answered && is_alone {
             behind_others().await;
         }
     }

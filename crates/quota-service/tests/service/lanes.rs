@@ -33,7 +33,17 @@ async fn while_one_batch_is_in_flight_the_next_gathers_in_order() {
 
 #[tokio::test]
 async fn who_was_answered_asks_again_before_fewer_others_depart() {
-    let store = Gated::batched();
+    asks_again(Gated::batched()).await;
+}
+
+#[tokio::test]
+async fn who_was_answered_by_a_batch_of_its_own_asks_again_before_fewer_others_depart() {
+    let store = Gated::with_hot(100);
+    store.say_held(&ann());
+    asks_again(store).await;
+}
+
+async fn asks_again(store: Gated) {
     let service = hundred_a_day(store.clone()).build();
     let ann = ann();
     store.close();
