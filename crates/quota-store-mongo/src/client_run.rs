@@ -48,18 +48,14 @@ impl ClientRun<'_> {
         let mut begun = match self.begin().await {
             Ok(Begun { stored, .. }) if stored.is_contended || stored.escrow.is_some() => {
                 let met = stored.met;
-                let standing = match self.charge_from_escrow(stored, requests, answers, &mut patience).await {
+                match self.charge_from_escrow(stored, requests, answers, &mut patience).await {
                     Charging::Done(stored) => return Some(*stored),
-                    Charging::NeedsTurn(standing) => Ok(standing),
-                    Charging::Failed(error) => Err(error),
-                };
-                match standing {
                     // Others want the account: it has changed by now.
-                    Ok(standing) => {
+                    Charging::NeedsTurn(standing) => {
                         let turn = claim.early_turn(self.tables(), self.client, &mut patience, standing).await;
                         turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim), met))
                     }
-                    Err(error) => Err(error),
+                    Charging::Failed(error) => Err(error),
                 }
             }
             begun => begun,

@@ -186,9 +186,7 @@ impl Removing<'_> {
         }
         Ok(())
     }
-}
 
-impl Removing<'_> {
     /// Takes entries out of their quarters' sums, where these are kept.
     async fn take_from_sums(
         &self,
