@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::credits::Credits;
 use crate::decision::{Allowed, Decision, Denied};
-use crate::entry::{Entry, Hold};
+use crate::entry::{Asker, Entry, Hold};
 use crate::holds::Holds;
 use crate::id::OperationId;
 use crate::instant::Instant;
@@ -164,7 +164,9 @@ impl Account {
     pub fn decision(&self, verdict: Verdict, plan: &Plan, credits: Credits, at: Instant) -> Decision {
         let quotas = self.evaluate(plan, at.max(self.latest));
         match verdict {
-            Verdict::Allowed => Decision::Allowed(Allowed::new(quotas, at)),
+            Verdict::Allowed => {
+                Decision::Allowed(Allowed { quotas, at, counted_at: at.max(self.latest), replayed: false })
+            }
             Verdict::Denied => Decision::Denied(Denied::new(quotas, at, credits)),
         }
     }
@@ -305,6 +307,16 @@ impl Account {
             slot.add_hold(hold.at, hold.credits);
         }
         self.holds.get_or_insert_default().insert(hold);
+    }
+
+    /// Notes that this asker was told that it holds; says whether somebody alone had been until then.
+    pub(crate) fn share_hold(&mut self, id: &OperationId, asker: Option<Asker>) -> bool {
+        let Some(hold) = self.holds.as_mut().and_then(|holds| holds.find_mut(id)) else { return false };
+        let was_alone = hold.asker.is_some() && hold.asker != asker;
+        if was_alone {
+            hold.asker = None;
+        }
+        was_alone
     }
 
     pub(crate) fn remove_hold(&mut self, id: &OperationId) -> Option<Hold> {

@@ -37,6 +37,7 @@ pub enum Decision {
 pub struct Allowed {
     pub(crate) quotas: Quotas,
     pub(crate) at: Instant,
+    pub(crate) counted_at: Instant,
     pub(crate) replayed: bool,
 }
 
@@ -83,7 +84,7 @@ impl Allowed {
     /// An answer with these quotas to a caller who asked at `at`.
     #[must_use]
     pub const fn new(quotas: Quotas, at: Instant) -> Self {
-        Self { quotas, at, replayed: false }
+        Self { quotas, at, counted_at: at, replayed: false }
     }
 
     /// The state of every quota afterwards.
@@ -96,6 +97,12 @@ impl Allowed {
     #[must_use]
     pub const fn at(&self) -> Instant {
         self.at
+    }
+
+    /// The instant that it counts at: later than [`Allowed::at`] where the account's time was ahead of that.
+    #[must_use]
+    pub const fn counted_at(&self) -> Instant {
+        self.counted_at
     }
 
     /// Whether it had been done before under the same id, and nothing was taken this time.

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::account::Account;
 use crate::credits::Credits;
-use crate::entry::Hold;
+use crate::entry::{Asker, Hold};
 use crate::id::{Label, OperationId};
 use crate::instant::Instant;
 use crate::lattice::{Anchor, Lattice};
@@ -68,6 +68,8 @@ struct HoldDocument {
     expires: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     label: Option<Label>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asker: Option<std::num::NonZeroU64>,
 }
 
 impl Account {
@@ -167,6 +169,7 @@ impl From<&Hold> for HoldDocument {
             credits: hold.credits.micros(),
             expires: hold.expires.millis(),
             label: hold.label.clone(),
+            asker: hold.asker.map(Asker::number),
         }
     }
 }
@@ -174,7 +177,14 @@ impl From<&Hold> for HoldDocument {
 impl HoldDocument {
     fn read(self) -> Result<Hold, DocumentError> {
         let (at, expires) = (instant(self.at)?, instant(self.expires)?);
-        Ok(Hold { id: self.id, at, credits: credits(self.credits)?, expires, label: self.label })
+        Ok(Hold {
+            id: self.id,
+            at,
+            credits: credits(self.credits)?,
+            expires,
+            label: self.label,
+            asker: self.asker.map(Asker::new),
+        })
     }
 }
 

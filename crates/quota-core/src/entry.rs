@@ -1,5 +1,6 @@
 //! What a ledger and an account are made of.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -34,6 +35,26 @@ pub struct Hold {
     pub expires: Instant,
     /// What for.
     pub label: Option<Label>,
+    /// Who alone was told of it; none once others were too, or where nobody said.
+    pub asker: Option<Asker>,
+}
+
+/// Who asks for holds, such as one service of one process: a number of its own, drawn at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asker(NonZeroU64);
+
+impl Asker {
+    /// The one of this number.
+    #[must_use]
+    pub const fn new(number: NonZeroU64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> NonZeroU64 {
+        self.0
+    }
 }
 
 /// Usage of the past, to be added by a backfill. Its id makes that safe to repeat.

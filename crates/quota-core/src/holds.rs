@@ -31,6 +31,11 @@ impl Holds {
         self.by_id.get(id).filter(|hold| now < hold.expires)
     }
 
+    /// The hold with this id, whose instants, id and credits are to stay as they are.
+    pub(crate) fn find_mut(&mut self, id: &OperationId) -> Option<&mut Hold> {
+        self.by_id.get_mut(id)
+    }
+
     /// In millionths; 128 bits, since holds that have expired may stand beside entries that took their place.
     pub(crate) fn sum_active(&self, now: Instant) -> i128 {
         let sum = |sum: i128, hold: &Hold| sum + i128::from(hold.credits.micros());

@@ -129,7 +129,8 @@ impl Facts {
     pub(crate) fn learn(&mut self, need: Need, fact: Fact) {
         match (need, fact) {
             (Need::Entry(id), Fact::Entry(entry)) => {
-                self.entries.insert(id, entry);
+                // What this turn has written under it since is not in the ledger yet.
+                self.entries.entry(id).or_insert(entry);
             }
             (Need::Sum { window, except }, Fact::Sum(credits)) => self.sums.push((window, except, credits)),
             (Need::Count(window), Fact::Count { entries, credits }) => self.counts.push((window, entries, credits)),

@@ -36,7 +36,7 @@ pub use crate::days::{DayUsage, Days, GroupBy, QuarterSum};
 pub use crate::decision::{Allowed, Decision, Denied, Status};
 #[cfg(feature = "serde")]
 pub use crate::document::DocumentError;
-pub use crate::entry::{Entry, Hold, PastEntry, Ttl, TtlError};
+pub use crate::entry::{Asker, Entry, Hold, PastEntry, Ttl, TtlError};
 pub use crate::headroom::Headroom;
 pub use crate::id::{ClientId, IdError, Label, OperationId};
 pub use crate::instant::{Instant, InstantError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::credits::Credits;
 use crate::decision::{Decision, Status};
-use crate::entry::{PastEntry, Ttl};
+use crate::entry::{Asker, PastEntry, Ttl};
 use crate::id::{Label, OperationId};
 use crate::instant::Instant;
 use crate::plan::{Plan, PlanVersion};
@@ -53,6 +53,8 @@ pub enum Operation {
         ttl: Ttl,
         /// What for.
         label: Option<Label>,
+        /// Who asks. An active hold of the same id that another made is its own no longer, once this is told that it holds.
+        asker: Option<Asker>,
     },
     /// Lets an active hold expire at `now` + `ttl` instead.
     Extend {
@@ -72,9 +74,9 @@ pub enum Operation {
     Release {
         /// The hold.
         id: OperationId,
-        /// Only if it was made at this instant: by whoever does not know whether it is the one that it asked for, or
-        /// another one's under the same id.
-        made_at: Option<Instant>,
+        /// Only if it was made at this instant for this asker, and nobody else was told that it holds: by whoever does not know
+        /// whether it is the one that it asked for, or another one's under the same id.
+        made: Option<(Instant, Asker)>,
     },
     /// Takes the entry with this id out of the ledger.
     Void {

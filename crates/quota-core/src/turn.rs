@@ -3,7 +3,7 @@
 use crate::account::Account;
 use crate::credits::Credits;
 use crate::decision::{Allowed, Decision, Denied, Status};
-use crate::entry::{Entry, Hold, Ttl};
+use crate::entry::{Asker, Entry, Hold, Ttl};
 use crate::id::{Label, OperationId};
 use crate::instant::Instant;
 use crate::ledger::{Fact, Facts, Need, Stop, Writes};
@@ -143,13 +143,13 @@ impl<'a> Turn<'a> {
                 let cost = Cost { credits: *credits, id, label: label.as_ref() };
                 self.record(&cost, asked, now).map(Answer::Decision)
             }
-            Operation::Hold { credits, id, ttl, label } => {
+            Operation::Hold { credits, id, ttl, label, asker } => {
                 let cost = Cost { credits: *credits, id, label: label.as_ref() };
-                self.hold(&cost, *ttl, asked, now).map(Answer::Decision)
+                self.hold(&cost, (*ttl, *asker), asked, now).map(Answer::Decision)
             }
             Operation::Extend { id, ttl } => self.extend(id, *ttl, asked, now).map(Answer::Decision),
             Operation::Settle { id, credits } => self.settle(id, *credits, asked, now).map(Answer::Decision),
-            Operation::Release { id, made_at } => self.release(id, *made_at, asked, now).map(Answer::Decision),
+            Operation::Release { id, made } => self.release(id, *made, asked, now).map(Answer::Decision),
             Operation::Void { id } => self.void(id).map(Answer::Voided),
             Operation::Status => self.status(asked, now).map(Answer::Status),
             Operation::Delete { range } => self.delete(*range).map(Answer::Deleted),
@@ -170,7 +170,7 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
         if let Seen::Replay = seen {
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
@@ -185,13 +185,19 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         if let Seen::Replay = seen {
             let quotas = self.account.evaluate(plan, now);
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
         }
         self.add_cost(cost, now)?;
         Ok(self.allowed(Some(plan), asked.at, now))
     }
 
-    fn hold(&mut self, cost: &Cost<'_>, ttl: Ttl, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+    fn hold(
+        &mut self,
+        cost: &Cost<'_>,
+        (ttl, asker): (Ttl, Option<Asker>),
+        asked: Asked<'_>,
+        now: Instant,
+    ) -> Result<Decision, Stop> {
         let id = cost.id.as_id().ok_or(Refusal::IdRequired)?;
         let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
         let plan = self.deciding_plan(asked)?;
@@ -202,7 +208,8 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
         if active.is_some() {
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+            self.writes.account |= self.account.share_hold(id, asker);
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
@@ -216,7 +223,7 @@ impl<'a> Turn<'a> {
         self.terms.check_room(holds.saturating_add(1))?;
         self.account.advance(now);
         let (credits, label) = (cost.credits, cost.label.cloned());
-        self.account.add_hold(Hold { id: id.clone(), at: now, credits, expires, label });
+        self.account.add_hold(Hold { id: id.clone(), at: now, credits, expires, label, asker });
         self.writes.account = true;
         Ok(self.allowed(Some(plan), asked.at, now))
     }
@@ -226,7 +233,7 @@ impl<'a> Turn<'a> {
         let plan = self.plan_of_hold(id, asked, now)?;
         let hold = self.account.active_hold(id, now).cloned();
         let hold = hold.ok_or_else(|| Refusal::HoldNotActive { id: id.clone() })?;
-        self.seat_if(plan, now)?;
+        let plan = self.seat_if(plan, now)?;
         self.account.advance(now);
         self.account.remove_hold(id);
         self.account.add_hold(Hold { expires, ..hold });
@@ -244,11 +251,11 @@ impl<'a> Turn<'a> {
             if settled != Some(credits) {
                 return Err(Refusal::IdConflict { id: id.clone(), is_held: false }.into());
             }
-            self.seat_if(plan, now)?;
+            let plan = self.seat_if(plan, now)?;
             let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, replayed: true }));
+            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
         };
-        self.seat_if(plan, now)?;
+        let plan = self.seat_if(plan, now)?;
         self.account.check_lifetime(now, hold.credits, credits.micros().into())?;
         self.account.advance(now);
         self.account.remove_hold(id);
@@ -260,16 +267,16 @@ impl<'a> Turn<'a> {
     fn release(
         &mut self,
         id: &OperationId,
-        made_at: Option<Instant>,
+        made: Option<(Instant, Asker)>,
         asked: Asked<'_>,
         now: Instant,
     ) -> Result<Decision, Stop> {
         let plan = self.plan_of_hold(id, asked, now)?;
         let hold = self.account.active_hold(id, now);
-        if hold.is_none_or(|hold| made_at.is_some_and(|made_at| made_at != hold.at)) {
+        if hold.is_none_or(|hold| made.is_some_and(|(at, asker)| (at, Some(asker)) != (hold.at, hold.asker))) {
             return Err(Refusal::HoldNotActive { id: id.clone() }.into());
         }
-        self.seat_if(plan, now)?;
+        let plan = self.seat_if(plan, now)?;
         self.account.advance(now);
         self.account.remove_hold(id);
         self.writes.account = true;
@@ -308,13 +315,15 @@ impl<'a> Turn<'a> {
         Ok(plan)
     }
 
-    fn seat_if(&mut self, plan: Option<&Plan>, now: Instant) -> Result<(), Stop> {
-        match plan {
-            Some(plan) => self.account.seat(plan, now, &self.facts),
-            None => {
+    /// Seats a plan, and gives it: none where there is none, or it has no window now. A hold can be ended all the same.
+    fn seat_if<'p>(&mut self, plan: Option<&'p Plan>, now: Instant) -> Result<Option<&'p Plan>, Stop> {
+        match plan.map(|plan| self.account.seat(plan, now, &self.facts)) {
+            Some(Ok(())) => Ok(plan),
+            None | Some(Err(Stop::Refused(_))) => {
                 self.account.unseat();
-                Ok(())
+                Ok(None)
             }
+            Some(Err(stop)) => Err(stop),
         }
     }
 
@@ -358,6 +367,6 @@ impl<'a> Turn<'a> {
 
     fn allowed(&self, plan: Option<&Plan>, at: Instant, now: Instant) -> Decision {
         let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
-        Decision::Allowed(Allowed::new(quotas, at))
+        Decision::Allowed(Allowed { quotas, at, counted_at: now, replayed: false })
     }
 }

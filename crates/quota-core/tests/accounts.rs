@@ -47,10 +47,12 @@ fn operation(step: &Value) -> Option<Operation> {
     Some(match text(step, "op") {
         "charge" => Operation::Charge { credits: credits(step), id: entry_id(step), label: None },
         "record" => Operation::Record { credits: credits(step), id: entry_id(step), label: None },
-        "hold" => Operation::Hold { credits: credits(step), id: entry_id(step), ttl: ttl(step), label: None },
+        "hold" => {
+            Operation::Hold { credits: credits(step), id: entry_id(step), ttl: ttl(step), label: None, asker: None }
+        }
         "extend" => Operation::Extend { id: id(step), ttl: ttl(step) },
         "settle" => Operation::Settle { id: id(step), credits: credits(step) },
-        "release" => Operation::Release { id: id(step), made_at: None },
+        "release" => Operation::Release { id: id(step), made: None },
         "void" => Operation::Void { id: id(step) },
         "status" => Operation::Status,
         "delete" => Operation::Delete { range: range(step) },

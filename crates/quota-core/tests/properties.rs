@@ -157,7 +157,7 @@ impl Model {
         }
         self.advance(now);
         let expires = now.checked_add(ttl.duration()).unwrap();
-        self.holds.push(Hold { id: id.clone(), at: now, credits, expires, label: None });
+        self.holds.push(Hold { id: id.clone(), at: now, credits, expires, label: None, asker: None });
         self.allowed(now, false)
     }
 
@@ -226,10 +226,7 @@ impl Model {
                 self.end(id, now, |model, hold| model.holds.push(Hold { expires, ..hold }))
             }
             Operation::Settle { id, credits } => self.settle(id, *credits, now),
-            Operation::Release { id, made_at } => match self.hold(id, now) {
-                Some(hold) if made_at.is_some_and(|made_at| made_at != hold.at) => Outcome::Refused("hold_not_active"),
-                _ => self.end(id, now, |_, _| {}),
-            },
+            Operation::Release { id, .. } => self.end(id, now, |_, _| {}),
             Operation::Void { id } => {
                 let count = self.entries.len();
                 self.entries.retain(|entry| entry.id.as_ref() != Some(id));
@@ -338,10 +335,10 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         8 => (any_credits(), any_entry_id()).prop_map(|(credits, id)| Operation::Charge { credits, id, label: None }),
         2 => (any_credits(), any_entry_id()).prop_map(|(credits, id)| Operation::Record { credits, id, label: None }),
         4 => (any_credits(), any_id(), any_ttl())
-            .prop_map(|(credits, id, ttl)| Operation::Hold { credits, id: EntryId::Given(id), ttl, label: None }),
+            .prop_map(|(credits, id, ttl)| Operation::Hold { credits, id: EntryId::Given(id), ttl, label: None, asker: None }),
         2 => (any_id(), any_ttl()).prop_map(|(id, ttl)| Operation::Extend { id, ttl }),
         3 => (any_id(), any_credits()).prop_map(|(id, credits)| Operation::Settle { id, credits }),
-        1 => any_id().prop_map(|id| Operation::Release { id, made_at: None }),
+        1 => any_id().prop_map(|id| Operation::Release { id, made: None }),
         1 => any_id().prop_map(|id| Operation::Void { id }),
         1 => Just(Operation::Status),
         1 => range.prop_map(|range| Operation::Delete { range }),

@@ -10,6 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::denials::Denials;
 use crate::instruments::Instruments;
 use crate::lanes::{Lanes, Ways};
+use crate::made_id;
 use crate::plan_file::PlanFile;
 use crate::plan_source::{PlanRegistry, PlanSource};
 use crate::plans::{Origin, Plans};
@@ -207,6 +208,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
             lanes,
             instruments,
             claims: Claims::default(),
+            asker: made_id::asker(),
             denials: self.denials.map(Denials::new),
             shut_down: AtomicBool::new(false),
         };

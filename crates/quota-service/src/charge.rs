@@ -28,7 +28,8 @@ impl Charge {
         Self { credits, id: None, label: None, at: None }
     }
 
-    /// Asked again with the same id and credits, it answers as before and takes nothing. Ids that begin with `key:` are those that
+    /// Asked again with the same id and credits, it answers as before and takes nothing. A hold that several ask for under one id is one
+    /// hold: whoever of them settles or releases it, or drops its guard, ends it for all. Ids that begin with `key:` are those that
     /// `quota-http` makes of idempotency keys: give a charge of your own another one.
     #[must_use]
     pub fn with_id(mut self, id: OperationId) -> Self {

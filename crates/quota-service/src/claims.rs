@@ -29,8 +29,8 @@ struct Claim {
 pub(crate) enum Owed {
     #[default]
     Nothing,
-    /// If it was made at one of these instants: nobody knows whether one that was asked for then is there, or another
-    /// process's.
+    /// If it was made at one of these instants, and no other process was told of it: nobody knows whether one that was asked for
+    /// then is there, or another process's.
     IfMadeAt(Vec<Instant>),
     Release,
 }
@@ -47,7 +47,7 @@ pub(crate) enum Parting {
     Ended,
     /// Its hold is another guard's, and so is what is to become of it.
     Disowned,
-    /// Nobody knows whether its hold was made, at this instant.
+    /// Nobody knows whether its hold was made, at this instant, or whether another process was told of it since.
     Lost(Instant),
 }
 

@@ -16,31 +16,38 @@ use crate::store::UsageStore;
 
 impl<S: UsageStore> Inner<S> {
     /// Neither waits nor fails: at worst the hold's ttl ends it.
-    pub(crate) fn release_later(&self, client: ClientId, id: OperationId) {
-        let request = release_request(client.clone(), release_of(id.clone()), self.present());
+    pub(crate) fn pay(&self, key: Key, owed: Owed) {
+        match owed {
+            Owed::Nothing => {}
+            Owed::Release => {
+                if !self.release_later(&key, None) {
+                    self.claims.owe(key);
+                }
+            }
+            // At a shutdown it is left to its ttl.
+            Owed::IfMadeAt(instants) => {
+                for made_at in instants {
+                    self.release_later(&key, Some(made_at));
+                }
+            }
+        }
+    }
+
+    /// False where the lanes have stopped.
+    fn release_later(&self, (client, id): &Key, made_at: Option<Instant>) -> bool {
+        let request = release_request(client.clone(), self.release_of(id.clone(), made_at), self.present());
         let Some(lanes) = &self.lanes else {
             if self.store.apply(vec![request]).now_or_never().is_none() {
                 tracing::warn!("a hold is left to its ttl: the store said it decides at once and did not");
             }
-            return;
+            return true;
         };
-        if !lanes.release_later(request) {
-            self.claims.owe((client, id));
-        }
+        lanes.release_later(request)
     }
 
-    pub(crate) fn pay(&self, (client, id): Key, owed: Owed) {
-        match (owed, &self.lanes) {
-            (Owed::Release, _) => self.release_later(client, id),
-            // At a shutdown it is left to its ttl.
-            (Owed::IfMadeAt(instants), Some(lanes)) => {
-                for made_at in instants {
-                    let release = Operation::Release { id: id.clone(), made_at: Some(made_at) };
-                    lanes.release_later(release_request(client.clone(), release, self.present()));
-                }
-            }
-            (Owed::Nothing, _) | (_, None) => {}
-        }
+    /// Of a hold, or only of the one that was made at this instant for this service alone.
+    fn release_of(&self, id: OperationId, made_at: Option<Instant>) -> Operation {
+        Operation::Release { id, made: made_at.map(|at| (at, self.asker)) }
     }
 
     /// Notes that a call asks for this hold, perhaps again, until what it yields drops.
@@ -55,7 +62,7 @@ impl<S: UsageStore> Inner<S> {
         // What may have been made is left to its ttl.
         let owed = self.claims.take().into_iter().filter(|(_, owed)| *owed == Owed::Release);
         for ((client, id), _) in owed {
-            let request = release_request(client, release_of(id), self.present());
+            let request = release_request(client, self.release_of(id, None), self.present());
             match within(self.deadline, self.store.apply(vec![request])).await {
                 Ok(answers) => answers.iter().for_each(log_release),
                 Err(error) => {
@@ -83,7 +90,7 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
     }
 
     async fn release(&self, seed: &GuardSeed, made_at: Option<Instant>) -> Result<Decision, ServiceError> {
-        self.end(&seed.client, Operation::Release { id: seed.id.clone(), made_at }).await
+        self.end(&seed.client, self.release_of(seed.id.clone(), made_at)).await
     }
 
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError> {
@@ -122,8 +129,4 @@ impl<S: UsageStore> Drop for Trying<'_, S> {
         let owed = self.inner.claims.try_ends(&self.key);
         self.inner.pay(self.key.clone(), owed);
     }
-}
-
-const fn release_of(id: OperationId) -> Operation {
-    Operation::Release { id, made_at: None }
 }

@@ -48,9 +48,9 @@ pub(crate) async fn fly<S: UsageStore>(
         // Dropping the senders tells the callers that it is not known.
         Err(_) => {
             tracing::error!("the store panicked: what became of its batch is not known");
-            for (seed, reply) in waiting.into_iter().flatten() {
+            for (seed, _) in waiting.into_iter().flatten() {
                 if let Some(seed) = seed {
-                    release_unknown(seed, &reply);
+                    Arc::clone(&seed.ender).lost(seed);
                 }
             }
             Vec::new()
@@ -65,27 +65,15 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             continue;
         };
         let guard = seed.and_then(|seed| match &answer {
-            // Nobody's but its caller's; a replay's may be another process's, if its caller is gone.
-            Ok(Answer::Decision(decision @ Decision::Allowed(allowed))) if allowed.replayed() => {
-                Some(seed.guard(decision.clone()).others())
-            }
-            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone())),
+            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone()).unreceived()),
             Err(StoreError::Unknown { .. }) => {
-                release_unknown(seed, &reply);
+                Arc::clone(&seed.ender).lost(seed);
                 None
             }
             _ => None,
         });
         // A caller who is gone drops the reply, and with it the guard.
         let _ = reply.send(Ok(Reply { answer, guard }));
-    }
-}
-
-/// Releases a hold of which nobody knows whether it was made; but whoever has given up may have asked another process for the same,
-/// by the id that it gave, and been told that it holds.
-fn release_unknown(seed: GuardSeed, reply: &Replying) {
-    if !(seed.is_given && reply.is_closed()) {
-        Arc::clone(&seed.ender).lost(seed);
     }
 }
 

@@ -82,12 +82,12 @@ pub(crate) struct GuardSeed {
 #[async_trait]
 pub(crate) trait HoldEnder: Send + Sync {
     async fn settle(&self, seed: &GuardSeed, cost: Credits) -> Result<Settled, ServiceError>;
-    /// Releases the hold, or only the one that was made at this instant.
+    /// Releases the hold, or only the one that was made at this instant for this service alone.
     async fn release(&self, seed: &GuardSeed, made_at: Option<Instant>) -> Result<Decision, ServiceError>;
     async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError>;
     /// Releases a hold of which nobody knows whether it was made. Under an id that was given only if it is the one that was
-    /// asked for, by its instant: it may be another process's, or about to be. Where the account's time is ahead of that, it
-    /// is left to whoever asks again, or to its ttl.
+    /// asked for, by its instant, and no other process was told of it: it may be that one's. Where the account's time is ahead of
+    /// that, it is left to whoever asks again, or to its ttl.
     fn lost(&self, seed: GuardSeed);
     /// Notes that a guard lives, so that a shutdown releases it, if it is sure that the hold is there and its own.
     fn made(&self, seed: &GuardSeed, is_sure: bool);
@@ -131,11 +131,15 @@ impl HoldGuard {
     }
 
     /// Extends the hold at half its ttl, again and again for as long as the guard lives, from a task on the current
-    /// tokio runtime; where that fails, again after a sixteenth. Without a runtime it stays as it is.
+    /// tokio runtime; where that fails, again after a sixteenth. A hold that was there before ([`quota_core::Allowed::replayed`]),
+    /// or may have been, is extended at once. Without a runtime it stays as it is.
     pub fn renewing(mut self) -> Self {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let seed = self.seed.clone();
-            let renewal = runtime.spawn(renew(seed)).abort_handle();
+            // One that was there before may be near its end, or shorter than was asked for.
+            let is_new = matches!(&self.decision, Decision::Allowed(allowed) if !allowed.replayed());
+            let first = if is_new { seed.ttl.duration() / 2 } else { Duration::ZERO };
+            let renewal = runtime.spawn(renew(seed, first)).abort_handle();
             if let Some(earlier) = self.renewal.replace(renewal) {
                 earlier.abort();
             }
@@ -154,11 +158,13 @@ impl HoldGuard {
     /// Ends the hold and charges what it did cost, less or more than was held. A hold that has expired is recorded
     /// all the same under its id.
     ///
-    /// Dropped before it was sent to the store, the hold is released; after that, it is settled.
+    /// Dropped before it was sent to the store, the hold is released; after that, it is settled, unless it had expired: then
+    /// the cost is recorded in a second step, which is not made for a caller who is gone.
     ///
     /// # Errors
     /// [`ServiceError`]; the hold is then released, if it was not settled. The cost can be recorded under the hold's
-    /// [`HoldGuard::id`] afterwards ([`crate::QuotaService::record`]) without charging it twice.
+    /// [`HoldGuard::id`] afterwards ([`crate::QuotaService::record`]) without charging it twice, as long as no pruning has folded
+    /// its entry: that stands at the hold's instant, and [`crate::QuotaService::prune`] keeps a day.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, ServiceError> {
         let settled = self.seed.ender.settle(&self.seed, cost).await;
         // Unchecked, it may not have reached the store: the hold is then released, which a settled one is not.
@@ -182,7 +188,11 @@ impl HoldGuard {
             _ => None,
         };
         let released = self.seed.ender.release(&self.seed, made_at).await;
-        if matches!(released, Ok(Decision::Allowed(_)) | Err(ServiceError::Refused(_))) {
+        // Refused for another reason (a clock, a plan), it is still there, and is released when this drops.
+        let is_gone = |refusal: &Refusal| matches!(refusal, Refusal::HoldNotActive { .. } | Refusal::UnknownClient);
+        if matches!(&released, Ok(Decision::Allowed(_)))
+            || matches!(&released, Err(ServiceError::Refused(refusal)) if is_gone(refusal))
+        {
             self.parting = Parting::Ended;
         }
         released
@@ -209,9 +219,14 @@ impl HoldGuard {
         !(self.seed.is_given && self.decision == Decision::Unchecked)
     }
 
-    /// Of a hold that was there before, until its caller has it.
-    pub(crate) const fn others(mut self) -> Self {
-        self.parting = Parting::Disowned;
+    /// Until its caller has it. One who is gone may have asked another process for the same, by the id that was given: that one's is
+    /// a hold that was there before, and one that was made here is not released once that was told of it.
+    pub(crate) const fn unreceived(mut self) -> Self {
+        self.parting = match &self.decision {
+            Decision::Allowed(allowed) if allowed.replayed() => Parting::Disowned,
+            Decision::Allowed(allowed) if self.seed.is_given => Parting::Lost(allowed.counted_at()),
+            _ => Parting::Owing,
+        };
         self
     }
 
@@ -228,9 +243,9 @@ const RETRY: u32 = 16;
 /// But not sooner.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-async fn renew(seed: GuardSeed) {
+async fn renew(seed: GuardSeed, first: Duration) {
     let ttl = seed.ttl.duration();
-    let mut pause = ttl / 2;
+    let mut pause = first;
     loop {
         tokio::time::sleep(pause).await;
         let extended = seed.ender.extend(&seed, seed.ttl).await;

@@ -1,6 +1,8 @@
 //! Ids for operations whose callers gave none.
 
-use quota_core::{OperationId, PlanVersion};
+use std::num::NonZeroU64;
+
+use quota_core::{Asker, OperationId, PlanVersion};
 use uuid::Uuid;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -26,9 +28,18 @@ pub(crate) fn operation_id() -> Option<OperationId> {
 
 /// A new random version of a plan.
 pub(crate) fn plan_version() -> PlanVersion {
+    PlanVersion::new(number())
+}
+
+/// A service's own name among all that ask for holds.
+pub(crate) fn asker() -> Asker {
+    Asker::new(number())
+}
+
+fn number() -> NonZeroU64 {
     let (high, low) = Uuid::new_v4().as_u64_pair();
     // The variant bits make `low` non-zero; the rest of both is random.
-    PlanVersion::new(std::num::NonZeroU64::new(high.rotate_left(32) ^ low).unwrap_or(std::num::NonZeroU64::MIN))
+    NonZeroU64::new(high.rotate_left(32) ^ low).unwrap_or(NonZeroU64::MIN)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! How an operation gets to the store.
 
+use std::sync::Arc;
+
 use tracing::Instrument;
 
 use quota_core::{ClientId, Instant, Operation, PlanCheck, Refusal};
@@ -88,6 +90,9 @@ impl<S: UsageStore> Inner<S> {
         let applied = within(self.deadline, self.store.apply(vec![request])).await;
         self.instruments.batch(1, begun.elapsed());
         let answer = applied.ok().and_then(|answers| answers.into_iter().next());
+        if let (Some(seed), None | Some(Err(StoreError::Unknown { .. }))) = (seed, &answer) {
+            Arc::clone(&seed.ender).lost(seed);
+        }
         answer.map(|answer| Reply { answer, guard: None }).ok_or(ServiceError::Unknown { id, source: None })
     }
 }

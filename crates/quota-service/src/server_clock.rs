@@ -19,6 +19,9 @@ const MEASUREMENT_LASTS: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How often it is asked where the machine has slept each time before the answer came.
+const QUESTIONS: usize = 3;
+
 /// How far the machine's clock runs ahead of its monotonic one where the machine has slept: the latter stands still then.
 const SLEPT: Duration = Duration::from_secs(2);
 
@@ -111,13 +114,27 @@ impl ServerClock {
 
     /// Asks the server; false where there is none.
     async fn measure(&self, store: &impl UsageStore) -> Result<bool, StoreError> {
-        let asked = self.elapsed();
+        // The machine may sleep while the question is on its way.
+        for _ in 0..QUESTIONS {
+            if !self.ask(store).await? {
+                return Ok(false);
+            }
+            if !self.has_slept() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Asks the server once; false where there is none.
+    async fn ask(&self, store: &impl UsageStore) -> Result<bool, StoreError> {
+        let (asked, own) = (self.elapsed(), self.own_at_begun());
         let Some(server) = store.server_time().await? else { return Ok(false) };
         let answered = self.elapsed();
         let middle = asked.midpoint(answered);
         self.at_begun.store(server.millis().saturating_sub_unsigned(middle), Ordering::Release);
         self.measured.store(answered, Ordering::Release);
-        self.own_at_begun.store(self.own_at_begun(), Ordering::Release);
+        self.own_at_begun.store(own, Ordering::Release);
         self.instruments.offset(SystemClock.now(), server);
         Ok(true)
     }

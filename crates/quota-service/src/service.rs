@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quota_core::{Answer, ClientId, Credits, Decision, EntryId, Instant, Label, Operation, OperationId, Refusal, Ttl};
+use quota_core::{
+    Answer, Asker, ClientId, Credits, Decision, EntryId, Instant, Label, Operation, OperationId, Refusal, Ttl,
+};
 
 use crate::builder::OnStoreError;
 use crate::charge::Charge;
@@ -46,6 +48,8 @@ pub(crate) struct Inner<S> {
     pub(crate) lanes: Option<Lanes>,
     pub(crate) instruments: Instruments,
     pub(crate) claims: Claims,
+    /// Who asks for its holds, among all processes.
+    pub(crate) asker: Asker,
     /// Why clients were refused last, if the application asked for it.
     pub(crate) denials: Option<Denials>,
     pub(crate) shut_down: AtomicBool,
@@ -112,7 +116,8 @@ impl<S: UsageStore> QuotaService<S> {
             is_given: matches!(id, EntryId::Given(_)),
             asked_at: Arc::default(),
         };
-        let operation = Operation::Hold { credits: charge.credits, id, ttl, label: charge.label };
+        let operation =
+            Operation::Hold { credits: charge.credits, id, ttl, label: charge.label, asker: Some(inner.asker) };
         let replied = inner.perform(client, operation, charge.at, Some(seed.clone())).await;
         let (answer, guard) = match replied {
             Ok(Reply { answer, guard }) => (inner.decision(answer, &seed.id), guard),
@@ -154,7 +159,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// # Errors
     /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
     pub async fn release(&self, client: &ClientId, id: &OperationId) -> Result<Decision, ServiceError> {
-        self.inner.end(client, Operation::Release { id: id.clone(), made_at: None }).await
+        self.inner.end(client, Operation::Release { id: id.clone(), made: None }).await
     }
 
     /// Takes nothing more, sends what is queued, releases the holds of guards that still live, and waits until all

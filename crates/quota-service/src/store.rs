@@ -128,7 +128,7 @@ pub enum Dispatch {
         max_batch: NonZeroUsize,
         /// A client with so many requests in a batch, beside others, is sent in batches of its own beside its lane's, one
         /// at a time: where its lock or its conflicts make it wait, nobody else does. So is a client whose account
-        /// [`UsageStore::is_held`]. None for a store with one writer.
+        /// [`UsageStore::is_held`]. None where neither is to be looked at.
         hot: Option<NonZeroUsize>,
     },
 }

@@ -220,7 +220,7 @@ impl<S: UsageStore> QuotaService<S> {
     ///
     /// Entries of the last 24 hours stay, whatever `before` says: their ids make retries safe. By when they
     /// are of, not by when they were written: a hold that is settled a day after it was made, or usage that is recorded for so long
-    /// ago, may be folded at once, and its id with it.
+    /// ago, may be folded at once, and its id with it: who asks again for it then is charged again.
     ///
     /// # Errors
     /// [`ServiceError::NotDone`]; what was folded before stays so.

@@ -17,8 +17,15 @@ impl Ids {
         self.by_id.len()
     }
 
-    pub(crate) fn find(&self, id: &OperationId) -> Option<&Entry> {
-        self.by_id.get(id).map(|(entry, _)| entry)
+    /// What was written under it, unless that is longer ago than `keep`.
+    pub(crate) fn find(&self, id: &OperationId, now: Instant, keep: Duration) -> Option<&Entry> {
+        self.by_id.get(id).filter(|(_, written)| now.since(*written) < keep).map(|(entry, _)| entry)
+    }
+
+    /// How many were written longer ago than `keep`, and are not forgotten yet.
+    pub(crate) fn count_old(&self, now: Instant, keep: Duration) -> usize {
+        let old = self.order.iter().take_while(|(written, _)| now.since(*written) >= keep);
+        old.filter(|(written, id)| self.by_id.get(id).is_some_and(|(_, known)| known == written)).count()
     }
 
     pub(crate) fn remember(&mut self, id: &OperationId, entry: Entry, written: Instant) {

@@ -53,15 +53,22 @@ pub(crate) struct Keeping {
     pub(crate) retention: Option<Duration>,
 }
 
+impl Keeping {
+    /// Those of a client of whom nothing is kept.
+    pub(crate) const fn terms(self) -> Terms {
+        let Self { detail, retention, .. } = self;
+        Terms { detail, folded_until: Instant::MIN, room_for_ids: MAX_IDS, retention }
+    }
+}
+
 impl Ledger {
-    pub(crate) fn terms(&self, keeping: Keeping) -> Terms {
-        let ids = self.rest.as_ref().map_or(0, |rest| rest.ids.len());
-        Terms {
-            detail: keeping.detail,
-            folded_until: self.folded_until(),
-            room_for_ids: MAX_IDS.saturating_sub(ids),
-            retention: keeping.retention,
-        }
+    pub(crate) fn terms(&self, keeping: Keeping, now: Instant) -> Terms {
+        let ids = self.rest.as_ref().map_or(0, |rest| match rest.ids.len() {
+            few if few < MAX_IDS / 2 => few,
+            many => many.saturating_sub(rest.ids.count_old(now, keeping.ids_for)),
+        });
+        let room_for_ids = MAX_IDS.saturating_sub(ids);
+        Terms { folded_until: self.folded_until(), room_for_ids, ..keeping.terms() }
     }
 
     fn folded_until(&self) -> Instant {
@@ -154,11 +161,14 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn answer(&self, need: &Need, keeping: Keeping) -> Fact {
+    pub(crate) fn answer(&self, need: &Need, keeping: Keeping, now: Instant) -> Fact {
         match need {
             Need::Entry(id) => {
-                let rest = self.rest.as_ref();
-                Fact::Entry(rest.and_then(|rest| rest.ids.find(id).or_else(|| rest.entries.find(id))).cloned())
+                let found = |rest: &Rest| {
+                    let entry = rest.ids.find(id, now, keeping.ids_for).or_else(|| rest.entries.find(id));
+                    entry.cloned()
+                };
+                Fact::Entry(self.rest.as_deref().and_then(found))
             }
             Need::Sum { window, except } => Fact::Sum(self.sum(*window, *except, keeping)),
             Need::Count(range) => {

@@ -14,7 +14,7 @@ use quota_service::{
 };
 
 use crate::entries::Place;
-use crate::ledger::Keeping;
+use crate::ledger::{Keeping, Ledger};
 use crate::record::Record;
 use crate::shard::Shard;
 
@@ -71,6 +71,23 @@ impl MemoryStore {
     fn read<T>(&self, client: &ClientId, read: impl FnOnce(&Record) -> T) -> Option<T> {
         let hash = self.hash(client);
         self.shard(hash).lock().find(hash, client).map(read)
+    }
+
+    /// Reads a range of a client's ledger; none where nothing is kept of the client.
+    fn read_range<T>(
+        &self,
+        client: &ClientId,
+        range: Window,
+        read: impl FnOnce(&Ledger) -> T,
+    ) -> Result<Option<T>, StoreError> {
+        let read = self.read(client, |record| {
+            record.ledger.terms(self.keeping, Instant::MIN).check_range(range)?;
+            Ok::<_, Refusal>(read(&record.ledger))
+        });
+        match read {
+            Some(read) => Ok(Some(read?)),
+            None => Ok(self.keeping.terms().check_range(range).map(|()| None)?),
+        }
     }
 
     fn apply_one(&self, request: &Request) -> Result<Answer, StoreError> {
@@ -147,24 +164,17 @@ impl UsageStore for MemoryStore {
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
-        let total = self.read(client, |record| {
-            record.ledger.terms(self.keeping).check_range(range)?;
-            Ok(record.ledger.total(range))
-        });
-        total.unwrap_or(Ok(Credits::ZERO))
+        self.read_range(client, range, |ledger| ledger.total(range)).map(Option::unwrap_or_default)
     }
 
     async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
-        let daily = self.read(client, |record| {
-            record.ledger.terms(self.keeping).check_range(query.range)?;
-            let days = Days::new(query.range, query.zone, query.by);
-            Ok(record.ledger.daily(query.range, days, self.keeping).finish())
-        });
-        daily.unwrap_or(Ok(Vec::new()))
+        let days = || Days::new(query.range, query.zone, query.by);
+        let daily = |ledger: &Ledger| ledger.daily(query.range, days(), self.keeping).finish();
+        self.read_range(client, query.range, daily).map(Option::unwrap_or_default)
     }
 
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
-        let after = query.after.as_deref().map(read_cursor).transpose()?;
+        let after = query.after.as_deref().map(|text| read_cursor(text, query.range)).transpose()?;
         let limit = query.limit.max(1);
         let page = self.read(client, |record| record.ledger.page(query.range, after, limit.saturating_add(1)));
         let mut page = page.unwrap_or_default();
@@ -210,12 +220,13 @@ impl PlanStore for MemoryStore {
     }
 }
 
-fn read_cursor(text: &str) -> Result<Place, StoreError> {
+/// Reads a cursor that was given out for this range.
+fn read_cursor(text: &str, range: Window) -> Result<Place, StoreError> {
     let read = || {
         let (at, number) = text.split_once('.')?;
         Some((Instant::from_millis(at.parse().ok()?).ok()?, number.parse().ok()?))
     };
-    read().ok_or(StoreError::Refused(Refusal::InvalidCursor))
+    read().filter(|(at, _)| range.contains(*at)).ok_or(StoreError::Refused(Refusal::InvalidCursor))
 }
 
 impl Default for MemoryStore {

@@ -11,7 +11,7 @@ use crate::client_run::ClientRun;
 use crate::facts::{KnownIds, Ledger, keys_of_ids};
 use crate::keys::Key;
 use crate::removing::Removing;
-use crate::script::{Call, Changed, Outcome, new_version};
+use crate::script::{Call, Changed, Outcome};
 use crate::stored::{Memory, Stored};
 use crate::turn::{Going, Turn};
 
@@ -175,7 +175,7 @@ impl<'a> Attempt<'a> {
         }
         if writes.is_empty() && self.may_repeat && !self.version.is_empty() {
             // What was done before may be on too few replicas: a write after it is on them when it is.
-            call.new = new_version();
+            call.new = self.run.script.new_version();
             call.set_account(Vec::new());
             let version = call.new.clone();
             return self.finish(&call, version).await;
@@ -228,7 +228,7 @@ impl<'a> Attempt<'a> {
         writes: &Writes,
         before: &Memory,
     ) -> Result<(), StoreError> {
-        call.new = new_version();
+        call.new = self.run.script.new_version();
         let (settings, present) = (self.run.settings, self.span.1.max(account.latest()));
         if let Some(removal) = &writes.removal {
             let key_of_id = match removal {

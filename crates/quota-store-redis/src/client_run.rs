@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, try_join};
 use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, Operation, OperationId};
-use quota_service::{Answers, ClientRequests, KeptAccounts, Patience, StoreError};
+use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, StoreError};
 
 use crate::attempt::{Attempt, Ended, made_ids};
 use crate::call_error::CallError;
@@ -14,7 +14,6 @@ use crate::dead_entries::DeadEntries;
 use crate::entry_text::corrupt;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
-use crate::held::Held;
 use crate::keys::ClientKeys;
 use crate::listener::Listener;
 use crate::script::{Call, Changed, CommitScript, Outcome, UNREAD};
@@ -35,12 +34,15 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
-    held: &'a Held,
+    held: &'a HeldClients,
     pub(crate) client: &'a ClientId,
     pub(crate) keys: ClientKeys,
     /// With quarters, ids that were made for callers who gave none.
     pub(crate) made: HashSet<OperationId>,
 }
+
+/// So long is worth a batch of its own: turns that change are mostly quicker.
+const LONG_TURN: Duration = Duration::from_millis(5);
 
 /// What is known of an account that requests are begun with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -184,7 +186,9 @@ impl<'a> ClientRun<'a> {
     async fn turn(&self, standing: &mut Standing<'_>) -> Result<Stored, StoreError> {
         let asked = Instant::now();
         let stored = standing.turn(&self.patience).await;
-        self.held.note_wait(self.client, asked.elapsed());
+        if asked.elapsed() >= LONG_TURN {
+            self.held.note(self.client);
+        }
         stored
     }
 

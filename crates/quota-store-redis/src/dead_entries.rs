@@ -85,7 +85,7 @@ impl DeadEntries<'_> {
             }
             None => memory.dead = None,
         }
-        call.set_memory(&memory, &stored.memory);
+        call.set_memory(self.script, &memory, &stored.memory);
         Ok((call, memory, gone))
     }
 

@@ -14,7 +14,6 @@ mod dead_entries;
 mod entry_text;
 mod facts;
 mod gathering;
-mod held;
 mod id_counts;
 mod keys;
 mod link;

@@ -124,14 +124,19 @@ impl RedisStore {
         let mut step = Step { call, memory, pruned: Pruned::default() };
         let has_entries = self.settings.detail == Detail::Entries;
         if has_entries && self.fold(keys, before, &mut step).await? {
-            return Ok(Some(finish(step, &stored.memory)));
+            return Ok(Some(self.finish(step, &stored.memory)));
         }
         if !has_entries {
             self.forget_ids(before, &mut step);
         }
         self.forget_sums(before, &mut step);
         let is_something = !step.call.is_empty() || step.memory != stored.memory;
-        Ok(is_something.then(|| finish(step, &stored.memory)))
+        Ok(is_something.then(|| self.finish(step, &stored.memory)))
+    }
+
+    fn finish(&self, mut step: Step, before: &Memory) -> Step {
+        step.call.set_memory(&self.script, &step.memory, before);
+        step
     }
 
     /// Folds some of the oldest entries; says whether there were any.
@@ -242,9 +247,4 @@ impl RedisStore {
 fn fold_until(memory: &mut Memory, newest: i64) {
     let end = Cut::floor(newest).saturating_add(QUARTER_MILLIS);
     memory.folded_until = memory.folded_until.max(Instant::from_millis(end).unwrap_or(Instant::MAX));
-}
-
-fn finish(mut step: Step, before: &Memory) -> Step {
-    step.call.set_memory(&step.memory, before);
-    step
 }

@@ -1,6 +1,6 @@
 //! The script, and how it is called.
 
-use quota_core::OperationId;
+use quota_core::{Detail, OperationId};
 use quota_service::StoreError;
 use redis::{Cmd, Script, Value};
 
@@ -8,6 +8,7 @@ use crate::call_error::CallError;
 use crate::gathering::Gathering;
 use crate::keys::{ClientKeys, Key};
 use crate::queue::{Queue, Token};
+use crate::server;
 use crate::stored::{FIELDS, Memory, Stored};
 use crate::turn::Going;
 use crate::values::{array, text, unexpected};
@@ -30,6 +31,7 @@ const BYTES: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct CommitScript {
     script: Script,
+    detail: Detail,
 }
 
 /// What the script is asked to do with one client.
@@ -169,8 +171,8 @@ impl Call {
     }
 
     /// Gives the account a new version, and what has changed of what stands beside it.
-    pub(crate) fn set_memory(&mut self, memory: &Memory, before: &Memory) {
-        self.new = new_version();
+    pub(crate) fn set_memory(&mut self, script: &CommitScript, memory: &Memory, before: &Memory) {
+        self.new = script.new_version();
         let changed = memory.changed_since(before).into_iter();
         self.set_account(changed.flat_map(|(field, value)| [field.to_owned(), value]).collect());
     }
@@ -253,8 +255,28 @@ impl Call {
 }
 
 impl CommitScript {
-    pub(crate) fn new() -> Self {
-        Self { script: Script::new(include_str!("commit.lua")) }
+    pub(crate) fn new(detail: Detail) -> Self {
+        Self { script: Script::new(include_str!("commit.lua")), detail }
+    }
+
+    /// A random token of 122 bits, and whether it is a store's of entries or of quarters.
+    pub(crate) fn new_version(&self) -> String {
+        let mut version = uuid::Uuid::new_v4().simple().to_string();
+        version.replace_range(MARK..=MARK, mark(self.detail));
+        version
+    }
+
+    /// # Errors
+    /// Where the account is that of a store which keeps its ledger otherwise: another was made in place of this one.
+    fn check_detail(&self, version: Option<&str>) -> Result<(), StoreError> {
+        let other = match self.detail {
+            Detail::Quarters => Detail::Entries,
+            Detail::Entries => Detail::Quarters,
+        };
+        if version.and_then(|version| version.get(MARK..=MARK)) != Some(mark(other)) {
+            return Ok(());
+        }
+        Err(StoreError::NotDone { message: server::is_anothers("the account's version"), source: None })
     }
 
     /// Calls the script by its digest, and with its text where the server does not know it. Nothing else is tried again.
@@ -281,6 +303,9 @@ impl CommitScript {
         let of = if writes { CallError::of_write } else { CallError::of_read };
         let (answer, replicas) = called.map_err(of)?;
         let outcome = call.outcome(answer)?;
+        if let Outcome::Changed(changed) = &outcome {
+            self.check_detail(changed.fields[0].as_deref())?;
+        }
         match (wait, &outcome) {
             (Some((wanted, _)), Outcome::Done { .. }) if replicas < i64::try_from(wanted).unwrap_or(i64::MAX) => {
                 let message = format!("it is written, and on {replicas} replicas of the {wanted} wanted");
@@ -291,9 +316,14 @@ impl CommitScript {
     }
 }
 
-/// A random token of 122 bits.
-pub(crate) fn new_version() -> String {
-    uuid::Uuid::new_v4().simple().to_string()
+/// Where a version says the detail: at the digit that is the same in all random UUIDs.
+const MARK: usize = 12;
+
+const fn mark(detail: Detail) -> &'static str {
+    match detail {
+        Detail::Quarters => "a",
+        Detail::Entries => "e",
+    }
 }
 
 async fn run(

@@ -81,7 +81,10 @@ fn version_of(command: &Cmd) -> Option<Uuid> {
 
 #[cfg(test)]
 mod tests {
+    use quota_core::Detail;
+
     use super::*;
+    use crate::script::CommitScript;
 
     fn commit(new: &str) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
@@ -90,7 +93,7 @@ mod tests {
     }
 
     fn both() -> (AskedCommit, SentCommit) {
-        let command = commit(&crate::script::new_version());
+        let command = commit(&CommitScript::new(Detail::Entries).new_version());
         (AskedCommit::of(&command).unwrap(), SentCommit::of(&command).unwrap())
     }
 
@@ -104,7 +107,7 @@ mod tests {
 
     #[test]
     fn what_writes_is_a_commit() {
-        let version = crate::script::new_version();
+        let version = CommitScript::new(Detail::Entries).new_version();
         assert!(SentCommit::of(&commit(&version)).is_some());
         assert!(SentCommit::of(&commit("")).is_none(), "it only confirms");
         assert!(SentCommit::of(redis::cmd("ZADD").arg("key").arg(1).arg(&version)).is_none());

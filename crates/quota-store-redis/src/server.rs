@@ -140,8 +140,12 @@ async fn note(gathering: &Gathering<'_>, key: String, wanted: &str) -> Result<()
     if found.as_deref() == Some(wanted) {
         return Ok(());
     }
-    let message = format!("the servers have lost all, and are another store's now ({key}): open this one again");
-    Err(StoreError::NotDone { message, source: None })
+    Err(StoreError::NotDone { message: is_anothers(&key), source: None })
+}
+
+/// What to do where this shows that the store is not the one that was opened.
+pub(crate) fn is_anothers(shown_by: &str) -> String {
+    format!("the servers have lost all, and are another store's now ({shown_by}): open this one again")
 }
 
 /// As in a URL.

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
-    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, KeptAccounts, PlainCharge, PlanStore, Pruned,
-    Request, StoreError, StoredPlan, UsageStore,
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
+    PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
 };
 use redis::Value;
 
@@ -19,7 +19,6 @@ use crate::client_run::ClientRun;
 use crate::connect_error::ConnectError;
 use crate::entry_text::corrupt;
 use crate::gathering::Gathering;
-use crate::held::Held;
 use crate::keys::{Key, KeyPrefix, LISTS};
 use crate::link::Link;
 use crate::script::CommitScript;
@@ -38,7 +37,7 @@ pub struct RedisStore {
     pub(crate) link: Link,
     pub(crate) script: CommitScript,
     pub(crate) kept: KeptAccounts<Box<Stored>>,
-    pub(crate) held: Held,
+    pub(crate) held: HeldClients,
     dispatch: Dispatch,
 }
 
@@ -87,7 +86,8 @@ impl RedisStore {
         server::check_rights(wire, &settings.prefix, settings.wait.is_some()).await?;
         let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
         let kept = KeptAccounts::new(builder.kept_accounts);
-        Ok(Self { settings, link, script: CommitScript::new(), kept, held: Held::default(), dispatch })
+        let script = CommitScript::new(settings.detail);
+        Ok(Self { settings, link, script, kept, held: HeldClients::default(), dispatch })
     }
 }
 
@@ -116,7 +116,7 @@ impl UsageStore for RedisStore {
     }
 
     fn is_held(&self, client: &ClientId) -> bool {
-        self.held.is(client)
+        self.held.is_held(client)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {

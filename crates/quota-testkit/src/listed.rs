@@ -64,6 +64,7 @@ macro_rules! for_each_case {
                 ids_are_compared_by_bytes
                 ids_of_any_text_are_backfilled_labelled_listed_and_voided
                 ids_are_remembered_for_a_day_where_only_quarters_are_kept
+                a_look_at_the_future_forgets_no_id
                 no_more_than_100_000_ids_are_remembered_where_only_quarters_are_kept
             }
             plans {
@@ -94,6 +95,7 @@ macro_rules! for_each_case {
                 entries_are_listed_in_order_page_by_page
                 pages_go_on_where_they_ended_whatever_is_added_or_removed
                 a_page_after_nonsense_is_refused
+                a_page_after_a_cursor_of_another_range_is_refused
                 labels_tell_days_apart
                 labels_beyond_64_count_under_none_in_sums
                 a_voided_labelled_entry_leaves_its_labels_sum

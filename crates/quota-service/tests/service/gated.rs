@@ -1,15 +1,15 @@
 //! A store that keeps batches back, fails or panics when a test asks for it.
 
 use std::collections::{HashSet, VecDeque};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use quota_service::quota_core::{Answer, Detail, Operation};
+use quota_service::quota_core::{Answer, Asker, Detail, EntryId, Operation};
 use quota_service::{
     ClientId, ClientsQuery, Credits, DailyQuery, DayUsage, Decision, Dispatch, EntriesPage, EntriesQuery, Instant,
-    OperationId, PlainCharge, PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore, Window,
+    OperationId, PlainCharge, PlanStore, Pruned, Request, StoreError, StoredPlan, Ttl, UsageStore, Window,
 };
 use quota_store_memory::MemoryStore;
 use tokio::sync::watch;
@@ -191,6 +191,23 @@ impl Gated {
     /// What the ledger has of a client, past the gate.
     pub(crate) async fn ledger(&self, client: &ClientId) -> Credits {
         self.0.memory.total(client, Window::ALL).await.unwrap()
+    }
+
+    /// Tells another process that it holds, past the gate.
+    pub(crate) async fn tell_another(&self, client: &ClientId, id: &OperationId, credits: Credits) {
+        let requests = self.requests();
+        let mut request = requests.into_iter().find(|request| request.operation.id() == Some(id)).unwrap();
+        request.operation = Operation::Hold {
+            credits,
+            id: EntryId::Given(id.clone()),
+            ttl: Ttl::DEFAULT,
+            label: None,
+            asker: Some(Asker::new(NonZeroU64::MIN)),
+        };
+        assert_eq!(request.client, *client);
+        let answers = self.0.memory.apply(vec![request]).await;
+        let [Ok(Answer::Decision(Decision::Allowed(allowed)))] = &answers[..] else { panic!("{answers:?}") };
+        assert!(allowed.replayed());
     }
 
     async fn meet(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {

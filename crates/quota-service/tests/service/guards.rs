@@ -258,6 +258,30 @@ async fn a_renewing_guard_keeps_its_hold_alive_and_another_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewing_guard_of_a_hold_that_was_there_before_keeps_it_alive() {
+    let service = in_tokio_time(Gated::batched());
+    let _ = guard(service.hold(&ann(), charge(10, "a"), seconds(60)).await.unwrap()).detach();
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    let again = guard(service.hold(&ann(), charge(10, "a"), seconds(600)).await.unwrap()).renewing();
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(held(&service, &ann()).await, credits(10));
+    assert!(!again.settle(credits(3)).await.unwrap().is_late());
+}
+
+#[tokio::test]
+async fn a_guard_whose_release_is_refused_for_its_clock_releases_when_it_drops() {
+    let (store, own) = (Gated::batched(), clock());
+    store.tell_time(|| Ok(noon()));
+    let service = hundred_a_day(store).with_clock(own.clone()).build();
+    let guard = guard(service.hold(&ann(), charge(10, "a"), Ttl::DEFAULT).await.unwrap());
+    own.advance(Duration::from_secs(120));
+    let refused = guard.release().await;
+    assert!(matches!(refused, Err(ServiceError::Refused(Refusal::ClockAhead { .. }))), "{refused:?}");
+    own.set(noon());
+    assert_eq!(held(&service, &ann()).await, Credits::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renewing_guard_outlives_a_store_that_fails_for_less_than_half_its_ttl() {
     let store = Gated::batched();
     let service = in_tokio_time(store.clone());

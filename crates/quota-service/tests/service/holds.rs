@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use quota_service::quota_core::Operation;
 use quota_service::{
-    Credits, Decision, Holding, OnStoreError, QuotaService, QuotaServiceBuilder, Refusal, ServiceError, Settled, Ttl,
+    Charge, Credits, Decision, Holding, OnStoreError, PlanRegistry, QuotaService, QuotaServiceBuilder, Refusal,
+    ServiceError, Settled, Ttl,
 };
 
 use crate::gated::{Fault, Gated, not_done, unknown};
-use crate::given::{ann, begun, charge, clock, credits, daily, guard, held, hundred_a_day, id, used};
+use crate::given::{ann, begun, charge, clock, credits, daily, guard, held, hundred_a_day, id, out_of_range, used};
 use crate::told::Told;
 
 fn releases(store: &Gated) -> usize {
@@ -66,6 +67,78 @@ async fn a_hold_whose_answer_was_lost_is_released_also_under_an_id_that_was_give
     let again = guard(service.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await.unwrap());
     assert!(matches!(again.decision(), Decision::Allowed(allowed) if !allowed.replayed()));
     assert!(!again.settle(credits(55)).await.unwrap().is_late());
+}
+
+/// Whoever is told nothing asks another process for the same, which is told that it holds before the first one gives up what nobody
+/// has.
+#[tokio::test]
+async fn a_hold_that_another_process_was_told_of_outlives_the_first_ones_late_answer() {
+    for (is_told, left) in [(false, Credits::ZERO), (true, credits(60))] {
+        let store = Gated::batched();
+        let service = hundred_a_day(store.clone()).build();
+        store.close();
+        let ann = ann();
+        let gone = begun(service.hold(&ann, charge(60, "a"), Ttl::DEFAULT)).await;
+        store.came(1).await;
+        drop(gone);
+        store.pass_one();
+        // The release has come, and is kept back.
+        store.came(2).await;
+        if is_told {
+            store.tell_another(&ann, &id("a"), credits(60)).await;
+        }
+        store.open();
+        assert_eq!(held(&service, &ann).await, left, "{is_told}");
+        assert_eq!(releases(&store), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_that_another_process_was_told_of_outlives_a_lost_answer() {
+    for (is_told, left) in [(false, Credits::ZERO), (true, credits(60))] {
+        let store = Gated::batched();
+        let service = hundred_a_day(store.clone()).build();
+        store.close();
+        store.pass_one();
+        store.next(Fault::Done(unknown));
+        let lost = service.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await;
+        assert!(matches!(&lost, Err(ServiceError::Unknown { .. })), "{lost:?}");
+        store.came(2).await;
+        if is_told {
+            store.tell_another(&ann(), &id("a"), credits(60)).await;
+        }
+        store.open();
+        assert_eq!(held(&service, &ann()).await, left, "{is_told}");
+    }
+}
+
+#[tokio::test]
+async fn a_hold_of_which_a_store_without_lanes_does_not_know_whether_it_was_made_is_released() {
+    let store = Gated::direct();
+    let service = hundred_a_day(store.clone()).build();
+    for asked in [charge(60, "a"), Charge::new(credits(60))] {
+        store.next(Fault::Done(unknown));
+        let lost = service.hold(&ann(), asked, Ttl::DEFAULT).await;
+        assert!(matches!(&lost, Err(ServiceError::Unknown { .. })), "{lost:?}");
+        assert_eq!(held(&service, &ann()).await, Credits::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_ended_though_its_plan_has_no_window_any_more() {
+    let plans = PlanRegistry::new().with(ann(), daily(100));
+    let store = Gated::batched();
+    let service = QuotaService::builder(store.clone()).with_registry(plans.clone()).with_clock(clock()).build();
+    let hold = async |name| guard(service.hold(&ann(), charge(10, name), Ttl::DEFAULT).await.unwrap());
+    let (settled, released, extended) = (hold("settled").await, hold("released").await, hold("extended").await);
+    plans.set(ann(), out_of_range());
+    let refused = service.charge(&ann(), Credits::ONE).await;
+    assert!(matches!(refused, Err(ServiceError::Refused(_))), "{refused:?}");
+    assert!(matches!(settled.settle(credits(7)).await.unwrap(), Settled::InTime(Decision::Allowed(_))));
+    assert!(released.release().await.unwrap().is_allowed());
+    assert!(extended.extend(Ttl::DEFAULT).await.unwrap().is_allowed());
+    plans.set(ann(), daily(100));
+    assert_eq!((used(&service, &ann()).await, held(&service, &ann()).await), (credits(7), credits(10)));
 }
 
 #[tokio::test(start_paused = true)]

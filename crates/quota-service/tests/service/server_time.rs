@@ -1,5 +1,6 @@
 //! The present of a service whose store has a server.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quota_service::{
@@ -73,6 +74,24 @@ async fn the_server_is_asked_before_anything_else_where_the_machine_has_slept() 
     assert_eq!((present(&store), store.time_questions()), (told_one().unwrap(), 3), "one asks for all");
     service.status(&ann()).await.unwrap();
     assert_eq!(store.time_questions(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_is_asked_again_where_the_machine_slept_before_its_answer_came() {
+    fn told_one_after_a_sleep() -> Result<Instant, StoreError> {
+        static ASKED: AtomicBool = AtomicBool::new(false);
+        if ASKED.swap(true, Ordering::SeqCst) {
+            return Ok(noon().saturating_add(Duration::from_secs(3_600)));
+        }
+        std::thread::sleep(Duration::from_millis(2_100));
+        Ok(noon())
+    }
+    let store = Gated::batched();
+    store.tell_time(told_one_after_a_sleep);
+    let service = over(&store).build();
+    service.status(&ann()).await.unwrap();
+    assert_eq!(present(&store).since(noon()), Duration::from_secs(3_600));
+    assert_eq!(store.time_questions(), 2);
 }
 
 #[tokio::test]

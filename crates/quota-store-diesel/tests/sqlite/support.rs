@@ -148,7 +148,7 @@ pub(crate) fn labelled(cost: &str, name: &str) -> Operation {
 
 pub(crate) fn hold(cost: &str, name: &str, ttl: Duration) -> Operation {
     let ttl = Ttl::new(ttl).unwrap();
-    Operation::Hold { credits: credits(cost), id: EntryId::Given(id(name)), ttl, label: None }
+    Operation::Hold { credits: credits(cost), id: EntryId::Given(id(name)), ttl, label: None, asker: None }
 }
 
 pub(crate) fn past(name: &str, when: Instant, cost: &str, of: Option<&str>) -> PastEntry {

@@ -140,7 +140,7 @@ fn an_entry_is_made_at_the_time_of_the_account() {
 #[test]
 fn whatever_else_is_done_counts_what_was_charged_from_the_escrow() {
     let id = || EntryId::Given(OperationId::new("held").unwrap());
-    let hold = Operation::Hold { credits: credits("7"), id: id(), ttl: Ttl::DEFAULT, label: None };
+    let hold = Operation::Hold { credits: credits("7"), id: id(), ttl: Ttl::DEFAULT, label: None, asker: None };
     let version = 7.try_into().map(PlanVersion::new).unwrap();
     let set = Operation::SetPlan { plan: per_year("1000"), version };
     let operations = [

@@ -91,10 +91,15 @@ async fn a_store_in_whose_place_another_was_made_takes_no_new_clients() {
     place.tell("FLUSHALL").await;
     let other = place.store(Detail::Quarters).await;
     for name in ["known", "new"] {
-        let answer = charge_one(&store, name, "1").await;
-        assert!(is_not_done(&answer), "{answer:?}");
-        assert!(format!("{answer:?}").contains("open this one again"), "{answer:?}");
+        let assert_refused = async || {
+            let answer = charge_one(&store, name, "2").await;
+            assert!(is_not_done(&answer), "{answer:?}");
+            assert!(format!("{answer:?}").contains("open this one again"), "{answer:?}");
+        };
+        assert_refused().await;
         assert!(allowed(&charge_one(&other, name, "1").await));
+        // Now the client has an account again, in which this store would note entries that nobody counts.
+        assert_refused().await;
         assert_eq!(agreed_usage(&other, name).await, Credits::ONE);
     }
 }

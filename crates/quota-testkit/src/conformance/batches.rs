@@ -119,8 +119,15 @@ pub async fn what_is_taken_out_in_a_batch_follows_what_was_put_in<F: StoreFactor
 }
 
 pub async fn a_hold_is_made_and_ended_in_one_batch<F: StoreFactory>(harness: &Harness<F>) {
-    let hold =
-        |id| Operation::Hold { credits: credits("8"), id: given(id), ttl: quota_core::Ttl::DEFAULT, label: None };
+    let [one, other] = [1, 2].map(|number| quota_core::Asker::new(NonZeroU64::new(number).unwrap()));
+    let hold_of = |id, asker| Operation::Hold {
+        credits: credits("8"),
+        id: given(id),
+        ttl: quota_core::Ttl::DEFAULT,
+        label: None,
+        asker: Some(asker),
+    };
+    let hold = |id| hold_of(id, one);
     let now = quota_service::Clock::now(harness.clock());
     let later = now.checked_add(std::time::Duration::from_millis(1)).unwrap();
     let operations = vec![
@@ -129,12 +136,37 @@ pub async fn a_hold_is_made_and_ended_in_one_batch<F: StoreFactory>(harness: &Ha
         Operation::Settle { id: operation_id("h"), credits: credits("1") },
         hold("i"),
         // Another one under the same id is not meant.
-        Operation::Release { id: operation_id("i"), made_at: Some(later) },
-        Operation::Release { id: operation_id("i"), made_at: Some(now) },
+        Operation::Release { id: operation_id("i"), made: Some((later, one)) },
+        Operation::Release { id: operation_id("i"), made: Some((now, other)) },
+        // To be told again that it holds does not make it another's.
+        hold("i"),
+        Operation::Release { id: operation_id("i"), made: Some((now, one)) },
+        hold("i"),
+        // Others were told that they hold, too: only who says so ends it.
+        hold_of("i", other),
+        Operation::Release { id: operation_id("i"), made: Some((now, one)) },
+        Operation::Release { id: operation_id("i"), made: Some((now, other)) },
+        Operation::Release { id: operation_id("i"), made: None },
         charge("9"),
         charge_as("h", "1"),
     ];
-    let expected = ["allowed", "denied", "allowed", "allowed", "hold_not_active", "allowed", "allowed", "replayed"];
+    let expected = [
+        "allowed",
+        "denied",
+        "allowed",
+        "allowed",
+        "hold_not_active",
+        "hold_not_active",
+        "replayed",
+        "allowed",
+        "allowed",
+        "replayed",
+        "hold_not_active",
+        "hold_not_active",
+        "allowed",
+        "allowed",
+        "replayed",
+    ];
     assert_eq!(batch(harness, operations).await, expected);
 }
 

@@ -164,7 +164,7 @@ pub async fn no_more_than_10_000_holds_are_active<F: StoreFactory>(harness: &Har
     let hold = |number: usize| {
         let id = EntryId::Given(operation_id(&format!("h{number}")));
         let ttl = Ttl::new(minutes(5)).unwrap();
-        Operation::Hold { credits: credits("1"), id, ttl, label: None }
+        Operation::Hold { credits: credits("1"), id, ttl, label: None, asker: None }
     };
     for batch in 0..10 {
         let requests = (0..1_000).map(|number| super::batches::empty_plan(harness, "a", hold(batch * 1_000 + number)));
@@ -183,7 +183,7 @@ pub async fn no_more_than_10_000_holds_are_active<F: StoreFactory>(harness: &Har
 pub async fn a_hold_without_an_id_is_refused<F: StoreFactory>(harness: &Harness<F>) {
     let store = harness.store().await;
     let ttl = Ttl::DEFAULT;
-    let hold = Operation::Hold { credits: credits("1"), id: EntryId::Absent, ttl, label: None };
+    let hold = Operation::Hold { credits: credits("1"), id: EntryId::Absent, ttl, label: None, asker: None };
     let answers = store.apply(vec![request(harness, "a", hold, no_plan())]).await;
     assert!(
         matches!(&answers[..], [Err(quota_service::StoreError::Refused(refusal))] if refusal.code() == "id_required")

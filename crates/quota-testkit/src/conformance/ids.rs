@@ -248,6 +248,19 @@ pub async fn ids_are_remembered_for_a_day_where_only_quarters_are_kept<F: StoreF
     assert_eq!(client.charge_as("i", "4").await, expected);
 }
 
+pub async fn a_look_at_the_future_forgets_no_id<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[per_day("10")]).await;
+    assert_eq!(client.charge_as("i", "4").await, "allowed");
+    harness.clock().set(at("2024-03-16T13:00:00Z"));
+    assert_eq!(client.used().await, "0");
+    assert_eq!(client.charge("11").await, "denied");
+    // Neither a status nor a denial moves the account's time: whoever asked may have a clock that is wrong.
+    harness.clock().set(at("2024-03-15T12:05:00Z"));
+    assert_eq!(client.charge_as("i", "4").await, "replayed");
+    assert_eq!((client.used().await, client.total().await), ("4".into(), "4".into()));
+}
+
 pub async fn no_more_than_100_000_ids_are_remembered_where_only_quarters_are_kept<F: StoreFactory>(
     harness: &Harness<F>,
 ) {

@@ -148,6 +148,11 @@ pub async fn a_range_that_cuts_a_quarter_is_refused_where_only_quarters_are_kept
         let query = quota_service::DailyQuery { range: cut, zone, by: GroupBy::Day };
         assert!(refused(service.daily_usage(id, query).await.unwrap_err()));
         assert_eq!(client.used().await, "3");
+        // Whoever is unknown is no exception.
+        let nobody = harness.client("nobody");
+        assert!(refused(service.total_usage(&nobody, cut).await.unwrap_err()));
+        let query = quota_service::DailyQuery { range: cut, zone, by: GroupBy::Day };
+        assert!(refused(service.daily_usage(&nobody, query).await.unwrap_err()));
     }
 }
 
@@ -215,6 +220,27 @@ pub async fn a_page_after_nonsense_is_refused<F: StoreFactory>(harness: &Harness
     for nonsense in ["", "nonsense", "1.2.3", "'; drop table", "9999999999999999999999"] {
         let query = EntriesQuery { range: Window::ALL, after: Some(nonsense.to_owned()), limit: 2 };
         assert!(client.service().entries(client.client(), query).await.is_err(), "{nonsense:?}");
+    }
+}
+
+pub async fn a_page_after_a_cursor_of_another_range_is_refused<F: StoreFactory>(harness: &Harness<F>) {
+    if !harness.keeps_entries().await {
+        return;
+    }
+    let client = harness.subject("a").await;
+    client.plan(&[]).await;
+    for _ in 0..3 {
+        assert_eq!(client.charge("1").await, "allowed");
+    }
+    let page = |range, after| client.service().entries(client.client(), EntriesQuery { range, after, limit: 2 });
+    let next = page(Window::ALL, None).await.unwrap().next;
+    assert_eq!(page(Window::ALL, next.clone()).await.unwrap().entries.len(), 1);
+    for other in [
+        range("2024-03-15T11:00:00Z", "2024-03-15T12:00:00Z"),
+        range("2024-03-15T12:00:00.001Z", "2024-03-15T13:00:00Z"),
+    ] {
+        let answer = page(other, next.clone()).await;
+        assert!(matches!(answer, Err(ServiceError::Refused(Refusal::InvalidCursor))), "{answer:?}");
     }
 }
 
