@@ -1,6 +1,6 @@
 //! How a batch runs inside a transaction.
 
-use quota_core::{ClientId, Labels, Terms, Writes};
+use quota_core::{Account, ClientId, Labels, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::changes::{Changes, NewAccount, Removed};
@@ -63,6 +63,7 @@ fn run_client(
             }
             Step::Write(writes) => {
                 writing.gather(writes, ledger)?;
+                writing.put_account(turn.account());
                 ledger.write(&std::mem::take(writing.changes))?;
             }
             Step::Done(writes) => {
@@ -71,11 +72,8 @@ fn run_client(
             }
         }
     }
+    writing.put_account(turn.account());
     turn.answer(answers);
-    if writing.dirty {
-        let (document, labels) = (stored.account.to_document(), stored.labels.to_document());
-        changes.accounts.push(NewAccount { client: client.clone(), document, labels });
-    }
     ledger.keep(client, stored);
     Ok(())
 }
@@ -98,15 +96,24 @@ impl Writing<'_> {
             let (client, labels, standing) = (self.client, &*self.labels, *self.standing);
             self.standing.deleted = ledger.remove(&Removed { client, removal, labels, standing })?.or(standing.deleted);
         }
+        if let (Some(at), Some(deleted)) = (self.standing.first_deleted(&writes.entries), self.standing.deleted) {
+            self.standing.deleted = ledger.make_room(self.client, deleted, at)?;
+        }
         for entry in &writes.entries {
-            if self.standing.is_deleted(entry.at) {
-                return Err(Failure::Unfinished);
-            }
             self.changes.add_entry(self.client, entry, self.labels);
         }
         if let Some(plan) = writes.plan {
             self.changes.plans.push((self.client.clone(), plan));
         }
         Ok(())
+    }
+
+    /// Writes the account as it stands. Also before a turn is at its end: a deletion that comes next may have to note in it
+    /// what it leaves.
+    fn put_account(&mut self, account: &Account) {
+        if self.dirty {
+            let (document, labels) = (account.to_document(), self.labels.to_document());
+            self.changes.accounts.push(NewAccount { client: self.client.clone(), document, labels });
+        }
     }
 }

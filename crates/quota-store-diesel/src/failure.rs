@@ -19,6 +19,9 @@ pub(crate) enum Failure {
     /// There is no connection to the server.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Unconnected(Arc<dyn std::error::Error + Send + Sync>),
+    /// The server did not answer in time, and no commit was on its way: it is rolled back with its connection.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    Late,
     /// Another process made the account of a client that had none.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Overtaken,
@@ -31,6 +34,16 @@ pub(crate) enum Undone {
     NotDone(Failure),
     /// It may have been committed.
     Unknown(Arc<Error>),
+}
+
+impl Undone {
+    /// The same, where what may have been committed has nothing to do with the requests that are to be answered.
+    pub(crate) fn before_the_requests(self) -> Self {
+        match self {
+            Self::Unknown(error) => Self::NotDone(Failure::Database(error)),
+            not_done => not_done,
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -52,11 +65,13 @@ impl From<Failure> for StoreError {
             Failure::Database(error) => Self::not_done("the transaction was rolled back", error),
             Failure::Broken(broken) => broken.into(),
             Failure::Unfinished => Self::NotDone {
-                message: "what a deletion or a pruning left is still being taken out".to_owned(),
+                message: "what a deletion or a pruning left is still being taken out: try again".to_owned(),
                 source: None,
             },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Unconnected(error) => Self::not_done("there is no connection", error),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Failure::Late => Self::NotDone { message: "the server did not answer in time".to_owned(), source: None },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Overtaken => {
                 Self::NotDone { message: "another process was faster every time".to_owned(), source: None }

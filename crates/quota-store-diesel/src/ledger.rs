@@ -21,6 +21,13 @@ pub(crate) trait Ledger {
     /// are left, and notes it in the account.
     fn remove(&mut self, removed: &Removed<'_>) -> Result<Option<Span>, Failure>;
 
+    /// Makes room among the deleted rows of this span for what is to be added at an instant and later: takes out those from
+    /// there on. Gives the span of the rows that are left, and notes it in the account.
+    ///
+    /// # Errors
+    /// [`Failure::Unfinished`] where they are too many to be taken out at once.
+    fn make_room(&mut self, client: &ClientId, deleted: Span, at: i64) -> Result<Option<Span>, Failure>;
+
     /// Writes all of it.
     fn write(&mut self, changes: &Changes) -> Result<(), Failure>;
 }

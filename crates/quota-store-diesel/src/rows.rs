@@ -72,6 +72,11 @@ impl Standing {
         self.deleted.is_some_and(|(from, to)| (from..to).contains(&at.millis()))
     }
 
+    /// The first instant of these entries at which rows are deleted.
+    pub(crate) fn first_deleted(&self, entries: &[Entry]) -> Option<i64> {
+        entries.iter().map(|entry| entry.at).filter(|at| self.is_deleted(*at)).map(Instant::millis).min()
+    }
+
     /// Whether rows of this span may be deleted ones.
     pub(crate) fn cuts(&self, span: Span) -> bool {
         self.deleted.is_some_and(|deleted| deleted.0.max(span.0) < deleted.1.min(span.1))

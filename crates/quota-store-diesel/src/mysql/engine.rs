@@ -63,6 +63,10 @@ impl Engine for Mysql {
         &self.server
     }
 
+    fn connecting(&self) -> Duration {
+        self.settings.connect_timeout
+    }
+
     async fn connect(&self) -> Result<MysqlLink, ConnectError> {
         let opened = tokio::time::timeout(self.settings.connect_timeout, self.open()).await;
         opened.map_err(|late| ConnectError::Unreachable { server: self.server.clone(), source: late.into() })?
@@ -121,7 +125,8 @@ fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
              SESSION autocommit = 0"
         ),
     ];
-    // A process that is stopped while it holds accounts is to lose them before others give up waiting.
+    // A process that is stopped while it holds accounts is to lose them before others give up waiting, where these wait for more
+    // than a second.
     let idle = seconds(settings.lock_timeout / 2);
     if is_mariadb {
         set.push(format!(

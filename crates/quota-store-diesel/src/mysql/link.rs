@@ -15,7 +15,7 @@ use crate::rows::{
     AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
     QuarterRow, QuarterSql, SumSql,
 };
-use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads};
+use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, own_words};
 use crate::statement::{Bind, Sql};
 
 /// One connection to MySQL. It commits nothing by itself, so a transaction begins with its first statement.
@@ -67,11 +67,14 @@ impl Link for MysqlLink {
             let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut self.connection).await?;
             // It locks all the same, and would answer what writes nothing: what was, where another server is the primary now.
             if rows.iter().any(|(.., only_reads)| *only_reads != 0) {
-                let words = "the server has become read-only".to_owned();
-                return Err(Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(words)));
+                return Err(only_reads());
             }
             let row = |(client, document, folded, labels, from, to, _)| (client, (document, folded, labels, from, to));
             locked.accounts.extend(rows.into_iter().map(row));
+        }
+        // No row has said so.
+        if locked.accounts.is_empty() && !self.is_writable().await? {
+            return Err(only_reads());
         }
         if !ids.is_empty() {
             locked.entries = self.named(ids).await?;
@@ -137,6 +140,11 @@ impl Link for MysqlLink {
     }
 
     loads!();
+}
+
+fn only_reads() -> Error {
+    let words = "the server has become read-only".to_owned();
+    Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, Box::new(words))
 }
 
 /// The statement for a list and its values, the list filled up with its last item.
@@ -209,6 +217,8 @@ fn not_committed(error: Error) -> Undone {
         Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _) => false,
         Error::DatabaseError(_, info) => {
             let message = info.message().to_ascii_lowercase();
+            // The file may be the log's.
+            let message = if message.contains(WRITING) { message } else { own_words(&message) };
             UNSURE.iter().chain(&LOST_BEHIND).any(|words| message.contains(words))
         }
         _ => true,
@@ -219,5 +229,35 @@ fn not_committed(error: Error) -> Undone {
 /// In what a server says of a commit that may stand.
 const UNSURE: [&str; 7] = ["commit", "shutdown", "stopped", "killed", "interrupted", "binary log", "binlog"];
 
+/// In what a server says of a file that it could not write, whose name it quotes.
+const WRITING: &str = "writing file";
+
 /// In what a proxy says of a server that it has lost, in the server's place.
 const LOST_BEHIND: [&str; 4] = ["lost connection", "gone away", "backend", "proxysql"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_servers_words_says_nothing_of_the_commit() {
+        let undone =
+            |words: &str| not_committed(Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(words.to_owned())));
+        for words in [
+            "Table 'backend.quota_accounts' doesn't exist",
+            "Table 'app.commit_entries' doesn't exist",
+            "INSERT command denied to user 'killed'@'binlog' for table `app`.`stopped_plans`",
+            "The table 'shutdown_entries' is full",
+        ] {
+            assert!(matches!(undone(words), Undone::NotDone(_)), "{words}");
+        }
+        for words in [
+            "Got error 28 \"No space left on device\" during COMMIT",
+            "Error writing file './mysql-binlog.000001' (Errcode: 28 \"No space left on device\")",
+            "Lost connection to backend server: network error ('one')",
+            "Server shutdown in progress",
+        ] {
+            assert!(matches!(undone(words), Undone::Unknown(_)), "{words}");
+        }
+    }
+}

@@ -21,7 +21,7 @@ const PATIENCE: &str = "SET SESSION wait_timeout = 120, SESSION lock_wait_timeou
     /*M!, SESSION max_statement_time = 120 */ /*!80000 , SESSION max_execution_time = 0 */";
 
 /// The shortest text that a server must take, as MariaDB does by default: what a batch writes comes in texts of some 2 MiB, and
-/// an account with 10,000 holds in one of up to 9 MiB.
+/// an account with 10,000 holds in one of its own, of up to 15 MiB where every byte of their ids is escaped.
 const LEAST_PACKET: i64 = 16 << 20;
 
 /// Checks the server, makes or upgrades the tables.

@@ -17,7 +17,7 @@ pub(super) enum Value<'a> {
     Int(i64),
 }
 
-/// One text is at most about this long: well below the 16 MiB that MariaDB takes by default.
+/// One text is at most about this long, unless a single row is longer: well below the 16 MiB that MariaDB takes by default.
 const MAX_TEXT: usize = 2 << 20;
 
 impl Script {
@@ -33,9 +33,11 @@ impl Script {
         rows: impl Iterator<Item = [Value<'a>; N]>,
         tail: &str,
     ) {
-        let mut begun = false;
+        let (mut begun, mut next) = (false, String::new());
         for row in rows {
-            if begun && self.last().len() > MAX_TEXT {
+            next.clear();
+            write_row(row, &mut next);
+            if begun && !self.has_room(next.len()) {
                 self.last().push_str(tail);
                 self.texts.push(String::new());
                 begun = false;
@@ -43,28 +45,25 @@ impl Script {
             if begun {
                 self.last().push(',');
             } else {
-                self.statement(head);
+                self.begin(head, next.len());
                 self.last().push_str(" VALUES ");
                 begun = true;
             }
-            let text = self.last();
-            text.push('(');
-            for (place, value) in row.into_iter().enumerate() {
-                if place > 0 {
-                    text.push(',');
-                }
-                value.write(text);
-            }
-            text.push(')');
+            self.last().push_str(&next);
         }
         if begun {
             self.last().push_str(tail);
         }
     }
 
-    /// Begins another statement.
+    /// Adds another statement.
     pub(super) fn statement(&mut self, text: &str) {
-        if self.texts.last().is_some_and(|last| last.len() > MAX_TEXT) {
+        self.begin(text, 0);
+    }
+
+    /// Begins another statement, of which so much is to follow; in another text where it would make this one too long.
+    fn begin(&mut self, text: &str, more: usize) {
+        if !self.has_room(text.len().saturating_add(more)) {
             self.texts.push(String::new());
         }
         let last = self.last();
@@ -72,6 +71,11 @@ impl Script {
             last.push(';');
         }
         last.push_str(text);
+    }
+
+    /// Whether so much more can be added to the last text; anything, where it is empty.
+    fn has_room(&self, more: usize) -> bool {
+        self.texts.last().is_none_or(|last| last.is_empty() || last.len().saturating_add(more) <= MAX_TEXT)
     }
 
     fn last(&mut self) -> &mut String {
@@ -82,6 +86,17 @@ impl Script {
         #[expect(clippy::indexing_slicing, reason = "there is one, if not before then since the line above")]
         &mut self.texts[last]
     }
+}
+
+fn write_row<const N: usize>(row: [Value<'_>; N], out: &mut String) {
+    out.push('(');
+    for (place, value) in row.into_iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        value.write(out);
+    }
+    out.push(')');
 }
 
 impl Value<'_> {
@@ -116,6 +131,20 @@ mod tests {
         script.insert("INSERT INTO u (a)", std::iter::empty::<[Value<'_>; 1]>(), " never");
         script.statement("COMMIT");
         assert_eq!(script.texts(), ["INSERT INTO t (a, b, c) VALUES (x'c3a927',_utf8mb4 x'',-1);COMMIT"]);
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_has_a_text_of_its_own() {
+        let mut script = Script::default();
+        let (short, long) = ("a".repeat(MAX_TEXT / 4), "a".repeat(MAX_TEXT));
+        for row in [&short, &long, &short] {
+            script.insert("INSERT INTO t (a)", [[Value::Bytes(row)]].into_iter(), "");
+        }
+        script.insert("INSERT INTO u (a)", [&long, &short].into_iter().map(|row| [Value::Bytes(row)]), "");
+        script.statement("COMMIT");
+        let lengths: Vec<usize> = script.texts().iter().map(|text| 4 * text.len() / MAX_TEXT).collect();
+        assert_eq!(lengths, [2, 8, 2, 8, 2]);
+        assert!(script.texts()[4].ends_with(";COMMIT"));
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, NoTls, Socket};
 
 use crate::connect_error::{ConnectError, check_rest, is_of_certificate};
+use crate::postgres::hosts;
 use crate::postgres::link::{PostgresLink, is_lost};
 use crate::postgres::opening;
 use crate::postgres::texts::PostgresTexts;
@@ -18,7 +19,10 @@ use crate::server::{Engine, Fault, Settings, Texts};
 
 /// A server of PostgreSQL.
 pub(crate) struct Postgres {
-    config: Config,
+    /// One for each host of the URL, in its order.
+    hosts: Vec<Config>,
+    /// Whether they are tried in any order.
+    shuffles: bool,
     pub(super) server: String,
     pub(super) settings: Settings,
     /// What a connection is told first.
@@ -45,7 +49,8 @@ impl Engine for Postgres {
             let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             ConnectError::InvalidUrl { message: cause }
         })?;
-        config.connect_timeout(settings.connect_timeout).keepalives_idle(Duration::from_secs(30));
+        // A host's name may have several addresses, of which one that nobody answers at is not to take all of its time.
+        config.connect_timeout(settings.connect_timeout / 2).keepalives_idle(Duration::from_secs(30));
         if config.get_application_name().is_none() {
             config.application_name("quota");
         }
@@ -61,7 +66,8 @@ impl Engine for Postgres {
         Ok(Self {
             #[cfg(feature = "tls")]
             tls: wants_tls(&config).then(|| connector(&settings.root_certificates)).transpose()?,
-            config: encryption(config)?,
+            shuffles: config.get_load_balance_hosts() == LoadBalanceHosts::Random,
+            hosts: hosts::each(&encryption(config)?)?,
             server,
             session: session(settings),
             settings: settings.clone(),
@@ -74,10 +80,28 @@ impl Engine for Postgres {
         &self.server
     }
 
+    fn connecting(&self) -> Duration {
+        let hosts = u32::try_from(self.hosts.len()).unwrap_or(u32::MAX);
+        self.settings.connect_timeout.saturating_mul(hosts)
+    }
+
+    /// To the first host that answers in time and is what is wanted: the driver bounds how long it waits for a connection, and not
+    /// how long for the first answer on it.
     async fn connect(&self) -> Result<PostgresLink, ConnectError> {
-        let limit = self.settings.connect_timeout.saturating_mul(2);
-        let opened = tokio::time::timeout(limit, self.open()).await;
-        opened.map_err(|late| ConnectError::Unreachable { server: self.server.clone(), source: late.into() })?
+        let mut hosts: Vec<&Config> = self.hosts.iter().collect();
+        if self.shuffles {
+            hosts.sort_by_cached_key(|_| uuid::Uuid::new_v4());
+        }
+        let mut last = ConnectError::InvalidUrl { message: "it names no host".to_owned() };
+        for host in hosts {
+            let opened = tokio::time::timeout(self.settings.connect_timeout, self.open(host)).await;
+            last = match opened {
+                Ok(Ok(link)) => return Ok(link),
+                Ok(Err(error)) => error,
+                Err(late) => ConnectError::Unreachable { server: self.server.clone(), source: late.into() },
+            };
+        }
+        Err(last)
     }
 
     async fn prepare(&self, link: &mut PostgresLink) -> Result<(), ConnectError> {
@@ -97,20 +121,20 @@ impl Engine for Postgres {
 }
 
 impl Postgres {
-    async fn open(&self) -> Result<PostgresLink, ConnectError> {
+    async fn open(&self, host: &Config) -> Result<PostgresLink, ConnectError> {
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
-            return self.open_through(tls.clone()).await;
+            return self.open_through(host, tls.clone()).await;
         }
-        self.open_through(NoTls).await
+        self.open_through(host, NoTls).await
     }
 
-    async fn open_through<T>(&self, tls: T) -> Result<PostgresLink, ConnectError>
+    async fn open_through<T>(&self, host: &Config, tls: T) -> Result<PostgresLink, ConnectError>
     where
         T: MakeTlsConnect<Socket>,
         T::Stream: Send + 'static,
     {
-        let (client, connection) = self.config.connect(tls).await.map_err(|error| self.not_connected(error))?;
+        let (client, connection) = host.connect(tls).await.map_err(|error| self.not_connected(error))?;
         // What the server says as it ends a connection is the answer to what waits, or there is nobody who waits.
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -149,8 +173,8 @@ fn only_reads(error: &tokio_postgres::Error) -> bool {
 pub(super) fn session(settings: &Settings) -> String {
     let millis = |timeout: Duration| timeout.as_millis().clamp(1, 2_147_483_647);
     let (lock, statement) = (millis(settings.lock_timeout), millis(settings.statement_timeout));
-    // A process that is stopped while it holds accounts is to lose them before others give up waiting; but not one whose
-    // server is far away.
+    // A process that is stopped while it holds accounts is to lose them before others give up waiting, where these wait for more
+    // than a second; but not one whose server is far away.
     let idle = millis((settings.lock_timeout / 2).max(Duration::from_secs(1)));
     // Whatever a server, a database or a user has for default. Who makes the tables begins with no level of its own.
     format!(
@@ -241,6 +265,23 @@ mod tests {
         assert_eq!(connect(&url(second, any)).await.unwrap(), [first.to_string()]);
         let none = connect(&url(first, "")).await;
         assert!(matches!(none, Err(ConnectError::ReadOnly { .. })), "{none:?}");
+    }
+
+    /// It takes connections, as the system does for a process that is stopped.
+    #[tokio::test]
+    async fn a_host_that_never_answers_is_passed_over() {
+        let Some(url) = quota_servers::url(Server::Postgres) else { return };
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let (before, rest) = url.split_once('@').unwrap();
+        let url = format!("{before}@127.0.0.1:{port},127.0.0.1:{port},{rest}");
+        let mut settings = Settings::new(TablePrefix::default());
+        settings.connect_timeout = Duration::from_secs(2);
+        let engine = Postgres::new(&url, &settings).unwrap();
+        assert_eq!(engine.connecting(), Duration::from_secs(6));
+        let began = std::time::Instant::now();
+        engine.connect().await.unwrap();
+        assert!(began.elapsed() >= Duration::from_secs(4), "each of them had its time");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use crate::rows::{
     AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
     QuarterRow, QuarterSql, SumSql,
 };
-use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads};
+use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, own_words};
 use crate::statement::{Bind, Sql};
 
 /// One connection to PostgreSQL. What does not depend on an answer is sent without waiting for it.
@@ -219,7 +219,8 @@ pub(super) fn is_lost(error: &Error) -> bool {
 fn is_lost_behind(error: &Error) -> bool {
     const WORDS: [&str; 4] = ["server conn crashed", "server connection", "server_lifetime", "pooler"];
     let Error::DatabaseError(DatabaseErrorKind::Unknown, info) = error else { return false };
-    WORDS.iter().any(|words| info.message().contains(words))
+    let own = own_words(info.message());
+    WORDS.iter().any(|words| own.contains(words))
 }
 
 /// A commit that failed rolled back where the server says what was wrong with the transaction; it may stand where the
@@ -231,5 +232,20 @@ fn not_committed(error: Error) -> Undone {
             Undone::NotDone(error.into())
         }
         error => Undone::Unknown(Arc::new(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_a_servers_words_is_no_lost_server() {
+        let lost =
+            |words: &str| is_lost_behind(&Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(words.to_owned())));
+        assert!(!lost("relation \"pooler_accounts\" does not exist"));
+        assert!(!lost("database \"server connection\" is not currently accepting connections"));
+        assert!(lost("server conn crashed?"));
+        assert!(lost("pooler is shut down"));
     }
 }

@@ -1,6 +1,7 @@
 //! The store on PostgreSQL.
 
 mod engine;
+mod hosts;
 mod link;
 mod opening;
 mod statement;

@@ -2,49 +2,52 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::result::Error;
 use futures_util::future::{join, join_all};
 use quota_core::{Answer, Need, Terms};
-use quota_service::{Answers, Batch, ClientRequests, Request, StoreError};
+use quota_service::{Answers, Batch, ClientRequests, HeldClients, Request, StoreError};
 
-use crate::changes::ENTRIES_AT_ONCE;
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
-use crate::server::hot::Hot;
 use crate::server::pool::Connections;
-use crate::server::rounds::{self, Client, Named};
+use crate::server::rounds::{self, Client, Course, Named};
 
 /// How often a transaction is tried that another was in the way of, and how often one that failed otherwise: not
 /// every server says a deadlock so that it can be told.
 const TRIES: u32 = 8;
 const OTHER_TRIES: u32 = 3;
 
+/// A lock that takes so long is held by who is not charging: processes that share a client wait for each other's commits, which
+/// are quicker.
+const LONG: Duration = Duration::from_millis(500);
+
 /// What batches run on.
 #[derive(Debug)]
 pub(crate) struct Applying<E: Engine> {
     pub(crate) connections: Connections<E>,
-    pub(crate) hot: Hot,
+    pub(crate) held: HeldClients,
     pub(crate) terms: Terms,
     /// After this long nothing is tried again.
     pub(crate) patience: Duration,
 }
 
-type Given = Vec<(usize, Result<Answer, StoreError>)>;
+pub(super) type Given = Vec<(usize, Result<Answer, StoreError>)>;
 
 impl<E: Engine> Applying<E> {
     /// Runs a batch. Clients whose accounts others hold run in transactions of their own beside the rest.
     pub(crate) async fn apply(&self, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let batch = Batch::new(requests);
-        let (hot, rest): (Vec<_>, Vec<_>) = match batch.clients().len() {
+        let (held, rest): (Vec<_>, Vec<_>) = match batch.clients().len() {
             1 => (batch.clients().collect(), Vec::new()),
-            _ => batch.clients().partition(|requests| self.hot.is(requests.client())),
+            _ => batch.clients().partition(|requests| self.held.is_held(requests.client())),
         };
-        let (hot, (rest, late)) = join(self.apart(&batch, hot), self.together(&batch, rest)).await;
+        let (held, (rest, late)) = join(self.apart(&batch, held), self.together(&batch, rest)).await;
         let mut answers = batch.answers();
-        for (place, answer) in hot.into_iter().chain(rest).chain(late) {
+        for (place, answer) in held.into_iter().chain(rest).chain(late) {
             answers.give(place, answer);
         }
         answers.finish()
@@ -59,6 +62,7 @@ impl<E: Engine> Applying<E> {
         let mut answers = batch.answers();
         let skipped = match self.persist(&clients, Wait::Skip, &mut answers).await {
             Ok(skipped) => skipped,
+            Err(Undone::NotDone(Failure::Unfinished)) => clients.clone(),
             Err(undone) if may_be_one_clients::<E>(&undone) && clients.len() > 1 => clients.clone(),
             Err(undone) => {
                 fail(&clients, &undone, &mut answers);
@@ -73,41 +77,24 @@ impl<E: Engine> Applying<E> {
 
     /// Each of these clients in a transaction of its own, all at once, waiting for their locks.
     async fn apart<'a>(&self, batch: &'a Batch, clients: Vec<ClientRequests<'a>>) -> Given {
-        let each = clients.into_iter().map(|client| async move {
-            let mut answers = batch.answers();
-            if let Err(undone) = self.persist(&[client], Wait::Wait, &mut answers).await {
-                fail(&[client], &undone, &mut answers);
-            }
-            given(&[client], answers)
-        });
+        let each = clients.into_iter().map(|client| self.alone(batch, client));
         join_all(each).await.into_iter().flatten().collect()
     }
 
     /// Tries a transaction until it is done, a bounded number of times, while that is safe and likely to help.
-    async fn persist<'a>(
+    pub(super) async fn persist<'a>(
         &self,
         clients: &[ClientRequests<'a>],
         wait: Wait,
         answers: &mut Answers,
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let began = Instant::now();
-        let (mut tries, mut in_vain) = (0, 0);
-        let mut at_once = ENTRIES_AT_ONCE;
+        let mut tries = 0;
         loop {
-            let undone = match self.transact(clients, wait, at_once, answers).await {
+            let undone = match self.transact(clients, wait, answers).await {
                 Ok(skipped) => return Ok(skipped),
                 Err(undone) => undone,
             };
-            if let (Undone::NotDone(Failure::Unfinished), [client]) = (&undone, clients) {
-                if !self.take_out(client.client()).await? {
-                    in_vain += 1;
-                }
-                if in_vain > 1 {
-                    // Nobody else has taken it out meanwhile: the deletion that is in the way is one of these requests.
-                    at_once = i64::MAX;
-                }
-                continue;
-            }
             tries += 1;
             let most = self.tries(&undone);
             if tries >= most || began.elapsed() >= self.patience {
@@ -123,6 +110,10 @@ impl<E: Engine> Applying<E> {
     fn tries(&self, undone: &Undone) -> u32 {
         match undone {
             Undone::NotDone(Failure::Overtaken) => TRIES,
+            Undone::NotDone(Failure::Late) => {
+                self.connections.close_idle();
+                OTHER_TRIES
+            }
             Undone::NotDone(Failure::Database(error)) => match E::fault(error) {
                 Fault::Conflict => TRIES,
                 Fault::Other => OTHER_TRIES,
@@ -141,7 +132,6 @@ impl<E: Engine> Applying<E> {
         &self,
         clients: &[ClientRequests<'a>],
         wait: Wait,
-        at_once: i64,
         answers: &mut Answers,
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let mut session = self.connections.session().await.map_err(Undone::NotDone)?;
@@ -162,7 +152,9 @@ impl<E: Engine> Applying<E> {
         let locked = self.connections.timely(link.lock(&names, &ids, wait)).await.and_then(|locked| locked);
         if let (Wait::Wait, [client]) = (wait, clients) {
             // Others held it; a connection is waited for whoever holds what.
-            self.hot.note_wait(client.client(), began.elapsed());
+            if began.elapsed() >= LONG {
+                self.held.note_long(client.client());
+            }
         }
         let locked = locked.map_err(not_done)?;
         let mut accounts: HashMap<String, AccountRow> = locked.accounts.into_iter().collect();
@@ -177,22 +169,23 @@ impl<E: Engine> Applying<E> {
         let mut running: Vec<Client<'a>> =
             running.into_iter().filter_map(|requests| read_account(requests, &mut accounts, answers)).collect();
         let named = Named::new(locked.entries);
-        let running = rounds::run(link, &mut running, (self.terms, at_once), &named, answers);
-        match self.connections.timely(running).await {
+        let commits = AtomicBool::new(false);
+        let course = Course { terms: self.terms, named: &named, commits: &commits };
+        match self.connections.timely(rounds::run(link, &mut running, course, answers)).await {
             Ok(ended) => ended?,
-            // It may have been the commit.
-            Err(late) => return Err(Undone::Unknown(Arc::new(late))),
+            Err(late) if commits.load(Ordering::Relaxed) => return Err(Undone::Unknown(Arc::new(late))),
+            Err(_) => return Err(Undone::NotDone(Failure::Late)),
         }
         session.ended();
         for client in &skipped {
-            self.hot.note(client.client());
+            self.held.note(client.client());
         }
         Ok(skipped)
     }
 }
 
 /// Gives these clients' requests the same error.
-fn fail(clients: &[ClientRequests<'_>], undone: &Undone, answers: &mut Answers) {
+pub(super) fn fail(clients: &[ClientRequests<'_>], undone: &Undone, answers: &mut Answers) {
     for requests in clients {
         answers.fail(*requests, || undone.clone().into());
     }
@@ -222,7 +215,7 @@ fn not_done(error: Error) -> Undone {
 fn may_be_one_clients<E: Engine>(undone: &Undone) -> bool {
     match undone {
         Undone::NotDone(Failure::Database(error)) => matches!(E::fault(error), Fault::Other | Fault::Conflict),
-        Undone::NotDone(Failure::Broken(_) | Failure::Overtaken | Failure::Unfinished) => true,
+        Undone::NotDone(Failure::Broken(_) | Failure::Late | Failure::Overtaken | Failure::Unfinished) => true,
         Undone::NotDone(Failure::Unconnected(_)) | Undone::Unknown(_) => false,
     }
 }
@@ -232,7 +225,7 @@ fn places(clients: &[ClientRequests<'_>]) -> HashSet<usize> {
 }
 
 /// The answers to these clients' requests, with their places.
-fn given(clients: &[ClientRequests<'_>], answers: Answers) -> Given {
+pub(super) fn given(clients: &[ClientRequests<'_>], answers: Answers) -> Given {
     let places = places(clients);
     answers.finish().into_iter().enumerate().filter(|(place, _)| places.contains(place)).collect()
 }

@@ -29,6 +29,9 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync + Sized + 'static {
     /// Where the server is, without a password.
     fn server(&self) -> &str;
 
+    /// How long it takes at most to open a connection.
+    fn connecting(&self) -> Duration;
+
     /// Opens a connection and sets it up.
     fn connect(&self) -> impl Future<Output = Result<Self::Link, ConnectError>> + Send;
 

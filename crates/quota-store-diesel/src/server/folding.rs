@@ -101,7 +101,7 @@ impl<E: Engine> Applying<E> {
     }
 
     /// One transaction, tried again where that is safe.
-    async fn step(&self, client: &ClientId, before: Instant, what: What) -> Result<Option<Pruned>, Undone> {
+    pub(super) async fn step(&self, client: &ClientId, before: Instant, what: What) -> Result<Option<Pruned>, Undone> {
         let mut tries = 1;
         loop {
             let undone = match self.transact_step(client, before, what).await {

@@ -3,7 +3,7 @@
 use diesel::result::Error;
 use quota_core::{ClientId, Cut, Fact, Need, Removal, Span, Window};
 
-use crate::changes::Removed;
+use crate::changes::{ENTRIES_AT_ONCE, Removed};
 use crate::failure::Failure;
 use crate::rows::{self, Standing, id_column};
 use crate::server::engine::Link;
@@ -55,13 +55,9 @@ pub(crate) async fn fact<L: Link>(
     }
 }
 
-/// Takes entries out, and their part of the sums. Of a range of more than `at_once` entries only the sums: it gives the
-/// span of the rows that are left, and notes it in the account.
-pub(crate) async fn remove<L: Link>(
-    link: &mut L,
-    removed: &Removed<'_>,
-    at_once: i64,
-) -> Result<Option<Span>, Failure> {
+/// Takes entries out, and their part of the sums. Of a range of more entries than are taken out at once only the sums: it
+/// gives the span of the rows that are left, and notes it in the account.
+pub(crate) async fn remove<L: Link>(link: &mut L, removed: &Removed<'_>) -> Result<Option<Span>, Failure> {
     let texts = link.texts();
     let client = removed.client.as_str();
     match removed.removal {
@@ -87,34 +83,49 @@ pub(crate) async fn remove<L: Link>(
             }
             let whole = [client.into(), quarters.0.into(), quarters.1.into()];
             link.execute(&texts.remove_quarters, &whole).await?;
-            remove_entries(link, client, (range.start().millis(), range.end().millis()), at_once).await
+            remove_entries(link, client, (range.start().millis(), range.end().millis())).await
         }
     }
 }
 
 /// Takes out the entries of a span; or notes which are to be taken out where they are many.
-async fn remove_entries<L: Link>(
-    link: &mut L,
-    client: &str,
-    (from, to): Span,
-    at_once: i64,
-) -> Result<Option<Span>, Failure> {
+async fn remove_entries<L: Link>(link: &mut L, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
     let texts = link.texts();
     let span = [client.into(), from.into(), to.into()];
-    if nth_of(link, client, (from, to), at_once).await?.is_none() {
+    if nth_of(link, client, (from, to), ENTRIES_AT_ONCE).await?.is_none() {
         link.execute(&texts.remove_entries, &span).await?;
         return Ok(None);
     }
     let first = nth_of(link, client, (from, to), 0).await?.unwrap_or(from);
     let last = link.numbers(&texts.last_of, &span).await?.pop().unwrap_or(to);
     let mut left = (first, last.saturating_add(1));
-    if nth_of(link, client, (last, to), at_once).await?.is_none() {
+    if nth_of(link, client, (last, to), ENTRIES_AT_ONCE).await?.is_none() {
         // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
         link.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()]).await?;
         left.1 = last;
     }
     link.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()]).await?;
     Ok(Some(left))
+}
+
+/// Makes room among deleted rows for what is to be added at an instant and later: takes out those from there on. Gives the
+/// span of the rows that are left, and notes it in the account.
+///
+/// # Errors
+/// [`Failure::Unfinished`] where they are too many to be taken out at once.
+pub(crate) async fn make_room<L: Link>(
+    link: &mut L,
+    client: &ClientId,
+    (from, to): Span,
+    at: i64,
+) -> Result<Option<Span>, Failure> {
+    let (name, texts) = (client.as_str(), link.texts());
+    if nth_of(link, name, (at, to), ENTRIES_AT_ONCE).await?.is_some() {
+        return Err(Failure::Unfinished);
+    }
+    link.execute(&texts.remove_entries, &[name.into(), at.into(), to.into()]).await?;
+    link.execute(&texts.leave, &[from.into(), at.into(), name.into()]).await?;
+    Ok((from < at).then_some((from, at)))
 }
 
 /// The instant of an entry of this span, counted from 0.

@@ -1,11 +1,11 @@
 //! What stores on a server share: batches, readings and pruning over a pool of connections.
 
+mod alone;
 mod batch;
 mod builder;
 mod checking;
 mod engine;
 mod folding;
-mod hot;
 mod ledger;
 mod pool;
 mod public;
@@ -13,6 +13,7 @@ mod reading;
 mod rounds;
 mod store;
 mod texts;
+mod words;
 mod writing;
 
 pub(crate) use crate::server::builder::ServerBuilder;
@@ -21,4 +22,5 @@ pub(crate) use crate::server::engine::{End, Engine, Fault, Link, Locked, NamedRo
 pub(crate) use crate::server::public::server_store;
 pub(crate) use crate::server::store::ServerStore;
 pub(crate) use crate::server::texts::{Dialect, Texts};
+pub(crate) use crate::server::words::own_words;
 pub(crate) use crate::server::writing::{PlanRows, Writing};

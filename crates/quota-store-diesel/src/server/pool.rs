@@ -8,14 +8,16 @@ use diesel::result::{DatabaseErrorKind, Error};
 
 use crate::connect_error::ConnectError;
 use crate::failure::Failure;
-use crate::server::engine::{Engine, Link};
+use crate::server::engine::{Engine, Link, Settings};
 
 /// Connections of one store.
 #[derive(Debug)]
 pub(crate) struct Connections<E: Engine> {
     pool: Pool<Opener<E>>,
-    /// How long one is waited for, and how long one answer.
+    /// How long an answer is waited for.
     patience: Duration,
+    /// How long a connection is: as long as one answer of who has it now, and a new one.
+    waiting: Duration,
 }
 
 /// Opens connections.
@@ -43,16 +45,18 @@ impl<E: Engine> Manager for Opener<E> {
 }
 
 impl<E: Engine> Connections<E> {
-    pub(crate) fn new(engine: Arc<E>, size: usize, patience: Duration) -> Result<Self, ConnectError> {
+    pub(crate) fn new(engine: Arc<E>, size: usize, settings: &Settings) -> Result<Self, ConnectError> {
+        let patience = settings.statement_timeout.saturating_add(settings.connect_timeout);
+        let waiting = settings.statement_timeout.saturating_add(engine.connecting());
         let server = engine.server().to_owned();
         let pool = Pool::builder(Opener(engine)).max_size(size).queue_mode(QueueMode::Lifo).build();
         let pool = pool.map_err(|error| ConnectError::failed(&server, error))?;
-        Ok(Self { pool, patience })
+        Ok(Self { pool, patience, waiting })
     }
 
     /// A connection that nobody else has; opened if none is free.
     pub(crate) async fn session(&self) -> Result<Session<E>, Failure> {
-        match tokio::time::timeout(self.patience, self.pool.get()).await {
+        match tokio::time::timeout(self.waiting, self.pool.get()).await {
             Ok(Ok(object)) => Ok(Session { object: Some(object), in_order: false }),
             Ok(Err(PoolError::Backend(error))) => Err(Failure::Unconnected(Arc::new(error))),
             Ok(Err(error)) => Err(Failure::Unconnected(Arc::new(error))),

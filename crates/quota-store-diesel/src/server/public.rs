@@ -63,7 +63,7 @@ macro_rules! server_store {
                 Self(self.0.with_statement_timeout(timeout))
             }
 
-            /// How long a new connection may take, 5 s by default.
+            /// How long a new connection may take, 5 s by default; for each host, where the URL of PostgreSQL names several.
             pub fn with_connect_timeout(self, timeout: Duration) -> Self {
                 Self(self.0.with_connect_timeout(timeout))
             }

@@ -1,6 +1,8 @@
-//! The clients of a batch, run side by side: what they need of the ledger is read for all of them at once.
+//! The clients of a batch, run side by side. What their ids name is looked up for all of them at once, sums are read one after
+//! the other: few charges need one, for accounts keep those of their windows.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quota_core::{ClientId, Entry, Fact, Labels, Need, OperationId, Removal, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
@@ -25,6 +27,16 @@ pub(crate) struct Client<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Named(HashMap<(String, String), Result<Entry, Broken>>);
 
+/// What the rounds of a transaction go by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course<'a> {
+    pub(crate) terms: Terms,
+    /// What the ids name that were foreseen.
+    pub(crate) named: &'a Named,
+    /// Set before the commit is sent: until then nothing of the transaction can stand.
+    pub(crate) commits: &'a AtomicBool,
+}
+
 /// One client's turn.
 struct Run<'a> {
     client: &'a ClientId,
@@ -33,6 +45,8 @@ struct Run<'a> {
     standing: &'a mut Standing,
     /// Rows under ids that were asked for and are deleted (at, id): out of the way before anything is added.
     in_the_way: Vec<(i64, String)>,
+    /// The first instant among deleted rows at which something is to be added.
+    room: Option<i64>,
     is_new: bool,
     /// Whether its account is to be written.
     dirty: bool,
@@ -58,8 +72,7 @@ impl Named {
 pub(crate) async fn run<L: Link>(
     link: &mut L,
     clients: &mut [Client<'_>],
-    (terms, at_once): (Terms, i64),
-    named: &Named,
+    Course { terms, named, commits }: Course<'_>,
     answers: &mut Answers,
 ) -> Result<(), Undone> {
     let mut runs: Vec<Run<'_>> = clients.iter_mut().map(|client| Run::new(client, terms, named)).collect();
@@ -75,20 +88,20 @@ pub(crate) async fn run<L: Link>(
                 Step::Read(asked) => needs.extend(asked.into_iter().map(|need| (place, need))),
                 Step::Write(writes) => {
                     first = true;
-                    let removal = run.gather(writes, &mut writing).map_err(Undone::NotDone)?;
+                    let removal = run.gather(writes, &mut writing);
                     taken.extend(removal.map(|removal| (place, removal)));
                     run.make_account(&mut writing);
                 }
                 Step::Done(writes) => {
                     run.done = true;
-                    let removal = run.gather(writes, &mut writing).map_err(Undone::NotDone)?;
+                    let removal = run.gather(writes, &mut writing);
                     taken.extend(removal.map(|removal| (place, removal)));
                 }
             }
         }
         for (place, removal) in taken {
             let Some(run) = runs.get_mut(place) else { continue };
-            run.take_out(link, &removal, at_once).await.map_err(Undone::NotDone)?;
+            run.take_out(link, &removal).await.map_err(Undone::NotDone)?;
             written = true;
         }
         written |= clear_the_way(link, &mut runs).await.map_err(Undone::NotDone)?;
@@ -107,16 +120,22 @@ pub(crate) async fn run<L: Link>(
     if writing.is_empty() && !written {
         return link.roll_back().await.map_err(|error| Undone::NotDone(error.into()));
     }
+    commits.store(true, Ordering::Relaxed);
     link.write(&writing, End::Commit).await
 }
 
-/// Takes out deleted rows whose ids are about to be written again, whether there were any.
+/// Takes out deleted rows where something is about to be written: under the same ids, and from the same instant on. Tells
+/// whether there were any.
 async fn clear_the_way<L: Link>(link: &mut L, runs: &mut [Run<'_>]) -> Result<bool, Failure> {
     let mut cleared = false;
     for run in runs.iter_mut() {
         for (at, id) in std::mem::take(&mut run.in_the_way) {
             let binds = [run.client.as_str().into(), at.into(), id.as_str().into()];
             link.execute(&link.texts().remove_entry, &binds).await?;
+            cleared = true;
+        }
+        if let (Some(at), Some(deleted)) = (run.room.take(), run.standing.deleted) {
+            run.standing.deleted = ledger::make_room(link, run.client, deleted, at).await?;
             cleared = true;
         }
     }
@@ -166,8 +185,9 @@ impl<'a> Run<'a> {
         let terms = Terms { folded_until: standing.folded_until, ..terms };
         let turn = ClientTurn::new(account, terms, client.requests);
         let (name, is_new) = (client.requests.client(), client.is_new);
-        let in_the_way = Vec::new();
-        let mut run = Self { client: name, turn, labels, standing, in_the_way, is_new, dirty: false, done: false };
+        let (in_the_way, room) = (Vec::new(), None);
+        let mut run =
+            Self { client: name, turn, labels, standing, in_the_way, room, is_new, dirty: false, done: false };
         for need in client.requests.foresee() {
             // One that cannot be read is asked for again, and given up then.
             if let Need::Entry(id) = &need
@@ -197,19 +217,17 @@ impl<'a> Run<'a> {
     }
 
     /// Takes what the turn says, and gives what is to be taken out.
-    fn gather(&mut self, mut writes: Writes, writing: &mut Writing) -> Result<Option<Removal>, Failure> {
+    fn gather(&mut self, mut writes: Writes, writing: &mut Writing) -> Option<Removal> {
         self.dirty |= writes.account || writes.plan.is_some();
-        if writes.entries.iter().any(|entry| self.standing.is_deleted(entry.at)) {
-            return Err(Failure::Unfinished);
-        }
+        self.room = self.standing.first_deleted(&writes.entries);
         let removal = writes.removal.take();
         writing.gather(self.client, self.labels, writes);
-        Ok(removal)
+        removal
     }
 
-    async fn take_out<L: Link>(&mut self, link: &mut L, removal: &Removal, at_once: i64) -> Result<(), Failure> {
+    async fn take_out<L: Link>(&mut self, link: &mut L, removal: &Removal) -> Result<(), Failure> {
         let removed = Removed { client: self.client, removal, labels: self.labels, standing: *self.standing };
-        self.standing.deleted = ledger::remove(link, &removed, at_once).await?.or(self.standing.deleted);
+        self.standing.deleted = ledger::remove(link, &removed).await?.or(self.standing.deleted);
         Ok(())
     }
 

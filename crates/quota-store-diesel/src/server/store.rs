@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use quota_core::{Answer, ClientId, Credits, DayUsage, Instant, Window};
 use quota_service::{
-    ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, Pruned, Request, StoreError,
-    StoredPlan,
+    ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, HeldClients, Pruned, Request,
+    StoreError, StoredPlan,
 };
 
 use crate::connect_error::ConnectError;
@@ -16,7 +16,6 @@ use crate::failure::Failure;
 use crate::server::batch::Applying;
 use crate::server::builder::ServerBuilder;
 use crate::server::engine::Engine;
-use crate::server::hot::Hot;
 use crate::server::pool::Connections;
 use crate::server::reading::{Clients, Daily, Health, Page, PlanOf, Reading, Time, Total, read};
 
@@ -45,8 +44,7 @@ impl<E: Engine> ServerStore<E> {
         let engine = Arc::new(E::new(&builder.url, &builder.settings)?);
         let mut link = engine.connect().await?;
         timely(engine.server(), engine.prepare(&mut link)).await?;
-        let patience = builder.settings.statement_timeout.saturating_add(builder.settings.connect_timeout);
-        let connections = Connections::new(Arc::clone(&engine), builder.pool_size.get(), patience)?;
+        let connections = Connections::new(Arc::clone(&engine), builder.pool_size.get(), &builder.settings)?;
         Ok(Self {
             server: engine.server().to_owned(),
             prefix: builder.settings.prefix.as_str().to_owned(),
@@ -54,7 +52,7 @@ impl<E: Engine> ServerStore<E> {
             max_batch: builder.max_batch,
             applying: Applying {
                 connections,
-                hot: Hot::default(),
+                held: HeldClients::default(),
                 terms: builder.terms,
                 patience: builder.settings.lock_timeout,
             },
@@ -89,7 +87,7 @@ impl<E: Engine> ServerStore<E> {
     }
 
     pub(crate) fn is_held(&self, client: &ClientId) -> bool {
-        self.applying.hot.is(client)
+        self.applying.held.is_held(client)
     }
 
     pub(crate) async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {

@@ -21,13 +21,11 @@ pub(crate) struct SqliteLedger<'a> {
     pub(super) texts: &'a Texts,
     pub(super) kept: &'a mut KeptAccounts,
     has_written: bool,
-    /// A deletion of more entries than this leaves their rows to be taken out later.
-    pub(super) at_once: i64,
 }
 
 impl<'a> SqliteLedger<'a> {
     pub(crate) fn new(connection: &'a mut SqliteConnection, texts: &'a Texts, kept: &'a mut KeptAccounts) -> Self {
-        Self { connection, texts, kept, has_written: false, at_once: ENTRIES_AT_ONCE }
+        Self { connection, texts, kept, has_written: false }
     }
 
     /// Whether there is something to commit.
@@ -95,7 +93,7 @@ impl<'a> SqliteLedger<'a> {
     /// Takes out the entries of a span; or notes which are to be taken out where they are many.
     fn remove_entries(&mut self, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
         let texts = self.texts;
-        if self.nth_of(client, (from, to), self.at_once)?.is_none() {
+        if self.nth_of(client, (from, to), ENTRIES_AT_ONCE)?.is_none() {
             self.execute(&texts.remove_entries, &[client.into(), from.into(), to.into()])?;
             return Ok(None);
         }
@@ -103,13 +101,21 @@ impl<'a> SqliteLedger<'a> {
         let last: i64 =
             texts.last_of.with::<BigInt>(&[client.into(), from.into(), to.into()]).get_result(self.connection)?;
         let mut left = (first, last.saturating_add(1));
-        if self.nth_of(client, (last, to), self.at_once)?.is_none() {
+        if self.nth_of(client, (last, to), ENTRIES_AT_ONCE)?.is_none() {
             // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
             self.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()])?;
             left.1 = last;
         }
-        self.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()])?;
+        self.leave(client, left)?;
         Ok(Some(left))
+    }
+
+    /// Notes in the account where rows are left to be taken out.
+    pub(super) fn leave(&mut self, client: &str, (from, to): Span) -> Result<(), Failure> {
+        match self.execute(&self.texts.leave, &[from.into(), to.into(), client.into()])? {
+            0 => Err(Broken::malformed("it has entries and no account").into()),
+            _ => Ok(()),
+        }
     }
 
     /// The instant of an entry of this span, counted from 0.
@@ -131,7 +137,7 @@ impl<'a> SqliteLedger<'a> {
         self.kept.take(client);
         self.execute(&texts.remove_entries, &[name.into(), from.into(), cut.into()])?;
         let left = if cut < to { (cut, to) } else { (0, 0) };
-        self.execute(&texts.leave, &[left.0.into(), left.1.into(), name.into()])?;
+        self.leave(name, left)?;
         Ok(true)
     }
 }
@@ -189,6 +195,16 @@ impl Ledger for SqliteLedger<'_> {
                 Ok(None)
             }
         }
+    }
+
+    fn make_room(&mut self, client: &ClientId, (from, to): Span, at: i64) -> Result<Option<Span>, Failure> {
+        let (client, texts) = (client.as_str(), self.texts);
+        if self.nth_of(client, (at, to), ENTRIES_AT_ONCE)?.is_some() {
+            return Err(Failure::Unfinished);
+        }
+        self.execute(&texts.remove_entries, &[client.into(), at.into(), to.into()])?;
+        self.leave(client, (from, at))?;
+        Ok((from < at).then_some((from, at)))
     }
 
     /// Row by row: statements of many rows were measured slower, for a row that breaks a constraint must be able to

@@ -1,5 +1,6 @@
 //! The store in a file of SQLite.
 
+mod batch;
 mod builder;
 mod fault;
 mod kept;

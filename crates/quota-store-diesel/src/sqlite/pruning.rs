@@ -144,7 +144,7 @@ impl SqliteLedger<'_> {
         self.kept.take(client);
         self.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()])?;
         if leaves {
-            self.execute(&texts.leave, &[first.into(), cut.into(), name.into()])?;
+            self.leave(name, (first, cut))?;
         } else {
             self.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()])?;
         }

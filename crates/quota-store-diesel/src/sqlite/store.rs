@@ -8,19 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::Nullable;
 use diesel::{OptionalExtension, RunQueryDsl};
-use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Terms, Window};
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
-    Answers, Batch, ClientRequests, ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery,
-    PlainCharge, PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
+    ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, HeldClients, PlainCharge, PlanStore,
+    Pruned, Request, StoreError, StoredPlan, UsageStore,
 };
 
-use crate::batch;
-use crate::changes::ENTRIES_AT_ONCE;
-use crate::failure::{Failure, Undone};
+use crate::failure::Failure;
 use crate::open_error::OpenError;
 use crate::rows::{Broken, PlanSql};
 use crate::sqlite::builder::SqliteBuilder;
-use crate::sqlite::fault::Fault;
 use crate::sqlite::ledger::SqliteLedger;
 use crate::sqlite::location::Location;
 use crate::sqlite::opening::{open_reader, open_writer};
@@ -40,6 +37,8 @@ pub struct SqliteStore {
     texts: Arc<Texts>,
     pub(super) writer: Workers,
     pub(super) readers: Workers,
+    /// Clients whose requests have met the rows of a large deletion.
+    pub(super) held: HeldClients,
 }
 
 impl SqliteStore {
@@ -65,7 +64,8 @@ impl SqliteStore {
             .collect();
         let writer = Workers::start("quota-sqlite-writer", vec![writer])?;
         let readers = Workers::start("quota-sqlite-reader", readers?)?;
-        Ok(Self { builder: builder.clone(), location, texts, writer, readers })
+        let held = HeldClients::default();
+        Ok(Self { builder: builder.clone(), location, texts, writer, readers, held })
     }
 
     /// Reads what rows of a client say; once more where rows that a large deletion has left were in the way.
@@ -102,8 +102,9 @@ impl fmt::Debug for SqliteStore {
 
 impl UsageStore for SqliteStore {
     fn dispatch(&self) -> Dispatch {
-        // SQLite has one writer: a second lane would only wait for the first.
-        Dispatch::Batched { lanes: NonZeroUsize::MIN, max_batch: self.builder.max_batch, hot: None }
+        // SQLite has one writer: a second lane would only wait for the first, and so would a client with many requests.
+        let (lanes, hot) = (NonZeroUsize::MIN, Some(NonZeroUsize::MAX));
+        Dispatch::Batched { lanes, max_batch: self.builder.max_batch, hot }
     }
 
     fn detail(&self) -> Detail {
@@ -114,16 +115,12 @@ impl UsageStore for SqliteStore {
         None
     }
 
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.held.is_held(client)
+    }
+
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
-        let count = batch.len();
-        if count == 0 {
-            return Vec::new();
-        }
-        let terms = self.builder.terms;
-        match self.writer.run(move |session| apply(session, terms, batch)).await {
-            Ok(answers) => answers,
-            Err(Gone) => (0..count).map(|_| Err(StoreError::unknown("the batch was not answered", Gone))).collect(),
-        }
+        if batch.is_empty() { Vec::new() } else { self.apply_all(batch).await }
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
@@ -194,58 +191,6 @@ impl PlanStore for SqliteStore {
             Ok(row.map(|row| stored_plan(&row)).transpose()?.unwrap_or_default())
         })
         .await
-    }
-}
-
-/// Runs a batch in one transaction. Where that fails for a reason that may be one client's own, the clients are tried
-/// one by one: the fault of one is not the others' error.
-fn apply(session: &mut Session, terms: Terms, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
-    let batch = Batch::new(requests);
-    let mut answers = batch.answers();
-    let Err(undone) = session.write(|ledger| batch::run(batch.clients(), terms, ledger, &mut answers)) else {
-        return answers.finish();
-    };
-    let apart = matches!(&undone, Undone::NotDone(Failure::Database(error)) if Fault::of(error).may_be_one_clients())
-        || matches!(&undone, Undone::NotDone(Failure::Broken(_)));
-    let unfinished = matches!(&undone, Undone::NotDone(Failure::Unfinished));
-    if !unfinished && (!apart || batch.clients().len() == 1) {
-        batch::fail(batch.clients(), &undone, &mut answers);
-        return answers.finish();
-    }
-    for client in batch.clients() {
-        if let Err(undone) = apply_apart(session, terms, client, &mut answers) {
-            batch::fail([client], &undone, &mut answers);
-        }
-    }
-    answers.finish()
-}
-
-/// Runs one client's requests, when what a large deletion has left is taken out where it is in their way.
-fn apply_apart(
-    session: &mut Session,
-    terms: Terms,
-    client: ClientRequests<'_>,
-    answers: &mut Answers,
-) -> Result<(), Undone> {
-    let mut at_once = ENTRIES_AT_ONCE;
-    loop {
-        let done = session.write(|ledger| {
-            ledger.at_once = at_once;
-            batch::run([client], terms, ledger, answers)
-        });
-        match done {
-            Err(Undone::NotDone(Failure::Unfinished)) => {
-                let mut steps = 0;
-                while session.write(|ledger| ledger.take_out_some(client.client()))? {
-                    steps += 1;
-                }
-                if steps == 0 {
-                    // The deletion that is in the way is one of these requests.
-                    at_once = i64::MAX;
-                }
-            }
-            done => return done,
-        }
     }
 }
 

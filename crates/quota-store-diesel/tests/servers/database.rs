@@ -43,6 +43,9 @@ pub(crate) trait Database: Send + Sync + Sized + 'static {
     /// Connects to the same, and waits only a second for an account that somebody else holds.
     fn connect_impatient(&self) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
 
+    /// Connects to the same, and waits only some seconds for an answer.
+    fn connect_hasty(&self) -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
+
     /// The same, and trusts servers for whom one of these authorities (PEM) has signed.
     fn connect_trusting(&self, url: &str, pem: &[u8])
     -> impl Future<Output = Result<Self::Store, ConnectError>> + Send;
@@ -115,6 +118,7 @@ fn url_of(url: &str, name: &str, password: &str) -> String {
 }
 
 const ONE_SECOND: std::time::Duration = std::time::Duration::from_secs(1);
+const TWO_SECONDS: std::time::Duration = std::time::Duration::from_secs(2);
 
 pub(crate) struct Postgres {
     url: String,
@@ -184,6 +188,11 @@ impl Database for Postgres {
 
     async fn connect_impatient(&self) -> Result<PostgresStore, ConnectError> {
         PostgresStore::builder(&self.url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+    }
+
+    async fn connect_hasty(&self) -> Result<PostgresStore, ConnectError> {
+        let builder = PostgresStore::builder(&self.url).with_prefix(self.prefix.clone());
+        builder.with_statement_timeout(TWO_SECONDS).with_connect_timeout(TWO_SECONDS).connect().await
     }
 
     async fn connect_trusting(&self, url: &str, pem: &[u8]) -> Result<PostgresStore, ConnectError> {
@@ -298,6 +307,11 @@ impl Database for Mysql {
 
     async fn connect_impatient(&self) -> Result<MysqlStore, ConnectError> {
         MysqlStore::builder(&self.url).with_prefix(self.prefix.clone()).with_lock_timeout(ONE_SECOND).connect().await
+    }
+
+    async fn connect_hasty(&self) -> Result<MysqlStore, ConnectError> {
+        let builder = MysqlStore::builder(&self.url).with_prefix(self.prefix.clone());
+        builder.with_statement_timeout(TWO_SECONDS).with_connect_timeout(TWO_SECONDS).connect().await
     }
 
     async fn connect_trusting(&self, url: &str, pem: &[u8]) -> Result<MysqlStore, ConnectError> {

@@ -81,6 +81,11 @@ pub(crate) async fn a_server_that_only_reads_is_refused<D: Database>(_shared: &D
     assert!(allowed(&one(&store, request("a", charge("1"), "10")).await));
     if D::SERVER == Server::Mysql {
         database.execute("SET GLOBAL read_only = 1").await;
+        // To this user it writes and locks all the same; of a client without an account no row says that it only reads.
+        for (name, operation) in ["a", "nobody"].map(|name| [(name, charge("1")), (name, Operation::Status)]).concat() {
+            let answer = one(&store, request(name, operation, "10")).await;
+            assert!(is_not_done(&answer), "{name}: {answer:?}");
+        }
     } else {
         let signal: PathBuf = data_folder(&server.nodes()[0]).join("standby.signal");
         server.kill();
@@ -115,10 +120,13 @@ pub(crate) async fn a_server_that_only_reads_for_a_while_is_gone_on_with<D: Data
         for _ in 0..2 {
             let answer = charged(&id).await;
             assert!(is_not_done(&answer), "{answer:?}");
-            // Nor is what would write nothing answered, with what was: another server may be the primary by now.
-            for operation in [charge("9"), Operation::Status] {
-                let answer = one(&store, request("a", operation, "3")).await;
-                assert!(is_not_done(&answer), "{answer:?}");
+            // Nor is what would write nothing answered, with what was, nor for a client without an account: another server may
+            // be the primary by now.
+            for (name, operation) in
+                ["a", "nobody"].map(|name| [(name, charge("9")), (name, Operation::Status)]).concat()
+            {
+                let answer = one(&store, request(name, operation, "3")).await;
+                assert!(is_not_done(&answer), "{name}: {answer:?}");
             }
         }
         let error = database.connect(&writer).await.unwrap_err();

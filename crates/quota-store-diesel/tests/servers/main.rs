@@ -36,6 +36,8 @@ mod database;
 #[cfg(test)]
 mod defaults;
 #[cfg(test)]
+mod deleting;
+#[cfg(test)]
 mod encrypting;
 #[cfg(test)]
 mod failing;
@@ -91,6 +93,11 @@ on_both! {
         a_server_with_other_defaults_is_served_alike
         names_are_compared_by_their_bytes_whatever_the_databases_collation
     }
+    deleting {
+        others_of_a_batch_wait_a_moment_for_what_a_deletion_left
+        a_settlement_among_the_last_of_a_large_deletion_waits_for_few_of_its_rows
+        two_large_deletions_of_one_batch_are_two_transactions
+    }
     encrypting {
         a_server_is_trusted_by_its_certificate
         a_server_without_encryption_is_told
@@ -108,5 +115,6 @@ on_both! {
     retrying {
         what_others_end_is_tried_again_with_a_bound
         a_pruning_that_others_end_is_tried_again_with_a_bound
+        what_is_late_before_its_commit_is_not_done
     }
 }

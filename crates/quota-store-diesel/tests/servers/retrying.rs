@@ -1,11 +1,11 @@
 //! Transactions that the server ends because of others, as often as a test wants it.
 
-use quota_core::Operation;
+use quota_core::{Answer, Operation, OperationId};
 use quota_servers::Server;
 use quota_service::{Pruned, StoreError, UsageStore};
 
 use crate::database::Database;
-use crate::requests::{Answered, allowed, charge_as, client, credits, noon, one, request, used};
+use crate::requests::{Answered, allowed, charge_as, client, credits, is_not_done, noon, one, request, used};
 
 /// What a server says of a transaction that it has ended, and how often the store tries.
 struct Ended {
@@ -138,4 +138,33 @@ pub(crate) async fn a_pruning_that_others_end_is_tried_again_with_a_bound<D: Dat
         assert_eq!(store.total(&client(&name), all).await.unwrap(), credits("1"));
         remove(database).await;
     }
+}
+
+/// Each row takes its time, and all of them more than there is.
+pub(crate) async fn what_is_late_before_its_commit_is_not_done<D: Database>(database: &D) {
+    let store = database.connect_hasty().await.unwrap();
+    let names = ["one", "two", "three", "four"];
+    let voids = || names.map(|name| request("a", Operation::Void { id: OperationId::new(name).unwrap() }, "10"));
+    for name in names {
+        assert!(allowed(&charge::<D>(&store, name).await));
+    }
+    let nap = if D::SERVER == Server::Postgres {
+        "CREATE FUNCTION {p}nap() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(1.4); RETURN OLD; END $$; \
+         CREATE TRIGGER nap BEFORE DELETE ON {p}entries FOR EACH ROW EXECUTE FUNCTION {p}nap()"
+    } else {
+        "CREATE TRIGGER {p}nap BEFORE DELETE ON {p}entries FOR EACH ROW DO SLEEP(1.4)"
+    };
+    database.execute(nap).await;
+    let batch = voids().into_iter().chain([request("b", charge_as("i", "1"), "10")]).collect();
+    let answers = store.apply(batch).await;
+    for answer in &answers[..4] {
+        assert!(is_not_done(answer), "{answers:?}");
+    }
+    assert!(allowed(&answers[4]), "its batch was late for another's sake: {answers:?}");
+    let wake = if D::SERVER == Server::Postgres { "DROP FUNCTION {p}nap() CASCADE" } else { "DROP TRIGGER {p}nap" };
+    database.execute(wake).await;
+    for answer in store.apply(voids().into()).await {
+        assert!(matches!(answer, Ok(Answer::Voided(true))), "{answer:?}");
+    }
+    assert_eq!(store.total(&client("a"), quota_core::Window::ALL).await.unwrap(), credits("0"));
 }

@@ -16,3 +16,5 @@ mod reading;
 mod removing;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod unfinished;

@@ -1,7 +1,9 @@
 //! Deleting and voiding: the sums follow the entries.
 
+use std::time::Duration;
+
 use quota_core::{Answer, Instant, Operation, Window};
-use quota_service::UsageStore;
+use quota_service::{EntriesQuery, StoreError, UsageStore};
 
 use crate::support::{File, Sum, at, backfill, charge, client, id, one, past, range, request, unlimited, used};
 
@@ -21,6 +23,11 @@ impl Random {
         let millis = if self.below(3) == 0 { self.below(12) * 900_000 } else { self.below(12 * 900_000) };
         Instant::from_millis(start.millis() + i64::try_from(millis).unwrap()).unwrap()
     }
+}
+
+/// So many milliseconds later.
+fn after(first: Instant, millis: u32) -> Instant {
+    first.saturating_add(Duration::from_millis(millis.into()))
 }
 
 #[tokio::test]
@@ -113,4 +120,33 @@ async fn a_charge_of_the_instant_of_a_large_deletion_waits_for_none_of_its_rows(
     assert_eq!(used(&answers[2]), "2");
     assert_eq!(used(&one(&store, request("a", charge("4"), now, &unlimited())).await), "6");
     assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 5_002, "they wait");
+}
+
+#[tokio::test]
+async fn a_large_deletion_in_the_batch_that_makes_its_client_leaves_nothing_to_be_seen() {
+    let file = File::new();
+    let store = file.store();
+    let (first, now) = (at("2024-03-01T00:00:00Z"), at("2024-03-01T12:00:00Z"));
+    let entries =
+        || (0..3_000_u32).map(|number| past(&format!("id {number}"), after(first, number), "1", None)).collect();
+    let asked = [backfill(entries()), Operation::Delete { range: Window::ALL }];
+    let answers = store.apply(asked.map(|operation| request("a", operation, now, &unlimited())).into()).await;
+    assert!(matches!(answers[1], Ok(Answer::Deleted(3_000))), "{answers:?}");
+    let query = EntriesQuery { range: Window::ALL, after: None, limit: 10 };
+    assert_eq!(store.entries(&client("a"), &query).await.unwrap().entries, []);
+    let again = one(&store, request("a", backfill(entries()), now, &unlimited())).await.unwrap();
+    assert!(matches!(&again, Answer::Backfilled(answer) if answer.added == 3_000), "their ids are free: {again:?}");
+    assert_eq!(used(&one(&store, request("a", Operation::Status, now, &unlimited())).await), "3000");
+}
+
+#[tokio::test]
+async fn a_large_deletion_of_entries_without_an_account_is_refused() {
+    let file = File::new();
+    let (first, now) = (at("2024-03-01T00:00:00Z"), at("2024-03-01T12:00:00Z"));
+    let entries = (0..3_000_u32).map(|number| past(&format!("id {number}"), after(first, number), "1", None)).collect();
+    one(&file.store(), request("a", backfill(entries), now, &unlimited())).await.unwrap();
+    file.execute("DELETE FROM quota_accounts");
+    let deleted = one(&file.store(), request("a", Operation::Delete { range: Window::ALL }, now, &unlimited())).await;
+    assert!(matches!(deleted, Err(StoreError::Corrupt { .. })), "{deleted:?}");
+    assert_eq!(file.number("SELECT SUM(entries) FROM quota_quarters"), 3_000, "nothing was done");
 }
