@@ -5,20 +5,23 @@ use std::time::Duration;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::ReturnDocument;
 use quota_core::ClientId;
-use quota_service::{Patience, StoreError};
+use quota_service::{HeldClients, Patience, StoreError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::store::MongoStore;
 use crate::tables::{CallError, Tables};
 
 /// A place in the queue at an account. Whoever lost a commit to another joins the queue before it tries again; while there
-/// is one, only its first commits, and leaves it with the commit.
+/// is one, nobody begins but its first, who leaves it with the commit.
 ///
 /// It is for fairness alone: else the process that won, which knows the account already, would win again and again, and of
-/// those that wait whoever happens to ask at the right moment. What is right is decided by the version, so a place that is
-/// taken away does no harm.
+/// those that wait whoever happens to ask at the right moment. What is right is decided by the version, and by nothing else once a
+/// turn has begun: whose place was taken away meanwhile, since its turn takes long, commits all the same if nobody was quicker.
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct Claim<'a> {
+    store: &'a MongoStore,
+    client: &'a ClientId,
     token: String,
     /// Whether it may stand in the queue.
     is_queued: bool,
@@ -39,38 +42,46 @@ enum Claimed {
     /// There is no account to be claimed.
     Absent,
     /// So many are before it.
-    Waits(u32),
+    Waits(usize),
 }
 
-/// How long the first of a queue is waited for, at least: longer than a commit takes, and its process may have ended.
+/// Waits for others' turns at an account, and notes whose account is waited for.
+pub(crate) struct Waits<'a> {
+    held: &'a HeldClients,
+    client: &'a ClientId,
+    /// When the first one began.
+    since: Option<Instant>,
+}
+
+/// So long is worth a batch of its own: who waits less for others delays those of its batch little more than its commit does.
+const LONG: Duration = Duration::from_millis(5);
+
+/// How long the first of a queue is waited for, at least: longer than most turns take, and its process may have ended.
 const RESPECTED: Duration = Duration::from_millis(500);
 
 /// And for how many answers of the server, should it be slow: a commit takes some five.
 const RESPECTED_ANSWERS: u32 = 20;
 
-impl Claim {
-    pub(crate) fn new() -> Self {
+impl<'a> Claim<'a> {
+    pub(crate) fn new(store: &'a MongoStore, client: &'a ClientId) -> Self {
         let token = Uuid::new_v4().simple().to_string();
-        Self { token, is_queued: false, ahead: 0, pace: Duration::ZERO, standing: Vec::new(), first: None }
+        let (pace, standing) = (Duration::ZERO, Vec::new());
+        Self { store, client, token, is_queued: false, ahead: 0, pace, standing, first: None }
     }
 
-    pub(crate) fn token(&self) -> &str {
-        &self.token
+    /// Its place, for the commit that ends its turn to take out (`$pull`): the first one's may be another's by then.
+    pub(crate) fn place(&self) -> Document {
+        doc! { "q": &self.token }
     }
 
     /// Waits for the turn after a conflict, and reads the account; none where there is no account any more.
-    pub(crate) async fn turn(
-        &mut self,
-        tables: &Tables,
-        client: &ClientId,
-        patience: &mut Patience,
-    ) -> Result<Option<Document>, StoreError> {
+    pub(crate) async fn turn(&mut self, patience: &mut Patience) -> Result<Option<Document>, StoreError> {
         let turn = match patience.lose().await {
-            Ok(()) => self.wait(tables, client, patience).await,
+            Ok(()) => self.wait(patience).await,
             Err(error) => Err(error),
         };
         if turn.is_err() {
-            self.leave(tables, client).await;
+            self.leave().await;
             self.is_queued = false;
         }
         turn
@@ -80,38 +91,32 @@ impl Claim {
     /// stand in the ledger, by their commits' numbers, are taken out where it joins the queue.
     pub(crate) async fn early_turn(
         &mut self,
-        tables: &Tables,
-        client: &ClientId,
         patience: &mut Patience,
         standing: Vec<i64>,
     ) -> Result<Option<Document>, StoreError> {
         self.standing = standing;
-        self.wait(tables, client, patience).await
+        self.wait(patience).await
     }
 
-    async fn wait(
-        &mut self,
-        tables: &Tables,
-        client: &ClientId,
-        patience: &mut Patience,
-    ) -> Result<Option<Document>, StoreError> {
+    async fn wait(&mut self, patience: &mut Patience) -> Result<Option<Document>, StoreError> {
+        let mut waits = Waits::new(self.store, self.client);
         loop {
             let asked = Instant::now();
-            let claimed = self.take(tables, client).await?;
+            let claimed = self.take().await?;
             self.pace = asked.elapsed();
             match claimed {
                 Claimed::Account(account) => return Ok(Some(account)),
                 Claimed::Absent => return Ok(None),
-                Claimed::Waits(ahead) => patience.queue(ahead, self.pace).await?,
+                Claimed::Waits(ahead) => waits.queue(ahead, self.pace, patience).await?,
             }
         }
     }
 
     /// Asks for the turn, and reads the account in the same step.
-    async fn take(&mut self, tables: &Tables, client: &ClientId) -> Result<Claimed, StoreError> {
-        let mut found = if self.is_queued { self.look(tables, client).await? } else { None };
+    async fn take(&mut self) -> Result<Claimed, StoreError> {
+        let mut found = if self.is_queued { self.look().await? } else { None };
         if found.as_ref().is_none_or(|account| !queue(account).any(|token| token == self.token)) {
-            found = self.join(tables, client).await?;
+            found = self.join().await?;
         }
         let Some(account) = found else { return Ok(Claimed::Absent) };
         self.ahead = queue(&account).take_while(|token| *token != self.token).count();
@@ -119,45 +124,48 @@ impl Claim {
             return Ok(Claimed::Account(account));
         }
         if let Some(first) = queue(&account).next() {
-            self.look_after(first, tables, client).await?;
+            self.look_after(first).await?;
         }
-        Ok(Claimed::Waits(u32::try_from(self.ahead).unwrap_or(u32::MAX)))
+        Ok(Claimed::Waits(self.ahead))
     }
 
     /// The account, or no more than its queue where this is not the first one yet.
-    async fn look(&mut self, tables: &Tables, client: &ClientId) -> Result<Option<Document>, StoreError> {
+    async fn look(&self) -> Result<Option<Document>, StoreError> {
+        let (tables, client) = (self.tables(), self.client.as_str());
         if self.ahead > 1 {
-            let account = tables.get(&tables.accounts, client.as_str(), Some(doc! { "q": 1 })).await?;
+            let account = tables.get(&tables.accounts, client, Some(doc! { "q": 1 })).await?;
             if account.as_ref().and_then(|account| queue(account).next()) != Some(&self.token) {
                 return Ok(account);
             }
         }
-        tables.get(&tables.accounts, client.as_str(), None).await
+        tables.get(&tables.accounts, client, None).await
     }
 
-    async fn join(&mut self, tables: &Tables, client: &ClientId) -> Result<Option<Document>, StoreError> {
+    async fn join(&mut self) -> Result<Option<Document>, StoreError> {
         // Before it is sent: the answer may be lost.
         self.is_queued = true;
-        let absent = doc! { "_id": client.as_str(), "q": { "$ne": &self.token } };
+        let (tables, client) = (self.tables(), self.client.as_str());
+        let absent = doc! { "_id": client, "q": { "$ne": &self.token } };
         let mut change = doc! { "$push": { "q": &self.token } };
         if !self.standing.is_empty() {
-            change.insert("$pull", doc! { "o": { "s": { "$in": std::mem::take(&mut self.standing) } } });
+            change.insert("$pull", doc! { "o": { "s": { "$in": &self.standing } } });
         }
         let join = tables.accounts.find_one_and_update(absent, change);
         let joined = tables.timely(join.return_document(ReturnDocument::After)).await.map_err(CallError::of_read)?;
+        self.standing.clear();
         match joined {
             // It stood there after all, or there is no account.
-            None => tables.get(&tables.accounts, client.as_str(), None).await,
+            None => tables.get(&tables.accounts, client, None).await,
             joined => Ok(joined),
         }
     }
 
     /// Takes the first of the queue out if it has been there for too long.
-    async fn look_after(&mut self, first: &str, tables: &Tables, client: &ClientId) -> Result<(), StoreError> {
+    async fn look_after(&mut self, first: &str) -> Result<(), StoreError> {
         match &self.first {
             Some((token, since)) if token == first => {
                 if since.elapsed() >= RESPECTED.max(self.pace.saturating_mul(RESPECTED_ANSWERS)) {
-                    take_out(first, tables, client).await.map_err(CallError::of_read)?;
+                    self.take_out(first).await.map_err(CallError::of_read)?;
                 }
             }
             _ => self.first = Some((first.to_owned(), Instant::now())),
@@ -166,21 +174,47 @@ impl Claim {
     }
 
     /// Leaves the queue. Where that fails, others wait for as long as they respect it.
-    pub(crate) async fn leave(&self, tables: &Tables, client: &ClientId) {
+    pub(crate) async fn leave(&self) {
         if self.is_queued
-            && let Err(error) = take_out(&self.token, tables, client).await
+            && let Err(error) = self.take_out(&self.token).await
         {
             tracing::debug!(?error, "a place in the queue at an account was not given up");
         }
+    }
+
+    async fn take_out(&self, token: &str) -> Result<(), CallError> {
+        let (tables, client) = (self.tables(), self.client.as_str());
+        let pull = doc! { "q": { "_id": client, "q": token }, "u": { "$pull": { "q": token } } };
+        tables.update(&tables.accounts, vec![pull]).await.map(drop)
+    }
+
+    fn tables(&self) -> &'a Tables {
+        &self.store.tables
+    }
+}
+
+impl<'a> Waits<'a> {
+    pub(crate) fn new(store: &'a MongoStore, client: &'a ClientId) -> Self {
+        Self { held: &store.held, client, since: None }
+    }
+
+    /// Waits while so many others are before, as the server has taken so long to say.
+    pub(crate) async fn queue(
+        &mut self,
+        ahead: usize,
+        pace: Duration,
+        patience: &mut Patience,
+    ) -> Result<(), StoreError> {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        patience.queue(u32::try_from(ahead).unwrap_or(u32::MAX), pace).await?;
+        if since.elapsed() >= LONG {
+            self.held.note(self.client);
+        }
+        Ok(())
     }
 }
 
 /// Who waits for a turn at an account, in order.
 pub(crate) fn queue(account: &Document) -> impl Iterator<Item = &str> {
     account.get("q").and_then(Bson::as_array).into_iter().flatten().filter_map(Bson::as_str)
-}
-
-async fn take_out(token: &str, tables: &Tables, client: &ClientId) -> Result<(), CallError> {
-    let pull = doc! { "q": { "_id": client.as_str(), "q": token }, "u": { "$pull": { "q": token } } };
-    tables.update(&tables.accounts, vec![pull]).await.map(drop)
 }

@@ -44,7 +44,7 @@ impl ClientRun<'_> {
     /// process does not know how it is.
     pub(crate) async fn answer(&self, mut requests: ClientRequests<'_>, answers: &Mutex<Answers>) -> Option<Stored> {
         let mut patience = Patience::new(self.store.settings.patience);
-        let mut claim = Claim::new();
+        let mut claim = Claim::new(self.store, self.client);
         let mut begun = match self.begin().await {
             Ok(Begun { stored, .. }) if stored.is_contended || stored.escrow.is_some() => {
                 let met = stored.met;
@@ -52,7 +52,7 @@ impl ClientRun<'_> {
                     Charging::Done(stored) => return Some(*stored),
                     // Others want the account: it has changed by now.
                     Charging::NeedsTurn(standing) => {
-                        let turn = claim.early_turn(self.tables(), self.client, &mut patience, standing).await;
+                        let turn = claim.early_turn(&mut patience, standing).await;
                         turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim), met))
                     }
                     Charging::Failed(error) => Err(error),
@@ -69,11 +69,11 @@ impl ClientRun<'_> {
                 Ended::Done(stored) => return Some(*stored),
                 Ended::Overtaken(written) => {
                     requests = requests.after(written);
-                    let turn = claim.turn(self.tables(), self.client, &mut patience).await;
+                    let turn = claim.turn(&mut patience).await;
                     begun = turn.and_then(|account| Begun::new(account.as_ref(), Some(&claim), Meetings::default()));
                 }
                 Ended::Failed(written, error) => {
-                    claim.leave(self.tables(), self.client).await;
+                    claim.leave().await;
                     answers.lock().fail(requests.after(written), || error.again());
                     return None;
                 }
@@ -127,11 +127,11 @@ struct Begun<'a> {
     stored: Stored,
     /// It needs no confirmation that this is how the account is.
     is_fresh: bool,
-    claim: Option<&'a Claim>,
+    claim: Option<&'a Claim<'a>>,
 }
 
 impl<'a> Begun<'a> {
-    fn new(document: Option<&Document>, claim: Option<&'a Claim>, met: Meetings) -> Result<Self, StoreError> {
+    fn new(document: Option<&Document>, claim: Option<&'a Claim<'a>>, met: Meetings) -> Result<Self, StoreError> {
         let stored = Stored::read(document)?;
         let met = met.next(stored.seq);
         let has_others = document.is_some_and(|account| queue(account).nth(1).is_some());
@@ -152,7 +152,7 @@ pub(crate) struct Attempt<'a> {
     /// The account was read for these requests, or committed, and nothing since.
     is_fresh: bool,
     /// Ends with the commit.
-    claim: Option<&'a Claim>,
+    claim: Option<&'a Claim<'a>>,
     /// How many requests were written.
     written: usize,
 }
@@ -235,7 +235,7 @@ impl Attempt<'_> {
         if writes.is_empty() {
             let confirmed = if self.is_fresh { Ok(Commit::Done) } else { self.confirm().await };
             if let Some(claim) = self.claim.take() {
-                claim.leave(self.run.tables(), self.run.client).await;
+                claim.leave().await;
             }
             return confirmed;
         }
@@ -252,9 +252,9 @@ impl Attempt<'_> {
         }
         let account = turn.account().to_document();
         let mut update = next.update(&self.stored, &account, writes.plan.as_ref(), is_blank)?;
-        if self.claim.is_some() {
+        if let Some(claim) = self.claim {
             // Its turn is over.
-            update.insert("$pop", doc! { "q": -1 });
+            update.insert("$pull", claim.place());
         }
         let filter = self.stored.filter(self.run.client.as_str(), self.claim);
         let put = Put {

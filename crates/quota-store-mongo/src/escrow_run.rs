@@ -9,7 +9,7 @@ use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Step, StoreEr
 use tokio::time::Instant as Clock;
 use uuid::Uuid;
 
-use crate::claim::queue;
+use crate::claim::{Waits, queue};
 use crate::client_run::ClientRun;
 use crate::escrow::{Charged, Escrow, EscrowCharge, MOST_PARTS};
 use crate::fields::{corrupt, documents, number, optional_text};
@@ -150,6 +150,7 @@ impl ClientRun<'_> {
     /// Waits until nobody waits for a turn, and reads the account again. Says whether it has an escrow that can be charged.
     async fn look_again(&self, stored: &mut Stored, patience: &mut Patience) -> Result<bool, StoreError> {
         let tables = &self.store.tables;
+        let mut waits = Waits::new(self.store, self.client);
         let mut is_whole = true;
         for _ in 0..LOOKS {
             let asked = Clock::now();
@@ -157,7 +158,7 @@ impl ClientRun<'_> {
             let account = tables.get(&tables.accounts, self.client.as_str(), fields).await?;
             let waiting = account.as_ref().map_or(0, |account| queue(account).count());
             if waiting > 0 {
-                patience.queue(u32::try_from(waiting).unwrap_or(u32::MAX), asked.elapsed()).await?;
+                waits.queue(waiting, asked.elapsed(), patience).await?;
             }
             if waiting > 0 || !is_whole {
                 is_whole = waiting == 0;

@@ -156,13 +156,19 @@ impl Ledger<'_> {
     }
 
     pub(crate) fn quarters_in(&self, span: Span) -> Document {
-        doc! { "_id": keys_of(self.client, span) }
+        self.with_keys(keys_of(self.client, span))
     }
 
     pub(crate) fn entries_in(&self, span: Span) -> Document {
-        let mut filter = doc! { "_id": keys_of(self.client, span) };
+        let mut filter = self.with_keys(keys_of(self.client, span));
         filter.extend(self.live());
         filter
+    }
+
+    /// Which documents have some of the client's keys. It is named itself as well: where collections are sharded by it, no
+    /// other shard is asked.
+    pub(crate) fn with_keys(&self, keys: Document) -> Document {
+        doc! { "_id": keys, "c": self.client.as_str() }
     }
 
     /// Which entries may be seen.

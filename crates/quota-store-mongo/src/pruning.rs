@@ -22,9 +22,8 @@ const CLIENTS_AT_ONCE: usize = 500;
 struct Found {
     /// Not read as a client's yet.
     name: String,
-    has_pending: bool,
-    /// The first of the entries that stand in its outbox.
-    first_waiting: Option<i64>,
+    /// Its pending deletion and when entries of its outbox were, not read yet either.
+    account: Document,
 }
 
 /// Entries that are folded at once: those of these instants that no later commit added.
@@ -90,19 +89,17 @@ impl MongoStore {
         let find = self.tables.accounts.find(doc! { "_id": { "$gt": after }, "gone": { "$exists": false } });
         let find = find.projection(doc! { "_id": 1, "d": 1, "o.f": 1 }).sort(doc! { "_id": 1 }).limit(limit);
         let read = self.tables.timely(async { find.await?.try_collect::<Vec<Document>>().await });
-        let found = |document: &Document| {
-            let name = text(document, "_id")?.to_owned();
-            Ok(Found { name, has_pending: document.contains_key("d"), first_waiting: first_waiting(document)? })
-        };
-        read.await.map_err(CallError::of_read)?.iter().map(found).collect()
+        // Only texts are found by a text.
+        let found = |account: Document| Ok(Found { name: text(&account, "_id")?.to_owned(), account });
+        read.await.map_err(CallError::of_read)?.into_iter().map(found).collect()
     }
 
     async fn prune_client(&self, found: &Found, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
         let client = ClientId::new(&found.name).map_err(|_| corrupt("a client's name", &found.name))?;
-        if found.has_pending {
+        if found.account.contains_key("d") {
             self.tables.finish_deletion(&client).await?;
         }
-        if found.first_waiting.is_some_and(|first| first < before.millis()) {
+        if first_waiting(&found.account)?.is_some_and(|first| first < before.millis()) {
             self.beside(&client).await?;
         }
         let mut from = 0;
@@ -150,11 +147,11 @@ impl MongoStore {
     /// Folds some whole quarters of a client; none where nothing is left. Says until where it has looked.
     async fn fold(&self, client: &ClientId, span: Span) -> Result<Option<(Pruned, i64)>, StoreError> {
         let mut patience = Patience::new(self.settings.patience);
-        let mut claim = Claim::new();
+        let mut claim = Claim::new(self, client);
         let (mut is_first, mut counted) = (false, None);
         loop {
             let Some((old, stored)) = self.old_of(client, span, counted.take()).await? else {
-                claim.leave(&self.tables, client).await;
+                claim.leave().await;
                 return Ok(None);
             };
             let filter = stored.filter(client.as_str(), is_first.then_some(&claim));
@@ -166,7 +163,7 @@ impl MongoStore {
             let mut fold = doc! { "$set": set, "$unset": { "o": "" } };
             if is_first {
                 // Its turn is over.
-                fold.insert("$pop", doc! { "q": -1 });
+                fold.insert("$pull", claim.place());
             }
             let fold = doc! { "q": filter, "u": fold };
             if self.tables.update(&self.tables.accounts, vec![fold]).await.map_err(CallError::of_write)? > 0 {
@@ -176,7 +173,7 @@ impl MongoStore {
                 return Ok((is_any || pruned.entries > 0).then_some((pruned, old.span.1)));
             }
             counted = Some(old);
-            is_first = match claim.turn(&self.tables, client, &mut patience).await {
+            is_first = match claim.turn(&mut patience).await {
                 Ok(account) => account.is_some(),
                 Err(error) if patience.check().is_err() => {
                     tracing::warn!(%client, %error, "some usage is left to the next pruning");
@@ -226,7 +223,9 @@ impl MongoStore {
         let mut left = Some(keys_of(client, old.span));
         while let Some(keys) = left {
             let (some, rest) = self.step(&self.tables.entries, keys).await?;
-            let until = |seq: i64| doc! { "_id": some.clone(), "gone": { "$exists": false }, "s": { "$lte": seq } };
+            let until = |seq: i64| {
+                doc! { "_id": some.clone(), "c": client.as_str(), "gone": { "$exists": false }, "s": { "$lte": seq } }
+            };
             // Nothing newer than what was read: what was added since is not folded.
             let folded = if old.is_further { old.seq } else { old.folded_seq };
             is_any |= self.delete(client, &self.tables.entries, until(folded)).await? > 0;
@@ -250,7 +249,7 @@ impl MongoStore {
             let (some, rest) = self.step(&self.tables.entries, keys).await?;
             let (before, after) = (stored.folded_until.millis(), stored.folded_seq);
             let found = self.counted(doc! {
-                "_id": some, "gone": { "$exists": false }, "s": { "$lte": stored.seq },
+                "_id": some, "c": client.as_str(), "gone": { "$exists": false }, "s": { "$lte": stored.seq },
                 "$or": [{ "t": { "$gte": before } }, { "s": { "$gt": after } }],
             });
             let found = found.await?;
@@ -277,7 +276,7 @@ impl MongoStore {
             }
             None => before,
         };
-        let last = self.live_entry(keys_of(client, (first, until)), -1).await?.unwrap_or(first);
+        let last = self.live_entry(client, keys_of(client, (first, until)), -1).await?.unwrap_or(first);
         // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
         let until = Cut::floor(last).saturating_add(QUARTER_MILLIS);
         let (span, is_further) = ((first, until), until > stored.folded_until.millis());
@@ -293,7 +292,7 @@ impl MongoStore {
         let mut left = self.tables.digits_at(keys.clone(), 1, 0).await?.map(|_| keys);
         while let Some(keys) = left {
             let (some, rest) = self.step(&self.tables.entries, keys).await?;
-            let first = self.live_entry(some, 1).await?;
+            let first = self.live_entry(client, some, 1).await?;
             if first.is_some() {
                 return Ok(first);
             }
@@ -302,9 +301,10 @@ impl MongoStore {
         Ok(None)
     }
 
-    /// When the first in this order of those entries was that have these keys and are not taken out.
-    async fn live_entry(&self, keys: Document, order: i32) -> Result<Option<i64>, StoreError> {
-        let find = self.tables.entries.find_one(doc! { "_id": keys, "gone": { "$exists": false } });
+    /// When the first in this order of a client's entries was that have these keys and are not taken out.
+    async fn live_entry(&self, client: &ClientId, keys: Document, order: i32) -> Result<Option<i64>, StoreError> {
+        let live = doc! { "_id": keys, "c": client.as_str(), "gone": { "$exists": false } };
+        let find = self.tables.entries.find_one(live);
         let find = find.projection(doc! { "t": 1 }).sort(doc! { "_id": order });
         let found = self.tables.timely(find).await.map_err(CallError::of_read)?;
         found.map(|found| number(&found, "t")).transpose()

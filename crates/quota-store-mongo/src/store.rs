@@ -9,8 +9,8 @@ use mongodb::bson::{DateTime, Document, doc};
 use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
-    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, KeptAccounts, PlainCharge, PlanStore, Pruned,
-    Request, StoreError, StoredPlan, UsageStore,
+    Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
+    PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::builder::MongoBuilder;
@@ -34,6 +34,8 @@ pub struct MongoStore {
     pub(crate) kept: KeptAccounts<Stored>,
     pub(crate) drainer: Arc<Drainer>,
     pub(crate) dispatch: Dispatch,
+    /// The clients whose turns were waited for.
+    pub(crate) held: HeldClients,
 }
 
 impl MongoStore {
@@ -94,6 +96,10 @@ impl UsageStore for MongoStore {
 
     fn charge_now(&self, _charge: &PlainCharge<'_>) -> Option<Decision> {
         None
+    }
+
+    fn is_held(&self, client: &ClientId) -> bool {
+        self.held.is_held(client)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {

@@ -129,12 +129,16 @@ impl Stored {
         self.open.set_standing();
     }
 
-    /// Which document a commit on this version changes: by the first of its queue, or where there is none.
-    pub(crate) fn filter(&self, client: &str, claim: Option<&Claim>) -> Document {
+    /// Which document a commit on this version changes: in turn, or where nobody waits for one.
+    pub(crate) fn filter(&self, client: &str, claim: Option<&Claim<'_>>) -> Document {
         let missing = || Bson::Document(doc! { "$exists": false });
         let version = if self.version.is_empty() { missing() } else { Bson::String(self.version.clone()) };
-        let claimed = claim.map_or_else(missing, |claim| Bson::String(claim.token().to_owned()));
-        doc! { "_id": client, "v": version, "q.0": claimed }
+        let mut filter = doc! { "_id": client, "v": version };
+        // Not whether the turn still is its own: where all turns took longer than others wait for one, nobody would ever commit.
+        if claim.is_none() {
+            filter.insert("q.0", missing());
+        }
+        filter
     }
 
     /// How a commit changes `old` to it.

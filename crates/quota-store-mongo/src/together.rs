@@ -18,7 +18,7 @@ use crate::tables::{CallError, Tables, Updated};
 /// Changes of accounts in one command: a server makes them one after the other.
 const AT_ONCE: usize = 64;
 
-/// And so many bytes, roughly: a command has room for 48 MB.
+/// And so many bytes, roughly: a command has room for 16 MB, as every document.
 const BYTES_AT_ONCE: usize = 4_000_000;
 
 /// What the runs of a batch ask of the server at the same time. Each client's run goes on by itself, but a server that is asked
@@ -54,7 +54,7 @@ type Outcome = Result<Option<bool>, CallError>;
 pub(crate) enum Room {
     /// So many bytes, roughly.
     Shared { bytes: usize },
-    /// All of it: a change by the first of a queue says so of an array, which no account can be made with.
+    /// All of it: a change for which other processes wait, since it ends a turn, waits for no others.
     Alone,
 }
 

@@ -107,8 +107,8 @@ impl MongoStore {
         }
         let limit = query.limit.max(1);
         let wanted = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
-        let mut filter = doc! { "_id": key };
         let ledger = self.ledger(client, stored);
+        let mut filter = ledger.with_keys(key);
         filter.extend(ledger.live());
         filter.extend(ledger.unfolded(range.start()));
         let find = self.tables.entries.find(filter).sort(doc! { "_id": 1 }).limit(wanted);

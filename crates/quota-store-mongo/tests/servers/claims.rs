@@ -8,9 +8,14 @@ use futures_util::future::{join, join_all};
 use mongodb::bson::doc;
 use quota_core::{Answer, Operation, PastEntry, Window};
 use quota_service::{StoreError, UsageStore};
+use quota_store_mongo::MongoStore;
 
+use crate::between::Between;
 use crate::collections::{Collections, run};
-use crate::requests::{after_noon, allowed, charge, charge_as, client, credits, noon, one, one_at, request, used};
+use crate::dying::an_operation_is_left;
+use crate::requests::{
+    DAY, after_noon, allowed, charge, charge_as, client, credits, delete, noon, one, one_at, request, used,
+};
 
 /// What a claim may cost on a busy machine: far less than the ten seconds after which a charge is given up.
 const SOON: Duration = Duration::from_secs(6);
@@ -90,6 +95,87 @@ fn who_waits_for_an_account_has_its_turn_in_order() {
         let ids: Vec<_> = entries.iter().map(|entry| entry.get_str("i").unwrap()).collect();
         assert_eq!(ids, ["a\tfirst", "a\tsecond", "a\tthird"]);
         assert_eq!(waiting(collections).await, Vec::<String>::new());
+    });
+}
+
+/// Each has to write first what a deletion left, which takes longer than the others wait for it.
+#[test]
+fn all_have_their_turns_where_each_takes_longer_than_it_is_waited_for() {
+    run(async |collections| {
+        an_operation_is_left(collections, delete(Window::ALL)).await;
+        let slow = Between::new(collections);
+        let stores = [slow.store(collections).await, slow.store(collections).await, slow.store(collections).await];
+        collections.set("a", doc! { "q": [AT_WORK] }).await;
+        slow.delay(Duration::from_millis(300));
+        for answer in join_all(stores.iter().map(|store| one_at(store, "a", charge("1"), 3))).await {
+            assert!(allowed(&answer), "{answer:?}");
+        }
+        slow.delay(Duration::ZERO);
+        assert_eq!(waiting(collections).await, Vec::<String>::new());
+        collections.assert_sums("a", 3, 3).await;
+    });
+}
+
+/// Does something to `a` in turn, loses its place to others before its commit reaches the server, and leaves them theirs.
+async fn loses_its_place(collections: &Collections, does: impl AsyncFnOnce(&MongoStore)) {
+    let slow = Between::new(collections);
+    let store = slow.store(collections).await;
+    collections.set("a", doc! { "q": [AT_WORK] }).await;
+    let loses = async {
+        let token = loop {
+            if let [_, token] = waiting(collections).await.as_slice() {
+                break token.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        let before = slow.updates();
+        slow.delay(Duration::from_secs(60));
+        collections.set("a", doc! { "q": [token, AT_WORK] }).await;
+        while slow.updates() == before {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        collections.set("a", doc! { "q": ["next", AT_WORK] }).await;
+        slow.delay(Duration::ZERO);
+    };
+    join(does(&store), loses).await;
+    assert_eq!(waiting(collections).await, ["next", AT_WORK]);
+    collections.set("a", doc! { "q": [] }).await;
+}
+
+#[test]
+fn who_loses_its_place_in_its_turn_commits_and_takes_nobody_elses() {
+    run(async |collections| {
+        let other = collections.store().await;
+        assert!(allowed(&one(&other, request("a", charge("1"), "10")).await));
+        other.total(&client("a"), Window::ALL).await.unwrap();
+        loses_its_place(collections, async |store| {
+            assert_eq!(used(&one(store, request("a", charge("2"), "10")).await), "3");
+        })
+        .await;
+        collections.assert_sums("a", 3, 2).await;
+        loses_its_place(collections, async |store| {
+            assert_eq!(store.prune(after_noon(DAY)).await.unwrap().entries, 2);
+        })
+        .await;
+        collections.assert_sums("a", 3, 2).await;
+        assert!(collections.ledger_is_folded("a").await);
+    });
+}
+
+/// So that its requests go apart from others', who would wait for its turn.
+#[test]
+fn who_was_waited_for_is_said_to_be_held() {
+    run(async |collections| {
+        let (store, other) = (collections.store().await, collections.store().await);
+        let batch = || ["a", "b"].map(|name| request(name, charge("1"), "10")).to_vec();
+        for store in [&store, &other, &store] {
+            assert!(store.apply(batch()).await.iter().all(allowed));
+            assert!(!store.is_held(&client("a")), "another was quicker, but nobody was waited for");
+        }
+        collections.set("a", doc! { "q": [AT_WORK] }).await;
+        assert!(store.apply(batch()).await.iter().all(allowed));
+        assert!(store.is_held(&client("a")) && !store.is_held(&client("b")));
+        assert!(!other.is_held(&client("a")));
     });
 }
 

@@ -19,7 +19,7 @@ async fn a_charge_is_left(collections: &Collections) {
 }
 
 /// The same, of an operation on the entries `h` and `i`.
-async fn an_operation_is_left(collections: &Collections, operation: quota_core::Operation) {
+pub(crate) async fn an_operation_is_left(collections: &Collections, operation: quota_core::Operation) {
     let store = collections.store().await;
     assert!(allowed(&one_at(&store, "a", charge_as("h", "1"), 0).await));
     assert!(allowed(&one_at(&store, "a", charge_as("i", "2"), 1).await));

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod behind;
 #[cfg(test)]
+mod between;
+#[cfg(test)]
 mod charging;
 #[cfg(test)]
 mod claims;
@@ -32,6 +34,8 @@ mod refusing;
 mod requests;
 #[cfg(test)]
 mod restarting;
+#[cfg(test)]
+mod shards;
 #[cfg(test)]
 mod time;
 #[cfg(test)]

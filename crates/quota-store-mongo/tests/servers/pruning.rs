@@ -8,7 +8,7 @@ use quota_core::{Operation, Window};
 use quota_service::{Pruned, Request, StoreError, UsageStore};
 
 use crate::collections::{Collections, run};
-use crate::requests::{DAY, after_noon, backfill, client, credits, one, request, used};
+use crate::requests::{DAY, after_noon, allowed, backfill, charge, client, credits, one, one_at, request, used};
 
 /// As many as are taken out in three steps.
 const MANY: i64 = 4_500;
@@ -81,5 +81,24 @@ fn many_entries_of_one_quarter_are_all_told() {
         assert_eq!((pruned.entries, pruned.ids), (4_500, 4_500));
         assert!(collections.ledger_is_folded("a").await);
         assert_all_counted(collections).await;
+    });
+}
+
+#[test]
+fn what_waits_for_the_ledger_and_cannot_be_read_stops_no_pruning_of_others() {
+    run(async |collections| {
+        let store = collections.store().await;
+        for name in ["a", "b", "c"] {
+            assert!(allowed(&one_at(&store, name, charge("1"), 0).await));
+        }
+        collections.set("a", doc! { "o": [{ "f": "no number" }] }).await;
+        collections.set("b", doc! { "o": "no parts" }).await;
+        // No client's.
+        collections.collection("accounts").insert_one(doc! { "_id": 7, "v": "x" }).await.unwrap();
+        let pruned = store.prune(after_noon(DAY)).await;
+        assert!(matches!(pruned, Err(StoreError::Corrupt { .. })), "{pruned:?}");
+        for (name, is_folded) in [("a", false), ("b", false), ("c", true)] {
+            assert_eq!(collections.ledger_is_folded(name).await, is_folded, "{name}");
+        }
     });
 }
