@@ -11,6 +11,7 @@ mod mysql;
 mod output;
 mod place;
 mod postgres;
+mod prefix;
 mod prune;
 mod shown;
 mod status;

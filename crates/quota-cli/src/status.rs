@@ -11,6 +11,7 @@ use quota_service::{AnyStore, PlanFile, QuotaService, ServiceError};
 use crate::{output, target};
 
 #[derive(Debug, Args)]
+#[command(after_help = target::OPENING)]
 pub(crate) struct Status {
     /// Whose quotas.
     #[arg(value_parser = target::read_client)]

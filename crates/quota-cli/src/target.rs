@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use diesel::connection::SimpleConnection;
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{Connection, QueryableByName, sql_query};
@@ -14,11 +15,14 @@ use quota_service::{AnyStore, QuotaService};
 use quota_store_redis::{ConnectError, RedisStore};
 use quota_stores::{hosts, split_prefix};
 
-use crate::{mongo, mysql, postgres};
+use crate::{mongo, mysql, postgres, prefix};
 
 /// How long one operation may take, and one answer to what is asked beside a store: longer than a request may wait, for
 /// nobody serves anything meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the help of commands that only read says beside.
+pub(crate) const OPENING: &str = "Opening a store brings tables of an older version up to date.";
 
 /// What was said of a store that does not open.
 const CLOSED: &str = "the store cannot be opened";
@@ -64,6 +68,7 @@ pub(crate) async fn existing_service(url: &str) -> anyhow::Result<QuotaService<A
 
 /// Opens a store if it is there, and otherwise looks only whether it could be made.
 pub(crate) async fn look(url: &str) -> anyhow::Result<Option<AnyStore>> {
+    prefix::check(url).context(CLOSED)?;
     if is_there(url).await.context(CLOSED)? { open(url).await.map(Some) } else { Ok(None) }
 }
 
@@ -117,11 +122,34 @@ pub(crate) fn file(url: &str) -> Option<PathBuf> {
 }
 
 /// Opens a database in a file for reading.
+///
+/// # Errors
+/// What to do where it cannot be opened without writing: a writer has left beside it what belongs into it.
 pub(crate) fn open_file(path: &Path) -> anyhow::Result<SqliteConnection> {
     let text = path.to_str().context("its path is not UTF-8: rename it")?;
     // The bytes that a URI of SQLite gives a meaning to.
     let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    SqliteConnection::establish(&format!("file:{escaped}?mode=ro")).map_err(|error| anyhow!("{error}"))
+    let opened = SqliteConnection::establish(&format!("file:{escaped}?mode=ro"));
+    let mut connection = opened.map_err(|error| anyhow!("{error}"))?;
+    // Reads the header. What else may be wrong is told by who reads on.
+    let left =
+        connection.batch_execute("PRAGMA schema_version").err().and_then(|error| left_beside(&error.to_string()));
+    left.map_or(Ok(connection), |left| Err(anyhow!("{left}")))
+}
+
+/// What SQLite means by an error of reading a file that it could open.
+fn left_beside(words: &str) -> Option<&'static str> {
+    match words {
+        "attempt to write a readonly database" => Some(
+            "its last writer did not finish and left a -journal or a -wal beside it: open it once with its own program, or a copy of \
+             both",
+        ),
+        "unable to open database file" => Some(
+            "its write-ahead log cannot be opened, as where its folder may not be written: open it once with its own program, or \
+             give a copy with its -wal in a folder that may be",
+        ),
+        _ => None,
+    }
 }
 
 /// The table or collection that is in every store of the URL's prefix.

@@ -14,6 +14,7 @@ const DAYS: usize = 30;
 const BAR: u16 = 40;
 
 #[derive(Debug, Args)]
+#[command(after_help = target::OPENING)]
 pub(crate) struct Usage {
     /// Whose usage.
     #[arg(value_parser = target::read_client)]

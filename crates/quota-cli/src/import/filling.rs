@@ -1,13 +1,14 @@
 //! A client's entries, added to its ledger or looked for there.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::anyhow;
 use quota_core::{ClientId, OperationId, PastEntry, Refusal, Window};
 use quota_service::{AnyStore, EntriesQuery, QuotaService, ServiceError, StoreError};
 
+use crate::import::folded::in_folded_time;
 use crate::import::mark::Mark;
 use crate::import::row::Skip;
 use crate::import::source::PAGE;
@@ -22,6 +23,8 @@ pub(super) struct Filled {
     pub(super) added: u64,
     pub(super) there: u64,
     pub(super) conflicts: Vec<OperationId>,
+    /// Entries of a time that was folded into sums.
+    pub(super) folded: Vec<OperationId>,
     /// Entries that the store does not take.
     pub(super) refused: Vec<(OperationId, Skip)>,
     /// Why the rest of them was not tried.
@@ -31,7 +34,7 @@ pub(super) struct Filled {
 impl Filled {
     /// How many rows it is about.
     pub(super) fn rows(&self) -> u64 {
-        let listed = self.conflicts.len().saturating_add(self.refused.len());
+        let listed = self.conflicts.len().saturating_add(self.folded.len()).saturating_add(self.refused.len());
         self.added.saturating_add(self.there).saturating_add(u64::try_from(listed).unwrap_or(u64::MAX))
     }
 }
@@ -67,7 +70,10 @@ impl Filling<'_> {
                 Ok(done) => {
                     filled.added += done.added;
                     filled.there += done.skipped;
-                    filled.conflicts.extend(done.conflicts);
+                    if let Err(error) = self.leave_alone(&mut filled, &client, &batch, done.conflicts).await {
+                        self.fail(&mut filled, about(error, &client));
+                        break;
+                    }
                 }
                 Err(ServiceError::Refused(refusal)) if skip(&refusal, &client).is_some() && batch.len() > 1 => {
                     let rest = batch.split_off(batch.len() / 2);
@@ -91,6 +97,22 @@ impl Filling<'_> {
             }
         }
         filled
+    }
+
+    /// Notes entries that the store left alone, by why it did.
+    async fn leave_alone(
+        self,
+        filled: &mut Filled,
+        client: &ClientId,
+        batch: &[PastEntry],
+        left_alone: Vec<OperationId>,
+    ) -> Result<(), ServiceError> {
+        let looked = in_folded_time(self.target, client, batch, &left_alone).await;
+        let (in_folded, done) = looked.map_or_else(|error| (HashSet::new(), Err(error)), |folded| (folded, Ok(())));
+        let (folded, conflicts): (Vec<_>, Vec<_>) = left_alone.into_iter().partition(|id| in_folded.contains(id));
+        filled.folded.extend(folded);
+        filled.conflicts.extend(conflicts);
+        done
     }
 
     /// Looks which of a client's entries are there already, and adds none. An entry that was folded into sums is not found,

@@ -3,6 +3,7 @@
 mod amount;
 mod columns;
 mod filling;
+mod folded;
 mod mark;
 mod mongodb;
 mod mysql;
@@ -53,7 +54,7 @@ pub(crate) struct ImportFrappy {
     /// What is still there of them counts twice then.
     #[arg(long)]
     again: bool,
-    /// Read and check, but write nothing.
+    /// Read and check, but import nothing. A store that is there is opened, which brings tables of an older version up to date.
     #[arg(long)]
     dry_run: bool,
 }
@@ -111,6 +112,7 @@ impl ImportFrappy {
         })?;
         refuse_full(&transfer)?;
         refuse_unreadable(&transfer)?;
+        refuse_folded(&transfer)?;
         said
     }
 
@@ -148,6 +150,19 @@ fn refuse_unreadable(transfer: &Transfer) -> anyhow::Result<()> {
         "rows of {} were left out, since the store cannot read what it has of them: `quota status` says why. The others \
          are done, and a later run adds what is missing",
         names.join(", ")
+    )
+}
+
+/// Rows that may lack, and that the store takes no more.
+fn refuse_folded(transfer: &Transfer) -> anyhow::Result<()> {
+    let rows = transfer.summary.folded();
+    if rows == 0 {
+        return Ok(());
+    }
+    bail!(
+        "{rows} rows were left alone, since a pruning folded their time into sums: nothing lacks if they were imported before it. Do \
+         not prune before an import is whole: what lacks then can be imported into a new store only (another database or \
+         ?prefix=NAME), for to delete a client's usage does not unfold its time"
     )
 }
 

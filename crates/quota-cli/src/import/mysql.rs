@@ -5,6 +5,7 @@ use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl};
 
 use crate::import::columns::{Column, Kinds, Numbers};
+use crate::import::source::PAGE;
 use crate::import::table_name::{TableName, meanings};
 
 pub(super) const KINDS: Kinds = Kinds {
@@ -75,10 +76,17 @@ pub(super) fn rows(table: &TableName, numbers: Numbers) -> String {
     )
 }
 
-/// The ids of rows that have none, or one that is greater than ids are.
-pub(super) fn rest(table: &TableName) -> String {
+/// How many rows have no id, and then how many have which that is greater than ids are: those behind the one that was read last, a
+/// page of them.
+pub(super) fn rest(table: &TableName, after: &[u8]) -> String {
+    let after: Option<u64> = str::from_utf8(after).ok().and_then(|id| id.parse().ok());
+    let rows = match after {
+        Some(after) => format!("t.id > {after}"),
+        None => "t.id IS NULL OR t.id > 9223372036854775807".to_owned(),
+    };
     format!(
-        "SELECT COALESCE(CAST(t.id AS CHAR), 'NULL') AS id FROM {} t WHERE t.id IS NULL OR t.id > 9223372036854775807",
+        "SELECT CAST(COALESCE(CAST(t.id AS CHAR), 'NULL') AS BINARY) AS name, COUNT(*) AS count FROM {} t WHERE {rows} \
+         GROUP BY t.id ORDER BY t.id LIMIT {PAGE}",
         table.quoted
     )
 }

@@ -9,12 +9,12 @@ use crate::import::row::{Row, Skip};
 use crate::import::source::PAGE;
 
 /// How far a table was read, in the order of its ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Position {
     /// Ids from this on.
     From(i64),
-    /// Rows without a usable id.
-    Rest,
+    /// Rows without a usable id, by the names that are greater than this.
+    Rest(Vec<u8>),
     /// Everything was.
     End,
 }
@@ -36,8 +36,21 @@ pub(super) struct Found {
     pub(super) exact: Option<String>,
 }
 
+/// Rows without a usable id that have one name, counted where they are: there may be as many as rows.
+#[derive(QueryableByName)]
+pub(super) struct Unkeyed {
+    /// What stands in their id's place, as text.
+    #[diesel(sql_type = Binary)]
+    pub(super) name: Vec<u8>,
+    #[diesel(sql_type = BigInt)]
+    pub(super) count: i64,
+}
+
 impl Position {
     pub(super) const START: Self = Self::From(i64::MIN);
+
+    /// Before the first row without a usable id.
+    const REST: Self = Self::Rest(Vec::new());
 
     /// Goes on behind what was found from here on, ordered by id. Rows that share an id come together and are marked.
     ///
@@ -45,14 +58,14 @@ impl Position {
     /// More rows share an id than a page has, or the order is none: to go on would lose rows.
     pub(super) fn pass(&mut self, mut found: Vec<Found>) -> anyhow::Result<Vec<Row>> {
         let (Some(first), Some(last)) = (found.first().map(|row| row.id), found.last().map(|row| row.id)) else {
-            *self = Self::Rest;
+            *self = Self::REST;
             return Ok(Vec::new());
         };
         if matches!(self, Self::From(from) if first < *from) || !found.is_sorted_by_key(|row| row.id) {
             bail!("the source's ids do not grow from page to page: nothing can be read in their order");
         }
         if found.len() < PAGE {
-            *self = last.checked_add(1).map_or(Self::Rest, Self::From);
+            *self = last.checked_add(1).map_or(Self::REST, Self::From);
         } else if first == last {
             bail!("{PAGE} rows of the source or more have the id {last}: an id has to be one row's alone");
         } else {
@@ -61,6 +74,14 @@ impl Position {
             *self = Self::From(last);
         }
         Ok(rows(found))
+    }
+
+    /// Goes on behind rows without a usable id, in the order of their names, where a page has so many names at most.
+    pub(super) fn pass_rest(&mut self, found: &[Unkeyed], most: usize) {
+        *self = match found.last() {
+            Some(last) if found.len() >= most => Self::Rest(last.name.clone()),
+            _ => Self::End,
+        };
     }
 }
 
@@ -73,6 +94,7 @@ fn rows(found: Vec<Found>) -> Vec<Row> {
     };
     let marked = |(place, found): (usize, Found)| Row {
         key: found.id.to_string(),
+        count: 1,
         fault: is_shared(place).then_some(Skip::SharedId),
         client: found.client.and_then(|bytes| String::from_utf8(bytes).ok()),
         at: found.seconds.map(|seconds| seconds.saturating_mul(1_000)),
@@ -105,7 +127,7 @@ mod tests {
         );
         assert_eq!(position, Position::From(4));
         let page = position.pass(found((4..full + 2).chain([full + 2, full + 2]))).unwrap();
-        assert_eq!((page.len(), position), (PAGE - 2, Position::From(full + 2)));
+        assert_eq!((page.len(), &position), (PAGE - 2, &Position::From(full + 2)));
         assert!(position.pass(found(std::iter::repeat_n(full + 2, PAGE))).is_err(), "no end of one id");
         assert!(position.pass(found([full + 1])).is_err(), "an id that was read before");
     }
@@ -114,10 +136,23 @@ mod tests {
     fn the_greatest_id_ends_it() {
         let mut position = Position::START;
         assert_eq!(keys(&position.pass(found([i64::MIN, i64::MAX])).unwrap()).len(), 2);
-        assert_eq!(position, Position::Rest);
+        assert_eq!(position, Position::REST);
         let mut empty = Position::START;
         assert!(empty.pass(Vec::new()).unwrap().is_empty());
-        assert_eq!(empty, Position::Rest);
+        assert_eq!(empty, Position::REST);
+    }
+
+    #[test]
+    fn rows_without_ids_are_passed_page_by_page() {
+        let named = |name: &str| Unkeyed { name: name.into(), count: 3 };
+        let mut position = Position::REST;
+        position.pass_rest(&[named("a"), named("b")], 2);
+        assert_eq!(position, Position::Rest(b"b".to_vec()));
+        position.pass_rest(&[named("c")], 2);
+        assert_eq!(position, Position::End);
+        let mut none = Position::REST;
+        none.pass_rest(&[], 2);
+        assert_eq!(none, Position::End);
     }
 
     #[test]

@@ -54,6 +54,9 @@ async fn columns(connection: &mut AsyncPgConnection, table: &TableName) -> anyho
     Ok(sql_query(query).bind::<Text, _>(&table.quoted).load(connection).await?)
 }
 
+/// What texts are converted to: a database without an encoding has any bytes, which are taken as they are.
+const ENCODING: &str = "CASE getdatabaseencoding() WHEN 'SQL_ASCII' THEN 'SQL_ASCII'::name ELSE 'UTF8'::name END";
+
 /// Rows from an id on. Every value is one that its type has: a fraction of a second is none.
 pub(super) fn rows(table: &TableName, numbers: Numbers) -> String {
     let seconds = if numbers.whole_seconds {
@@ -63,14 +66,15 @@ pub(super) fn rows(table: &TableName, numbers: Numbers) -> String {
     };
     let (credits, exact) = if numbers.decimal_credits { ("NULL", "t.credits") } else { ("t.credits", "NULL") };
     format!(
-        "SELECT t.id::bigint AS id, convert_to(t.client_id::text, 'UTF8') AS client, {seconds} AS seconds, \
+        "SELECT t.id::bigint AS id, convert_to(t.client_id::text, {ENCODING}) AS client, {seconds} AS seconds, \
          {credits}::double precision AS credits, {exact}::text AS exact \
          FROM {} t WHERE t.id >= $1 ORDER BY t.id LIMIT $2",
         table.quoted
     )
 }
 
-/// The ids of rows that have none.
+/// How many rows have no id; one row, or none.
 pub(super) fn rest(table: &TableName) -> String {
-    format!("SELECT 'NULL' AS id FROM {} t WHERE t.id IS NULL", table.quoted)
+    let table = &table.quoted;
+    format!("SELECT 'NULL'::bytea AS name, COUNT(*) AS count FROM {table} t WHERE t.id IS NULL HAVING COUNT(*) > 0")
 }

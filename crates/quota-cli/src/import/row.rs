@@ -11,6 +11,8 @@ use crate::import::amount::Amount;
 pub(super) struct Row {
     /// What tells it from every other row of its source.
     pub(super) key: String,
+    /// How many rows it stands for: more than one where nothing tells them apart.
+    pub(super) count: u64,
     /// Why it is no entry whatever it holds.
     pub(super) fault: Option<Skip>,
     pub(super) client: Option<String>,
@@ -42,9 +44,9 @@ pub(super) enum Skip {
 }
 
 impl Row {
-    /// A row that nothing tells from others, and what stands in its id's place.
-    pub(super) fn without_id(id: impl Into<String>) -> Self {
-        Self { key: id.into(), fault: Some(Skip::NoId), client: None, at: None, credits: None }
+    /// So many rows that nothing tells from each other, and what stands in their id's place.
+    pub(super) fn without_id(id: impl Into<String>, count: u64) -> Self {
+        Self { key: id.into(), count, fault: Some(Skip::NoId), client: None, at: None, credits: None }
     }
 
     /// The entry that it stands for. Its id is made of the source's name and the row's key, so that a second import finds
@@ -103,6 +105,7 @@ mod tests {
     fn row() -> Row {
         Row {
             key: "7".to_owned(),
+            count: 1,
             fault: None,
             client: Some("client1".to_owned()),
             at: Some(1_700_000_000_000),
@@ -139,7 +142,7 @@ mod tests {
             (Row { credits: Some(Amount::Double(1e300)), ..row() }, Skip::TooMany),
             (Row { key: "k".repeat(300), ..row() }, Skip::Key),
             (Row { fault: Some(Skip::SharedId), ..row() }, Skip::SharedId),
-            (Row::without_id("NULL"), Skip::NoId),
+            (Row::without_id("NULL", 2), Skip::NoId),
         ] {
             assert_eq!(row.entry("t", now()).unwrap_err(), skip, "{row:?}");
         }

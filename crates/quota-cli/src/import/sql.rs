@@ -2,12 +2,12 @@
 
 use anyhow::{Context, anyhow};
 use diesel::result::Error;
-use diesel::sql_types::{BigInt, Text};
+use diesel::sql_types::BigInt;
 use diesel::{QueryableByName, sql_query};
 use diesel_async::{AsyncMysqlConnection, AsyncPgConnection, RunQueryDsl};
 
 use crate::import::columns::Numbers;
-use crate::import::position::{Found, Position};
+use crate::import::position::{Found, Position, Unkeyed};
 use crate::import::row::Row;
 use crate::import::source::PAGE;
 use crate::import::table_name::TableName;
@@ -33,12 +33,6 @@ enum Server {
 struct Count {
     #[diesel(sql_type = BigInt)]
     count: i64,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = Text)]
-    id: String,
 }
 
 /// Asks a statement of either server, and not for ever.
@@ -102,7 +96,7 @@ impl SqlTable {
 
     pub(super) async fn page(&mut self) -> anyhow::Result<Vec<Row>> {
         loop {
-            match self.position {
+            match self.position.clone() {
                 Position::From(from) => {
                     let found = self.rows(from).await?;
                     let rows = self.position.pass(found)?;
@@ -110,10 +104,7 @@ impl SqlTable {
                         return Ok(rows);
                     }
                 }
-                Position::Rest => {
-                    self.position = Position::End;
-                    return self.rest().await;
-                }
+                Position::Rest(after) => return self.rest(&after).await,
                 Position::End => return Ok(Vec::new()),
             }
         }
@@ -132,13 +123,17 @@ impl SqlTable {
         ask!(self, query, load)
     }
 
-    async fn rest(&mut self) -> anyhow::Result<Vec<Row>> {
+    async fn rest(&mut self, after: &[u8]) -> anyhow::Result<Vec<Row>> {
         let query = match &self.connection {
             Server::Postgres(_) => postgres::rest(&self.table),
-            Server::Mysql(_) => mysql::rest(&self.table),
+            Server::Mysql(_) => mysql::rest(&self.table, after),
         };
-        let found: Vec<Id> = ask!(self, sql_query(query), load)?;
-        Ok(found.into_iter().map(|id| Row::without_id(id.id)).collect())
+        let found: Vec<Unkeyed> = ask!(self, sql_query(query), load)?;
+        self.position.pass_rest(&found, PAGE);
+        found
+            .into_iter()
+            .map(|rows| Ok(Row::without_id(String::from_utf8(rows.name)?, rows.count.try_into()?)))
+            .collect()
     }
 }
 

@@ -9,7 +9,7 @@ use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl, sql_query};
 
 use crate::import::columns;
-use crate::import::position::{Found, Position};
+use crate::import::position::{Found, Position, Unkeyed};
 use crate::import::row::Row;
 use crate::import::source::PAGE;
 use crate::import::table_name::{TableName, meanings};
@@ -33,12 +33,6 @@ struct Count {
 struct Name {
     #[diesel(sql_type = Text)]
     name: String,
-}
-
-#[derive(QueryableByName)]
-struct Id {
-    #[diesel(sql_type = Binary)]
-    id: Vec<u8>,
 }
 
 /// Takes the bytes of a unit of UTF-16 for a number.
@@ -79,7 +73,7 @@ impl SqliteTable {
 
     pub(super) fn page(&mut self) -> anyhow::Result<Vec<Row>> {
         loop {
-            match self.position {
+            match self.position.clone() {
                 Position::From(from) => {
                     let found = self.rows(from).context(UNREADABLE)?;
                     let rows = self.position.pass(found)?;
@@ -87,10 +81,7 @@ impl SqliteTable {
                         return Ok(rows);
                     }
                 }
-                Position::Rest => {
-                    self.position = Position::End;
-                    return self.rest().context(UNREADABLE);
-                }
+                Position::Rest(after) => return self.rest(&after).context(UNREADABLE),
                 Position::End => return Ok(Vec::new()),
             }
         }
@@ -118,19 +109,25 @@ impl SqliteTable {
         Ok(found)
     }
 
-    /// Rows without an id, or with one that is no whole number.
-    fn rest(&mut self) -> anyhow::Result<Vec<Row>> {
+    /// Rows without an id, or with one that is no whole number: a page of those behind the name that was read last.
+    fn rest(&mut self, after: &[u8]) -> anyhow::Result<Vec<Row>> {
         let query = format!(
-            "SELECT CAST(substr(quote(id), 1, 200) AS BLOB) AS id FROM {} WHERE typeof(id) <> 'integer'",
+            "SELECT name, COUNT(*) AS count FROM \
+             (SELECT CAST(substr(quote(id), 1, 200) AS BLOB) AS name FROM {} WHERE typeof(id) <> 'integer') \
+             WHERE name > ? GROUP BY name ORDER BY name LIMIT ?",
             self.table.quoted
         );
-        let found: Vec<Id> = sql_query(query).load(&mut self.connection)?;
+        let query = sql_query(query).bind::<Binary, _>(after).bind::<BigInt, _>(i64::try_from(PAGE)?);
+        let found: Vec<Unkeyed> = query.load(&mut self.connection)?;
+        self.position.pass_rest(&found, PAGE);
         let read_unit = self.wide;
-        let text = |id: Vec<u8>| match read_unit {
-            Some(read_unit) => narrow(&id, read_unit),
-            None => id,
+        let text = |name: Vec<u8>| match read_unit {
+            Some(read_unit) => narrow(&name, read_unit),
+            None => name,
         };
-        Ok(found.into_iter().map(|id| Row::without_id(String::from_utf8_lossy(&text(id.id)))).collect())
+        let row =
+            |rows: Unkeyed| Ok(Row::without_id(String::from_utf8_lossy(&text(rows.name)), u64::try_from(rows.count)?));
+        found.into_iter().map(row).collect()
     }
 }
 

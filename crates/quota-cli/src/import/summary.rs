@@ -19,43 +19,48 @@ pub(super) struct Summary {
     pub(super) there: u64,
     /// Whether nobody looked which of them are there: the store keeps no entries that could be found by their ids.
     pub(super) is_unlooked: bool,
+    /// Whether there is no store yet.
+    pub(super) is_absent: bool,
     /// Rows whose id stands for something else.
     conflicts: Named,
+    /// Rows of a time that was folded into sums.
+    folded: Named,
     skipped: BTreeMap<Skip, Named>,
     /// So many of each kind are kept by name: there may be as many as rows.
     named: usize,
 }
 
-/// What was counted, and the names of the first.
+/// Rows that were counted, and the names of the first.
 #[derive(Debug, Default)]
 struct Named {
-    count: usize,
+    count: u64,
     names: Vec<String>,
+    /// Whether there are names that were not kept.
+    has_more: bool,
 }
 
 impl Named {
-    fn count(&self) -> usize {
-        self.count
-    }
-
-    fn add(&mut self, name: &str, most: usize) {
-        self.count = self.count.saturating_add(1);
+    /// Adds so many rows of one name.
+    fn add(&mut self, name: &str, count: u64, most: usize) {
+        self.count = self.count.saturating_add(count);
         if self.names.len() < most {
             self.names.push(name.to_owned());
+        } else {
+            self.has_more = true;
         }
     }
 
     /// The first of them; how to see all, where there are more.
     fn list(&self) -> String {
         let first: Vec<_> = self.names.iter().take(SHOWN).map(|name| shown::escape(name)).collect();
-        let more = if self.count() > SHOWN { ", … (all of them with --json)" } else { "" };
+        let more = if self.has_more || self.names.len() > SHOWN { ", … (all of them with --json)" } else { "" };
         format!("{}{more}", first.join(", "))
     }
 }
 
 impl Summary {
-    pub(super) fn new(is_unlooked: bool) -> Self {
-        Self { is_unlooked, named: SHOWN, ..Self::default() }
+    pub(super) fn new() -> Self {
+        Self { named: SHOWN, ..Self::default() }
     }
 
     /// Keeps the names of all from now on.
@@ -63,16 +68,26 @@ impl Summary {
         self.named = usize::MAX;
     }
 
-    pub(super) fn skip(&mut self, key: &str, skip: Skip) {
-        self.skipped.entry(skip).or_default().add(key, self.named);
+    /// Skips so many rows that have one key.
+    pub(super) fn skip(&mut self, key: &str, count: u64, skip: Skip) {
+        self.skipped.entry(skip).or_default().add(key, count, self.named);
     }
 
     pub(super) fn conflict(&mut self, id: &str) {
-        self.conflicts.add(id, self.named);
+        self.conflicts.add(id, 1, self.named);
     }
 
-    fn skipped(&self) -> usize {
-        self.skipped.values().map(Named::count).sum()
+    pub(super) fn fold(&mut self, id: &str) {
+        self.folded.add(id, 1, self.named);
+    }
+
+    /// How many rows are of a time that was folded.
+    pub(super) const fn folded(&self) -> u64 {
+        self.folded.count
+    }
+
+    fn skipped(&self) -> u64 {
+        self.skipped.values().fold(0, |sum, named| sum.saturating_add(named.count))
     }
 
     /// What it comes to, in lines.
@@ -80,21 +95,27 @@ impl Summary {
         let mut lines = vec![format!("{} rows read", self.read)];
         if self.is_unlooked {
             let why = "this store keeps no entries, so it was not looked which of them are there already";
+            lines.push(format!("{} could be imported; nothing was imported; {why}", self.added));
+        } else if self.is_absent {
+            let why = "the store is not there yet, and whether it can be made was not tried";
             lines.push(format!("{} could be imported; nothing was written; {why}", self.added));
         } else if dry_run {
             let there = format!("{} are there already", self.there);
-            lines.push(format!("{} could be imported, {there}; nothing was written", self.added));
+            lines.push(format!("{} could be imported, {there}; nothing was imported", self.added));
         } else {
             lines.push(format!("{} entries added, {} were there already", self.added, self.there));
         }
-        if self.conflicts.count() > 0 {
-            let (count, list) = (self.conflicts.count(), self.conflicts.list());
-            let why = "since their id stands for another entry or their time was folded into sums";
-            lines.push(format!("{count} left alone, {why}: {list}"));
+        for (named, why) in [
+            (&self.conflicts, "their id stands for another entry"),
+            (&self.folded, "their time was folded into sums, which do not tell whether they are in them"),
+        ] {
+            if named.count > 0 {
+                lines.push(format!("{} left alone, since {why}: {}", named.count, named.list()));
+            }
         }
         for (skip, named) in &self.skipped {
             let why = skip.to_string();
-            lines.push(format!("{} skipped, since {}: {}", named.count(), shown::escape(&why), named.list()));
+            lines.push(format!("{} skipped, since {}: {}", named.count, shown::escape(&why), named.list()));
         }
         lines
     }
@@ -106,16 +127,40 @@ impl Summary {
             .skipped
             .iter()
             .map(|(skip, named)| {
-                serde_json::json!({ "reason": skip.to_string(), "count": named.count(), "rows": named.names })
+                serde_json::json!({ "reason": skip.to_string(), "count": named.count, "rows": named.names })
             })
             .collect();
         serde_json::json!({
             "dry_run": dry_run,
+            "store_is_there": !self.is_absent,
             "read": self.read,
             "added": self.added,
             "already_there": there,
-            "conflicts": { "count": self.conflicts.count(), "ids": self.conflicts.names },
+            "conflicts": { "count": self.conflicts.count, "ids": self.conflicts.names },
+            "folded": { "count": self.folded.count, "ids": self.folded.names },
             "skipped": { "count": self.skipped(), "reasons": skipped },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_one_name_are_counted_and_named_once() {
+        let mut summary = Summary::new();
+        summary.skip("NULL", 10_000_000, Skip::NoId);
+        summary.skip("x", 1, Skip::NoId);
+        let lines = summary.lines(false);
+        assert!(
+            lines.iter().any(|line| line.starts_with("10000001 skipped") && line.ends_with(": NULL, x")),
+            "{lines:?}"
+        );
+        for row in 0..SHOWN {
+            summary.skip(&row.to_string(), 1, Skip::NoId);
+        }
+        let lines = summary.lines(false);
+        assert!(lines.iter().any(|line| line.ends_with("16, 17, … (all of them with --json)")), "{lines:?}");
     }
 }

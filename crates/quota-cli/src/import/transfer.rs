@@ -48,7 +48,8 @@ impl Transfer {
     pub(super) fn new(name: String, target: Option<QuotaService<AnyStore>>, dry_run: bool) -> Self {
         let keeps_entries = |target: &QuotaService<AnyStore>| target.store().detail() == Detail::Entries;
         let is_unlooked = dry_run && !target.as_ref().is_none_or(keeps_entries);
-        let summary = Summary::new(is_unlooked);
+        let mut summary = Summary::new();
+        (summary.is_unlooked, summary.is_absent) = (is_unlooked, target.is_none());
         let (full, unreadable) = (BTreeSet::new(), BTreeSet::new());
         Self { name, target, dry_run, mark: None, unmarked: None, summary, full, unreadable }
     }
@@ -107,16 +108,16 @@ impl Transfer {
         let now = self.now().await?;
         let mut clients: BTreeMap<ClientId, Vec<PastEntry>> = BTreeMap::new();
         for row in rows {
-            self.summary.read += 1;
+            self.summary.read = self.summary.read.saturating_add(row.count);
             match row.entry(&self.name, now) {
                 Ok((client, _)) if self.full.contains(&client) => {
-                    self.summary.skip(&row.key, Skip::TooManyIds(client));
-                    bar.inc(1);
+                    self.summary.skip(&row.key, row.count, Skip::TooManyIds(client));
+                    bar.inc(row.count);
                 }
                 Ok((client, entry)) => clients.entry(client).or_default().push(entry),
                 Err(skip) => {
-                    self.summary.skip(&row.key, skip);
-                    bar.inc(1);
+                    self.summary.skip(&row.key, row.count, skip);
+                    bar.inc(row.count);
                 }
             }
         }
@@ -159,6 +160,7 @@ impl Transfer {
         self.summary.added += filled.added;
         self.summary.there += filled.there;
         filled.conflicts.iter().for_each(|id| self.summary.conflict(id.as_str()));
+        filled.folded.iter().for_each(|id| self.summary.fold(id.as_str()));
         let begins = format!("frappy:{}:", self.name);
         for (id, skip) in filled.refused {
             match &skip {
@@ -166,7 +168,7 @@ impl Transfer {
                 Skip::Unreadable(client) => self.unreadable.insert(client.clone()),
                 _ => false,
             };
-            self.summary.skip(id.as_str().strip_prefix(&begins).unwrap_or(id.as_str()), skip);
+            self.summary.skip(id.as_str().strip_prefix(&begins).unwrap_or(id.as_str()), 1, skip);
         }
         filled.failed
     }

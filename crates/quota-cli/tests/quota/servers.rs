@@ -264,6 +264,29 @@ fn a_store_that_is_not_there_is_told_and_not_made() {
 }
 
 #[test]
+fn a_client_of_a_database_without_an_encoding_that_is_no_utf8_is_skipped() {
+    let Some(url) = quota_servers::url(Server::Postgres) else { return };
+    let (folder, database) = (Folder::new(), name());
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let (from, to) = (format!("{server}/{database}"), folder.url("quota.db"));
+    let made =
+        format!("CREATE DATABASE {database} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
+    execute(&url, &[made]);
+    let bytes = |hex: &str| format!("convert_from('\\x{hex}', 'SQL_ASCII')");
+    let rows = format!(
+        "INSERT INTO api_billing_usage VALUES (1, {}, 1709251200, 1), (2, {}, 1709251200, 2), (3, 'c', 1709251200, 4)",
+        bytes("61ff"),
+        bytes("5a6fc3ab")
+    );
+    execute(&from, &[crate::support::TABLE.to_owned(), rows]);
+    let done = json(&["import-frappy", "--from", &from, "--to", &to]);
+    assert_eq!((&done["added"], &done["skipped"]["reasons"][0]["rows"]), (&json!(2), &json!(["1"])), "{done}");
+    let usage = json(&["usage", "Zo\u{eb}", "--store", &to, "--from", "2024-03-01", "--to", "2024-03-02"]);
+    assert_eq!(usage["total"], "2");
+    execute(&url, &[format!("DROP DATABASE {database} WITH (FORCE)")]);
+}
+
+#[test]
 fn a_table_in_mysql_is_imported() {
     let Some(url) = quota_servers::url(Server::Mysql) else { return };
     let table = name();
