@@ -114,6 +114,18 @@ pub fn a_hold_that_is_outlived_is_charged_all_the_same<H: HttpHarness>() {
     ground.assert_used("2.5");
 }
 
+pub fn a_hold_on_success_that_is_outlived_is_charged_all_the_same<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let asked = ground.begin(request(Method::GET, "/answer?status=200&work=wait"));
+    ground.wait_for_held("4");
+    ground.clock().advance(Duration::from_secs(6 * 60));
+    ground.wait_for_held("0");
+    ground.pause().end();
+    let answer = asked.answer().unwrap();
+    assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (200, "ran", Some("6")));
+    ground.assert_used("4");
+}
+
 pub fn a_request_that_a_layer_around_it_gives_up_leaves_no_hold<H: HttpHarness>() {
     if !H::WRAPS {
         return;

@@ -68,6 +68,24 @@ pub fn a_store_that_fails_open_runs_without_headers<H: HttpHarness>() {
     ground.assert_used("3");
 }
 
+pub fn plans_that_cannot_be_looked_up_are_as_a_store_that_fails<H: HttpHarness>() {
+    let closed = Setting::<H>::ten().failing_plans().serve();
+    for path in ["/one", "/compute?credits=1", "/generate?max=1&actual=1", "/answer?status=200", "/quota/status"] {
+        let answer = closed.get(path);
+        assert_unavailable(&answer);
+        assert!(!answer.body.contains("billing"), "{answer:?}");
+    }
+    // Neither are they in vain for who asks of them.
+    assert_unavailable(&closed.operate(Method::GET, "/clients/client1/plan", ""));
+    let open = Setting::<H>::ten().failing_plans().on_store_error(OnStoreError::FailOpen).serve();
+    for (path, body) in [("/one", "ran"), ("/compute?credits=1", "1"), ("/generate?max=1&actual=1", "late: false")] {
+        let answer = open.get(path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body), "{path}");
+        answer.assert_no_quota();
+    }
+    assert_unavailable(&open.get("/quota/status"));
+}
+
 /// Asks for what waits with four credits held, lets the store fail, and lets it go on; the answer.
 fn fails_while_held<H: HttpHarness>(ground: &Ground<H>, path: &str) -> Answer {
     let asked = ground.begin(request(Method::GET, path));

@@ -207,6 +207,7 @@ macro_rules! http_suite {
                 a_stream_that_is_reset_leaves_no_hold,
                 a_charge_before_stands_whoever_goes_away,
                 a_hold_that_is_outlived_is_charged_all_the_same,
+                a_hold_on_success_that_is_outlived_is_charged_all_the_same,
                 a_request_that_a_layer_around_it_gives_up_leaves_no_hold,
             }
             streams {
@@ -241,6 +242,7 @@ macro_rules! http_suite {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,
                 a_store_that_fails_is_not_asked_again_for_the_headers,
                 a_store_that_fails_open_runs_without_headers,
+                plans_that_cannot_be_looked_up_are_as_a_store_that_fails,
                 what_cannot_be_settled_is_unavailable,
                 what_cannot_be_released_tells_nothing_of_it,
                 what_cannot_be_settled_is_answered_where_the_service_fails_open,

@@ -45,6 +45,8 @@ enum From {
     Registry,
     /// A source that takes none.
     Source,
+    /// One that cannot be reached.
+    Failing,
     /// The store.
     Store,
 }
@@ -56,6 +58,20 @@ struct ReadOnly(PlanRegistry);
 impl PlanSource for ReadOnly {
     async fn plan(&self, client: &ClientId) -> Result<Option<Arc<Plan>>, Box<dyn Error + Send + Sync>> {
         Ok(self.0.plan_of(client))
+    }
+
+    fn generation(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Plans that cannot be looked up.
+struct Unreachable;
+
+#[async_trait]
+impl PlanSource for Unreachable {
+    async fn plan(&self, _: &ClientId) -> Result<Option<Arc<Plan>>, Box<dyn Error + Send + Sync>> {
+        Err("billing.internal does not answer".into())
     }
 
     fn generation(&self) -> Option<u64> {
@@ -142,6 +158,12 @@ impl<H: HttpHarness> Setting<H> {
         self
     }
 
+    /// Plans come from a source that cannot be reached.
+    pub(super) const fn failing_plans(mut self) -> Self {
+        self.plans_from = From::Failing;
+        self
+    }
+
     /// Plans are in the store.
     pub(super) const fn stored_plans(mut self) -> Self {
         self.plans_from = From::Store;
@@ -217,6 +239,7 @@ impl<H: HttpHarness> Setting<H> {
         let builder = match self.plans_from {
             From::Registry => builder.with_registry(self.plans()),
             From::Source => builder.with_plan_source(ReadOnly(self.plans())),
+            From::Failing => builder.with_plan_source(Unreachable),
             From::Store => builder.with_stored_plans(),
         };
         let builder = builder.with_clock(clock).with_on_store_error(self.on_store_error);

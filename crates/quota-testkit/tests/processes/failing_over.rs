@@ -25,8 +25,9 @@ pub(crate) fn replaced(ground: &mut Ground) {
     let service = runtime.block_on(open(ground));
     let clients: Vec<ClientId> = (0..CLIENTS).map(|number| ground.client(number)).collect();
     let mut asked: Vec<BTreeSet<String>> = vec![BTreeSet::new(); CLIENTS];
-    for run in 0..scale(3, 20) {
-        let load = Load::start(&runtime, &service, &clients, run);
+    let runs = scale(3, 20);
+    for run in 0..runs {
+        let load = Load::start(&runtime, &service, &clients, (run, runs));
         std::thread::sleep(Duration::from_millis(fastrand::u64(50..400)));
         let killed = kill_a_primary(ground.server.as_mut().unwrap(), run);
         for (client, id) in load.end(&runtime) {
