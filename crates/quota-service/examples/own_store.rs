@@ -159,13 +159,15 @@ impl UsageStore for MapStore {
         let mut entries = self.entries_of(client, query.range);
         // Stable: entries of one instant stay in the order of writing.
         entries.sort_by_key(|entry| entry.at);
-        let skip = match query.after.as_deref().map(str::parse) {
+        let of_range = format!("{}.{}.", query.range.start().millis(), query.range.end().millis());
+        let skipped = |text: &str| text.strip_prefix(&of_range)?.parse().ok();
+        let skip: usize = match query.after.as_deref().map(skipped) {
             None => 0,
-            Some(Ok(skip)) => skip,
-            Some(Err(_)) => return Err(StoreError::Refused(Refusal::InvalidCursor)),
+            Some(Some(skip)) => skip,
+            Some(None) => return Err(StoreError::Refused(Refusal::InvalidCursor)),
         };
         let more = entries.len().saturating_sub(skip) > query.limit;
-        let next = more.then(|| skip.saturating_add(query.limit).to_string());
+        let next = more.then(|| format!("{of_range}{}", skip.saturating_add(query.limit)));
         Ok(EntriesPage { entries: entries.into_iter().skip(skip).take(query.limit).collect(), next })
     }
 

@@ -239,7 +239,8 @@ pub struct DailyQuery {
 pub struct EntriesQuery {
     /// Half-open.
     pub range: Window,
-    /// The `next` of the page before; none for the first page.
+    /// The `next` of the page before of the same range; none for the first page. A store answers others with
+    /// [`quota_core::Refusal::InvalidCursor`], as far as it can tell them.
     pub after: Option<String>,
     /// The greatest number of entries, at least 1.
     pub limit: usize,

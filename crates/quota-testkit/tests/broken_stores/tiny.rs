@@ -326,7 +326,7 @@ impl UsageStore for Tiny {
 
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
         let kept = self.kept(client);
-        let after = query.after.as_deref().map(read_cursor).transpose()?;
+        let after = query.after.as_deref().map(|text| read_cursor(text, query.range)).transpose()?;
         let mut entries = kept.entries.iter().filter(|(number, entry)| {
             let place = (entry.at.millis(), *number);
             let later = |after| if self.fault == Fault::RepeatsOnPages { place >= after } else { place > after };
@@ -382,10 +382,12 @@ impl PlanStore for Tiny {
     }
 }
 
-fn read_cursor(text: &str) -> Result<(i64, u64), StoreError> {
+fn read_cursor(text: &str, range: Window) -> Result<(i64, u64), StoreError> {
     let read = || {
         let (at, number) = text.split_once('.')?;
-        Some((at.parse().ok()?, number.parse().ok()?))
+        let at: i64 = at.parse().ok()?;
+        let is_of_range = range.contains(Instant::from_millis(at).ok()?);
+        is_of_range.then_some((at, number.parse().ok()?))
     };
     read().ok_or_else(|| StoreError::Refused(quota_core::Refusal::InvalidCursor))
 }
