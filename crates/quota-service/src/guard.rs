@@ -189,9 +189,8 @@ impl HoldGuard {
         };
         let released = self.seed.ender.release(&self.seed, made_at).await;
         // Refused for another reason (a clock, a plan), it is still there, and is released when this drops.
-        let is_gone = |refusal: &Refusal| matches!(refusal, Refusal::HoldNotActive { .. } | Refusal::UnknownClient);
-        if matches!(&released, Ok(Decision::Allowed(_)))
-            || matches!(&released, Err(ServiceError::Refused(refusal)) if is_gone(refusal))
+        if let Ok(Decision::Allowed(_))
+        | Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) = released
         {
             self.parting = Parting::Ended;
         }

@@ -6,6 +6,7 @@ compile_error!("quota-store-diesel needs an engine: enable its feature `sqlite`,
 // What no engine owns: what is changed and what is read, prepared statements, migrations.
 mod changes;
 mod failure;
+mod grace;
 mod migrations;
 mod prefix;
 mod rows;

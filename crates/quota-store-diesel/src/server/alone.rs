@@ -1,45 +1,23 @@
 //! One client of a batch, in a transaction of its own.
 
-use std::time::{Duration, Instant};
-
 use quota_core::ClientId;
 use quota_service::{Answers, Batch, ClientRequests};
 
 use crate::failure::{Failure, Undone};
+use crate::grace::Grace;
 use crate::server::batch::{Applying, Given, fail, given};
 use crate::server::engine::{Engine, Wait};
 use crate::server::reading::What;
-
-/// So long the others of a batch wait for one whose requests meet the rows of a large deletion.
-const GRACE: Duration = Duration::from_millis(500);
-
-/// How long what a large deletion has left may be taken out, before requests that it is in the way of are given up.
-#[derive(Clone, Copy, Debug)]
-struct Grace {
-    began: Instant,
-    lasts: Duration,
-}
-
-impl Grace {
-    fn begin(lasts: Duration) -> Self {
-        Self { began: Instant::now(), lasts }
-    }
-
-    fn left(self) -> Duration {
-        self.lasts.saturating_sub(self.began.elapsed())
-    }
-}
 
 impl<E: Engine> Applying<E> {
     /// Runs a client's requests, waiting for its lock. Where rows of a large deletion are in their way, these are taken out for
     /// a while; from then on the client has batches of its own, in which nobody else waits for that.
     pub(super) async fn alone<'a>(&self, batch: &'a Batch, client: ClientRequests<'a>) -> Given {
-        let lasts = if batch.clients().len() == 1 { self.patience } else { GRACE };
         let mut answers = batch.answers();
         let mut done = self.persist_alone(client, &mut answers).await;
         if let Err(Undone::NotDone(Failure::Unfinished)) = &done {
             self.held.note_long(client.client());
-            done = self.after_deletion(client, Grace::begin(lasts), &mut answers).await;
+            done = self.after_deletion(client, Grace::begin(batch, self.patience), &mut answers).await;
         }
         if let Err(undone) = done {
             fail(&[client], &undone, &mut answers);

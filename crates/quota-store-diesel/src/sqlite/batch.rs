@@ -1,20 +1,17 @@
 //! A batch, in transactions of the one writer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use quota_core::{Answer, ClientId, Terms};
 use quota_service::{Answers, Batch, ClientRequests, Request, StoreError};
 
 use crate::batch;
 use crate::failure::{Failure, Undone};
+use crate::grace::Grace;
 use crate::sqlite::fault::Fault;
 use crate::sqlite::session::Session;
 use crate::sqlite::store::SqliteStore;
 use crate::sqlite::workers::Gone;
-
-/// So long the others of a batch wait for one whose requests meet the rows of a large deletion.
-const GRACE: Duration = Duration::from_millis(500);
 
 type Answered = Vec<Result<Answer, StoreError>>;
 
@@ -25,19 +22,6 @@ struct Ran {
     unfinished: Vec<ClientId>,
 }
 
-/// How long what a large deletion has left may be taken out, before requests that it is in the way of are given up.
-#[derive(Clone, Copy, Debug)]
-struct Grace {
-    began: Instant,
-    lasts: Duration,
-}
-
-impl Grace {
-    fn is_over(self) -> bool {
-        self.began.elapsed() >= self.lasts
-    }
-}
-
 impl SqliteStore {
     /// Runs a batch. Where rows of a large deletion are in the way of a client's requests, these are taken out for a while, in
     /// transactions between which others go on; from then on the client has batches of its own, in which nobody else waits for
@@ -45,8 +29,7 @@ impl SqliteStore {
     pub(super) async fn apply_all(&self, requests: Vec<Request>) -> Answered {
         let batch = Arc::new(Batch::new(requests));
         let mut ran = self.run(&batch).await;
-        let lasts = if batch.clients().len() == 1 { self.builder.busy_timeout } else { GRACE };
-        let grace = Grace { began: Instant::now(), lasts };
+        let grace = Grace::begin(&batch, self.builder.busy_timeout);
         for client in batch.clients().filter(|client| ran.unfinished.contains(client.client())) {
             self.held.note_long(client.client());
             let (places, own): (Vec<usize>, Vec<Request>) =
@@ -122,7 +105,7 @@ impl SqliteStore {
             // Whatever became of it, the requests are not done.
             match step.await.unwrap_or(Err(Undone::NotDone(Failure::Unfinished))) {
                 Ok(false) => return Ok(taken > 0),
-                Ok(true) if grace.is_over() => return Err(Undone::NotDone(Failure::Unfinished)),
+                Ok(true) if grace.left().is_zero() => return Err(Undone::NotDone(Failure::Unfinished)),
                 Ok(true) => {}
                 Err(undone) => return Err(undone.before_the_requests()),
             }
