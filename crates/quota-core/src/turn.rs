@@ -315,9 +315,15 @@ impl<'a> Turn<'a> {
         Ok(plan)
     }
 
-    /// Seats a plan, and gives it: none where there is none, or it has no window now. A hold can be ended all the same.
+    /// Seats a plan, and gives it: none where there is none, it has no window now, or its windows outlast the sums. A hold
+    /// can be ended all the same.
     fn seat_if<'p>(&mut self, plan: Option<&'p Plan>, now: Instant) -> Result<Option<&'p Plan>, Stop> {
-        match plan.map(|plan| self.account.seat(plan, now, &self.facts)) {
+        let seat = |plan| {
+            // One that is refused is never in place: whoever charges by what is there does not look again.
+            self.terms.check_plan(plan)?;
+            self.account.seat(plan, now, &self.facts)
+        };
+        match plan.map(seat) {
             Some(Ok(())) => Ok(plan),
             None | Some(Err(Stop::Refused(_))) => {
                 self.account.unseat();

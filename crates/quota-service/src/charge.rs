@@ -70,6 +70,12 @@ impl Charge {
         self.label.as_ref()
     }
 
+    /// The instant that it is asked at, if one was given.
+    #[must_use]
+    pub const fn at(&self) -> Option<Instant> {
+        self.at
+    }
+
     pub(crate) fn entry_id(&self, make: impl FnOnce() -> Option<OperationId>) -> EntryId {
         match &self.id {
             Some(id) => EntryId::Given(id.clone()),

@@ -25,7 +25,10 @@ pub enum ServiceError {
     #[error("nothing was done: the deadline passed while the operation was queued")]
     DeadlineQueued,
     /// It is not known whether the operation happened: the store failed, or did not answer before the deadline.
-    /// Trying again with `id` finds out without a second charge.
+    /// Trying again with `id` finds out without a second charge, for as long as the store knows the id: while its entry is
+    /// kept, or, where only quarters of an hour are, for 24 hours (the store's `with_ids_for`). One that was made for a charge
+    /// or a record is for trying again at once: with quarters, Redis finds it for ten minutes at least, and not after
+    /// twenty. Whoever may come back later gives an id of their own ([`crate::Charge::with_id`]).
     #[error("it is not known whether the operation was done{}", id_note(.id.as_ref()))]
     Unknown {
         /// The id of the operation: made for a hold, and, where the store takes batches, for a charge or a record, if the

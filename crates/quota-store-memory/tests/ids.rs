@@ -11,8 +11,12 @@ use quota_store_memory::MemoryStore;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 fn service(clock: std::sync::Arc<ManualClock>) -> (QuotaService<MemoryStore>, ClientId) {
+    service_over(MemoryStore::new(), clock)
+}
+
+fn service_over(store: MemoryStore, clock: std::sync::Arc<ManualClock>) -> (QuotaService<MemoryStore>, ClientId) {
     let plans = PlanRegistry::new().with_default(Plan::default());
-    let service = QuotaService::builder(MemoryStore::new()).with_registry(plans).with_clock(clock).build();
+    let service = QuotaService::builder(store).with_registry(plans).with_clock(clock).build();
     (service, ClientId::new("client").unwrap())
 }
 
@@ -40,6 +44,20 @@ async fn an_id_is_remembered_for_a_day_from_when_it_was_written() {
     assert!(is_replayed(&service, &client, charge("a")).await);
     clock.advance(Duration::from_millis(1));
     assert!(!is_replayed(&service, &client, charge("a")).await);
+}
+
+#[tokio::test]
+async fn an_id_is_remembered_for_as_long_as_was_chosen() {
+    const LONG: Duration = Duration::from_secs(3 * 24 * 3_600);
+    for ids_for in [Duration::from_secs(3_600), LONG] {
+        let clock = noon();
+        let (service, client) = service_over(MemoryStore::builder().with_ids_for(ids_for).build(), clock.clone());
+        assert!(!is_replayed(&service, &client, charge("a")).await);
+        clock.advance(ids_for - Duration::from_millis(1));
+        assert!(is_replayed(&service, &client, charge("a")).await, "{ids_for:?}");
+        clock.advance(Duration::from_millis(1));
+        assert!(!is_replayed(&service, &client, charge("a")).await, "{ids_for:?}");
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quota_service::{
-    Anchor, Charge, ClientId, Clock, Credits, Limit, ManualClock, Period, Plan, PlanRegistry, Quota, QuotaService,
-    Refusal, ServiceError, Tz, Window,
+    Anchor, Charge, ClientId, Clock, Credits, Decision, Holding, Limit, ManualClock, OperationId, Period, Plan,
+    PlanRegistry, Quota, QuotaService, Refusal, ServiceError, Ttl, Tz, Window,
 };
 use quota_store_memory::MemoryStore;
 
@@ -40,6 +40,43 @@ async fn a_plan_with_a_window_that_may_outlast_the_sums_is_refused() {
         assert!(is_refused(&year.charge(&client(), Credits::ONE).await));
         assert!(is_refused(&year.record(&client(), Charge::new(Credits::ONE)).await));
         assert!(is_refused(&year.status(&client()).await));
+    }
+}
+
+/// A hold can be ended under any plan, and that makes no plan good.
+#[tokio::test]
+async fn a_plan_that_is_refused_decides_nothing_once_a_hold_was_ended_under_it() {
+    for ending in ["extend", "settle", "settle again", "release"] {
+        let registry = PlanRegistry::new().with(client(), plan(Period::MONTH));
+        let store = MemoryStore::builder().with_retention(32 * DAY).build();
+        let service = QuotaService::builder(store).with_registry(registry.clone()).build();
+        let id = OperationId::new("held").unwrap();
+        let charge = Charge::new(Credits::ZERO).with_id(id.clone());
+        let Ok(Holding::Held(guard)) = service.hold(&client(), charge, Ttl::DEFAULT).await else {
+            panic!("the month has room")
+        };
+        if ending == "settle again" {
+            assert!(service.settle(&client(), &id, Credits::ZERO).await.unwrap().is_allowed());
+        }
+        registry.set(client(), plan(Period::YEAR));
+        assert!(is_refused(&service.charge(&client(), Credits::ONE).await));
+        let ended = match ending {
+            "extend" => service.extend(&client(), &id, Ttl::DEFAULT).await,
+            "release" => service.release(&client(), &id).await,
+            _ => service.settle(&client(), &id, Credits::ZERO).await,
+        };
+        let Decision::Allowed(allowed) = ended.unwrap() else { panic!("{ending}: it was active") };
+        if ending == "extend" {
+            assert!(service.release(&client(), &id).await.unwrap().is_allowed());
+        }
+        let _ = guard.detach();
+        for _ in 0..2 {
+            assert!(is_refused(&service.charge(&client(), Credits::ONE).await), "{ending}");
+        }
+        assert!(allowed.quotas().as_slice().is_empty(), "{ending}: nobody knows the sum of a year");
+        registry.set(client(), plan(Period::MONTH));
+        assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_allowed());
+        assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_denied());
     }
 }
 

@@ -14,18 +14,18 @@ use quota_store_memory::MemoryStore;
 use crate::gated::{Gated, not_done};
 use crate::given::{ann, begun, charge, client, clock, credits, daily, noon};
 
-fn observed<S: UsageStore>(builder: QuotaServiceBuilder<S>) -> (QuotaService<S>, Snapshotter) {
+pub(crate) fn observed<S: UsageStore>(builder: QuotaServiceBuilder<S>) -> (QuotaService<S>, Snapshotter) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     (metrics::with_local_recorder(&recorder, || builder.build()), snapshotter)
 }
 
-fn ten_a_day<S: UsageStore>(store: S) -> QuotaServiceBuilder<S> {
+pub(crate) fn ten_a_day<S: UsageStore>(store: S) -> QuotaServiceBuilder<S> {
     QuotaService::builder(store).with_registry(PlanRegistry::new().with(ann(), daily(10))).with_clock(clock())
 }
 
 /// Everything that was counted, by name and labels; a snapshot takes histograms out.
-fn snapshot(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
+pub(crate) fn snapshot(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
     let written = |key: &metrics::Key| {
         let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
         format!("{}{{{}}}", key.name(), labels.join(","))
@@ -34,7 +34,7 @@ fn snapshot(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
     all.into_iter().map(|(key, _, _, value)| (written(key.key()), value)).collect()
 }
 
-fn count(snapshot: &BTreeMap<String, DebugValue>, name: &str) -> u64 {
+pub(crate) fn count(snapshot: &BTreeMap<String, DebugValue>, name: &str) -> u64 {
     match snapshot.get(name) {
         Some(DebugValue::Counter(count)) => *count,
         other => panic!("{name}: {other:?}"),
