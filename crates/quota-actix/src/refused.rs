@@ -2,13 +2,13 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
+use quota_http::RefusalResponse;
 use thiserror::Error;
 
 use crate::response::{response_of, status_of};
 
 /// Any answer in place of a handler's, for handlers that return `Result<_, Refused>`: made by `?` from a
-/// [`QuotaError`], a [`Malformed`] member or a [`RefusalResponse`].
+/// [`QuotaError`](crate::QuotaError), a [`Malformed`](crate::Malformed) member or a [`RefusalResponse`].
 #[derive(Clone, Debug, Error)]
 #[error("the request was refused: {}", .0.status())]
 pub struct Refused(RefusalResponse);
@@ -21,21 +21,9 @@ impl Refused {
     }
 }
 
-impl From<RefusalResponse> for Refused {
-    fn from(refusal: RefusalResponse) -> Self {
-        Self(refusal)
-    }
-}
-
-impl From<QuotaError> for Refused {
-    fn from(error: QuotaError) -> Self {
-        error.into_refusal().into()
-    }
-}
-
-impl From<Malformed> for Refused {
-    fn from(error: Malformed) -> Self {
-        Answers::default().malformed(&error).into()
+impl<E: Into<RefusalResponse>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self(error.into())
     }
 }
 

@@ -36,19 +36,9 @@ impl HeadersMut for Headers<'_> {
     }
 }
 
-fn name(header: QuotaHeader) -> HeaderName {
-    const LIMIT: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitLimit.as_str());
-    const REMAINING: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitRemaining.as_str());
-    const RESET: HeaderName = HeaderName::from_static(QuotaHeader::XRateLimitReset.as_str());
-    const POLICY: HeaderName = HeaderName::from_static(QuotaHeader::RateLimitPolicy.as_str());
-    const RATE_LIMIT: HeaderName = HeaderName::from_static(QuotaHeader::RateLimit.as_str());
-    match header {
-        QuotaHeader::XRateLimitLimit => LIMIT,
-        QuotaHeader::XRateLimitRemaining => REMAINING,
-        QuotaHeader::XRateLimitReset => RESET,
-        QuotaHeader::RateLimitPolicy => POLICY,
-        QuotaHeader::RateLimit => RATE_LIMIT,
-    }
+/// Of a text that stays, and so without a copy of it.
+const fn name(header: QuotaHeader) -> HeaderName {
+    HeaderName::from_static(header.as_str())
 }
 
 /// Every status of the one crate is one of the other's.

@@ -13,6 +13,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, Error, Resource, get};
 use app::{TestService, layer, ran, service, used};
 use quota_actix::{ClientBy, UsageApi, UsageRoutes};
+use quota_core::ClientId;
 use quota_testkit::http::logged;
 
 /// `GET` and `HEAD` of this path, and nothing else.
@@ -218,6 +219,24 @@ async fn what_a_guard_of_the_resource_turns_away_after_it_let_others_through_is_
         assert_eq!(ask(false).await, unanswered());
     }
     assert_eq!(used(&service).await, "2");
+}
+
+/// However often the one is let through in between.
+#[actix_web::test]
+async fn what_a_guard_of_the_resource_turns_away_costs_a_client_little_whoever_is_let_through() {
+    let service = service();
+    let beta = actix_web::guard::Header("x-beta", "1");
+    let resource = web::resource("/a").guard(beta).route(web::get().to(ran));
+    let app = init_service(App::new().wrap(layer(&service)).service(resource)).await;
+    for _ in 0..10 {
+        let let_through = TestRequest::default().uri("/a").insert_header(("x-client-id", "client1"));
+        assert_eq!(answer(&app, let_through.insert_header(("x-beta", "1")).to_request()).await.0, 200);
+        let turned_away = TestRequest::default().uri("/a").insert_header(("x-client-id", "client2"));
+        assert_eq!(answer(&app, turned_away.to_request()).await.0, 404);
+    }
+    let turned_away = service.status(&ClientId::new("client2").unwrap()).await.unwrap();
+    assert_eq!(turned_away.lowest().unwrap().used().to_string(), "2");
+    assert_eq!(used(&service).await, "10");
 }
 
 /// A handler's own 404 is an answer like any other.

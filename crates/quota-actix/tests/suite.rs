@@ -21,8 +21,9 @@ use quota_actix::{
 };
 use quota_core::{Credits, Label};
 use quota_testkit::http::{
-    HttpHarness, IMPATIENT, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token,
-    cost_of_chunk, hold_from_query, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
+    HttpHarness, IMPATIENT, LONG_ROUTE, Member, Named, Pause, Program, charge_from_query, chunks_from_query,
+    client_of_token, cost_of_chunk, hold_from_query, in_time, on_drop_from_query, standing_of_role, told,
+    ttl_from_query,
 };
 
 /// As the other frameworks say by themselves.
@@ -125,6 +126,7 @@ fn app(
         .service(web::resource("/five").route(web::get().to(works)).route(web::head().to(works)))
         .service(ran("/any").route(web::method(Method::OPTIONS).to(async || "ran")))
         .service(ran("/half"))
+        .service(ran(LONG_ROUTE))
         .service(ran("/by-query"))
         .service(ran("/by-waiting"))
         .service(ran("/free"))
@@ -329,5 +331,10 @@ mod not_half_closed {
     #[test]
     fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away() {
         failures::a_charge_that_waits_is_not_made_for_a_client_that_goes_away::<NotHalfClosed>();
+    }
+
+    #[test]
+    fn a_client_that_goes_away_while_its_key_is_charged_has_it_free() {
+        failures::a_client_that_goes_away_while_its_key_is_charged_has_it_free::<NotHalfClosed>();
     }
 }

@@ -2,10 +2,10 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use quota_http::{Answers, Malformed, QuotaError, RefusalResponse};
+use quota_http::RefusalResponse;
 
 /// Any answer in place of a handler's, for handlers that return `Result<_, Refused>`: made by `?` from a
-/// [`QuotaError`], a [`Malformed`] member or a [`RefusalResponse`].
+/// [`QuotaError`](crate::QuotaError), a [`Malformed`](crate::Malformed) member or a [`RefusalResponse`].
 #[derive(Clone, Debug)]
 pub struct Refused(RefusalResponse);
 
@@ -17,21 +17,9 @@ impl Refused {
     }
 }
 
-impl From<RefusalResponse> for Refused {
-    fn from(refusal: RefusalResponse) -> Self {
-        Self(refusal)
-    }
-}
-
-impl From<QuotaError> for Refused {
-    fn from(error: QuotaError) -> Self {
-        error.into_refusal().into()
-    }
-}
-
-impl From<Malformed> for Refused {
-    fn from(error: Malformed) -> Self {
-        Answers::default().malformed(&error).into()
+impl<E: Into<RefusalResponse>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self(error.into())
     }
 }
 

@@ -60,7 +60,7 @@ where
         let (mut parts, body) = request.into_parts();
         let admission = match self.layer.metering().passage(&parts, carried::find(&parts.extensions)) {
             Passage::Metered(admission) => admission,
-            Passage::Refused(refusal) => return MeteredFuture::refused(Ok(refusal.into())),
+            Passage::Refused(refusal) => return MeteredFuture::refused(Ok(refusal.for_method(&parts.method).into())),
             Passage::Free(watch) => {
                 let then = watch.map_or(Then::Nothing, |watch| Then::Watch(watch, parts.uri.clone()));
                 return MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), then);
@@ -78,7 +78,7 @@ where
             }
             Ok(Err(refusal)) => {
                 carried::supersede(&parts.extensions);
-                MeteredFuture::refused(Ok(refusal.into()))
+                MeteredFuture::refused(Ok(refusal.for_method(&parts.method).into()))
             }
             Err(admission) => {
                 let inner = self.take_inner();
@@ -101,7 +101,7 @@ where
         Ok(admitted) => run(admitted, inner, request).await,
         Err(refusal) => {
             carried::supersede(request.extensions());
-            Ok(refusal.into())
+            Ok(refusal.for_method(request.method()).into())
         }
     }
 }
@@ -112,6 +112,7 @@ where
     RB: From<Bytes>,
 {
     carried::put(admitted.quota(), request.extensions_mut());
+    let method = request.method().clone();
     let mut response = inner.call(request).await?;
     let (status, quota) = (response.status(), admitted.quota().clone());
     match admitted.conclude(status, response.headers_mut()).await {
@@ -119,7 +120,7 @@ where
             hide_length(&quota, &mut response);
             Ok(response)
         }
-        Err(refusal) => Ok(refusal.into()),
+        Err(refusal) => Ok(refusal.for_method(&method).into()),
     }
 }
 

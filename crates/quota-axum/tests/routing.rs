@@ -163,7 +163,7 @@ async fn each_method_of_a_route_is_learned_on_its_own() {
 
 /// What answers in front of the router is no handler, and does not make the router's own answers cost something for good.
 #[tokio::test]
-async fn a_405_behind_what_has_answered_before_is_charged_once() {
+async fn a_405_behind_what_has_answered_before_is_charged_twice_at_most() {
     let service = service();
     let in_front = from_fn(async |request: Request<Body>, next: Next| {
         if request.headers().contains_key("expect-refusal") {
@@ -172,19 +172,19 @@ async fn a_405_behind_what_has_answered_before_is_charged_once() {
         next.run(request).await
     });
     let app = Router::new().route("/a", on_get(ok)).layer(in_front).layer(layer(&service)).with_state(());
-    let mut refused = request(Method::POST, "/a");
-    refused.headers_mut().insert("expect-refusal", "1".parse().unwrap());
-    assert_eq!(send(&app, refused).await.status, StatusCode::PAYLOAD_TOO_LARGE);
-    for _ in 0..4 {
-        assert_eq!(send(&app, request(Method::POST, "/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    let refused = async || {
+        let mut refused = request(Method::POST, "/a");
+        refused.headers_mut().insert("expect-refusal", "1".parse().unwrap());
+        assert_eq!(send(&app, refused).await.status, StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    // What is answered in between makes it known again, but once.
+    for used_by_then in ["2", "4", "5", "6"] {
+        refused().await;
+        for _ in 0..4 {
+            assert_eq!(send(&app, request(Method::POST, "/a")).await.status, StatusCode::METHOD_NOT_ALLOWED);
+        }
+        assert_eq!(used(&service).await, used_by_then);
     }
-    assert_eq!(used(&service).await, "2", "what was refused, and one 405");
-    // What is answered after all makes it known again, as before.
-    let mut refused = request(Method::POST, "/a");
-    refused.headers_mut().insert("expect-refusal", "1".parse().unwrap());
-    send(&app, refused).await;
-    send(&app, request(Method::POST, "/a")).await;
-    assert_eq!(used(&service).await, "4");
 }
 
 #[tokio::test]

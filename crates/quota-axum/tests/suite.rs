@@ -17,8 +17,9 @@ use quota_axum::{
 };
 use quota_core::{Credits, Label};
 use quota_testkit::http::{
-    HttpHarness, IMPATIENT, Member, Named, Pause, Program, charge_from_query, chunks_from_query, client_of_token,
-    cost_of_chunk, hold_from_query, in_time, on_drop_from_query, standing_of_role, told, ttl_from_query,
+    HttpHarness, IMPATIENT, LONG_ROUTE, Member, Named, Pause, Program, charge_from_query, chunks_from_query,
+    client_of_token, cost_of_chunk, hold_from_query, in_time, on_drop_from_query, standing_of_role, told,
+    ttl_from_query,
 };
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -76,6 +77,7 @@ fn app(program: Program) -> Router {
         .route("/five", get(works))
         .route("/any", get(ran).options(ran))
         .route("/half", get(ran))
+        .route(LONG_ROUTE, get(ran))
         .route("/by-query", get(ran))
         .route("/by-waiting", get(ran))
         .route("/free", get(ran))

@@ -68,9 +68,10 @@ impl Dashboard {
         Self { index, tag }
     }
 
-    /// The page or a file of it, for `HEAD` as for `GET`, since the server leaves the body out; none where the path is not one of the page's: then it is for the usage API. Where
-    /// the path lacks the slash at its end, the answer leads to the one that has it, since the page finds its files and
-    /// the usage API relative to its own address.
+    /// The page or a file of it, for `HEAD` as for `GET`, with the body: a framework's server leaves it out, and over another
+    /// one it is the caller's to leave out. None where the path is not one of the page's: then it is for the usage API.
+    /// Where the path lacks the slash at its end, the answer leads to the one that has it, since the page finds its files
+    /// and the usage API relative to its own address.
     #[must_use]
     pub fn answer(&self, request: PageRequest<'_>) -> Option<Response<Bytes>> {
         let path = request.path.strip_prefix('/').unwrap_or(request.path);

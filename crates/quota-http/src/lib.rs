@@ -9,6 +9,7 @@ mod lasting;
 mod member;
 #[cfg(feature = "service")]
 mod metering;
+mod of_application;
 mod problem;
 mod quota_headers;
 mod refusals;
@@ -29,6 +30,7 @@ pub use crate::metering::{
     Admission, Admitted, Charged, ClientBy, Finish, Framework, Held, IdempotencyKeys, MeteredFuture, Metering, OnDrop,
     OnReplay, Passage, QuotaError, RequestQuota, RouteCost, SettledAfter, Watch,
 };
+pub use crate::of_application::is_of_application;
 pub use crate::quota_headers::{HeadersMut, QuotaHeader};
 pub use crate::response::RefusalResponse;
 #[cfg(feature = "usage-api")]

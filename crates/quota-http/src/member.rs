@@ -1,5 +1,6 @@
 //! What a request says in its query.
 
+use percent_encoding::percent_decode_str;
 use quota_core::{Credits, CreditsError};
 use thiserror::Error;
 
@@ -72,7 +73,7 @@ impl From<String> for MemberError {
 /// ```
 ///
 /// # Errors
-/// [`Malformed`] where it is missing, given more than once, or no amount of credits.
+/// [`Malformed`] where it is missing, given more than once, not UTF-8, or no amount of credits.
 pub fn credits_from_query(query: Option<&str>, member: &str) -> Result<Credits, Malformed> {
     let text = member_from_query(query, member)?.ok_or_else(|| Malformed::new(member, MemberError::Missing))?;
     text.parse().map_err(|error: CreditsError| Malformed::new(member, error))
@@ -81,12 +82,19 @@ pub fn credits_from_query(query: Option<&str>, member: &str) -> Result<Credits, 
 /// The text that a query gives under a name, decoded; none if it does not.
 ///
 /// # Errors
-/// [`Malformed`] where it is given more than once.
+/// [`Malformed`] where it is given more than once, or is not UTF-8.
 pub fn member_from_query(query: Option<&str>, member: &str) -> Result<Option<String>, Malformed> {
-    let mut values = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(name, _)| name == member);
-    let first = values.next().map(|(_, value)| value.into_owned());
-    match values.next() {
-        Some(_) => Err(Malformed::new(member, MemberError::Repeated)),
-        None => Ok(first),
+    let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| {
+        let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
+        (name == member).then_some((pair, value))
+    });
+    match (pairs.next(), pairs.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(Malformed::new(member, MemberError::Repeated)),
+        // What the parser has put in the place of other bytes is not what was sent.
+        (Some((pair, _)), None) if percent_decode_str(pair).decode_utf8().is_err() => {
+            Err(Malformed::new(member, "it is not UTF-8"))
+        }
+        (Some((_, value)), None) => Ok(Some(value.into_owned())),
     }
 }

@@ -110,15 +110,19 @@ impl Answers {
     #[cfg(feature = "service")]
     #[must_use]
     pub fn failed(&self, error: &quota_service::ServiceError) -> RefusalResponse {
-        use quota_service::{ServiceError, StoreError};
+        use quota_service::ServiceError;
 
         match error {
-            ServiceError::Refused(refusal)
-            | ServiceError::NotDone { source: StoreError::Refused(refusal) }
-            | ServiceError::Unknown { source: Some(StoreError::Refused(refusal)), .. } => self.refused(refusal),
+            ServiceError::Refused(refusal) => self.refused(refusal),
             ServiceError::PlansReadOnly => self.internal(),
             _ => self.unavailable(),
         }
+    }
+}
+
+impl From<Malformed> for RefusalResponse {
+    fn from(error: Malformed) -> Self {
+        Answers::default().malformed(&error)
     }
 }
 

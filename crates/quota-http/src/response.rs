@@ -1,7 +1,8 @@
 //! An answer that is ready to be sent.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 use crate::problem;
 
@@ -69,6 +70,33 @@ impl RefusalResponse {
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.0.body
+    }
+
+    /// The answer to a request of this method: to `HEAD` without its body, of which it says how long it would be (RFC 9110,
+    /// section 8.6).
+    ///
+    /// For servers that send whatever body they are given. Those of frameworks leave it out by themselves, and hyper does in
+    /// HTTP/1.1; in HTTP/2 it sends it, which makes the answer malformed (RFC 9113, section 8.1.1).
+    ///
+    /// ```
+    /// use http::Method;
+    /// use quota_http::{Answers, NoClient};
+    ///
+    /// let refusal = Answers::default().no_client(&NoClient::Missing);
+    /// let length = refusal.body().len();
+    /// assert_eq!(refusal.clone().for_method(&Method::GET), refusal);
+    /// let of_head = refusal.for_method(&Method::HEAD);
+    /// assert_eq!((of_head.headers()["content-length"].to_str()?, of_head.body().len()), (&*length.to_string(), 0));
+    /// # Ok::<(), http::header::ToStrError>(())
+    /// ```
+    #[must_use]
+    pub fn for_method(mut self, method: &Method) -> Self {
+        // What has no body says by itself how long it would be, if at all: as a 304 does.
+        if *method == Method::HEAD && !self.0.body.is_empty() {
+            self.0.headers.insert(CONTENT_LENGTH, HeaderValue::from(self.0.body.len()));
+            self.0.body.clear();
+        }
+        self
     }
 
     /// Takes it apart.

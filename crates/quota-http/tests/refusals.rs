@@ -148,13 +148,14 @@ fn a_malformed_amount_is_named() {
         (Some("credits="), "credits: an amount of credits is digits, optionally a point and one to six decimals"),
         (Some("credits=+1"), "credits: an amount of credits is digits, optionally a point and one to six decimals"),
         (Some("credits=NaN"), "credits: an amount of credits is digits, optionally a point and one to six decimals"),
+        (Some("credits=%FF"), "credits: it is not UTF-8"),
         (Some("credits=-1"), "credits: an amount of credits is not negative"),
         (Some("credits=0.0000001"), "credits: an amount of credits has at most six decimals"),
         (Some("credits=9223372036855"), "credits: an amount of credits is at most 9223372036854.775807"),
     ] {
         is_problem(&Answers::default().malformed(&refused(query)), 400, "Bad Request", detail);
     }
-    assert_eq!(credits_from_query(Some("a=b&credits=2%2E50"), "credits").unwrap().to_string(), "2.5");
+    assert_eq!(credits_from_query(Some("a=%FF&credits=2%2E50"), "credits").unwrap().to_string(), "2.5");
     let own = Malformed::new("zone", "it is \"unknown\"");
     is_problem(&Answers::default().malformed(&own), 400, "Bad Request", r#"zone: it is \"unknown\""#);
 }

@@ -150,11 +150,10 @@ impl Quotas {
         &self.metering
     }
 
-    /// Asks the application's guard who it is, before anything is decided.
+    /// Asks the application's guard who it is, before anything is decided: once in a request, on however many routes.
     pub(crate) async fn find_client(&self, request: &Request<'_>) {
         if let Some(by_guard) = &self.by_guard {
-            let named = by_guard(request).await;
-            request.local_cache(|| Some(named));
+            request.local_cache_async(async { Some(by_guard(request).await) }).await;
         }
     }
 

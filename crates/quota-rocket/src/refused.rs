@@ -3,14 +3,15 @@
 use std::io::Cursor;
 
 use http::HeaderMap;
-use quota_http::{Answers, Malformed, QuotaError, QuotaHeader, RefusalResponse};
+use quota_http::{QuotaHeader, RefusalResponse, is_of_application};
 use rocket::http::Status;
 use rocket::response::{self, Responder};
 use rocket::tokio::io::empty;
 use rocket::{Request, Response};
 
 /// Any answer in place of a handler's, for handlers that return `Result<_, Refused>`: made by `?` from a
-/// [`QuotaError`], a [`Malformed`] member or a [`RefusalResponse`]. No catcher runs for it.
+/// [`QuotaError`](crate::QuotaError), a [`Malformed`](crate::Malformed) member or a [`RefusalResponse`]. No catcher runs
+/// for it.
 #[derive(Clone, Debug)]
 pub struct Refused(RefusalResponse);
 
@@ -22,21 +23,9 @@ impl Refused {
     }
 }
 
-impl From<RefusalResponse> for Refused {
-    fn from(refusal: RefusalResponse) -> Self {
-        Self(refusal)
-    }
-}
-
-impl From<QuotaError> for Refused {
-    fn from(error: QuotaError) -> Self {
-        error.into_refusal().into()
-    }
-}
-
-impl From<Malformed> for Refused {
-    fn from(error: Malformed) -> Self {
-        Answers::default().malformed(&error).into()
+impl<E: Into<RefusalResponse>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self(error.into())
     }
 }
 
@@ -78,32 +67,6 @@ pub(crate) fn replace(refusal: RefusalResponse, response: &mut Response<'_>) {
     }
     put(refusal, response);
 }
-
-/// Whether a header is likely to be of the application's other fairings, such as those for CORS and Rocket's `Shield`,
-/// and not of one handler.
-fn is_of_application(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.starts_with("access-control-") || OF_APPLICATION.contains(&name.as_str())
-}
-
-const OF_APPLICATION: [&str; 16] = [
-    "content-security-policy",
-    "cross-origin-embedder-policy",
-    "cross-origin-opener-policy",
-    "cross-origin-resource-policy",
-    "expect-ct",
-    "permissions-policy",
-    "referrer-policy",
-    "server",
-    "strict-transport-security",
-    "traceparent",
-    "vary",
-    "x-content-type-options",
-    "x-dns-prefetch-control",
-    "x-frame-options",
-    "x-request-id",
-    "x-xss-protection",
-];
 
 /// Makes an answer of this one.
 pub(crate) fn put(refusal: RefusalResponse, response: &mut Response<'_>) {

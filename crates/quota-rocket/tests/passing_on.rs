@@ -2,13 +2,34 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Tz};
 use quota_rocket::{ClientBy, Costs, Paid, Price, QuotaFairing, RouteCost};
 use quota_service::{PlanRegistry, QuotaService};
 use quota_store_memory::MemoryStore;
 use rocket::http::Header;
 use rocket::local::blocking::Client;
-use rocket::{get, routes};
+use rocket::request::{FromRequest, Outcome};
+use rocket::{Request, get, routes};
+
+/// The application's own authentication.
+struct Known;
+
+/// How often it was asked.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Known {
+    type Error = Infallible;
+
+    async fn from_request(_: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        ASKED.fetch_add(1, Ordering::SeqCst);
+        Outcome::Success(Self)
+    }
+}
 
 /// Two credits, if it works.
 struct IfItWorks;
@@ -72,17 +93,25 @@ fn ask(client: &Client, path: &'static str) -> (u16, Option<String>, String) {
 }
 
 fn client() -> (Client, QuotaService<MemoryStore>) {
+    let service = service();
+    let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap());
+    (client_with(quota), service)
+}
+
+fn service() -> QuotaService<MemoryStore> {
     let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
     let year = Quota::new(Period::YEAR, Limit::Finite("100".parse().unwrap()), anchor);
     let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap());
-    let service = QuotaService::builder(MemoryStore::new()).with_registry(plans).build();
-    let quota = QuotaFairing::new(service.clone(), ClientBy::header("X-Client-Id").unwrap());
+    QuotaService::builder(MemoryStore::new()).with_registry(plans).build()
+}
+
+fn client_with(quota: QuotaFairing) -> Client {
     let quota = quota.with_route("/set/<name>", Credits::new(7).unwrap());
     let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() };
     let rocket = rocket::custom(config)
         .attach(quota)
         .mount("/", routes![by_id, by_name, first, second, third, set_by_id, set_by_name, thing, free]);
-    (Client::untracked(rocket).unwrap(), service)
+    Client::untracked(rocket).unwrap()
 }
 
 #[test]
@@ -130,4 +159,19 @@ fn what_is_held_on_a_route_that_passes_it_on_is_given_back() {
     let status = runtime.block_on(service.status(&ClientId::new("client1").unwrap())).unwrap();
     let year = *status.lowest().unwrap();
     assert_eq!((year.used().to_string(), year.held()), ("2".to_owned(), Credits::ZERO));
+}
+
+#[test]
+fn the_applications_own_guard_is_asked_once_on_however_many_routes() {
+    let known = |_: &Known| Ok(ClientId::new("client1").unwrap());
+    let client = client_with(QuotaFairing::by_guard(Arc::new(service()), known));
+    // What the first one pays of each stands on every route; of the next ones each route decides.
+    for _ in 0..2 {
+        for (path, body) in [("/item/7", "item 7"), ("/item/seven", "the item seven"), ("/chain/x", "x")] {
+            let before = ASKED.load(Ordering::SeqCst);
+            let (status, _, answered) = ask(&client, path);
+            assert_eq!((status, answered.as_str()), (200, body));
+            assert_eq!(ASKED.load(Ordering::SeqCst) - before, 1, "{path}");
+        }
+    }
 }

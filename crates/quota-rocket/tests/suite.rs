@@ -71,6 +71,7 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         one,
         five,
         half,
+        long,
         by_query,
         by_waiting,
         free,
@@ -157,6 +158,14 @@ impl Price for Half {
 
 #[get("/half")]
 fn half(_quota: Paid<Half>) -> &'static str {
+    "ran"
+}
+
+/// [`quota_testkit::http::LONG_ROUTE`].
+#[get(
+    "/reports/of-all-that-was-used/by-every-department/and-project/and-member-of-it/in-every-region/and-zone/told-by-hour/and-day"
+)]
+fn long(_quota: Costs<1>) -> &'static str {
     "ran"
 }
 

@@ -24,6 +24,8 @@ async fn main() -> anyhow::Result<()> {
     let server = HttpServer::new(move || App::new().configure(|app| routes.register(app)))
         .shutdown_timeout(PATIENCE)
         .tcp_nodelay(true)
+        // A client that goes away ends its handler, and what it holds is released.
+        .h1_allow_half_closed(false)
         .bind(address)
         .with_context(|| format!("cannot listen on {address}"))?;
     let address = server.addrs().first().copied().unwrap_or(address);

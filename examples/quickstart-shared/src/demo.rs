@@ -70,11 +70,18 @@ pub(crate) async fn fill<S: UsageStore>(service: &QuotaService<S>) -> anyhow::Re
                 service.backfill(&client, entries).await?;
             }
         }
-        // A refusal, for operators to look at.
-        let refused = service.charge(&client, Credits::new(1_000)?).await?;
-        anyhow::ensure!(refused.is_denied(), "{client} was charged more than it has");
+        if let Some(cost) = more_than_ever(service.plan(&client).await?.as_deref()) {
+            // A refusal, for operators to look at.
+            let _ = service.charge(&client, cost).await?;
+        }
     }
     Ok(())
+}
+
+/// A credit more than the smallest limit of a plan, which operators may have changed; none where nothing is too much.
+fn more_than_ever(plan: Option<&Plan>) -> Option<Credits> {
+    let limits = plan?.quotas().iter().filter_map(|quota| quota.limit().credits());
+    limits.min()?.checked_add(Credits::ONE)
 }
 
 impl Customer {
@@ -149,6 +156,33 @@ mod tests {
             seen.push(used);
         }
         assert_eq!(seen[0], seen[1], "what is there is not filled in again");
+    }
+
+    #[tokio::test]
+    async fn a_demonstration_starts_again_whatever_operators_have_made_of_its_plans() {
+        let clock = std::sync::Arc::new(ManualClock::new("2024-03-15T12:00:00Z".parse().unwrap()));
+        let store = MemoryStore::with_entries();
+        let service = QuotaService::builder(store).with_stored_plans().with_clock(clock).with_denials(20).build();
+        for (client, plan) in plans().unwrap() {
+            service.set_plan(&client, plan).await.unwrap();
+        }
+        fill(&service).await.unwrap();
+        let raised = |limit| {
+            let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+            Plan::new([Quota::new(Period::MONTH, limit, anchor)]).unwrap()
+        };
+        let client = ClientId::new("client1").unwrap();
+        let five_thousand = Limit::Finite(Credits::new(5_000).unwrap());
+        for (limit, denials) in [(five_thousand, 2), (Limit::Unlimited, 2), (Limit::Finite(Credits::MAX), 2)] {
+            service.set_plan(&client, raised(limit)).await.unwrap();
+            let before = service.status(&client).await.unwrap();
+            fill(&service).await.unwrap();
+            let after = service.status(&client).await.unwrap();
+            assert_eq!(after.quotas(), before.quotas(), "{limit}");
+            assert_eq!(service.denials(&client).unwrap().len(), denials, "{limit}");
+        }
+        service.remove_plan(&client).await.unwrap();
+        fill(&service).await.unwrap();
     }
 
     #[tokio::test]

@@ -7,11 +7,13 @@ use quota_store_memory::MemoryStore;
 
 pub(crate) type TestService = QuotaService<MemoryStore>;
 
-/// Ten credits a year for `client1`.
+/// Ten credits a year for `client1`, and for `client2`.
 pub(crate) fn service() -> TestService {
     let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
     let plan = Plan::new([Quota::new(Period::YEAR, Limit::Finite("10".parse().unwrap()), anchor)]).unwrap();
-    let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), plan);
+    let plans = ["client1", "client2"]
+        .into_iter()
+        .fold(PlanRegistry::new(), |plans, client| plans.with(ClientId::new(client).unwrap(), plan.clone()));
     QuotaService::builder(MemoryStore::new()).with_registry(plans).build()
 }
 

@@ -13,7 +13,8 @@ use crate::metering::condition::Condition;
 use crate::metering::found::Found;
 use crate::metering::framework::Framework;
 use crate::metering::idempotency::OnReplay;
-use crate::metering::meter::{Meter, is_replayed, log};
+use crate::metering::keyed::Keyed;
+use crate::metering::meter::{Meter, is_new, is_replayed, log};
 use crate::metering::request_quota::RequestQuota;
 use crate::metering::route_cost::CostMark;
 use crate::metering::routes::Route;
@@ -157,22 +158,24 @@ impl Request {
         self.concluded(client, answer, trial.map(Stake::UnlessUnhandled))
     }
 
-    /// Cancelled while it waits, the charge stands as it was sent: it may be an earlier request's, which must not be
-    /// taken back.
     async fn charge_under_key(
         self,
         client: ClientId,
         cost: Credits,
         key: OperationId,
     ) -> Result<Admitted, RefusalResponse> {
-        let answer = self.meter.service.charge(&client, self.priced(cost, Some(key.clone()))).await;
-        let mut stake = None;
-        if !self.is_handled && is_new(&answer) {
-            let mut trial = self.trial(&client, key);
+        let charge = self.priced(cost, Some(key));
+        let (decision, trial) = match self.meter.charge_under_key(&client, &self.asked.route, charge).await {
+            Ok(Keyed::Decided(decision, trial)) => (decision, trial),
+            Ok(Keyed::UnderWay) => return Err(self.meter.answers.under_way()),
+            Err(error) => return self.concluded(client, Err(error), None),
+        };
+        // From here on nothing waits until the request runs or is refused.
+        let stake = trial.and_then(|mut trial| {
             trial.disarm();
-            stake = Some(Stake::UnlessUnhandled(trial));
-        }
-        self.concluded(client, answer, stake)
+            (!self.is_handled).then_some(Stake::UnlessUnhandled(trial))
+        });
+        self.concluded(client, Ok(decision), stake)
     }
 
     /// Holds what is charged only for some answers.
@@ -207,7 +210,8 @@ impl Request {
         key: OperationId,
     ) -> Result<Admitted, RefusalResponse> {
         let answer = self.meter.service.charge(&client, self.priced(cost, Some(key.clone()))).await;
-        let paid = if is_new(&answer) { Paid::Charged(self.trial(&client, key)) } else { Paid::Before };
+        let paid =
+            if answer.as_ref().is_ok_and(is_new) { Paid::Charged(self.trial(&client, key)) } else { Paid::Before };
         self.concluded(client, answer, Some(Stake::OnStatus(condition, paid)))
     }
 
@@ -318,10 +322,4 @@ impl fmt::Debug for Admitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admitted").field("quota", &self.quota).finish_non_exhaustive()
     }
-}
-
-/// Whether a charge was certainly made by this request. What is let through unchecked may have been charged by an earlier one with
-/// the same key, whose charge is not to be taken back.
-fn is_new(answer: &Result<Decision, ServiceError>) -> bool {
-    matches!(answer, Ok(decision @ Decision::Allowed(_)) if !is_replayed(decision))
 }

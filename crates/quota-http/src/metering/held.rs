@@ -5,8 +5,9 @@ use quota_core::{Credits, Decision, OperationId, Refusal};
 use quota_service::{HoldGuard, ServiceError, Settled};
 
 use crate::metering::quota_error::{Cause, QuotaError};
-use crate::metering::request_quota::{Charged, RequestQuota, UnderKey};
+use crate::metering::request_quota::{Charged, RequestQuota};
 use crate::metering::settled_after::{OnDrop, SettledAfter};
+use crate::metering::under_key::UnderKey;
 
 /// Credits that a handler has set aside. Dropped (the handler fails, panics, is cancelled; a stream of its own that it was moved
 /// into is not read to its end), they are released; with [`Held::settle_after`] that is as [`OnDrop`] says.
@@ -23,7 +24,7 @@ struct Request {
     quota: RequestQuota,
     /// Nobody but this knows the hold's id: it was made for it.
     is_made: bool,
-    /// If it is held under that; none once something may be charged under it.
+    /// If it is held under that; none once something is charged under it.
     key: Option<UnderKey>,
 }
 
@@ -37,11 +38,12 @@ impl Request {
             self.quota.note_lost();
         }
     }
-}
 
-impl Drop for Request {
-    fn drop(&mut self) {
-        self.quota.free(self.key);
+    /// Something is charged under the key, or is to be by somebody else.
+    fn use_key_up(&mut self) {
+        if let Some(key) = self.key.take() {
+            key.use_up();
+        }
     }
 }
 
@@ -75,14 +77,13 @@ impl Held {
     /// one's own and a key of which nobody knows whether it was settled ([`ServiceError::Unknown`]), the answer takes back what
     /// was; a handler that tries again under the hold's id does not answer with the error.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
-        let key = self.of.key.take();
         let settled = self.guard.settle(cost).await;
         match &settled {
-            Ok(settled) => self.of.quota.note(settled.decision()),
-            Err(error) => {
-                self.of.key = key;
-                self.of.note_failed(error).await;
+            Ok(settled) => {
+                self.of.use_key_up();
+                self.of.quota.note(settled.decision());
             }
+            Err(error) => self.of.note_failed(error).await,
         }
         settled.map_err(|error| {
             let made = match &error {
@@ -144,7 +145,7 @@ impl Held {
 
     /// Hands the hold over to whoever settles it after the answer, such as a task.
     pub fn into_guard(mut self) -> HoldGuard {
-        self.of.key = None;
+        self.of.use_key_up();
         self.guard
     }
 }

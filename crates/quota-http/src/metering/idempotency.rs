@@ -26,6 +26,9 @@ pub enum OnReplay {
 /// draft-ietf-httpapi-idempotency-key-header): it is charged once under the key, its route and its method. A request
 /// without a key is charged whenever it comes.
 ///
+/// What is charged before a request runs is held under its key and settled at once, which asks the store twice: so a request that is
+/// refused since nobody knows what the store has done, or whose client goes away before it runs, is not paid, and may be sent again.
+///
 /// A key is 1 to 128 visible ASCII characters, bare or as a quoted string of a structured field. Where the handler
 /// charges itself, its first charge or hold without an id of its own is made under the key.
 ///

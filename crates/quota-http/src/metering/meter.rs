@@ -92,6 +92,11 @@ pub(crate) const fn is_replayed(decision: &Decision) -> bool {
     matches!(decision, Decision::Allowed(allowed) if allowed.replayed())
 }
 
+/// Whether it was certainly made now. What is let through unchecked may have been charged before, under the same id.
+pub(crate) const fn is_new(decision: &Decision) -> bool {
+    matches!(decision, Decision::Allowed(_)) && !is_replayed(decision)
+}
+
 /// Logs what the answer must not tell.
 pub(crate) fn log(error: &ServiceError, client: &ClientId) {
     if let ServiceError::Refused(refusal) = error

@@ -7,6 +7,7 @@ mod found;
 mod framework;
 mod held;
 mod idempotency;
+mod keyed;
 mod meter;
 mod metered_future;
 #[expect(clippy::module_inception, reason = "the type that gives the folder its name")]
@@ -16,8 +17,10 @@ mod request_quota;
 mod route_cost;
 mod routes;
 mod settled_after;
+mod shown;
 mod stake;
 mod trial;
+mod under_key;
 
 pub use admission::{Admission, Admitted};
 pub use client_by::ClientBy;

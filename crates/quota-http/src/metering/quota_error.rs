@@ -68,7 +68,7 @@ impl QuotaError {
     }
 
     /// The answer; what it must not tell goes to the log. Where nothing was decided in the request, its headers tell of quotas
-    /// for a replay alone: no other refusal is worth another question to the store.
+    /// where its key was charged already or an id is reserved: no other refusal is worth another question to the store.
     #[must_use]
     pub fn into_refusal(self) -> RefusalResponse {
         if matches!(&*self.cause, Cause::Failed(_) | Cause::KeyConflict | Cause::UnderWay) {
@@ -88,6 +88,12 @@ impl QuotaError {
             Cause::UnderWay => answers.under_way(),
             Cause::ReservedId => answers.reserved_id(),
         }
+    }
+}
+
+impl From<QuotaError> for RefusalResponse {
+    fn from(error: QuotaError) -> Self {
+        error.into_refusal()
     }
 }
 

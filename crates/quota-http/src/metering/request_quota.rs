@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
 use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
@@ -13,11 +13,14 @@ use crate::metering::admission::Asked;
 use crate::metering::framework::Framework;
 use crate::metering::held::Held;
 use crate::metering::idempotency::{OnReplay, is_reserved};
+use crate::metering::keyed::Keyed;
 use crate::metering::meter::{Meter, log};
 use crate::metering::quota_error::{Cause, QuotaError};
 use crate::metering::route_cost::{CostMark, RouteCost};
 use crate::metering::routes::Route;
+use crate::metering::shown::Shown;
 use crate::metering::trial::Trial;
+use crate::metering::under_key::UnderKey;
 use crate::quota_headers::HeadersMut;
 
 /// The quotas of the client of a request, for its handler: charges, holds and reads them. Every decision that is made
@@ -32,26 +35,15 @@ struct Shared {
     meter: Arc<Meter>,
     client: ClientId,
     asked: Asked,
-    /// Whether something was charged or held under the request's idempotency key.
+    /// Whether something is charged or held under the request's idempotency key, or is about to be.
     is_key_used: AtomicBool,
-    shown: Mutex<Shown>,
+    shown: Shown,
     /// Whether its answer's body settles a hold when it has ended.
     is_streamed: AtomicBool,
     /// Whether a layer further in has metered or refused the request too: then its headers stand.
     is_superseded: AtomicBool,
     /// Those of the layer around this one's.
     outer: OnceLock<RequestQuota>,
-}
-
-/// What the headers tell of.
-#[derive(Clone)]
-enum Shown {
-    Nothing,
-    /// The last decision in this request.
-    Decision(Decision),
-    Status(Status),
-    /// The service could not answer, or refused: it is not asked once more for the headers, which would take as long again.
-    Unknown,
 }
 
 /// A charge that a handler asked for and that was not denied.
@@ -71,7 +63,7 @@ impl RequestQuota {
             asked,
             // The key is the layer's, where it has charged or held.
             is_key_used: AtomicBool::new(decision.is_some()),
-            shown: Mutex::new(decision.map_or(Shown::Nothing, Shown::Decision)),
+            shown: Shown::new(decision),
             is_streamed: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
             outer: OnceLock::new(),
@@ -88,10 +80,7 @@ impl RequestQuota {
     /// itself and has not yet.
     #[must_use]
     pub fn decision(&self) -> Option<Decision> {
-        match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
-            Shown::Decision(decision) => Some(decision.clone()),
-            Shown::Nothing | Shown::Status(_) | Shown::Unknown => None,
-        }
+        self.0.shown.decision()
     }
 
     /// The id under which the request's idempotency key is charged, where it carries one: what a handler stores its
@@ -113,17 +102,35 @@ impl RequestQuota {
     /// # Errors
     /// [`QuotaError`], which `?` makes the answer: denied, charged already under the key, or not to be told. Nothing was
     /// charged where it was denied. An id of the charge's own that begins with `key:`, as those of keys do, is a 400.
-    /// Of a charge without an id and a key of which nobody knows whether it was made ([`ServiceError::Unknown`]), the answer
-    /// takes back what was; a handler that tries again under the error's id does not answer with it.
+    /// Of a charge without an id of which nobody knows whether it was made ([`ServiceError::Unknown`]), the answer
+    /// takes back what was; a handler that tries again under the error's id does not answer with it. Under the request's key
+    /// it is taken back at once, also where this future is dropped, and the next charge is the first.
     pub async fn charge(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
+        if let Some(key) = key {
+            return self.charge_under_key(charge, key).await;
+        }
         let has_id = charge.id().is_some();
         let answer = self.meter().service.charge(self.client(), charge).await;
         let made = match &answer {
             Err(ServiceError::Unknown { id, .. }) if !has_id => id.clone(),
             _ => None,
         };
-        self.concluded(answer, key).map_err(|error| error.with_made(made))
+        self.concluded(answer, None).map_err(|error| error.with_made(made))
+    }
+
+    async fn charge_under_key(&self, charge: Charge, key: UnderKey) -> Result<Charged, QuotaError> {
+        let charged = self.0.meter.charge_under_key(self.client(), &self.0.asked.route, charge).await;
+        let answer = match charged {
+            Ok(Keyed::UnderWay) => return Err(self.error(Cause::UnderWay)),
+            Ok(Keyed::Decided(decision, trial)) => {
+                // The handler has it.
+                trial.into_iter().for_each(Trial::let_stand);
+                Ok(decision)
+            }
+            Err(error) => Err(error),
+        };
+        self.concluded(answer, Some(key))
     }
 
     /// Records usage that has happened, without a check: it may lead into debt. Otherwise as [`RequestQuota::charge`].
@@ -166,11 +173,12 @@ impl RequestQuota {
             }
             Ok(Some(Holding::Denied(denied))) => {
                 self.note(&Decision::Denied(Denied::clone(&denied)));
-                Err(self.denied(denied, key))
+                Err(self.error(Cause::Denied(denied)))
             }
             Ok(None) => Err(self.error(Cause::UnderWay)),
             // Whatever was held under the key was settled since, for what it did cost.
             Err(ServiceError::Refused(Refusal::IdConflict { is_held: false, .. })) if key.is_some() => {
+                key.into_iter().for_each(UnderKey::use_up);
                 Err(self.error(Cause::Replayed))
             }
             Err(error) => Err(self.failed(error, key)),
@@ -188,14 +196,8 @@ impl RequestQuota {
 
     /// Writes the headers of the last decision, or of what was read in its place.
     pub fn write(&self, headers: &mut impl HeadersMut) {
-        if self.0.is_superseded.load(Ordering::Relaxed) {
-            return;
-        }
-        match &*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) {
-            Shown::Nothing => {}
-            Shown::Unknown => self.answers().write_decision(&Decision::Unchecked, headers),
-            Shown::Decision(decision) => self.answers().write_decision(decision, headers),
-            Shown::Status(status) => self.answers().write_status(status, headers),
+        if !self.0.is_superseded.load(Ordering::Relaxed) {
+            self.0.shown.write(self.answers(), headers);
         }
     }
 
@@ -273,44 +275,36 @@ impl RequestQuota {
 
     /// Notes a decision that was made in this request.
     pub(crate) fn note(&self, decision: &Decision) {
-        self.show(Shown::Decision(decision.clone()));
+        self.0.shown.set_decision(decision);
     }
 
     /// Notes that the service told nothing of quotas, where nothing was decided before.
     pub(crate) fn note_unknown(&self) {
-        let mut shown = self.0.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*shown, Shown::Nothing) {
-            *shown = Shown::Unknown;
-        }
+        self.0.shown.set_unknown_if_nothing();
     }
 
     /// Notes that what was decided is not true any more, and that the service could not say what is.
     pub(crate) fn note_lost(&self) {
-        self.show(Shown::Unknown);
+        self.0.shown.set_unknown();
     }
 
     /// Forgets what was decided: it was taken back.
     pub(crate) fn forget(&self) {
-        self.show(Shown::Nothing);
+        self.0.shown.set_nothing();
     }
 
     /// Reads the status for the headers, where nothing was decided in the request.
     pub(crate) async fn read_status(&self) {
-        let is_open = matches!(*self.0.shown.lock().unwrap_or_else(PoisonError::into_inner), Shown::Nothing);
-        if !is_open || self.0.is_superseded.load(Ordering::Relaxed) {
+        if !self.0.shown.is_nothing() || self.0.is_superseded.load(Ordering::Relaxed) {
             return;
         }
         match self.meter().service.status(self.client()).await {
-            Ok(status) => self.show(Shown::Status(status)),
+            Ok(status) => self.0.shown.set_status(status),
             Err(error) => {
                 log(&error, self.client());
                 self.note_unknown();
             }
         }
-    }
-
-    fn show(&self, shown: Shown) {
-        *self.0.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
     /// A charge under the route's label and the request's key, unless it says its own; and whether it is under the key.
@@ -322,9 +316,12 @@ impl RequestQuota {
             charge = charge.with_label(Label::clone(label));
         }
         let key = match (&self.0.asked.key, charge.id()) {
-            (Some(key), None) if !self.0.is_key_used.swap(true, Ordering::Relaxed) => {
-                charge = charge.with_id(key.clone());
-                Some(UnderKey)
+            (Some(id), None) => {
+                let key = UnderKey::take(self);
+                if key.is_some() {
+                    charge = charge.with_id(id.clone());
+                }
+                key
             }
             _ => None,
         };
@@ -337,11 +334,19 @@ impl RequestQuota {
         answer: Result<Decision, ServiceError>,
         key: Option<UnderKey>,
     ) -> Result<Charged, QuotaError> {
-        let decision = answer.map_err(|error| self.failed(error, key))?;
+        let decision = match answer {
+            Ok(decision) => decision,
+            Err(error) => return Err(self.failed(error, key)),
+        };
         self.note(&decision);
+        let is_under_key = key.is_some();
+        // A denial leaves no trace, and the key free.
+        if let Some(key) = key.filter(|_| !decision.is_denied()) {
+            key.use_up();
+        }
         match decision {
-            Decision::Denied(denied) => Err(self.denied(denied, key)),
-            Decision::Allowed(allowed) if key.is_some() && allowed.replayed() && self.refuses_replays() => {
+            Decision::Denied(denied) => Err(self.error(Cause::Denied(denied))),
+            Decision::Allowed(allowed) if is_under_key && allowed.replayed() && self.refuses_replays() => {
                 Err(self.error(Cause::Replayed))
             }
             Decision::Allowed(allowed) => Ok(Charged::Allowed(allowed)),
@@ -353,42 +358,37 @@ impl RequestQuota {
         self.meter().keys.as_ref().is_none_or(|keys| keys.on_replay() == OnReplay::Refuse)
     }
 
-    /// A denial, which leaves no trace.
-    fn denied(&self, denied: Denied, key: Option<UnderKey>) -> QuotaError {
-        self.free(key);
-        self.error(Cause::Denied(denied))
-    }
-
-    /// A failure. Where it is not known whether the charge was made, the next one is made under the key as well, and then
-    /// is this one.
+    /// A failure. Where it is not known whether something was recorded, the next charge is made under the key as well, and
+    /// then is this one.
     pub(crate) fn failed(&self, error: ServiceError, key: Option<UnderKey>) -> QuotaError {
         if !matches!(error, ServiceError::Refused(_)) {
             self.note_unknown();
         }
         match (error, key) {
-            (ServiceError::Refused(Refusal::IdConflict { .. }), Some(_)) => self.error(Cause::KeyConflict),
-            (error, key) => {
-                self.free(key);
-                self.error(Cause::Failed(error))
+            (ServiceError::Refused(Refusal::IdConflict { is_held, .. }), Some(key)) => {
+                // Of another cost; while that is held only, nothing is charged under it.
+                if !is_held {
+                    key.use_up();
+                }
+                self.error(Cause::KeyConflict)
             }
+            (error, _) => self.error(Cause::Failed(error)),
         }
     }
 
-    /// The key is free for another charge.
-    pub(crate) fn free(&self, key: Option<UnderKey>) {
-        if key.is_some() {
-            self.0.is_key_used.store(false, Ordering::Relaxed);
-        }
+    /// Whether the key was free, which it is not any more.
+    pub(crate) fn take_key(&self) -> bool {
+        !self.0.is_key_used.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn free_key(&self) {
+        self.0.is_key_used.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn error(&self, cause: Cause) -> QuotaError {
         QuotaError::new(cause, self.clone())
     }
 }
-
-/// That a charge was made under the request's idempotency key.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct UnderKey;
 
 impl fmt::Debug for RequestQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,10 @@ pub(crate) struct Route {
     label: Option<Label>,
     /// The methods that answered with something else than 405: a bit for each, and one for all others.
     handled: AtomicU16,
+    /// Those that answered with 405 after that.
+    doubted: AtomicU16,
+    /// Those that did so again after they had been handled once more.
+    mixed: AtomicU16,
     /// Those of which it is not sure all the same: the router passed one on to another route.
     unsure: AtomicU16,
 }
@@ -56,7 +60,14 @@ impl Default for Routes {
 
 impl Route {
     fn new(pattern: &str) -> Self {
-        Self { pattern: pattern.into(), label: label(pattern), handled: AtomicU16::new(0), unsure: AtomicU16::new(0) }
+        Self {
+            pattern: pattern.into(),
+            label: label(pattern),
+            handled: AtomicU16::new(0),
+            doubted: AtomicU16::new(0),
+            mixed: AtomicU16::new(0),
+            unsure: AtomicU16::new(0),
+        }
     }
 
     /// The pattern, as far as a label is long.
@@ -70,7 +81,8 @@ impl Route {
 
     /// Whether a handler is known to answer this method, whatever else a request says.
     pub(crate) fn handles(&self, method: &Method) -> bool {
-        self.handled.load(Ordering::Relaxed) & bit(method) != 0 && !self.is_unsure(method)
+        let known = self.handled.load(Ordering::Relaxed) & !self.mixed.load(Ordering::Relaxed);
+        known & bit(method) != 0 && !self.is_unsure(method)
     }
 
     /// Whether a request of this method was passed on to another route.
@@ -92,15 +104,20 @@ impl Route {
         }
     }
 
-    /// Notes that this method was answered with 405, until the next answer that is none: what answered before may have stood in
-    /// front of the router.
+    /// Notes that this method was answered with 405 though a handler was known to answer it, until the next answer that is none:
+    /// what answered before may have stood in front of the router. The second time it is for good, or requests of both
+    /// kinds, one after the other, would be charged for every 405.
     pub(crate) fn note_unhandled(&self, method: &Method) {
-        self.handled.fetch_and(!bit(method), Ordering::Relaxed);
+        let bit = bit(method);
+        if self.doubted.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+            self.mixed.fetch_or(bit, Ordering::Relaxed);
+        }
+        self.handled.fetch_and(!bit, Ordering::Relaxed);
     }
 }
 
 /// One bit for all methods that are not in the list: axum routes them alike, to `any` or to a method fallback. Where a router does
-/// not, each 405 to one of them makes the next of them not known to be handled.
+/// not, after a few 405s none of them is known to be handled.
 fn bit(method: &Method) -> u16 {
     const OTHERS: u16 = 1 << 9;
     const METHODS: [Method; 9] = [
@@ -151,6 +168,10 @@ mod tests {
         assert!(!route.handles(&extension) && route.handles(&Method::GET));
         route.note_handled(&extension);
         assert!(route.handles(&extension));
+        route.note_unhandled(&extension);
+        route.note_handled(&extension);
+        assert!(!route.handles(&extension), "it is doubted for good");
+        assert!(!route.is_unsure(&extension), "it was not passed on");
         route.note_unsure(&Method::GET);
         route.note_handled(&Method::GET);
         assert!(!route.handles(&Method::GET), "it is never sure again");

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::metering::meter::Meter;
 use crate::metering::routes::Route;
+use crate::task::to_its_end;
 
 /// A charge that may be taken back: of which it is not known whether a handler answers and not a 405, or whether it
 /// succeeds. Dropped while it is armed (the client has gone), it is taken back.
@@ -40,20 +41,22 @@ impl Trial {
         self.is_armed = false;
     }
 
+    /// Lets the charge stand for good.
+    pub(crate) fn let_stand(mut self) {
+        self.disarm();
+    }
+
     /// Takes the charge back and waits for that; whether it was done. It goes on if nobody waits any more.
     pub(crate) async fn take_back(mut self) -> bool {
         self.disarm();
-        match Handle::try_current() {
-            Ok(runtime) => runtime.spawn(self.void(&[])).await.unwrap_or(false),
-            Err(_) => self.void(&[]).await,
-        }
+        to_its_end(self.void(&[])).await.unwrap_or(false)
     }
 
     /// Tries again after these pauses, where the store does not answer.
     fn void(&self, pauses: &'static [Duration]) -> impl Future<Output = bool> + Send + 'static {
         let (meter, client, route, id) =
             (Arc::clone(&self.meter), self.client.clone(), Arc::clone(&self.route), self.id.clone());
-        let void = async move {
+        async move {
             let mut voided = meter.service.void(&client, &id).await;
             for pause in pauses {
                 if !matches!(&voided, Err(error) if may_be_tried_again(error)) {
@@ -67,8 +70,7 @@ impl Trial {
                 tracing::warn!(%client, route, error, "a request that was not to be charged stays charged");
             }
             voided.is_ok()
-        };
-        void.in_current_span()
+        }
     }
 }
 
@@ -91,7 +93,7 @@ impl Drop for Trial {
         }
         // Without a runtime there is nobody to do it, and no server either.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(self.void(&PAUSES));
+            runtime.spawn(self.void(&PAUSES).in_current_span());
         }
     }
 }

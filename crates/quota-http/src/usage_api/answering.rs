@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, LINK, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use quota_core::{ClientId, Instant, Plan, Refusal};
-use quota_service::{QuotaService, ServiceError, SharedService, StoreError, UsageStore};
+use quota_service::{QuotaService, ServiceError, SharedService, UsageStore};
 
 use crate::answers::Answers;
 use crate::member::Malformed;
@@ -98,16 +98,21 @@ impl UsageApi {
 
     /// Answers a request. Never fails: what is wrong is told in the answer, what the answer must not tell in the log.
     ///
-    /// `HEAD` is answered as `GET`, with the body: the server leaves it out, and says how long it would be (RFC 9110,
-    /// section 8.6).
+    /// `HEAD` is answered as `GET`, with the body: a framework's server leaves it out, and says how long it would be. For a server
+    /// that does not there is [`ApiResponse::for_method`].
     pub async fn answer(&self, request: ApiRequest) -> ApiResponse {
-        self.0.answer(request).await.unwrap_or_else(|refusal| refusal)
+        self.answer_at(Resource::read(&request.path), request).await
+    }
+
+    /// The same where the request's path was read already.
+    pub(super) async fn answer_at(&self, resource: Result<Resource, NoResource>, request: ApiRequest) -> ApiResponse {
+        self.0.answer(resource, request).await.unwrap_or_else(|refusal| refusal)
     }
 }
 
 impl Inner {
-    async fn answer(&self, request: ApiRequest) -> Answered {
-        let resource = match Resource::read(&request.path) {
+    async fn answer(&self, resource: Result<Resource, NoResource>, request: ApiRequest) -> Answered {
+        let resource = match resource {
             Ok(resource) => resource,
             Err(NoResource::NotFound) => {
                 return Err(problem::plain(StatusCode::NOT_FOUND, "there is no such resource"));
@@ -220,7 +225,7 @@ impl Inner {
         let asked = Query(&request.query).days(self.service.now()).map_err(|error| self.answers.malformed(&error))?;
         let days = self.service.daily_usage(client, asked.query).await;
         // Days begin where the zone says.
-        let days = days.map_err(|error| self.range_failed(client, &error, |_| "tz"))?;
+        let days = days.map_err(|error| self.failed_naming(client, &error, |refusal| of_bound(refusal, |_| "tz")))?;
         let usage = UsageView::new(&asked, days);
         if table::is_wanted(&request.headers) {
             return Ok(table::answer(["day", "label", "credits", "entries"], usage.days().iter().map(day_cells)));
@@ -254,14 +259,16 @@ impl Inner {
     async fn preview(&self, request: &ApiRequest, client: &ClientId) -> Answered {
         let plan = self.plan_in(request)?;
         let status = self.service.preview_plan(client, plan.clone()).await;
-        let status = status.map_err(|error| self.plan_failed(client, &error))?;
+        let status = status.map_err(|error| self.failed_naming(client, &error, of_plan))?;
         let view = PreviewView::new(&plan, &status, self.service.now());
-        Ok(json(StatusCode::OK, &view.map_err(|refusal| self.answers.malformed(&of_plan(&refusal)))?))
+        let view = view.map_err(|refusal| self.failed_naming(client, &refusal.into(), of_plan))?;
+        Ok(json(StatusCode::OK, &view))
     }
 
     async fn entries(&self, request: &ApiRequest, client: &ClientId) -> Answered {
         let query = Query(&request.query).entries().map_err(|error| self.answers.malformed(&error))?;
-        let page = self.service.entries(client, query).await.map_err(|error| self.page_failed(client, &error))?;
+        let page = self.service.entries(client, query).await;
+        let page = page.map_err(|error| self.failed_naming(client, &error, of_cursor))?;
         let next = page.next.as_deref().and_then(|next| Query(&request.query).link_to(next));
         let view = EntriesView::new(page.entries, page.next);
         if table::is_wanted(&request.headers) {
@@ -289,43 +296,19 @@ impl Inner {
         }
     }
 
-    /// A plan that cannot be had is the request's fault.
-    pub(super) fn plan_failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
-        match error {
-            ServiceError::Refused(refusal) | ServiceError::NotDone { source: StoreError::Refused(refusal) }
-                if matches!(refusal, Refusal::WindowOutOfRange(_) | Refusal::WindowExceedsRetention { .. }) =>
-            {
-                self.answers.malformed(&of_plan(refusal))
-            }
-            error => self.failed(client, error),
-        }
-    }
-
-    /// So is a bound that cuts what is kept whole; which one, `member` says by its instant.
-    pub(super) fn range_failed(
+    /// As [`Inner::failed`], but 400 where this says that the request is at fault, and with which member.
+    pub(super) fn failed_naming(
         &self,
         client: &ClientId,
         error: &ServiceError,
-        member: impl FnOnce(Instant) -> &'static str,
+        member: impl FnOnce(&Refusal) -> Option<&'static str>,
     ) -> ApiResponse {
-        match error {
-            ServiceError::Refused(refusal @ Refusal::RangeNotAligned { at })
-            | ServiceError::NotDone { source: StoreError::Refused(refusal @ Refusal::RangeNotAligned { at }) } => {
-                self.answers.malformed(&Malformed::new(member(*at), refusal.to_string()))
-            }
-            error => self.failed(client, error),
+        if let ServiceError::Refused(refusal) = error
+            && let Some(member) = member(refusal)
+        {
+            return self.answers.malformed(&Malformed::new(member, refusal.to_string()));
         }
-    }
-
-    /// So is a cursor that was never given out.
-    fn page_failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
-        match error {
-            ServiceError::Refused(refusal @ Refusal::InvalidCursor)
-            | ServiceError::NotDone { source: StoreError::Refused(refusal @ Refusal::InvalidCursor) } => {
-                self.answers.malformed(&Malformed::new("after", refusal.to_string()))
-            }
-            error => self.failed(client, error),
-        }
+        self.failed(client, error)
     }
 
     pub(super) fn failed(&self, client: &ClientId, error: &ServiceError) -> ApiResponse {
@@ -333,7 +316,12 @@ impl Inner {
             let error: &dyn Error = error;
             tracing::error!(%client, error, "the usage API could not answer");
         }
-        self.answers.failed(error)
+        match error {
+            ServiceError::Refused(refusal) if of_plan(refusal).is_some() => {
+                problem::plain(StatusCode::INTERNAL_SERVER_ERROR, "the client's plan cannot be applied")
+            }
+            error => self.answers.failed(error),
+        }
     }
 
     fn unknown_failed(&self, error: &ServiceError) -> ApiResponse {
@@ -343,8 +331,22 @@ impl Inner {
     }
 }
 
-fn of_plan(refusal: &Refusal) -> Malformed {
-    Malformed::new("quotas", refusal.to_string())
+/// A plan that has no window now, or one that outlasts what is kept, where a request gives it.
+pub(super) fn of_plan(refusal: &Refusal) -> Option<&'static str> {
+    matches!(refusal, Refusal::WindowOutOfRange(_) | Refusal::WindowExceedsRetention { .. }).then_some("quotas")
+}
+
+/// A bound that cuts what is kept whole; of which member it is, this says by its instant.
+pub(super) fn of_bound(refusal: &Refusal, member: impl FnOnce(Instant) -> &'static str) -> Option<&'static str> {
+    match refusal {
+        Refusal::RangeNotAligned { at } => Some(member(*at)),
+        _ => None,
+    }
+}
+
+/// A cursor that was never given out.
+fn of_cursor(refusal: &Refusal) -> Option<&'static str> {
+    matches!(refusal, Refusal::InvalidCursor).then_some("after")
 }
 
 impl fmt::Debug for UsageApi {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use quota_core::{ClientId, Instant, Plan, Window};
 use quota_service::ServiceError;
 
-use crate::usage_api::answering::{Answered, Inner, Operator};
+use crate::usage_api::answering::{Answered, Inner, Operator, of_bound, of_plan};
 use crate::usage_api::request::{empty, json};
 use crate::usage_api::views::{DeletedView, StatusView};
 
@@ -24,7 +24,7 @@ impl Change {
             if let ServiceError::Unknown { .. } = error {
                 tracing::warn!(%client, operator, quotas, "a plan was perhaps set");
             }
-            inner.plan_failed(&client, &error)
+            inner.failed_naming(&client, &error, of_plan)
         })?;
         tracing::info!(%client, operator, quotas, "a plan was set");
         Ok(json(StatusCode::OK, &StatusView::new(&status)))
@@ -50,7 +50,7 @@ impl Change {
             if let ServiceError::Unknown { .. } = error {
                 tracing::warn!(%client, operator, %from, %to, "usage was perhaps deleted");
             }
-            inner.range_failed(&client, &error, bound)
+            inner.failed_naming(&client, &error, |refusal| of_bound(refusal, bound))
         })?;
         tracing::info!(%client, operator, %from, %to, deleted, "usage was deleted");
         Ok(json(StatusCode::OK, &DeletedView { deleted }))

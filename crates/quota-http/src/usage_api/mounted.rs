@@ -84,17 +84,19 @@ impl<F: Framework> MountedUsageApi<F> {
         self
     }
 
-    /// Answers a request.
+    /// Answers a request, as [`UsageApi::answer`] does.
     pub async fn answer(&self, request: &F::Request<'_>, sent: Sent) -> ApiResponse {
         #[cfg(feature = "dashboard")]
         if let Some(page) = self.page(&sent) {
             return page;
         }
         let Sent { method, path, query, headers, body, .. } = sent;
+        let resource = Resource::read(&path);
         // To find who it is may take a look-up, which only the caller's own resources are worth.
-        let caller = if Resource::is_callers(&path) { self.client.of(request).await } else { Err(NoClient::Missing) };
+        let is_callers = resource.as_ref().is_ok_and(Resource::is_callers);
+        let caller = if is_callers { self.client.of(request).await } else { Err(NoClient::Missing) };
         let standing = self.operators.as_ref().map(|operators| operators(request));
-        self.api.answer(ApiRequest { method, path, query, headers, body, caller, standing }).await
+        self.api.answer_at(resource, ApiRequest { method, path, query, headers, body, caller, standing }).await
     }
 
     /// The page or a file of it, if the request is for one.

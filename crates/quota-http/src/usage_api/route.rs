@@ -56,8 +56,8 @@ impl Resource {
     }
 
     /// Whether what is there is the caller's own.
-    pub(crate) fn is_callers(path: &str) -> bool {
-        matches!(Self::read(path), Ok(Self::Status | Self::Usage))
+    pub(crate) const fn is_callers(&self) -> bool {
+        matches!(self, Self::Status | Self::Usage)
     }
 
     /// The methods that it takes, where plans can be written or not. `HEAD` is as `GET`.

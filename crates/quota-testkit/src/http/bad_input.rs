@@ -26,6 +26,7 @@ pub fn what_a_query_says_wrongly_is_named<H: HttpHarness>() {
         ("tz=../../etc/passwd", "tz"),
         ("tz=UTC%00", "tz"),
         ("tz=%3Cscript%3E", "tz"),
+        ("tz=%FF", "tz"),
         (long.as_str(), "tz"),
         ("by=client", "by"),
     ] {
@@ -48,14 +49,20 @@ pub fn what_a_query_says_wrongly_is_named<H: HttpHarness>() {
         ("after=", "after"),
         ("prefix=%00", "prefix"),
         ("prefix=a%0A", "prefix"),
+        ("prefix=%FF", "prefix"),
+        ("prefix=caf%C3", "prefix"),
+        ("after=%FF", "after"),
     ] {
         ground.operate(Method::GET, &format!("/clients?{query}"), "").assert_malformed(member);
     }
+    // The character that stands for what is not UTF-8 may be sent itself.
+    assert_eq!(ground.operate(Method::GET, "/clients?prefix=%EF%BF%BD", "").status, 200);
     for (query, member) in [
         ("limit=1001", "limit"),
         ("after=x", "after"),
         ("after=1709294400000-00", "after"),
         ("after=1709294400000-6100", "after"),
+        ("after=%FF", "after"),
         ("from=2024-03-01", "from"),
         ("from=2024-03-02T00:00:00Z&to=2024-03-01T00:00:00Z", "to"),
     ] {

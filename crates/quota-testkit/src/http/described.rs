@@ -2,10 +2,11 @@
 
 use http::header::ACCEPT;
 use http::{HeaderValue, Method};
+use quota_core::{Period, Unit};
 
 use crate::http::HttpHarness;
 use crate::http::ground::{CLIENT, Ground, operators, request};
-use crate::http::setting::Setting;
+use crate::http::setting::{Setting, quota};
 
 const PLAN: &str = r#"{"quotas":[]}"#;
 
@@ -25,7 +26,9 @@ const OF_OPERATORS: [(Method, &str, &str, &str); 10] = [
 
 pub fn every_answer_that_is_described_is_given<H: HttpHarness>() {
     let ten = Setting::<H>::ten;
-    let lacking = [ten(), ten().without_denials(), ten().read_only(), ten().stored_plans()].map(|setting| {
+    let endless = Setting::<H>::with([quota(Period::new(Unit::Year, 100_000).unwrap(), "10")]);
+    let settings = [ten(), ten().without_denials(), ten().read_only(), ten().stored_plans(), endless];
+    let lacking = settings.map(|setting| {
         let ground = setting.operators_by_role().serve();
         for fails in [false, true] {
             ground.fail(fails);

@@ -76,6 +76,7 @@ impl Sent<'_> {
     fn faults_of_query(&self, description: &Description, operation: &Value) -> Vec<String> {
         let parameters = operation["parameters"].as_array().map_or(&[][..], Vec::as_slice);
         let (mut faults, mut given) = (Vec::new(), BTreeSet::new());
+        faults.extend(percent_decode_str(self.query).decode_utf8().err().map(|error| error.to_string()));
         for (name, text) in form_urlencoded::parse(self.query.as_bytes()) {
             match parameters.iter().find(|parameter| parameter["name"] == *name) {
                 Some(parameter) => {

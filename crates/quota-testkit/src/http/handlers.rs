@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use quota_core::Account;
+use quota_http::IdempotencyKeys;
 use quota_service::OnStoreError;
 use serde_json::json;
 
@@ -105,7 +106,7 @@ pub fn a_hold_that_has_expired_is_not_active<H: HttpHarness>() {
 }
 
 pub fn nobody_holds_without_end<H: HttpHarness>() {
-    let ground = Setting::<H>::ten().serve();
+    let ground = Setting::<H>::ten().keys(IdempotencyKeys::default()).serve();
     let held = ground.hold(Account::MAX_HOLDS);
     for path in ["/generate?max=1&actual=1", "/answer?status=200"] {
         let refused = ground.get(path);
@@ -114,11 +115,12 @@ pub fn nobody_holds_without_end<H: HttpHarness>() {
         refused.assert_headers([("retry-after", None)]);
         refused.assert_no_quota();
     }
-    // What needs no hold runs.
+    // What needs no hold runs, also under a key.
     assert_eq!(ground.get("/one").remaining(), Some("8.99"));
+    assert_eq!(ground.get_with_key("/one", "k").remaining(), Some("7.99"));
     drop(held);
     ground.wait_for_held("0");
-    ground.assert_used("1");
+    ground.assert_used("2");
 }
 
 /// Whether a layer or a handler is refused.

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::header::ACCEPT;
 use http::{HeaderValue, Method};
+use quota_core::{Period, Unit};
 use quota_http::IdempotencyKeys;
 use serde_json::{Value, json};
 
 use crate::http::HttpHarness;
 use crate::http::ground::operators;
-use crate::http::setting::Setting;
+use crate::http::setting::{Setting, quota};
 
 pub fn a_bound_that_cuts_a_quarter_is_named<H: HttpHarness>() {
     let ground = Setting::<H>::ten().quarters().serve();
@@ -110,6 +111,19 @@ pub fn a_plan_that_outlasts_what_is_kept_is_named<H: HttpHarness>() {
     let why = "the month quota's window is longer than the 259200s that the store keeps";
     for setting in [Setting::<H>::ten(), Setting::ten().stored_plans()] {
         assert_no_plan(setting.quarters().retention(Duration::from_secs(3 * 86_400)), &plan("MONTH", 1), why);
+    }
+}
+
+pub fn a_plan_of_the_applications_that_cannot_be_applied_is_its_own_fault<H: HttpHarness>() {
+    let endless = Setting::<H>::with([quota(Period::new(Unit::Year, 100_000).unwrap(), "10")]);
+    let long = Setting::with([quota(Period::MONTH, "10")]).quarters().retention(Duration::from_secs(3 * 86_400));
+    for setting in [endless, long] {
+        let ground = setting.serve();
+        for answer in [ground.get("/quota/status"), ground.operate(Method::GET, "/clients/client1/status", "")] {
+            answer.assert_problem(500, "the client's plan cannot be applied");
+        }
+        ground.get("/one").assert_problem(500, "the request could not be metered");
+        assert_eq!(ground.operate(Method::GET, "/clients/client1/plan", "").json()["quotas"][0]["limit"], "10");
     }
 }
 

@@ -52,6 +52,7 @@ pub use crate::http::http2::Http2;
 pub use crate::http::logged::logged;
 pub use crate::http::named::{Member, Named, client_of_token, standing_of_role};
 pub use crate::http::pause::{IMPATIENT, Pause, in_time, told};
+pub use crate::http::retries::LONG_ROUTE;
 pub use crate::http::steady::steady_service;
 
 /// A framework that serves the suite's program, on a free port of the loopback interface and in threads and a runtime of its
@@ -61,7 +62,7 @@ pub use crate::http::steady::steady_service;
 ///
 /// | route | cost | answer |
 /// | --- | --- | --- |
-/// | `/one`, `/half` | 1, 0.5 | 200, `ran` |
+/// | `/one`, `/half`, [`LONG_ROUTE`] | 1, 0.5, 1 | 200, `ran` |
 /// | `/five?work=` | 5 | does its [`Pause::work`], then 200, `ran` |
 /// | `GET` and `OPTIONS /any` | 1 | 200, `ran` |
 /// | `/by-query?n=` | computed: the query's `n`, by `credits_from_query` | 200, `ran` |
@@ -223,6 +224,8 @@ macro_rules! http_suite {
             }
             retries {
                 a_key_is_charged_once,
+                a_key_that_is_too_long_beside_its_route_is_hashed,
+                a_key_says_nothing_where_nobody_asked_for_keys,
                 a_key_with_another_cost_is_a_conflict,
                 a_hold_under_a_key_is_settled_once,
                 what_a_handler_charges_beside_its_layer_is_charged_under_a_key_too,
@@ -250,6 +253,8 @@ macro_rules! http_suite {
                 no_more_than_the_limit_runs_at_the_same_time,
                 too_many_at_once_are_unavailable,
                 what_nobody_knows_is_charged_once_under_its_key,
+                what_nobody_knows_is_settled_before_it_runs_leaves_the_key_free,
+                a_client_that_goes_away_while_its_key_is_charged_has_it_free,
                 what_nobody_knows_is_held_leaves_the_key_free,
                 what_nobody_knows_is_charged_is_taken_back_without_a_key,
                 what_nobody_knows_is_settled_is_taken_back_without_a_key,
@@ -287,6 +292,7 @@ macro_rules! http_suite {
                 a_store_without_entries_has_none_to_tell,
                 a_plan_beyond_the_calendar_is_named,
                 a_plan_that_outlasts_what_is_kept_is_named,
+                a_plan_of_the_applications_that_cannot_be_applied_is_its_own_fault,
                 a_request_needs_no_id_where_no_more_are_remembered,
             }
             logs {

@@ -7,6 +7,9 @@ use crate::http::HttpHarness;
 use crate::http::ground::{request, with_key};
 use crate::http::setting::Setting;
 
+/// So long that the longest keys are too long beside it.
+pub const LONG_ROUTE: &str = "/reports/of-all-that-was-used/by-every-department/and-project/and-member-of-it/in-every-region/and-zone/told-by-hour/and-day";
+
 fn keyed<H: HttpHarness>() -> Setting<H> {
     Setting::ten().keys(IdempotencyKeys::default())
 }
@@ -33,6 +36,35 @@ pub fn a_key_is_charged_once<H: HttpHarness>() {
     head.headers_mut().insert("idempotency-key", "k".parse().unwrap());
     assert_eq!(ground.send(head).status, 409);
     ground.assert_used("3.5");
+}
+
+pub fn a_key_that_is_too_long_beside_its_route_is_hashed<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    let (one, other) = ("k".repeat(128), format!("{}l", "k".repeat(127)));
+    for (key, status) in [(&one, 200), (&one, 409), (&other, 200), (&other, 409)] {
+        assert_eq!(ground.get_with_key(LONG_ROUTE, key).status, status);
+    }
+    assert_eq!(ground.get_with_key(LONG_ROUTE, "k").status, 200);
+    ground.assert_used("3");
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let ids: Vec<&str> =
+        entries["entries"].as_array().unwrap().iter().filter_map(|entry| entry["id"].as_str()).collect();
+    let is_hashed = |id: &&&str| id.strip_prefix("key:").is_some_and(|rest| rest.len() == 64 && !rest.contains('/'));
+    assert_eq!((ids.len(), ids.iter().filter(is_hashed).count()), (3, 2), "{entries}");
+    assert!(ids.contains(&format!("key:GET {LONG_ROUTE}:k").as_str()), "{entries}");
+}
+
+pub fn a_key_says_nothing_where_nobody_asked_for_keys<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (key, remaining) in [("k", "9"), ("k", "8"), ("a b", "7")] {
+        let answer = ground.get_with_key("/one", key);
+        assert_eq!((answer.status, answer.remaining()), (200, Some(remaining)), "{key}");
+    }
+    // Its entries have no id of a key's.
+    let entries = ground.operate(Method::GET, "/clients/client1/entries", "").json();
+    let ids = entries["entries"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap_or_default());
+    assert!(ids.into_iter().all(|id| !id.starts_with("key:")), "{entries}");
+    ground.assert_used("3");
 }
 
 pub fn a_key_with_another_cost_is_a_conflict<H: HttpHarness>() {

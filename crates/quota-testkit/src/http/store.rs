@@ -10,6 +10,7 @@ use quota_service::{
     StoredPlan, UsageStore,
 };
 use quota_store_memory::MemoryStore;
+use tokio::sync::watch;
 
 /// A memory store that does as it is told.
 pub(super) struct Failing {
@@ -26,6 +27,31 @@ pub(super) struct Orders {
     pub(super) is_full: AtomicBool,
     /// How often it was asked and waited for.
     pub(super) asked: AtomicUsize,
+    /// What it does when a hold is to be settled.
+    pub(super) on_settle: watch::Sender<OnSettle>,
+}
+
+/// What a store does when a hold is to be settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OnSettle {
+    #[default]
+    Answers,
+    /// Settles it, and keeps the answer back.
+    KeepsItsAnswer,
+    /// Settles it, and says that it is not known.
+    LosesItsAnswer,
+}
+
+impl Orders {
+    async fn settled(&self, answers: Vec<Result<Answer, StoreError>>) -> Vec<Result<Answer, StoreError>> {
+        // The sender lives in `self`, so waiting does not fail.
+        let _ = self.on_settle.subscribe().wait_for(|now| *now != OnSettle::KeepsItsAnswer).await;
+        if *self.on_settle.borrow() != OnSettle::LosesItsAnswer {
+            return answers;
+        }
+        let lost = || StoreError::Unknown { message: "as asked".to_owned(), source: None };
+        answers.iter().map(|_| Err(lost())).collect()
+    }
 }
 
 impl Failing {
@@ -57,6 +83,8 @@ impl Failing {
         for request in batch {
             if self.is_full_for(&request) {
                 answers.push(Err(StoreError::Refused(Refusal::TooManyIds)));
+            } else if let Operation::Settle { .. } = &request.operation {
+                answers.extend(self.orders.settled(self.store.apply(vec![request]).await).await);
             } else {
                 answers.extend(self.store.apply(vec![request]).await);
             }
