@@ -1,10 +1,14 @@
 //! What is read from the tables, and what is made of it.
 
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
 use diesel::sql_types::{BigInt, Nullable, Text};
 use quota_core::{
-    Account, ClientId, Credits, DocumentError, Entry, Instant, Label, Labels, OperationId, QuarterSum, Span,
+    Account, ClientId, Credits, DocumentError, Entry, Instant, Label, Labels, OperationId, Plan, PlanVersion,
+    QuarterSum, Refusal, Span, Terms, Window,
 };
-use quota_service::StoreError;
+use quota_service::{StoreError, StoredPlan};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -65,6 +69,11 @@ impl Standing {
     /// From the columns of the account; a span that is empty is none.
     pub(crate) fn read(folded_until: i64, from: i64, to: i64) -> Result<Self, Broken> {
         Ok(Self { folded_until: instant(folded_until)?, deleted: (from < to).then_some((from, to)) })
+    }
+
+    /// Whether what is kept of the client can tell this range.
+    pub(crate) fn check_range(&self, range: Window) -> Result<(), Refusal> {
+        Terms { folded_until: self.folded_until, ..Terms::ENTRIES }.check_range(range)
     }
 
     /// Whether a row at this instant is deleted.
@@ -140,6 +149,14 @@ pub(crate) fn label(text: &str) -> Result<Option<Label>, Broken> {
 
 pub(crate) fn client(text: &str) -> Result<ClientId, Broken> {
     ClientId::new(text).map_err(|error| Broken::malformed(format!("the client {text:?}: {error}")))
+}
+
+pub(crate) fn stored_plan((version, quotas): &(i64, String)) -> Result<StoredPlan, Broken> {
+    let plan: Plan = serde_json::from_str(quotas).map_err(|error| Broken::malformed(format!("its plan: {error}")))?;
+    // The same 64 bits: columns are signed.
+    let version =
+        NonZeroU64::new(version.cast_unsigned()).ok_or_else(|| Broken::malformed("its plan has the version 0"))?;
+    Ok(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version)) })
 }
 
 /// Marks the ids of rows whose entry has none: no caller's id begins with a control character.

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncMysqlConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::TryStreamExt;
 
 use crate::changes::{Changes, NewAccount};
-use crate::failure::Undone;
+use crate::failure::{Failure, Undone};
 use crate::mysql::script::{Script, Value};
 use crate::mysql::texts::{Lists, MysqlTexts};
 use crate::rows::{
-    AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
-    QuarterRow, QuarterSql, SumSql,
+    AccountRow, AccountSql, Broken, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql,
+    PlanSql, QuarterRow, QuarterSql, SumSql,
 };
 use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, own_words};
 use crate::statement::{Bind, Sql};

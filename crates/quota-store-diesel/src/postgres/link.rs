@@ -7,16 +7,17 @@ use std::sync::Arc;
 use diesel::result::{DatabaseErrorKind, Error};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use futures_util::TryStreamExt;
 use futures_util::future::{OptionFuture, join, join_all, try_join};
 use tokio::task::JoinHandle;
 
 use crate::changes::{Changes, NewAccount, NewEntry, QuarterAdd, QuarterKey};
-use crate::failure::Undone;
+use crate::failure::{Failure, Undone};
 use crate::postgres::statement::{ArraySql, Column};
 use crate::postgres::texts::PostgresTexts;
 use crate::rows::{
-    AccountRow, AccountSql, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql, PlanSql,
-    QuarterRow, QuarterSql, SumSql,
+    AccountRow, AccountSql, Broken, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql,
+    PlanSql, QuarterRow, QuarterSql, SumSql,
 };
 use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, own_words};
 use crate::statement::{Bind, Sql};

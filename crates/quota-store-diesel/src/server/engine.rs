@@ -8,9 +8,9 @@ use std::time::Duration;
 use diesel::result::Error;
 
 use crate::connect_error::ConnectError;
-use crate::failure::Undone;
+use crate::failure::{Failure, Undone};
 use crate::prefix::TablePrefix;
-use crate::rows::{AccountRow, EntryRow, PageRow, QuarterRow};
+use crate::rows::{AccountRow, Broken, EntryRow, PageRow, QuarterRow};
 use crate::server::texts::Texts;
 use crate::server::writing::Writing;
 use crate::statement::{Bind, Sql};
@@ -174,11 +174,21 @@ pub(crate) trait Link: fmt::Debug + Send + 'static {
         binds: &[Bind<'_>],
     ) -> impl Future<Output = Done<Vec<(String, i64, i64)>>> + Send;
 
-    /// Rows of quarter, label, credits, entries.
-    fn quarters(&mut self, sql: &Sql, binds: &[Bind<'_>]) -> impl Future<Output = Done<Vec<QuarterRow>>> + Send;
+    /// Rows of quarter, label, credits, entries, one after the other as they arrive: there may be any number.
+    fn each_quarter(
+        &mut self,
+        sql: &Sql,
+        binds: &[Bind<'_>],
+        each: impl FnMut(&QuarterRow) -> Result<(), Broken> + Send,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Rows of at, credits, label.
-    fn entries(&mut self, sql: &Sql, binds: &[Bind<'_>]) -> impl Future<Output = Done<Vec<EntryRow>>> + Send;
+    /// Rows of at, credits, label, one after the other as they arrive: there may be any number.
+    fn each_entry(
+        &mut self,
+        sql: &Sql,
+        binds: &[Bind<'_>],
+        each: impl FnMut(&EntryRow) -> Result<(), Broken> + Send,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Rows of at, id, credits, label.
     fn page(&mut self, sql: &Sql, binds: &[Bind<'_>]) -> impl Future<Output = Done<Vec<PageRow>>> + Send;
@@ -218,8 +228,6 @@ macro_rules! loads {
             accounts: AccountSql => AccountRow;
             sums: SumSql => (i64, i64);
             label_sums: LabelSumSql => (String, i64, i64);
-            quarters: QuarterSql => QuarterRow;
-            entries: EntrySql => EntryRow;
             page: PageSql => PageRow;
             words: Text => String;
             numbers: BigInt => i64;
@@ -227,10 +235,28 @@ macro_rules! loads {
             foldable: FoldableSql => (String, Option<i64>);
             fold_sizes: FoldSizeSql => (Option<i64>, i64, i64);
         }
+        loads! {
+            each each_quarter: QuarterSql => QuarterRow;
+            each each_entry: EntrySql => EntryRow;
+        }
     };
     ($($name:ident: $sql:ty => $row:ty;)*) => {$(
         async fn $name(&mut self, sql: &Sql, binds: &[Bind<'_>]) -> Result<Vec<$row>, Error> {
             RunQueryDsl::load(sql.with::<$sql>(binds), &mut self.connection).await
+        }
+    )*};
+    ($(each $name:ident: $sql:ty => $row:ty;)*) => {$(
+        async fn $name(
+            &mut self,
+            sql: &Sql,
+            binds: &[Bind<'_>],
+            mut each: impl FnMut(&$row) -> Result<(), Broken> + Send,
+        ) -> Result<(), Failure> {
+            let mut rows = RunQueryDsl::load_stream::<$row>(sql.with::<$sql>(binds), &mut self.connection).await?;
+            while let Some(row) = rows.try_next().await? {
+                each(&row)?;
+            }
+            Ok(())
         }
     )*};
 }

@@ -1,12 +1,10 @@
 //! Usage, entries, clients and plans, read back.
 
-use std::sync::Arc;
-
-use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Plan, PlanVersion, Refusal, Terms, Window};
+use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Refusal, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, StoredPlan};
 
 use crate::failure::Failure;
-use crate::rows::{self, Broken, Standing};
+use crate::rows::{self, Broken, EntryRow, QuarterRow, Standing};
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
 use crate::server::pool::Connections;
@@ -47,10 +45,6 @@ async fn read_once<E: Engine, R: Reading>(connections: &Connections<E>, reading:
     Ok(done)
 }
 
-fn check_range(range: Window, Standing { folded_until, .. }: Standing) -> Result<(), Refusal> {
-    Terms { folded_until, ..Terms::ENTRIES }.check_range(range)
-}
-
 /// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back where
 /// that is damaged.
 async fn remembered<L: Link>(link: &mut L, client: &ClientId) -> Result<(Standing, Labels), Failure> {
@@ -70,7 +64,7 @@ impl Reading for Total<'_> {
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         let Self(client, range) = self;
         let (standing, _) = remembered(link, client).await?;
-        if let Err(refusal) = check_range(*range, standing) {
+        if let Err(refusal) = standing.check_range(*range) {
             return Ok(Err(refusal));
         }
         let (micros, _) = ledger::sum(link, client, *range, standing).await?;
@@ -88,23 +82,29 @@ impl Reading for Daily<'_> {
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         let Self(client, query) = self;
         let (standing, labels) = remembered(link, client).await?;
-        if let Err(refusal) = check_range(query.range, standing) {
+        if let Err(refusal) = standing.check_range(query.range) {
             return Ok(Err(refusal));
         }
         let mut days = DaysReading::new(query, standing.folded_until, labels);
         let (from, to) = DaysReading::quarters(query.range);
         let texts = link.texts();
-        for quarter in link.quarters(&texts.quarters, &[client.as_str().into(), from.into(), to.into()]).await? {
-            days.add_quarter(rows::quarter(&quarter)?);
-        }
+        let binds = [client.as_str().into(), from.into(), to.into()];
+        let quarter = |row: &QuarterRow| {
+            days.add_quarter(rows::quarter(row)?);
+            Ok(())
+        };
+        link.each_quarter(&texts.quarters, &binds, quarter).await?;
         for (from, to) in days.cuts().to_vec() {
             if standing.cuts((from, to)) {
                 return Err(Failure::Unfinished);
             }
-            for row in link.entries(&texts.entries_in, &[client.as_str().into(), from.into(), to.into()]).await? {
-                let entry = rows::entry(None, &row)?;
+            let binds = [client.as_str().into(), from.into(), to.into()];
+            let entry = |row: &EntryRow| {
+                let entry = rows::entry(None, row)?;
                 days.add_entry(entry.at, entry.credits, entry.label.as_ref());
-            }
+                Ok(())
+            };
+            link.each_entry(&texts.entries_in, &binds, entry).await?;
         }
         Ok(Ok(days.finish()))
     }
@@ -170,16 +170,8 @@ impl Reading for PlanOf<'_> {
 
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         let rows = link.plans(&link.texts().plan, &[self.0.as_str().into()]).await?;
-        Ok(rows.first().map(stored_plan).transpose()?.unwrap_or_default())
+        Ok(rows.first().map(rows::stored_plan).transpose()?.unwrap_or_default())
     }
-}
-
-fn stored_plan((version, quotas): &(i64, String)) -> Result<StoredPlan, Broken> {
-    let plan: Plan = serde_json::from_str(quotas).map_err(|error| Broken::malformed(format!("its plan: {error}")))?;
-    // The same 64 bits: columns are signed.
-    let version = std::num::NonZeroU64::new(version.cast_unsigned())
-        .ok_or_else(|| Broken::malformed("its plan has the version 0"))?;
-    Ok(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version)) })
 }
 
 /// The server's own time.

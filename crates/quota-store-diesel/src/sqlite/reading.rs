@@ -1,7 +1,8 @@
 //! Usage, entries and clients, read back.
 
 use diesel::RunQueryDsl;
-use quota_core::{ClientId, Credits, DayUsage, Labels, Refusal, Terms, Window};
+use diesel::connection::DefaultLoadingMode;
+use quota_core::{ClientId, Credits, DayUsage, Labels, Refusal, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage};
 
 use crate::failure::Failure;
@@ -9,14 +10,10 @@ use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterRow
 use crate::sqlite::ledger::SqliteLedger;
 use crate::statement::Bind;
 
-fn check_range(range: Window, Standing { folded_until, .. }: Standing) -> Result<(), Refusal> {
-    Terms { folded_until, ..Terms::ENTRIES }.check_range(range)
-}
-
 impl SqliteLedger<'_> {
     pub(super) fn total(&mut self, client: &ClientId, range: Window) -> Result<Result<Credits, Refusal>, Failure> {
         let standing = self.standing(client)?;
-        if let Err(refusal) = check_range(range, standing) {
+        if let Err(refusal) = standing.check_range(range) {
             return Ok(Err(refusal));
         }
         let (micros, _) = self.sum(client, range, standing)?;
@@ -44,24 +41,28 @@ impl SqliteLedger<'_> {
         query: &DailyQuery,
     ) -> Result<Result<Vec<DayUsage>, Refusal>, Failure> {
         let (standing, labels) = self.remembered(client)?;
-        if let Err(refusal) = check_range(query.range, standing) {
+        if let Err(refusal) = standing.check_range(query.range) {
             return Ok(Err(refusal));
         }
         let mut days = DaysReading::new(query, standing.folded_until, labels);
         let (from, to) = DaysReading::quarters(query.range);
         let binds = [client.as_str().into(), from.into(), to.into()];
-        let quarters: Vec<QuarterRow> = self.texts.quarters.with::<QuarterSql>(&binds).load(self.connection)?;
-        for quarter in &quarters {
-            days.add_quarter(rows::quarter(quarter)?);
+        let texts = self.texts;
+        // Row by row: there may be any number.
+        let quarters =
+            texts.quarters.with::<QuarterSql>(&binds).load_iter::<QuarterRow, DefaultLoadingMode>(self.connection)?;
+        for quarter in quarters {
+            days.add_quarter(rows::quarter(&quarter?)?);
         }
         for (from, to) in days.cuts().to_vec() {
             if standing.cuts((from, to)) {
                 return Err(Failure::Unfinished);
             }
             let binds = [client.as_str().into(), from.into(), to.into()];
-            let entries: Vec<EntryRow> = self.texts.entries_in.with::<EntrySql>(&binds).load(self.connection)?;
-            for row in &entries {
-                let entry = rows::entry(None, row)?;
+            let entries =
+                texts.entries_in.with::<EntrySql>(&binds).load_iter::<EntryRow, DefaultLoadingMode>(self.connection)?;
+            for row in entries {
+                let entry = rows::entry(None, &row?)?;
                 days.add_entry(entry.at, entry.credits, entry.label.as_ref());
             }
         }

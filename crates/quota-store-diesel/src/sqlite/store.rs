@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use diesel::sql_types::Nullable;
 use diesel::{OptionalExtension, RunQueryDsl};
-use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
+use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, HeldClients, PlainCharge, PlanStore,
     Pruned, Request, StoreError, StoredPlan, UsageStore,
@@ -16,7 +16,7 @@ use quota_service::{
 
 use crate::failure::Failure;
 use crate::open_error::OpenError;
-use crate::rows::{Broken, PlanSql};
+use crate::rows::{self, PlanSql};
 use crate::sqlite::builder::SqliteBuilder;
 use crate::sqlite::ledger::SqliteLedger;
 use crate::sqlite::location::Location;
@@ -37,6 +37,8 @@ pub struct SqliteStore {
     texts: Arc<Texts>,
     pub(super) writer: Workers,
     pub(super) readers: Workers,
+    /// Looks up plans, which charges wait for: not behind those who read years of usage.
+    planner: Workers,
     /// Clients whose requests have met the rows of a large deletion.
     pub(super) held: HeldClients,
 }
@@ -63,9 +65,11 @@ impl SqliteStore {
             .map(|_| open_reader(builder, &location).map(|connection| Session::new(connection, Arc::clone(&texts))))
             .collect();
         let writer = Workers::start("quota-sqlite-writer", vec![writer])?;
+        let planner = Session::new(open_reader(builder, &location)?, Arc::clone(&texts));
         let readers = Workers::start("quota-sqlite-reader", readers?)?;
+        let planner = Workers::start("quota-sqlite-plans", vec![planner])?;
         let held = HeldClients::default();
-        Ok(Self { builder: builder.clone(), location, texts, writer, readers, held })
+        Ok(Self { builder: builder.clone(), location, texts, writer, readers, planner, held })
     }
 
     /// Reads what rows of a client say; once more where rows that a large deletion has left were in the way.
@@ -184,13 +188,14 @@ impl UsageStore for SqliteStore {
 impl PlanStore for SqliteStore {
     async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
         let client = client.clone();
-        self.read(move |ledger| {
+        let plan = |ledger: &mut SqliteLedger<'_>, client: &ClientId| {
             let binds = [client.as_str().into()];
             let row: Option<(i64, String)> =
                 ledger.texts.plan.with::<PlanSql>(&binds).get_result(ledger.connection).optional()?;
-            Ok(row.map(|row| stored_plan(&row)).transpose()?.unwrap_or_default())
-        })
-        .await
+            Ok(row.map(|row| rows::stored_plan(&row)).transpose()?.unwrap_or_default())
+        };
+        let read = self.planner.read(move |session| session.read(|ledger| plan(ledger, &client)));
+        Ok(read.await.map_err(not_read)??)
     }
 }
 
@@ -198,10 +203,31 @@ fn not_read(gone: Gone) -> StoreError {
     StoreError::not_done("the reading was not answered", gone)
 }
 
-fn stored_plan((version, quotas): &(i64, String)) -> Result<StoredPlan, Broken> {
-    let plan: Plan = serde_json::from_str(quotas).map_err(|error| Broken::malformed(format!("its plan: {error}")))?;
-    // The same 64 bits: columns are signed.
-    let version = std::num::NonZeroU64::new(version.cast_unsigned())
-        .ok_or_else(|| Broken::malformed("its plan has the version 0"))?;
-    Ok(StoredPlan { plan: Some(Arc::new(plan)), version: Some(PlanVersion::new(version)) })
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_plan_is_not_looked_up_behind_long_readings() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("usage.db")).unwrap();
+        let (end, ended) = channel::<()>();
+        let ended = Arc::new(std::sync::Mutex::new(ended));
+        let long = || {
+            let ended = Arc::clone(&ended);
+            store.readers.read(move |_| ended.lock().unwrap().recv().is_err())
+        };
+        let readers = store.builder.readers.get();
+        let busy = futures_util::future::join_all((0..readers).map(|_| long()));
+        let looking_up = async {
+            let plan = store.stored_plan(&ClientId::new("someone").unwrap()).await;
+            drop(end);
+            plan
+        };
+        let (busy, plan) = futures_util::future::join(busy, looking_up).await;
+        assert_eq!(busy.into_iter().map(Result::unwrap).collect::<Vec<_>>(), vec![true; readers]);
+        assert!(plan.unwrap().plan.is_none());
+    }
 }
