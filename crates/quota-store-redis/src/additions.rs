@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use quota_core::{Cut, Detail, Entry, Instant, OperationId};
 
 use crate::entry_text::{id_value, member};
+use crate::facts::KnownIds;
 use crate::keys::{Key, day_of};
 use crate::script::Call;
 use crate::settings::Settings;
@@ -16,6 +17,7 @@ pub(crate) struct Additions<'a> {
     pub(crate) entries: &'a [Entry],
     /// Ids that were made for callers who gave none.
     pub(crate) made: &'a HashSet<OperationId>,
+    pub(crate) known: &'a KnownIds,
     /// The account's present.
     pub(crate) written: Instant,
 }
@@ -35,6 +37,10 @@ impl Additions<'_> {
             }
             if let Some(id) = &entry.id {
                 let key = self.key_of_id(id, at, settings.detail);
+                if let Some(written) = self.known.forgotten_in(key, id) {
+                    // It is written in its place.
+                    memory.ids.subtract(settings.hour_of_id(written), 1);
+                }
                 let value = id_value(entry, self.written);
                 ids.entry(key).or_default().extend([id.as_str().to_owned(), value]);
             }
@@ -83,15 +89,13 @@ impl Additions<'_> {
 
     fn write_ids(&self, key: Key, words: Vec<String>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
         let expiry = match (key, settings.detail) {
-            (Key::Ids(day), Detail::Quarters) => {
-                // Those before are past remembering, and their keys expire.
-                memory.ids.forget_before(settings.first_day_of_ids(self.written));
+            (Key::Ids(_), Detail::Quarters) => {
+                let hour = settings.first_hour_of_ids(self.written);
+                // One more is kept for clocks that are behind: a backfill does not move the account's time.
+                memory.ids.forget_before(hour.saturating_sub(1));
                 let count = u64::try_from(words.len() / 2).unwrap_or(u64::MAX);
-                call.command("HSET", key, words);
-                if memory.ids.add(day, count) {
-                    call.command("PEXPIRE", key, vec![settings.expiry_of_ids()]);
-                }
-                return;
+                memory.ids.add(settings.hour_of_id(self.written), count);
+                Some(settings.expiry_of_ids())
             }
             (Key::Ids(day), Detail::Entries) => settings.expiry_of_day(day, self.written),
             _ => Some(Settings::expiry_of_retries()),

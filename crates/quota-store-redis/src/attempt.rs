@@ -10,6 +10,7 @@ use crate::additions::Additions;
 use crate::client_run::ClientRun;
 use crate::facts::{KnownIds, Ledger, keys_of_ids};
 use crate::keys::Key;
+use crate::look_ups::LookUps;
 use crate::removing::Removing;
 use crate::script::{Call, Changed, Outcome};
 use crate::stored::{Memory, Stored};
@@ -46,6 +47,16 @@ enum Late {
     Queued,
 }
 
+impl Late {
+    fn of(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Changed(changed) => Some(Self::Changed(changed)),
+            Outcome::Queued(_) => Some(Self::Queued),
+            Outcome::Done { .. } => None,
+        }
+    }
+}
+
 /// One try at a client's requests.
 pub(crate) struct Attempt<'a> {
     pub(crate) run: &'a ClientRun<'a>,
@@ -54,7 +65,7 @@ pub(crate) struct Attempt<'a> {
     turn: Turn,
     known: &'a mut KnownIds,
     /// Ids that nothing is known of: taken for absent, which the script confirms with the commit.
-    absent: Vec<OperationId>,
+    absent: HashSet<OperationId>,
     /// The account was read for these requests, and nothing but it.
     is_fresh: bool,
     /// The earliest instant that a request asks for, and the latest.
@@ -83,7 +94,7 @@ impl<'a> Attempt<'a> {
         let terms = run.settings.terms(&memory, now);
         let may_repeat = run.settings.wait.is_some() && requests.iter().any(|(_, request)| repeats(&request.operation));
         let mut attempt =
-            Self { run, version, memory, turn: *taken, known, absent: Vec::new(), is_fresh, span, now, may_repeat };
+            Self { run, version, memory, turn: *taken, known, absent: HashSet::new(), is_fresh, span, now, may_repeat };
         let mut turn = ClientTurn::new(account, terms, requests);
         for need in requests.foresee() {
             attempt.learn_id(&mut turn, need);
@@ -131,9 +142,7 @@ impl<'a> Attempt<'a> {
         let entry = match self.known.find(id) {
             Some(known) => known.as_ref().map(|(_, named)| named.entry.clone()),
             None => {
-                if !self.absent.contains(id) {
-                    self.absent.push(id.clone());
-                }
+                self.absent.insert(id.clone());
                 None
             }
         };
@@ -141,7 +150,8 @@ impl<'a> Attempt<'a> {
     }
 
     async fn read(&mut self, turn: &mut ClientTurn<'_>, needs: Vec<Need>) -> Result<(), StoreError> {
-        let ledger = Ledger { wire: self.run.gathering.wire(), keys: &self.run.keys, detail: self.run.settings.detail };
+        let (wire, reading, keys) = (self.run.gathering.wire(), self.run.reading, &self.run.keys);
+        let ledger = Ledger { wire, reading, keys, detail: self.run.settings.detail };
         for need in needs {
             if matches!(need, Need::Entry(_)) {
                 self.learn_id(turn, need);
@@ -159,11 +169,12 @@ impl<'a> Attempt<'a> {
 
     /// Writes, or confirms the version where there is nothing to write.
     async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Late>, StoreError> {
-        let mut with_ids = Vec::new();
-        if !self.absent.is_empty() {
-            // Where the first of the requests would have found them, too: to a later one they may be forgotten.
-            let presents = (self.now, self.span.0.max(account.latest()));
-            with_ids = keys_of_ids(&self.memory, self.run.settings, presents);
+        let mut with_ids = self.keys_of_absent(account);
+        if LookUps::are_many(self.absent.len(), with_ids.len()) {
+            let late = self.look_up(std::mem::take(&mut with_ids)).await?;
+            if late.is_some() {
+                return Ok(late);
+            }
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);
@@ -171,7 +182,7 @@ impl<'a> Attempt<'a> {
         // With other clients in its batch it cannot come again before these are done.
         call.going = if self.run.is_alone { self.turn.going() } else { Going::Ends };
         if looks_for_ids {
-            call.absent = std::mem::take(&mut self.absent);
+            call.absent = std::mem::take(&mut self.absent).into_iter().collect();
         }
         if writes.is_empty() && self.may_repeat && !self.version.is_empty() {
             // What was done before may be on too few replicas: a write after it is on them when it is.
@@ -197,28 +208,47 @@ impl<'a> Attempt<'a> {
             }
             call.set_account(self.account_fields(account, &writes, &before)?);
         }
-        if self.version.is_empty() && !is_blank {
+        let is_made = self.version.is_empty() && !is_blank;
+        if is_made {
             self.run.list().await?;
         }
         let version = if is_blank { String::new() } else { call.new.clone() };
-        self.finish(&call, version).await
+        let late = self.finish(&call, version).await?;
+        if is_made && late.is_none() {
+            // A pruning may have taken the name off meanwhile, for want of an account.
+            self.run.list_again().await;
+        }
+        Ok(late)
+    }
+
+    fn keys_of_absent(&self, account: &Account) -> Vec<Key> {
+        if self.absent.is_empty() {
+            return Vec::new();
+        }
+        // Where the first of the requests would have found them, too: to a later one they may be forgotten.
+        let presents = (self.now, self.span.0.max(account.latest()));
+        keys_of_ids(&self.memory, self.run.settings, presents)
+    }
+
+    /// Looks for the absent before the commit.
+    async fn look_up(&mut self, keys: Vec<Key>) -> Result<Option<Late>, StoreError> {
+        let ids = std::mem::take(&mut self.absent).into_iter().collect();
+        let look_ups = LookUps { run: self.run, version: &self.version, ids, keys };
+        Ok(look_ups.find(self.known).await?.and_then(Late::of))
     }
 
     async fn finish(&mut self, call: &Call, version: String) -> Result<Option<Late>, StoreError> {
-        match self.run.call(call).await? {
-            Outcome::Changed(changed) => Ok(Some(Late::Changed(changed))),
-            Outcome::Queued(_) => Ok(Some(Late::Queued)),
-            Outcome::Done { others_wait } => {
-                self.turn.committed(others_wait, call.going);
-                if !call.new.is_empty() {
-                    self.version = version;
-                    self.known.clear();
-                    self.absent.clear();
-                }
-                self.is_fresh = true;
-                Ok(None)
+        let outcome = self.run.call(call).await?;
+        if let Outcome::Done { others_wait } = outcome {
+            self.turn.committed(others_wait, call.going);
+            if !call.new.is_empty() {
+                self.version = version;
+                self.known.clear();
+                self.absent.clear();
             }
+            self.is_fresh = true;
         }
+        Ok(Late::of(outcome))
     }
 
     async fn fill(
@@ -231,18 +261,20 @@ impl<'a> Attempt<'a> {
         call.new = self.run.script.new_version();
         let (settings, present) = (self.run.settings, self.span.1.max(account.latest()));
         if let Some(removal) = &writes.removal {
-            let key_of_id = match removal {
-                quota_core::Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.key_of(id)),
+            let found = match removal {
+                quota_core::Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.find(id)?.as_ref()),
                 quota_core::Removal::Range(_) => None,
             };
-            let removing = Removing { wire: self.run.gathering.wire(), keys: &self.run.keys, settings, now: present };
+            let (wire, reading, keys) = (self.run.gathering.wire(), self.run.reading, &self.run.keys);
+            let removing = Removing { wire, reading, keys, settings, now: present };
             self.memory = before.clone();
-            removing.write(removal, key_of_id, call, &mut self.memory).await?;
+            removing.write(removal, found, call, &mut self.memory).await?;
         }
         if !writes.entries.is_empty() {
             // As the account's time has it, and not what else the batch asked: by that they are looked for.
             let written = self.span.0.max(account.latest());
-            let additions = Additions { entries: &writes.entries, made: &self.run.made, written };
+            let (entries, made, known) = (&writes.entries, &self.run.made, &*self.known);
+            let additions = Additions { entries, made, known, written };
             additions.write(call, &mut self.memory, settings);
         }
         Ok(())

@@ -76,7 +76,11 @@ impl RedisBuilder {
             has_detail: false,
             has_prefix: false,
             allowed_eviction: None,
-            timeouts: Timeouts { connect: Duration::from_secs(3), answer: Duration::from_secs(5) },
+            timeouts: Timeouts {
+                connect: Duration::from_secs(3),
+                answer: Duration::from_secs(5),
+                replicas: Duration::ZERO,
+            },
             trust: Trust::default(),
             lanes: Self::LANES,
             connections: Self::CONNECTIONS,
@@ -119,6 +123,7 @@ impl RedisBuilder {
     /// one after the other.
     pub fn with_wait(mut self, replicas: usize, timeout: Duration) -> Self {
         self.settings.wait = Some((replicas, timeout)).filter(|(replicas, _)| *replicas > 0);
+        self.timeouts.replicas = self.settings.wait.map_or(Duration::ZERO, |(_, timeout)| timeout);
         self
     }
 
@@ -143,7 +148,9 @@ impl RedisBuilder {
         self
     }
 
-    /// How long a server may take to answer. After that it is not known what became of a commit.
+    /// How long a server may take to answer, 5 s by default. After that it is not known what became of a commit. In a cluster
+    /// a primary of which nothing is heard for two fifths of that, while others answer, is given up by the batches that others'
+    /// clients wait for as well; afterwards its clients get batches of their own, until it answers again.
     pub fn with_response_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.answer = timeout;
         self

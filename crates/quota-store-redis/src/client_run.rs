@@ -1,6 +1,7 @@
 //! One client's requests, run until they are answered.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, try_join};
@@ -15,6 +16,7 @@ use crate::entry_text::corrupt;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
 use crate::keys::ClientKeys;
+use crate::link::Wire;
 use crate::listener::Listener;
 use crate::script::{Call, Changed, CommitScript, Outcome, UNREAD};
 use crate::server;
@@ -27,6 +29,8 @@ use crate::stored::Stored;
 /// as the script answers it where another process was quicker.
 pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
+    /// For long answers, which delay no commit there.
+    pub(crate) reading: &'a Wire,
     pub(crate) listener: &'a Listener,
     patience: Patience,
     /// There are no other clients in the batch.
@@ -35,6 +39,8 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
     held: &'a HeldClients,
+    /// In a cluster: its list has not said that the client stands there.
+    is_unlisted: AtomicBool,
     pub(crate) client: &'a ClientId,
     pub(crate) keys: ClientKeys,
     /// With quarters, ids that were made for callers who gave none.
@@ -63,10 +69,25 @@ impl<'a> ClientRun<'a> {
         is_alone: bool,
     ) -> Self {
         let RedisStore { settings, link, script, kept, held, .. } = store;
-        let (client, listener) = (requests.client(), &link.listener);
+        let (client, listener, reading) = (requests.client(), &link.listener, link.for_reading_in_batch());
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
         let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
-        Self { gathering, listener, patience, is_alone, settings, script, kept, held, client, keys, made }
+        let is_unlisted = AtomicBool::new(false);
+        Self {
+            gathering,
+            reading,
+            listener,
+            patience,
+            is_alone,
+            settings,
+            script,
+            kept,
+            held,
+            is_unlisted,
+            client,
+            keys,
+            made,
+        }
     }
 
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
@@ -82,6 +103,10 @@ impl<'a> ClientRun<'a> {
             join(runs, self.list_again()).await;
         } else {
             runs.await;
+        }
+        if self.is_unlisted.load(Ordering::Relaxed) {
+            // With the next batch it is read again, and listed.
+            drop(self.kept.take(self.client));
         }
     }
 
@@ -211,16 +236,31 @@ impl<'a> ClientRun<'a> {
     /// Puts the client into the list of clients, before it has an account: killed in between, it leaves a name that no
     /// listing shows.
     pub(crate) async fn list(&self) -> Result<(), StoreError> {
+        if self.gathering.wire().is_cluster() {
+            return self.list_beside().await;
+        }
         let listed = async { self.gathering.call(self.listing()).await.map_err(CallError::of_read) };
         try_join(listed, server::note_again(self.gathering, self.settings)).await.map(drop)
     }
 
-    /// The lists of a cluster stand on primaries of their own, which may have lost the name in a failover. Such a one may also
-    /// not answer, which is not to delay this client: it is not gathered with other commands, nor waited for. Then the next
-    /// process lists it that reads the account.
-    async fn list_again(&self) {
-        let listing = self.listing();
-        drop(tokio::time::timeout(BRIEFLY, self.gathering.wire().call(&listing)).await);
+    /// The same in a cluster, where the lists stand on primaries of their own, and so does what the store agrees on. Such a one may
+    /// be silent, which is not to delay this client: then it is listed when it has an account.
+    async fn list_beside(&self) -> Result<(), StoreError> {
+        let wire = self.gathering.wire();
+        let (listed, noted) = join(wire.call_briefly(self.listing()), server::note_beside(wire, self.settings)).await;
+        match listed {
+            Some(Err(error @ CallError::Refused(_))) => Err(error.of_read()),
+            _ => noted,
+        }
+    }
+
+    /// The lists of a cluster stand on primaries of their own, which may also have lost the name in a failover. Where such a one does
+    /// not answer at once, the next batch lists the client, or the next process that reads the account.
+    pub(crate) async fn list_again(&self) {
+        let wire = self.gathering.wire();
+        let listed = wire.call_briefly(self.listing()).await;
+        let is_answered = matches!(listed, Some(Ok(_) | Err(CallError::Refused(_))));
+        self.is_unlisted.store(wire.is_cluster() && !is_answered, Ordering::Relaxed);
     }
 
     fn listing(&self) -> redis::Cmd {
@@ -229,9 +269,6 @@ impl<'a> ClientRun<'a> {
         add
     }
 }
-
-/// How long what can wait for another time may delay an answer.
-const BRIEFLY: Duration = Duration::from_millis(100);
 
 /// How long a commit is tried again, by default.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

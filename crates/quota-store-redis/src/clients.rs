@@ -10,24 +10,60 @@ use crate::keys::{Key, LISTS};
 use crate::store::RedisStore;
 use crate::values::texts;
 
+/// A name was seldom left behind: where some were, so many are looked through at once at least.
+const NAMES_AT_ONCE: usize = 500;
+
+/// Names that are listed.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    pub(crate) clients: Vec<ClientId>,
+    /// Those without an account, among the clients and somewhat behind.
+    pub(crate) left_behind: Vec<ClientId>,
+}
+
 impl RedisStore {
     /// Clients in the order of their bytes, from sorted sets whose scores are all 0: a page costs what it shows. A name
-    /// without an account (its process was killed between the two) is left out.
-    pub(crate) async fn list_clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
+    /// without an account (its process was killed between the two, or nothing of the client is left) is left out.
+    pub(crate) async fn list_clients(&self, query: &ClientsQuery) -> Result<Listed, StoreError> {
         let limit = query.limit.max(1);
-        let mut clients: Vec<ClientId> = Vec::new();
+        let mut listed = Listed::default();
         let mut query = query.clone();
+        let mut at_least = 0;
         loop {
-            let wanted = limit.saturating_sub(clients.len());
+            let wanted = limit.saturating_sub(listed.clients.len()).max(at_least);
             let names = self.names(&query, wanted).await?;
-            let Some(last) = names.last().cloned() else { return Ok(clients) };
+            let Some(last) = names.last().cloned() else { return Ok(listed) };
             let is_last_page = names.len() < wanted;
-            clients.extend(self.with_account(names).await?);
-            if is_last_page || clients.len() >= limit {
-                return Ok(clients);
+            self.look_at(names, &mut listed).await?;
+            if is_last_page || listed.clients.len() >= limit {
+                listed.clients.truncate(limit);
+                return Ok(listed);
             }
             query.after = Some(last);
+            at_least = NAMES_AT_ONCE;
         }
+    }
+
+    /// Takes names off the lists that have no account. Whoever is about to make one lists it again when it is made; one that
+    /// is there by now is listed again at once.
+    pub(crate) async fn take_off(&self, names: Vec<ClientId>) -> Result<(), StoreError> {
+        let wire = self.link.for_reading();
+        for some in names.chunks(NAMES_AT_ONCE) {
+            let removals: Vec<Cmd> = some.iter().map(|client| self.on_list("ZREM", client, &[])).collect();
+            wire.call_all(&removals).await.map_err(CallError::of_read)?;
+            let mut listed = Listed::default();
+            self.look_at(some.to_vec(), &mut listed).await?;
+            let additions: Vec<Cmd> =
+                listed.clients.iter().map(|client| self.on_list("ZADD", client, &["NX", "0"])).collect();
+            wire.call_all(&additions).await.map_err(CallError::of_read)?;
+        }
+        Ok(())
+    }
+
+    fn on_list(&self, name: &str, client: &ClientId, words: &[&str]) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(self.settings.prefix.list_of(client)).arg(words).arg(client.as_str());
+        command
     }
 
     /// The first names of all lists together.
@@ -54,7 +90,8 @@ impl RedisStore {
         Ok(names)
     }
 
-    async fn with_account(&self, names: Vec<ClientId>) -> Result<Vec<ClientId>, StoreError> {
+    /// Sorts names by whether they have an account.
+    async fn look_at(&self, names: Vec<ClientId>, listed: &mut Listed) -> Result<(), StoreError> {
         let exists = |client: &ClientId| {
             let mut exists = redis::cmd("HEXISTS");
             exists.arg(self.settings.prefix.client(client).name(Key::Account)).arg("v");
@@ -62,8 +99,10 @@ impl RedisStore {
         };
         let commands: Vec<Cmd> = names.iter().map(exists).collect();
         let answers = self.link.for_reading().read_all(commands, &self.settings.prefix.health()).await;
-        let answers = answers.map_err(CallError::of_read)?;
-        let known = names.into_iter().zip(answers).filter(|(_, answer)| matches!(answer, Value::Int(1)));
-        Ok(known.map(|(client, _)| client).collect())
+        for (client, answer) in names.into_iter().zip(answers.map_err(CallError::of_read)?) {
+            let is_there = matches!(answer, Value::Int(1));
+            if is_there { listed.clients.push(client) } else { listed.left_behind.push(client) }
+        }
+        Ok(())
     }
 }

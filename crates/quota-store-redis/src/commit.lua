@@ -2,7 +2,7 @@
 -- tested before the first write, and what may still fail is taken back.
 --
 -- KEYS[1]    the client's account: a hash with v (version), a (account), l (labels), d (days), f (folded until),
---            i (ids of each day), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
+--            i (ids of each hour), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
 --            that still stand), p (plan). To this
 --            script they are opaque, but for the version. Its own is c: who waits for a turn, in order, each by the
 --            seven bytes of its token and a digit: how often it was passed over, or 9 while its turn goes on at once.
@@ -71,53 +71,57 @@ if ARGV[5] ~= '0' then
     end
 end
 
--- Tells the first of a queue of the account: that it is its turn, and where the account is not long, the account; else that it is
--- to ask.
-local LONG = 16384
-local function tell(waiting, is_its_turn)
-    local name = #account .. ':' .. account
-    local message = { name }
-    if is_its_turn then
-        for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
-            message[1 + number] = value and #value .. ':' .. value or '-'
-        end
-    end
-    message = table.concat(message)
-    if #message > LONG then
-        message = name
-    end
-    -- Who may not be told asks.
-    redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
-end
-
--- Whoever writes or comes again does it in turn, but the first who comes. Turns are for fairness alone: what is right is decided
--- by the version.
-local LONGEST = 1000
-local function stand_in_queue()
-    local before = queue
-    if in_vain ~= '' and string.sub(queue, 1, 8) .. version == in_vain then
-        queue = string.sub(queue, 9)
-    end
-    local ahead = 0
-    while ahead < #queue / 8 and string.sub(queue, 8 * ahead + 1, 8 * ahead + 7) ~= token do
-        ahead = ahead + 1
-    end
-    if ahead < LONGEST then
-        queue = string.sub(queue, 1, 8 * ahead) .. standing .. string.sub(queue, 8 * ahead + 9)
-    end
-    if queue ~= before then
-        -- Where the memory is full nobody stands anywhere.
-        if type(redis.pcall('HSET', account, 'c', queue)) == 'table' then
-            return 0
-        end
-        if ahead > 0 and string.sub(queue, 1, 8) ~= string.sub(before, 1, 8) then
-            tell(queue, true)
-        end
-    end
-    return ahead
-end
-
 local is_other = version ~= expected
+-- Functions are made anew by every run of a script: these few are only where somebody is, or may be, in the queue.
+local tell, stand_in_queue
+if is_other or queue ~= '' then
+    -- Tells the first of a queue of the account: that it is its turn, and where the account is not long, the account; else that it is
+    -- to ask.
+    local LONG = 16384
+    function tell(waiting, is_its_turn)
+        local name = #account .. ':' .. account
+        local message = { name }
+        if is_its_turn then
+            for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
+                message[1 + number] = value and #value .. ':' .. value or '-'
+            end
+        end
+        message = table.concat(message)
+        if #message > LONG then
+            message = name
+        end
+        -- Who may not be told asks.
+        redis.pcall('PUBLISH', string.match(account, '^[^{]*') .. 'turn:' .. string.sub(waiting, 1, 7), message)
+    end
+
+    -- Whoever writes or comes again does it in turn, but the first who comes. Turns are for fairness alone: what is right is decided
+    -- by the version.
+    local LONGEST = 1000
+    function stand_in_queue()
+        local before = queue
+        if in_vain ~= '' and string.sub(queue, 1, 8) .. version == in_vain then
+            queue = string.sub(queue, 9)
+        end
+        local ahead = 0
+        while ahead < #queue / 8 and string.sub(queue, 8 * ahead + 1, 8 * ahead + 7) ~= token do
+            ahead = ahead + 1
+        end
+        if ahead < LONGEST then
+            queue = string.sub(queue, 1, 8 * ahead) .. standing .. string.sub(queue, 8 * ahead + 9)
+        end
+        if queue ~= before then
+            -- Where the memory is full nobody stands anywhere.
+            if type(redis.pcall('HSET', account, 'c', queue)) == 'table' then
+                return 0
+            end
+            if ahead > 0 and string.sub(queue, 1, 8) ~= string.sub(before, 1, 8) then
+                tell(queue, true)
+            end
+        end
+        return ahead
+    end
+end
+
 if token ~= '' and version ~= '' then
     -- Who only confirmed a version and looked for no ids does not come again: the answer is enough.
     local comes_again = new ~= '' or count > 0 or expected == '?'
@@ -151,20 +155,25 @@ local is_left = is_first and not is_kept
 if is_left then
     queue = string.sub(queue, 9)
 end
-local function leave()
-    if is_left and queue == '' then
-        redis.pcall('HDEL', account, 'c')
-    elseif is_left then
-        redis.pcall('HSET', account, 'c', queue)
-        tell(queue, true)
-    elseif is_kept and going == '!' and string.sub(queue, 8, 8) ~= '9' then
-        redis.pcall('HSET', account, 'c', token .. '9' .. string.sub(queue, 9))
-        -- Who is next asks, and learns that it need not wait for long.
-        tell(string.sub(queue, 9), false)
+local leave
+if is_first then
+    function leave()
+        if is_left and queue == '' then
+            redis.pcall('HDEL', account, 'c')
+        elseif is_left then
+            redis.pcall('HSET', account, 'c', queue)
+            tell(queue, true)
+        elseif is_kept and going == '!' and string.sub(queue, 8, 8) ~= '9' then
+            redis.pcall('HSET', account, 'c', token .. '9' .. string.sub(queue, 9))
+            -- Who is next asks, and learns that it need not wait for long.
+            tell(string.sub(queue, 9), false)
+        end
     end
 end
 if new == '' then
-    leave()
+    if leave then
+        leave()
+    end
     return queue ~= '' and 2 or 1
 end
 
@@ -186,20 +195,31 @@ local function takes_out(name)
     return name == 'HDEL' or name == 'UNLINK' or string.sub(name, 1, 4) == 'ZREM'
 end
 
+local last = #ARGV
+
+-- Whether anything is written by another command than HSET, which is refused before it has written.
+local is_mixed, at = false, first_command
+while not is_mixed and at <= last and ARGV[at] ~= 'ACCOUNT' do
+    local name = ARGV[at]
+    is_mixed = name ~= 'HSET' and (name ~= 'HSETPX' or is_new[KEYS[tonumber(ARGV[at + 1])]] ~= nil)
+    at = at + 3 + tonumber(ARGV[at + 2])
+end
+
 -- A right that the user has lost is missed before the first write and not in the midst: it is asked for, but for that of the first
 -- command, before which nothing is written. A Redis before 7.0 cannot be asked.
-local last = #ARGV
-local function lacking()
+if is_mixed and redis.acl_check_cmd then
     local may, asked, has_taken_out, at = redis.acl_check_cmd, {}, false, first_command
     local function lacks(name, key, ...)
         local may_write = asked[name] or next(asked) == nil or may(name, key, ...)
         asked[name] = true
         return not may_write and name
     end
-    while may and at <= last do
-        local name, lacked = ARGV[at], nil
+    local lacked = nil
+    while not lacked and at <= last do
+        local name = ARGV[at]
         if name == 'ACCOUNT' then
-            return lacks('HSET', account, 'v', new)
+            lacked = lacks('HSET', account, 'v', new)
+            break
         end
         local key, size = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
         if name == 'HSETPX' or name == 'ZADDPX' then
@@ -210,18 +230,14 @@ local function lacking()
             lacked = lacks(name, key, unpack(ARGV, at + 3, at + 2 + math.min(size, 2)))
             has_taken_out = has_taken_out or takes_out(name)
         end
-        if lacked then
-            return lacked
-        end
         at = at + 3 + size
     end
-end
-local lacked = lacking()
-if lacked then
-    return redis.error_reply('NOPERM the user may not ' .. lacked .. ' any more')
+    if lacked then
+        return redis.error_reply('NOPERM the user may not ' .. lacked .. ' any more')
+    end
 end
 
-local at = first_command
+at = first_command
 while ARGV[at] == 'HINCRBY' do
     local key, size = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
     for field = at + 3, at + 1 + size, 2 do
@@ -268,7 +284,9 @@ while at <= last do
         if refused then
             return refused
         end
-        leave()
+        if leave then
+            leave()
+        end
         return queue ~= '' and 2 or 1
     end
     local key, size, refused = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2]), nil

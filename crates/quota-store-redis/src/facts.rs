@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use quota_core::{Credits, Detail, Fact, Instant, Need, OperationId, Window};
 use quota_service::StoreError;
 
-use crate::call_error::CallError;
 use crate::entry_text::{Named, corrupt, read_id_value};
 use crate::keys::{ClientKeys, Key};
 use crate::link::Wire;
@@ -16,7 +15,11 @@ use crate::sum_text::Sum;
 
 /// What is known of ids at one version of the account: nothing of a client changes without its version.
 #[derive(Debug, Default)]
-pub(crate) struct KnownIds(HashMap<OperationId, Option<(Key, Named)>>);
+pub(crate) struct KnownIds {
+    found: HashMap<OperationId, Option<(Key, Named)>>,
+    /// Those that are remembered no longer and still stand: where, and when they were written.
+    forgotten: HashMap<OperationId, (Key, Instant)>,
+}
 
 impl KnownIds {
     /// Takes what the script found, or found nowhere; says whether one is among it whose entry is gone and still stands: it is
@@ -30,30 +33,36 @@ impl KnownIds {
     ) -> Result<bool, StoreError> {
         let mut finds_dead = false;
         for (id, found) in found {
-            let known =
+            let mut known =
                 found.map(|(key, value)| Ok::<_, StoreError>((key, read_id_value(&id, &value)?))).transpose()?;
-            let known = known.filter(|(_, named)| !settings.is_forgotten(named.written, now));
+            if let Some((key, named)) = known.take_if(|(_, named)| settings.is_forgotten(named.written, now)) {
+                self.forgotten.insert(id.clone(), (key, named.written));
+            }
             if known.as_ref().is_some_and(|(_, named)| memory.is_dead(named.entry.at.millis())) {
                 finds_dead = true;
             } else {
-                self.0.insert(id, known);
+                self.found.insert(id, known);
             }
         }
         Ok(finds_dead)
     }
 
     pub(crate) fn find(&self, id: &OperationId) -> Option<&Option<(Key, Named)>> {
-        self.0.get(id)
+        self.found.get(id)
     }
 
-    /// The key that an entry's id stands in.
-    pub(crate) fn key_of(&self, id: &OperationId) -> Option<Key> {
-        self.0.get(id)?.as_ref().map(|(key, _)| *key)
+    pub(crate) fn are_nowhere(&mut self, ids: Vec<OperationId>) {
+        self.found.extend(ids.into_iter().map(|id| (id, None)));
+    }
+
+    /// When an id was written that stands in this key and is remembered no longer.
+    pub(crate) fn forgotten_in(&self, key: Key, id: &OperationId) -> Option<Instant> {
+        self.forgotten.get(id).filter(|(other, _)| *other == key).map(|(_, written)| *written)
     }
 
     /// The version is another now.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
@@ -78,6 +87,8 @@ const MOST_RETRIES: i64 = 16;
 /// A client's ledger, read beside its account's version.
 pub(crate) struct Ledger<'a> {
     pub(crate) wire: &'a Wire,
+    /// For long answers.
+    pub(crate) reading: &'a Wire,
     pub(crate) keys: &'a ClientKeys,
     pub(crate) detail: Detail,
 }
@@ -107,8 +118,7 @@ impl Ledger<'_> {
             return Ok(Sum::default());
         }
         let reading = Reading::of(range, self.detail, memory);
-        let values = self.wire.call_all(&reading.commands(self.keys)).await.map_err(CallError::of_read)?;
-        Ok(reading.read(values, memory)?.sum())
+        reading.sum((self.wire, self.reading), self.keys, memory).await
     }
 }
 

@@ -13,7 +13,8 @@ use crate::call_error::CallError;
 use crate::link::Wire;
 
 /// The calls of many clients' runs, sent together whenever none of the runs can go on without an answer: a message
-/// for each round of a batch, and not one for each client.
+/// for each round of a batch, and not one for each client. In a cluster each goes by itself to the node that it concerns, and
+/// its run goes on when that has answered, whatever the others do.
 pub(crate) struct Gathering<'a> {
     wire: &'a Wire,
     waiting: Mutex<Vec<Waiting>>,
@@ -49,7 +50,9 @@ impl<'a> Gathering<'a> {
                     return Poll::Ready(done);
                 }
                 let waiting = std::mem::take(&mut *self.waiting.lock());
-                if !waiting.is_empty() {
+                if self.wire.is_cluster() {
+                    flights.extend(waiting.into_iter().map(|one| self.send(vec![one]).boxed()));
+                } else if !waiting.is_empty() {
                     flights.push(self.send(waiting).boxed());
                 }
                 // What landed lets the work go on.

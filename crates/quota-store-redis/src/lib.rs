@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod additions;
+mod answering;
 mod attempt;
 mod builder;
 mod call_error;
@@ -18,6 +19,7 @@ mod id_counts;
 mod keys;
 mod link;
 mod listener;
+mod look_ups;
 mod node;
 mod open_sums;
 mod primaries;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::aio::ConnectionLike;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, Slot};
+use redis::{Arg, Cmd, Pipeline, RedisError, Value};
 
 use crate::call_error::CallError;
-use crate::cluster::Cluster;
+use crate::cluster::{Asked, Asker, Cluster};
 use crate::keys::KeyPrefix;
 use crate::listener::Listener;
 use crate::node::{Node, Source, Timeouts};
@@ -27,9 +27,10 @@ pub(crate) struct Link {
 }
 
 /// A way to the servers that many commands share.
+#[derive(Clone)]
 pub(crate) enum Wire {
-    Node(Box<Node>),
-    Cluster(Arc<Cluster>),
+    Node(Arc<Node>),
+    Cluster(Arc<Cluster>, Asker),
 }
 
 impl Link {
@@ -51,13 +52,14 @@ impl Link {
                 let any = nodes.iter().map(|node| trusted.client(node.clone())).collect::<Result<_, _>>()?;
                 let listener = Listener::new(Arc::new(Source::Any(any)), timeouts, prefix);
                 let cluster = Arc::new(Cluster::open(trusted.cluster(nodes), timeouts).await?);
-                return Ok(Self { wires: vec![Wire::Cluster(cluster)], next: AtomicUsize::new(0), listener });
+                let wires = vec![Wire::Cluster(Arc::clone(&cluster), Asker::Many), Wire::Cluster(cluster, Asker::One)];
+                return Ok(Self { wires, next: AtomicUsize::new(0), listener });
             }
         };
         let source = Arc::new(source);
         // One more, to read usage back.
         let wires =
-            (0..=count.max(1)).map(|_| Wire::Node(Box::new(Node::new(Arc::clone(&source), timeouts)))).collect();
+            (0..=count.max(1)).map(|_| Wire::Node(Arc::new(Node::new(Arc::clone(&source), timeouts)))).collect();
         let listener = Listener::new(source, timeouts, prefix);
         Ok(Self { wires, next: AtomicUsize::new(0), listener })
     }
@@ -69,9 +71,26 @@ impl Link {
         self.at(place)
     }
 
+    /// For what is short, and not asked in a batch.
+    pub(crate) fn beside_batches(&self) -> &Wire {
+        let wire = self.for_batch();
+        if wire.is_cluster() { self.for_reading() } else { wire }
+    }
+
+    /// For long answers that a batch waits for.
+    pub(crate) fn for_reading_in_batch(&self) -> &Wire {
+        let wire = self.for_reading();
+        if wire.is_cluster() { self.for_batch() } else { wire }
+    }
+
     /// For reading usage back.
     pub(crate) fn for_reading(&self) -> &Wire {
         self.at(self.wires.len().saturating_sub(1))
+    }
+
+    /// Whether the server that a key stands on is known to be silent while another is not.
+    pub(crate) fn is_silent(&self, key: impl FnOnce() -> String) -> bool {
+        self.for_reading().is_silent(key)
     }
 
     #[expect(clippy::indexing_slicing, reason = "there is at least one, and places are counted by how many there are")]
@@ -84,9 +103,9 @@ impl Wire {
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
-            Self::Cluster(cluster) => {
-                let commit = AskedCommit::of(command);
-                ended(commit, cluster.run(async |connection| command.query_async(connection).await).await)
+            Self::Cluster(cluster, by) => {
+                let (commit, asked) = (AskedCommit::of(command), Asked { slot: slot_of(command), by: *by });
+                ended(commit, cluster.run(asked, async |connection| command.query_async(connection).await).await)
             }
         }
     }
@@ -105,7 +124,7 @@ impl Wire {
                 let count = commands.len();
                 self.send(&pipeline(commands), 0, count).await
             }
-            (Self::Cluster(_), _) => join_all(commands.iter().map(|command| self.call(command))).await,
+            (Self::Cluster(..), _) => join_all(commands.iter().map(|command| self.call(command))).await,
         }
     }
 
@@ -156,10 +175,10 @@ impl Wire {
 
     /// A command to every primary; the answers in any order.
     pub(crate) async fn call_every_primary(&self, command: &Cmd) -> Result<Vec<Value>, CallError> {
-        let Self::Cluster(cluster) = self else { return Ok(vec![self.call(command).await?]) };
+        let Self::Cluster(cluster, by) = self else { return Ok(vec![self.call(command).await?]) };
         let every = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let command = command.clone();
-        let answer = cluster.run(async |connection| connection.route_command(command, every).await).await;
+        let (command, asked) = (command.clone(), Asked { slot: None, by: *by });
+        let answer = cluster.run(asked, async |connection| connection.route_command(command, every).await).await;
         let answers = match answer.map_err(CallError::sent)? {
             Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
             Value::Array(answers) => answers,
@@ -173,10 +192,11 @@ impl Wire {
     async fn send(&self, pipeline: &Pipeline, skipped: usize, count: usize) -> Vec<Result<Value, CallError>> {
         match self {
             Self::Node(node) => node.run_each(pipeline, skipped, count).await,
-            Self::Cluster(cluster) => {
+            Self::Cluster(cluster, by) => {
                 let commit = pipeline.cmd_iter().next().and_then(AskedCommit::of);
+                let asked = Asked { slot: pipeline.cmd_iter().find_map(slot_of), by: *by };
                 let answered = cluster
-                    .run(async |connection| connection.req_packed_commands(pipeline, skipped, count).await)
+                    .run(asked, async |connection| connection.req_packed_commands(pipeline, skipped, count).await)
                     .await;
                 match ended(commit, answered) {
                     Ok(values) => CallError::each(Ok(values), count),
@@ -186,9 +206,49 @@ impl Wire {
         }
     }
 
-    pub(crate) const fn is_cluster(&self) -> bool {
-        matches!(self, Self::Cluster(_))
+    /// A command whose answer can be done without: nobody waits long for it. In a cluster it goes on all the same, and is not begun
+    /// where its primary is known to be silent.
+    pub(crate) async fn call_briefly(&self, command: Cmd) -> Option<Result<Value, CallError>> {
+        let Self::Cluster(cluster, _) = self else {
+            return tokio::time::timeout(BRIEFLY, self.call(&command)).await.ok();
+        };
+        if slot_of(&command).is_some_and(|slot| cluster.is_silent(|| slot)) {
+            return None;
+        }
+        let wire = self.clone();
+        briefly(async move { wire.call(&command).await }).await
     }
+
+    /// Whether the primary of a key is known to be silent while another is not.
+    pub(crate) fn is_silent(&self, key: impl FnOnce() -> String) -> bool {
+        match self {
+            Self::Node(_) => false,
+            Self::Cluster(cluster, _) => cluster.is_silent(|| Slot::for_key(key())),
+        }
+    }
+
+    pub(crate) const fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(..))
+    }
+}
+
+/// How long what can wait for another time may delay an answer.
+const BRIEFLY: Duration = Duration::from_millis(100);
+
+/// What comes of work that goes on all the same where it takes longer than what is brief.
+pub(crate) async fn briefly<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    tokio::time::timeout(BRIEFLY, tokio::spawn(work)).await.ok()?.ok()
+}
+
+/// The slot of a command's keys; none where it has none.
+fn slot_of(command: &Cmd) -> Option<Slot> {
+    let mut words = command.args_iter().filter_map(|word| if let Arg::Simple(word) = word { Some(word) } else { None });
+    let key = match words.next()? {
+        b"EVAL" | b"EVALSHA" => words.nth(2),
+        b"CLUSTER" | b"EXEC" | b"INFO" | b"MULTI" | b"PING" | b"TIME" | b"WAIT" => None,
+        _ => words.next(),
+    };
+    key.map(Slot::for_key)
 }
 
 /// A write to a key of one's own, without effect: a primary may refuse it as well.
@@ -228,4 +288,27 @@ fn pipeline(commands: Vec<Cmd>) -> Pipeline {
         pipeline.add_command(command);
     }
     pipeline
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(text: &str) -> Cmd {
+        let mut words = text.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        command.arg(words.collect::<Vec<_>>());
+        command
+    }
+
+    #[test]
+    fn a_commands_slot_is_that_of_its_first_key() {
+        let slot = Slot::for_key("a");
+        for text in ["GET q:{a}:a", "ZADD q:{a} NX 0 b", "EVALSHA digest 2 q:{a}:a q:{a}:s:1 b", "EVAL text 1 {a}"] {
+            assert_eq!(slot_of(&command(text)), Some(slot), "{text}");
+        }
+        for text in ["CLUSTER SLOTS", "INFO server", "TIME", "PING", "WAIT 1 100"] {
+            assert_eq!(slot_of(&command(text)), None, "{text}");
+        }
+    }
 }

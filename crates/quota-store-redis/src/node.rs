@@ -20,6 +20,15 @@ use crate::listener::Ear;
 pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     pub(crate) answer: Duration,
+    /// For so long a server may wait for replicas before it answers.
+    pub(crate) replicas: Duration,
+}
+
+impl Timeouts {
+    /// How long one of several servers is waited for, of which nothing is heard while others answer.
+    pub(crate) fn silence(self) -> Duration {
+        (self.answer.saturating_mul(2) / 5).saturating_add(self.replicas)
+    }
 }
 
 /// Whom to connect to.

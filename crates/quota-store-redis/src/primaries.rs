@@ -1,4 +1,4 @@
-//! Keys that stand on every primary of a cluster.
+//! The primaries of a cluster, and keys that stand on every one of them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -27,7 +27,7 @@ pub(crate) fn tags(slots: &Value) -> Option<Vec<String>> {
 }
 
 /// Which primary has a slot, named by its address and its id.
-fn owners(slots: &Value) -> Option<HashMap<Slot, String>> {
+pub(crate) fn owners(slots: &Value) -> Option<HashMap<Slot, String>> {
     let Value::Array(ranges) = slots else { return None };
     let mut owners = HashMap::new();
     for range in ranges {
@@ -44,11 +44,11 @@ fn owners(slots: &Value) -> Option<HashMap<Slot, String>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The slots from `first` to `last` of the primary with this port.
-    fn range(first: i64, last: i64, port: i64) -> Value {
+    pub(crate) fn range(first: i64, last: i64, port: i64) -> Value {
         let node = |port| Value::Array(vec![Value::BulkString(b"127.0.0.1".to_vec()), Value::Int(port)]);
         Value::Array(vec![Value::Int(first), Value::Int(last), node(port), node(port + 10_000)])
     }

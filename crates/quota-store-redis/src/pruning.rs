@@ -4,6 +4,7 @@ use quota_core::{ClientId, Cut, Detail, Entry, Instant, QUARTER_MILLIS, quarter_
 use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
 
 use crate::call_error::CallError;
+use crate::clients::Listed;
 use crate::dead_entries::{DeadEntries, ENTRIES_AT_ONCE};
 use crate::entry_text::{bound, corrupt, read_member};
 use crate::gathering::Gathering;
@@ -40,7 +41,8 @@ impl RedisStore {
         let mut damaged = None;
         let mut query = ClientsQuery { limit: CLIENTS_AT_ONCE, ..ClientsQuery::default() };
         loop {
-            let clients = self.list_clients(&query).await?;
+            let Listed { clients, left_behind } = self.list_clients(&query).await?;
+            self.take_off(left_behind).await?;
             for client in &clients {
                 let gathering = Gathering::new(self.link.for_reading());
                 match gathering.run(self.prune_client(&gathering, client, before, &mut pruned)).await {

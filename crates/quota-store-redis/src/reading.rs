@@ -6,8 +6,10 @@ use quota_core::{Cut, Detail, Entry, Instant, Span, Window};
 use quota_service::StoreError;
 use redis::{Cmd, Value};
 
+use crate::call_error::CallError;
 use crate::entry_text::{bound, read_member};
 use crate::keys::{ClientKeys, Key, day_of};
+use crate::link::Wire;
 use crate::stored::Memory;
 use crate::sum_text::{QuarterKey, Sum, read_day, rounded};
 use crate::values::{fields, texts};
@@ -26,6 +28,18 @@ pub(crate) struct Reading {
 pub(crate) struct Read {
     pub(crate) sums: BTreeMap<QuarterKey, Sum>,
     pub(crate) entries: Vec<Entry>,
+}
+
+/// So many members are read in one step: the server does nothing else meanwhile.
+const MEMBERS_AT_ONCE: usize = 2_000;
+
+/// The entries of a span within one day, read in pages. They are not of one state but by the commit on the account's version.
+pub(crate) struct Pages<'a> {
+    wire: &'a Wire,
+    keys: &'a ClientKeys,
+    span: Span,
+    /// Where the next page begins; none after the last.
+    from: Option<String>,
 }
 
 /// The whole quarters of a range, and what is left at its ends; with quarters nothing is left.
@@ -58,14 +72,34 @@ impl Reading {
     }
 
     pub(crate) fn commands(&self, keys: &ClientKeys) -> Vec<Cmd> {
-        let mut commands = Vec::with_capacity(self.days.len().saturating_add(self.edges.len()));
-        for day in &self.days {
-            commands.push(command("HGETALL", keys, Key::Sums(*day)));
+        let edges = self.edges.iter().map(|span| members_in(keys, *span));
+        self.commands_of_days(keys).chain(edges).collect()
+    }
+
+    fn commands_of_days(&self, keys: &ClientKeys) -> impl Iterator<Item = Cmd> {
+        self.days.iter().map(|day| command("HGETALL", keys, Key::Sums(*day)))
+    }
+
+    /// Sums up what is read for a commit on the account's version: entries in pages, on the wire for long answers.
+    pub(crate) async fn sum(
+        mut self,
+        (wire, reading): (&Wire, &Wire),
+        keys: &ClientKeys,
+        memory: &Memory,
+    ) -> Result<Sum, StoreError> {
+        let edges = std::mem::take(&mut self.edges);
+        let commands: Vec<Cmd> = self.commands_of_days(keys).collect();
+        let values = wire.call_all(&commands).await.map_err(CallError::of_read)?;
+        let mut sum = self.read(values, memory)?.sum();
+        for span in edges {
+            let mut pages = Pages::new(reading, keys, span);
+            while let Some(entries) = pages.next().await? {
+                for entry in entries.iter().filter(|entry| !memory.is_dead(entry.at.millis())) {
+                    sum.add(Sum { micros: entry.credits.micros(), entries: 1 });
+                }
+            }
         }
-        for span in &self.edges {
-            commands.push(members_in(keys, *span));
-        }
-        commands
+        Ok(sum)
     }
 
     /// Takes the answers to the commands, and what is known at the version that they are of.
@@ -96,6 +130,30 @@ impl Read {
         self.sums.values().for_each(|quarter| sum.add(*quarter));
         self.entries.iter().for_each(|entry| sum.add(Sum { micros: entry.credits.micros(), entries: 1 }));
         sum
+    }
+}
+
+impl<'a> Pages<'a> {
+    pub(crate) fn new(wire: &'a Wire, keys: &'a ClientKeys, span: Span) -> Self {
+        Self { wire, keys, span, from: Some(format!("[{}", bound(day_of(span.0), span.0))) }
+    }
+
+    /// The next page; none after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        let Some(from) = self.from.take() else { return Ok(None) };
+        let (day, own) = (day_of(self.span.0), self.keys.name(Key::Account));
+        let page = self.command(day, &from);
+        let mut answers = self.wire.read_all(vec![page], &own).await.map_err(CallError::of_read)?;
+        let members = texts(answers.pop().unwrap_or_default())?;
+        let last = members.last().filter(|_| members.len() >= MEMBERS_AT_ONCE);
+        self.from = last.map(|last| format!("({last}"));
+        members.iter().map(|member| Ok(read_member(day, member)?.1)).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn command(&self, day: i64, from: &str) -> Cmd {
+        let mut page = command("ZRANGEBYLEX", self.keys, Key::Entries(day));
+        page.arg(from).arg(format!("({}", bound(day, self.span.1))).arg("LIMIT").arg(0).arg(MEMBERS_AT_ONCE);
+        page
     }
 }
 

@@ -7,10 +7,10 @@ use quota_service::StoreError;
 
 use crate::call_error::CallError;
 use crate::dead_entries::{ENTRIES_AT_ONCE, parts_of};
-use crate::entry_text::{bound, corrupt, member, read_id_value, read_member};
+use crate::entry_text::{Named, bound, corrupt, member, read_id_value, read_member};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::link::Wire;
-use crate::reading::{command, count_in, cut, members_in, newest_in};
+use crate::reading::{Pages, command, count_in, cut, members_in, newest_in};
 use crate::script::Call;
 use crate::settings::Settings;
 use crate::stored::Memory;
@@ -22,6 +22,8 @@ use crate::values::{count, fields, texts};
 /// What has to be read for it is read beside the account's version; the commit on that version makes it true.
 pub(crate) struct Removing<'a> {
     pub(crate) wire: &'a Wire,
+    /// For long answers.
+    pub(crate) reading: &'a Wire,
     pub(crate) keys: &'a ClientKeys,
     pub(crate) settings: &'a Settings,
     /// The account's present.
@@ -29,16 +31,16 @@ pub(crate) struct Removing<'a> {
 }
 
 impl Removing<'_> {
-    /// `key_of_id` is where the one entry's id was found.
+    /// `found` is where the one entry's id stands, and what is kept with it.
     pub(crate) async fn write(
         &self,
         removal: &Removal,
-        key_of_id: Option<Key>,
+        found: Option<&(Key, Named)>,
         call: &mut Call,
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
         match removal {
-            Removal::Entry(entry) => self.one(entry, key_of_id, call, memory).await,
+            Removal::Entry(entry) => self.one(entry, found, call, memory).await,
             Removal::Range(range) => self.range(*range, call, memory).await,
         }
     }
@@ -46,19 +48,19 @@ impl Removing<'_> {
     async fn one(
         &self,
         entry: &Entry,
-        key_of_id: Option<Key>,
+        found: Option<&(Key, Named)>,
         call: &mut Call,
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
-        self.take_from_sums([entry], call, memory).await?;
+        let mut sums = BTreeMap::new();
+        tally(&mut sums, [entry], memory);
+        self.take_from_sums(sums, call, memory).await?;
         if self.settings.detail == Detail::Entries {
             call.command("ZREM", Key::Entries(day_of(entry.at.millis())), vec![member(entry)]);
         }
-        if let (Some(id), Some(key)) = (&entry.id, key_of_id) {
-            call.command("HDEL", key, vec![id.as_str().to_owned()]);
-            if let Key::Ids(day) = key {
-                memory.ids.subtract(day, 1);
-            }
+        if let (Some(id), Some((key, named))) = (&entry.id, found) {
+            call.command("HDEL", *key, vec![id.as_str().to_owned()]);
+            self.uncount(*key, named, memory);
         }
         Ok(())
     }
@@ -119,7 +121,11 @@ impl Removing<'_> {
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
         for edge in edges {
-            self.take_from_sums(&self.entries_in(*edge).await?, call, memory).await?;
+            let (mut pages, mut sums) = (Pages::new(self.reading, self.keys, *edge), BTreeMap::new());
+            while let Some(entries) = pages.next().await? {
+                tally(&mut sums, &entries, memory);
+            }
+            self.take_from_sums(sums, call, memory).await?;
         }
         let span = (range.start().millis(), range.end().millis());
         let parts = parts_of(span, memory);
@@ -144,7 +150,7 @@ impl Removing<'_> {
         Ok(())
     }
 
-    /// The entries of a span within one day.
+    /// The few entries of a span within one day.
     async fn entries_in(&self, span: Span) -> Result<Vec<Entry>, StoreError> {
         let members = self.wire.call(&members_in(self.keys, span)).await.map_err(CallError::of_read)?;
         texts(members)?.iter().map(|member| Ok(read_member(day_of(span.0), member)?.1)).collect()
@@ -172,34 +178,33 @@ impl Removing<'_> {
             let mut gone = Vec::new();
             for (id, value) in fields(value.map_err(CallError::of_read)?)? {
                 let id = OperationId::new(&id).map_err(|_| corrupt("an id", &id))?;
-                if range.contains(read_id_value(&id, &value)?.entry.at) {
+                let named = read_id_value(&id, &value)?;
+                if range.contains(named.entry.at) {
                     gone.push(id.as_str().to_owned());
+                    self.uncount(key, &named, memory);
                 }
             }
-            if gone.is_empty() {
-                continue;
+            if !gone.is_empty() {
+                call.command("HDEL", key, gone);
             }
-            if let Key::Ids(day) = key {
-                memory.ids.subtract(day, u64::try_from(gone.len()).unwrap_or(u64::MAX));
-            }
-            call.command("HDEL", key, gone);
         }
         Ok(())
+    }
+
+    /// With quarters: one id less takes room.
+    fn uncount(&self, key: Key, named: &Named, memory: &mut Memory) {
+        if let Key::Ids(_) = key {
+            memory.ids.subtract(self.settings.hour_of_id(named.written), 1);
+        }
     }
 
     /// Takes entries out of their quarters' sums, where these are kept.
     async fn take_from_sums(
         &self,
-        entries: impl IntoIterator<Item = &Entry>,
+        sums: BTreeMap<QuarterKey, Sum>,
         call: &mut Call,
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
-        let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
-        for entry in entries {
-            let label = memory.labels.counted(entry.label.as_ref()).to_owned();
-            let sum = Sum { micros: entry.credits.micros(), entries: 1 };
-            sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(sum);
-        }
         for (key, sum) in sums {
             let Some(change) = memory.open.subtract(&key, sum) else { continue };
             let (quarter, label) = key;
@@ -223,5 +228,14 @@ impl Removing<'_> {
         }
         let exists = self.wire.call(&command("EXISTS", self.keys, Key::Sums(day))).await;
         Ok(count(&exists.map_err(CallError::of_read)?) > 0)
+    }
+}
+
+/// Adds entries to the sums of their quarters.
+fn tally<'a>(sums: &mut BTreeMap<QuarterKey, Sum>, entries: impl IntoIterator<Item = &'a Entry>, memory: &Memory) {
+    for entry in entries {
+        let label = memory.labels.counted(entry.label.as_ref()).to_owned();
+        let sum = Sum { micros: entry.credits.micros(), entries: 1 };
+        sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(sum);
     }
 }

@@ -85,6 +85,11 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
+    /// Whether the account is at another version than the call expected, and not only ids were found.
+    pub(crate) fn is_other(&self) -> bool {
+        self.fields[0].as_deref().unwrap_or_default() != self.expected
+    }
+
     /// # Errors
     /// Where the account cannot be read.
     pub(crate) fn stored(&mut self) -> Result<Stored, StoreError> {
@@ -186,8 +191,7 @@ impl Call {
         for key in &self.keys {
             command.arg(keys.name(*key));
         }
-        let kinds: String = self.keys.iter().enumerate().skip(1).map(|(number, key)| self.kind(number, *key)).collect();
-        command.arg(&self.expected).arg(&self.new).arg(kinds).arg(self.turn()).arg(self.absent.len());
+        command.arg(&self.expected).arg(&self.new).arg(self.kinds()).arg(self.turn()).arg(self.absent.len());
         if !self.absent.is_empty() {
             command.arg(self.places_of_ids);
         }
@@ -213,14 +217,24 @@ impl Call {
         token.standing(passed).chain([going]).chain(self.in_vain.iter().flat_map(Queue::passed)).collect()
     }
 
-    /// How the script is to test a key: not where another test finds it out.
-    fn kind(&self, number: usize, key: Key) -> char {
-        let place = number.saturating_add(1);
-        let is_looked_in = !self.absent.is_empty() && number <= self.places_of_ids;
-        let is_added_to = self.increments.iter().any(|(_, other, _)| *other == place);
-        let has_expiry =
-            self.commands.iter().any(|(name, other, _)| ["PEXPIRE", HSETPX, ZADDPX].contains(name) && *other == place);
-        if (is_looked_in && !has_expiry) || is_added_to { '-' } else { key.kind() }
+    /// How the script is to test each key: not where another test finds it out.
+    fn kinds(&self) -> String {
+        let looked_in = if self.absent.is_empty() { 0 } else { self.places_of_ids };
+        let mut is_tested: Vec<bool> = (0..self.keys.len()).map(|number| number > looked_in).collect();
+        let mut note = |place: usize, tested: bool| {
+            if let Some(is_tested) = is_tested.get_mut(place.saturating_sub(1)) {
+                *is_tested = tested;
+            }
+        };
+        // A key that may be made by this is told from one that is there.
+        for (_, place, _) in self.commands.iter().filter(|(name, ..)| ["PEXPIRE", HSETPX, ZADDPX].contains(name)) {
+            note(*place, true);
+        }
+        for (_, place, _) in &self.increments {
+            note(*place, false);
+        }
+        let kinds = self.keys.iter().zip(is_tested).map(|(key, tested)| if tested { key.kind() } else { '-' });
+        kinds.skip(1).collect()
     }
 
     fn outcome(&self, answer: Value) -> Result<Outcome, StoreError> {

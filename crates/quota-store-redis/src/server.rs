@@ -11,7 +11,7 @@ use crate::call_error::CallError;
 use crate::connect_error::ConnectError;
 use crate::gathering::Gathering;
 use crate::keys::KeyPrefix;
-use crate::link::Wire;
+use crate::link::{Wire, briefly};
 use crate::primaries;
 use crate::settings::Settings;
 use crate::values::text;
@@ -125,6 +125,27 @@ pub(crate) async fn note_again(gathering: &Gathering<'_>, settings: &Settings) -
     let format = FORMAT.to_string();
     let format = note(gathering, settings.prefix.format(), &format);
     try_join(format, note(gathering, settings.prefix.detail(), name(settings.detail))).await.map(drop)
+}
+
+/// The same in a cluster, where they stand on primaries that may be silent when the client's own is not: it does not wait long for
+/// these, or not at all. What was not noted in time may be, and is so with the next new client.
+///
+/// # Errors
+/// Where it is seen in time that another process has made another store there meanwhile.
+pub(crate) async fn note_beside(wire: &Wire, settings: &Settings) -> Result<(), StoreError> {
+    if wire.is_silent(|| settings.prefix.format()) || wire.is_silent(|| settings.prefix.detail()) {
+        return Ok(());
+    }
+    let (wire, settings) = (wire.clone(), settings.clone());
+    let noting = async move {
+        let gathering = Gathering::new(&wire);
+        gathering.run(note_again(&gathering, &settings)).await
+    };
+    match briefly(noting).await {
+        // It could not be asked.
+        None | Some(Err(StoreError::NotDone { source: Some(_), .. })) => Ok(()),
+        Some(noted) => noted,
+    }
 }
 
 async fn note(gathering: &Gathering<'_>, key: String, wanted: &str) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use quota_core::{Detail, Instant, Terms};
 
+use crate::id_counts::{HOURS, last_hour_of};
 use crate::keys::{DAY_MILLIS, KeyPrefix, day_of};
 use crate::stored::Memory;
 
@@ -30,10 +31,24 @@ const RETRIES_MILLIS: i64 = 600_000;
 /// Keys outlive what they are needed for by so much: the server's clock decides about them, and no other.
 const MARGIN: Duration = Duration::from_secs(86_400);
 
+/// Ids that are remembered for longer are counted by day, that the account may stay short.
+const COUNTED_BY_HOUR: Duration = Duration::from_secs(3 * 86_400);
+
 impl Settings {
     /// With quarters: from which day of writing on ids are remembered.
     pub(crate) fn first_day_of_ids(&self, now: Instant) -> i64 {
         day_of(now.saturating_sub(self.ids_for).millis())
+    }
+
+    /// The same, by the hours that they count in.
+    pub(crate) fn first_hour_of_ids(&self, now: Instant) -> i64 {
+        hour_of(now.saturating_sub(self.ids_for).millis())
+    }
+
+    /// The hour that an id counts in.
+    pub(crate) fn hour_of_id(&self, written: Instant) -> i64 {
+        let millis = written.millis();
+        if self.ids_for <= COUNTED_BY_HOUR { hour_of(millis) } else { last_hour_of(day_of(millis)) }
     }
 
     /// Which ten minutes.
@@ -49,7 +64,7 @@ impl Settings {
         let room = match self.detail {
             Detail::Entries => usize::MAX,
             Detail::Quarters => {
-                let ids = memory.ids.since(self.first_day_of_ids(now));
+                let ids = memory.ids.since(self.first_hour_of_ids(now));
                 usize::try_from(MAX_IDS.saturating_sub(ids)).unwrap_or_default()
             }
         };
@@ -79,6 +94,11 @@ impl Settings {
     pub(crate) fn expiry_of_retries() -> String {
         (3 * RETRIES_MILLIS).to_string()
     }
+}
+
+/// Counted from 1970.
+const fn hour_of(millis: i64) -> i64 {
+    millis.div_euclid(DAY_MILLIS / HOURS)
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -145,6 +165,22 @@ mod tests {
         let ids = START + settings.expiry_of_ids().parse::<i64>().unwrap();
         for expires in [expires(&settings, START), ids] {
             assert!((9_000 * 365 * DAY_MILLIS..i64::MAX / 2).contains(&expires), "{expires}");
+        }
+    }
+
+    #[test]
+    fn ids_take_room_until_the_hour_that_they_were_forgotten_in_is_over() {
+        for (ids_for, most) in [(days(1) / 24, 1), (days(1), 1), (days(3), 1), (days(4), 24)] {
+            let settings = settings(None, ids_for);
+            for minute in [0, 1, 59, 60, 719, 1_439] {
+                let written = at(START + minute * 60_000);
+                let mut memory = Memory::default();
+                memory.ids.add(settings.hour_of_id(written), MAX_IDS);
+                let room = |now: Instant| settings.terms(&memory, now).room_for_ids;
+                let forgotten = written.saturating_add(ids_for);
+                assert_eq!(room(at(forgotten.millis() - 1)), 0, "{ids_for:?} {minute}");
+                assert_eq!(room(at(forgotten.millis() + most * 3_600_000)), 100_000, "{ids_for:?} {minute}");
+            }
         }
     }
 

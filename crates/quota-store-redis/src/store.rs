@@ -60,9 +60,9 @@ impl RedisStore {
     pub(crate) async fn is_made(builder: &RedisBuilder) -> Result<bool, ConnectError> {
         let target = Target::parse(&builder.url)?;
         let link = Self::link(builder, &target, &builder.settings.prefix).await?;
-        server::check(link.for_batch(), allowed_eviction(builder, &target)).await?;
+        server::check(link.beside_batches(), allowed_eviction(builder, &target)).await?;
         let prefix = target.prefix.filter(|_| !builder.has_prefix);
-        server::has_format(link.for_batch(), prefix.as_ref().unwrap_or(&builder.settings.prefix)).await
+        server::has_format(link.beside_batches(), prefix.as_ref().unwrap_or(&builder.settings.prefix)).await
     }
 
     async fn link(builder: &RedisBuilder, target: &Target, prefix: &KeyPrefix) -> Result<Link, ConnectError> {
@@ -79,7 +79,7 @@ impl RedisStore {
             settings.prefix = target.prefix.clone().unwrap_or(settings.prefix);
         }
         let link = Self::link(&builder, &target, &settings.prefix).await?;
-        let wire = link.for_batch();
+        let wire = link.beside_batches();
         server::check(wire, allowed_eviction(&builder, &target)).await?;
         server::check_format(wire, &settings.prefix).await?;
         settings.detail = server::check_detail(wire, &settings.prefix, detail).await?;
@@ -116,7 +116,8 @@ impl UsageStore for RedisStore {
     }
 
     fn is_held(&self, client: &ClientId) -> bool {
-        self.held.is_held(client)
+        let account = || self.settings.prefix.client(client).name(Key::Account);
+        self.held.is_held(client) || self.link.is_silent(account)
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
@@ -143,7 +144,7 @@ impl UsageStore for RedisStore {
     }
 
     async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
-        self.list_clients(query).await
+        Ok(self.list_clients(query).await?.clients)
     }
 
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
@@ -155,7 +156,7 @@ impl UsageStore for RedisStore {
     }
 
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
-        let answer = self.link.for_batch().call(&redis::cmd("TIME")).await.map_err(CallError::of_read)?;
+        let answer = self.link.beside_batches().call(&redis::cmd("TIME")).await.map_err(CallError::of_read)?;
         let mut parts = array(answer)?.into_iter();
         let mut part = || text(parts.next()?).ok().flatten()?.parse::<i64>().ok();
         let millis = part().zip(part()).and_then(|(seconds, micros)| {
@@ -172,7 +173,7 @@ impl UsageStore for RedisStore {
             set.arg(key).arg(1).arg("PX").arg(1_000);
             set
         };
-        let (wire, prefix) = (self.link.for_batch(), &self.settings.prefix);
+        let (wire, prefix) = (self.link.beside_batches(), &self.settings.prefix);
         if !wire.is_cluster() {
             return wire.call(&set(prefix.health())).await.map(|_| ()).map_err(CallError::of_read);
         }
@@ -189,7 +190,7 @@ impl PlanStore for RedisStore {
         let account = self.settings.prefix.client(client).name(Key::Account);
         let mut get = redis::cmd("HGET");
         get.arg(&account).arg("p");
-        let answers = self.link.for_batch().read_all(vec![get], &account).await.map_err(CallError::of_read)?;
+        let answers = self.link.beside_batches().read_all(vec![get], &account).await.map_err(CallError::of_read)?;
         match answers.into_iter().next().unwrap_or_default() {
             Value::Nil => Ok(StoredPlan::default()),
             answer => {

@@ -39,7 +39,7 @@ pub(crate) struct Memory {
     pub(crate) days: DaySet,
     /// Entries before this are only in the sums.
     pub(crate) folded_until: Instant,
-    /// With quarters: the ids of each day of writing.
+    /// With quarters: how many ids were written when.
     pub(crate) ids: IdCounts,
     /// With entries: the days that have entries and their ids.
     pub(crate) entries: DaySet,
@@ -164,7 +164,7 @@ mod tests {
     fn what_stands_beside_an_account_is_read_as_it_was_written() {
         let mut memory = Memory::default();
         memory.days.insert(19_800);
-        memory.ids.add(19_800, 3);
+        memory.ids.add(475_209, 3);
         memory.entries.insert(19_801);
         memory.folded_until = Instant::from_millis(900_000).unwrap();
         memory.labels.place(Some(&quota_core::Label::new("a,b").unwrap()));

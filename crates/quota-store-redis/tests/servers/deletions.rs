@@ -1,5 +1,6 @@
 //! Many entries of a day that are deleted or pruned: whole at once, and taken out in steps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{Answer, Credits, Detail, Instant, Operation, OperationId, PastEntry, Window};
@@ -7,10 +8,11 @@ use quota_service::{EntriesQuery, Pruned, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
 use redis::Value;
 
+use crate::load::Load;
 use crate::requests::{
     PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, client, credits, is_unknown, one, request,
 };
-use crate::servers::Place;
+use crate::servers::{Place, calls, private};
 
 /// The day of all requests, and its number.
 const DAY: &str = "2024-03-15T00:00:00Z";
@@ -29,8 +31,10 @@ async fn fill(store: &RedisStore, count: u32, between: Duration) {
         label: None,
     };
     let entries: Vec<PastEntry> = (0..count).map(entry).collect();
-    let backfill = Operation::Backfill { entries, not_after: Instant::MAX };
-    one(store, request("a", backfill, PLENTY)).await.unwrap();
+    for some in entries.chunks(Operation::MAX_BACKFILL) {
+        let backfill = Operation::Backfill { entries: some.to_vec(), not_after: Instant::MAX };
+        one(store, request("a", backfill, PLENTY)).await.unwrap();
+    }
 }
 
 async fn delete(store: &RedisStore, from: u64, to: u64) -> u64 {
@@ -174,4 +178,22 @@ async fn a_quarter_of_many_entries_is_folded_at_once_and_goes_in_steps() {
     assert_eq!(other.total(&client("a"), Window::ALL).await.unwrap(), credits("7000"), "they are in the sums");
     assert!(allowed(&charge_one(&other, "a", "id 3000").await), "and their ids are free");
     assert_eq!(store.prune(at(3_600)).await.unwrap(), Pruned::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_quarter_is_cut_in_pages_while_others_charge() {
+    let Some((_server, place)) = private() else { return };
+    let (store, other) = (place.store(Detail::Entries).await, Arc::new(place.store(Detail::Entries).await));
+    fill(&store, 20_000, Duration::from_millis(45)).await;
+    // From now on the account knows what of the year is used.
+    assert!(allowed(&charge_one(&store, "a", "noon").await));
+    place.tell("CONFIG RESETSTAT").await;
+    assert_eq!(delete(&store, 0, 225).await, 5_000);
+    // To count them, what is left of the year, and to take them from their quarter's sum.
+    let pages = calls(&place, "zrangebylex").await;
+    assert_eq!(pages, 3 + 8 + 3, "of 2,000 members");
+    let load = Load::begin(&[other], &["a".to_owned()]);
+    assert_eq!(delete(&store, 0, 450).await, 5_000);
+    let charged = load.end().await["a"].len();
+    assert_eq!(agreed_usage(&store, "a").await, credits(&(10_001 + charged).to_string()));
 }

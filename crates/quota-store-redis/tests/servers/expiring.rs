@@ -81,3 +81,23 @@ async fn without_a_retention_nothing_expires_but_the_ids_of_quarters() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_key_of_ids_that_was_emptied_and_is_made_anew_goes_too() {
+    let Some(place) = Place::shared() else { return };
+    let builder = place.builder().with_detail(Detail::Quarters).with_ids_for(Duration::from_secs(3_600));
+    let store = builder.connect().await.unwrap();
+    let assert_counted = async |wanted: &str| {
+        assert_eq!(text_of(&place.tell(&format!("HGET {} i", place.key("{a}:a"))).await), wanted);
+        assert_lasts(&place, "{a}:i:19797", 2 * DAY + HOUR).await;
+    };
+    assert!(allowed(&charge_one(&store, "a", "x").await));
+    assert_counted("19797 12:1").await;
+    // It is forgotten, and written in its own place.
+    assert!(allowed(&charge_later(&store, "a", "x", 6).await));
+    assert_counted("19797 13:1").await;
+    let void = Operation::Void { id: OperationId::new("x").unwrap() };
+    one(&store, at_quarter(request("a", void, PLENTY), 6)).await.unwrap();
+    assert!(allowed(&charge_later(&store, "a", "y", 8).await));
+    assert_counted("19797 14:1").await;
+}

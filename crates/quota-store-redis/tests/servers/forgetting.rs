@@ -1,16 +1,20 @@
-//! Servers that forget scripts, and servers that forget everything.
+//! Servers that forget scripts, servers that forget everything, and clients who leave nothing to forget.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quota_core::{Credits, Detail};
+use quota_core::{Credits, Detail, EntryId, Operation, OperationId, Refusal, Ttl};
 use quota_servers::PrivateServer;
-use quota_service::{ClientsQuery, UsageStore};
+use quota_service::{ClientsQuery, Request, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
+use redis::Value;
 
 use crate::load::{Load, ask_again, charge_until_allowed};
-use crate::requests::{agreed_usage, allowed, charge_one, credits, is_not_done, used};
-use crate::servers::{Place, is_primary, keep_parts, private, private_cluster, tell, url_of};
+use crate::requests::{
+    PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, credits, is_not_done, one, request, used,
+};
+use crate::servers::{Place, is_primary, keep_parts, private, private_cluster, tell, text_of, url_of};
 
 #[tokio::test]
 async fn a_script_that_was_flushed_is_sent_again_and_charges_once() {
@@ -102,6 +106,51 @@ async fn a_store_in_whose_place_another_was_made_takes_no_new_clients() {
         assert_refused().await;
         assert_eq!(agreed_usage(&other, name).await, Credits::ONE);
     }
+}
+
+#[tokio::test]
+async fn who_was_never_charged_leaves_no_key() {
+    let Some(place) = Place::shared() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        let store = place.store(detail).await;
+        let made = keys_of(&place).await;
+        let id = OperationId::new("i").unwrap();
+        let hold = || Operation::Hold {
+            credits: Credits::ONE,
+            id: EntryId::Given(id.clone()),
+            ttl: Ttl::DEFAULT,
+            label: None,
+            asker: None,
+        };
+        let settle = Operation::Settle { id: id.clone(), credits: Credits::ONE };
+        let release = Operation::Release { id: id.clone(), made: None };
+        let of_a_stranger = [charge("1"), charge_as("i", "1"), hold(), settle, release, Operation::Status];
+        let mut batch: Vec<Request> = of_a_stranger.map(|operation| request("stranger", operation, PLENTY)).into();
+        batch.iter_mut().for_each(|request| request.plan.plan = None);
+        for answer in store.apply(batch.clone()).await {
+            assert!(matches!(answer, Err(StoreError::Refused(Refusal::UnknownClient))), "{answer:?}");
+        }
+        for request in batch {
+            assert!(one(&store, request).await.is_err());
+        }
+        // New clients who are denied, and one who asks and no more.
+        for operation in [charge("1"), charge_as("i", "1"), hold()] {
+            assert!(!allowed(&one(&store, request("denied", operation, "0")).await));
+        }
+        assert_eq!(used(&one(&store, request("asked", Operation::Status, PLENTY)).await), Credits::ZERO);
+        assert_eq!(keys_of(&place).await, made);
+        assert!(listed_by(&store).await.is_empty());
+        // It is seen if somebody leaves one.
+        assert!(allowed(&one(&store, request("charged", charge("1"), PLENTY)).await));
+        assert!(keys_of(&place).await.len() > made.len());
+    }
+}
+
+/// Every key of this test.
+async fn keys_of(place: &Place) -> BTreeSet<String> {
+    let Value::Array(keys) = place.tell(&format!("KEYS {}", place.key("*"))).await else { panic!("no keys") };
+    keys.iter().map(text_of).collect()
 }
 
 /// So many clients have accounts on each primary of a cluster.

@@ -13,7 +13,11 @@ mod failing_over;
 #[cfg(test)]
 mod forgetting;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod load;
+#[cfg(test)]
+mod looking_up;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
@@ -28,6 +32,8 @@ mod resending;
 mod rights;
 #[cfg(test)]
 mod servers;
+#[cfg(test)]
+mod silence;
 #[cfg(test)]
 mod stalling;
 #[cfg(test)]

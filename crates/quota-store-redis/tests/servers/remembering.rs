@@ -1,5 +1,6 @@
 //! Which ids of quarters are remembered, and what goes with the sums that are not.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use quota_core::{
@@ -10,7 +11,7 @@ use quota_store_redis::RedisStore;
 use redis::Value;
 
 use crate::requests::{
-    Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_one, client, credits, one, request,
+    Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits, one, request,
 };
 use crate::servers::Place;
 
@@ -34,20 +35,33 @@ fn replayed(answer: &Answered) -> bool {
 }
 
 async fn backfill(store: &RedisStore, entries: Vec<PastEntry>) {
+    backfill_later(store, entries, 0).await;
+}
+
+/// The same, so many quarters of an hour later.
+async fn backfill_later(store: &RedisStore, entries: Vec<PastEntry>, quarters: u32) {
+    let wanted = u64::try_from(entries.len()).unwrap();
     let backfill = Operation::Backfill { entries, not_after: Instant::MAX };
-    one(store, request("a", backfill, PLENTY)).await.unwrap();
+    match one(store, at_quarter(request("a", backfill, PLENTY), quarters)).await {
+        Ok(Answer::Backfilled(backfilled)) => assert_eq!(backfilled.added, wanted),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Remembers so many ids, of entries of no credits.
 async fn remember(store: &RedisStore, count: u32) {
+    remember_later(store, 0..count, 0).await;
+}
+
+async fn remember_later(store: &RedisStore, numbers: Range<u32>, quarters: u32) {
     let entry = |number: u32| PastEntry {
         id: id(&format!("id {number}")),
         at: TODAY.parse().unwrap(),
         credits: Credits::ZERO,
         label: None,
     };
-    for first in (0..count).step_by(10_000) {
-        backfill(store, (first..count.min(first + 10_000)).map(entry).collect()).await;
+    for first in numbers.clone().step_by(10_000) {
+        backfill_later(store, (first..numbers.end.min(first + 10_000)).map(entry).collect(), quarters).await;
     }
 }
 
@@ -82,6 +96,38 @@ async fn who_gave_no_id_is_charged_where_another_process_has_used_all_the_room()
     assert_eq!(total(&store).await, credits("2"));
 }
 
+#[tokio::test]
+async fn ids_take_room_for_as_long_as_they_are_remembered_and_an_hour() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    // Half past midnight, and 23 hours after the next midnight.
+    for (numbers, quarters) in [(0..60_000, 50), (60_000..120_000, 236)] {
+        remember_later(&store, numbers, quarters).await;
+    }
+    let place = Place::at(place.url.clone());
+    let builder = place.builder().with_detail(Detail::Quarters).with_ids_for(DAY / 24);
+    let store = builder.connect().await.unwrap();
+    // At noon and, the same day, two and two and a half hours later.
+    for (numbers, quarters) in [(0..60_000, 0), (60_000..120_000, 8), (120_000..160_000, 10)] {
+        remember_later(&store, numbers, quarters).await;
+    }
+    assert!(charge_later(&store, "a", "given", 11).await.is_err(), "there is no room");
+    assert!(allowed(&charge_later(&store, "a", "given", 16).await));
+}
+
+#[tokio::test]
+async fn ids_of_which_an_account_counts_only_the_day_are_found() {
+    let Some(place) = Place::shared() else { return };
+    assert!(allowed(&charge_one(&place.store(Detail::Quarters).await, "a", "early").await));
+    place.tell(&format!("HSET {} i 19797:1", place.key("{a}:a"))).await;
+    assert!(allowed(&charge_one(&place.store(Detail::Quarters).await, "a", "late").await));
+    let store = place.store(Detail::Quarters).await;
+    for id in ["early", "late"] {
+        assert!(replayed(&charge_later(&store, "a", id, 95).await), "{id}");
+    }
+    assert_eq!(total(&store).await, credits("2"));
+}
+
 /// As one log has them that is read again.
 #[tokio::test]
 async fn a_retry_finds_what_it_asked_for_beside_one_of_days_later() {
@@ -101,6 +147,24 @@ async fn a_retry_finds_what_it_asked_for_beside_one_of_days_later() {
     let answers = store.apply(vec![request("c", charge_as("e1", "1"), PLENTY), later]).await;
     assert!(replayed(&answers[0]) && allowed(&answers[1]));
     assert_eq!(store.total(&client("c"), Window::ALL).await.unwrap(), credits("2"));
+}
+
+#[tokio::test]
+async fn an_id_is_remembered_for_as_long_as_was_chosen() {
+    let Some(place) = Place::shared() else { return };
+    for (ids_for, quarters) in [(DAY / 24, 4), (3 * DAY, 3 * 96)] {
+        let place = Place::at(place.url.clone());
+        let store = place.builder().with_detail(Detail::Quarters).with_ids_for(ids_for).connect().await.unwrap();
+        assert!(allowed(&charge_one(&store, "a", "e1").await));
+        let mut retry = at_quarter(request("a", charge_as("e1", "1"), PLENTY), quarters);
+        let end = retry.at;
+        retry.at = end.saturating_sub(Duration::from_millis(1));
+        assert!(replayed(&one(&store, retry.clone()).await), "{ids_for:?}");
+        retry.at = end;
+        let again = one(&store, retry).await;
+        assert!(allowed(&again) && !replayed(&again), "{ids_for:?}");
+        assert_eq!(total(&store).await, credits("2"));
+    }
 }
 
 /// An id is remembered by when it was written, and a sum is kept by what it is of.

@@ -19,7 +19,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn at(url: impl Into<String>) -> Self {
-        let prefix = KeyPrefix::new(&format!("t{:08x}", fastrand::u32(..))).unwrap();
+        let prefix = KeyPrefix::new(&format!("t{}", quota_servers::own_name())).unwrap();
         Self { url: url.into(), prefix }
     }
 
@@ -88,6 +88,13 @@ pub(crate) async fn tell_words(url: &str, words: &[&str]) -> Result<Value, Redis
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let mut asked = redis::cmd(words[0]);
     asked.arg(&words[1..]).query_async(&mut connection).await
+}
+
+/// How often a command was called since the server's statistics began.
+pub(crate) async fn calls(place: &Place, command: &str) -> u64 {
+    let stats = text_of(&place.tell("INFO commandstats").await);
+    let (_, behind) = stats.split_once(&format!("cmdstat_{command}:calls=")).unwrap();
+    behind.split(',').next().unwrap().parse().unwrap()
 }
 
 pub(crate) fn text_of(value: &Value) -> String {
