@@ -51,7 +51,7 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 impl Collections {
     pub(crate) async fn at(url: String) -> Self {
         let database = Client::with_uri_str(&url).await.unwrap().default_database().unwrap();
-        Self { url, prefix: format!("t{:08x}_", fastrand::u32(..)), database }
+        Self { url, prefix: format!("t{}_", quota_servers::own_name()), database }
     }
 
     /// Others on the same server.

@@ -22,7 +22,7 @@ use crate::requests::{
 const QUARTER: i64 = 900_000;
 
 /// The escrow of `a`, by its name.
-async fn escrow(collections: &Collections) -> Option<String> {
+pub(crate) async fn escrow(collections: &Collections) -> Option<String> {
     let account = collections.account("a").await;
     account.get_document("g").ok().map(|escrow| escrow.get_str("i").unwrap().to_owned())
 }
@@ -43,7 +43,7 @@ pub(crate) async fn open_escrow(collections: &Collections) -> MongoStore {
 }
 
 /// The same under another plan.
-async fn open_escrow_under(plan: &Arc<Plan>, collections: &Collections) -> MongoStore {
+pub(crate) async fn open_escrow_under(plan: &Arc<Plan>, collections: &Collections) -> MongoStore {
     let store = collections.store().await;
     if collections.all("accounts", doc! { "_id": "a" }).await.is_empty() {
         assert!(allowed(&one(&store, charge_under(plan, "1")).await));
@@ -65,13 +65,13 @@ async fn open_escrow_under(plan: &Arc<Plan>, collections: &Collections) -> Mongo
 }
 
 /// A charge of `a` at noon.
-fn charge_under(plan: &Arc<Plan>, cost: &str) -> Request {
+pub(crate) fn charge_under(plan: &Arc<Plan>, cost: &str) -> Request {
     let plan = PlanView { plan: Some(Arc::clone(plan)), ..request("a", charge(cost), "1").plan };
     Request { plan, ..request("a", charge(cost), "1") }
 }
 
 /// A charge of `a` that is admitted; what is used then.
-async fn charged(store: &MongoStore, cost: &str, millis: i64) -> String {
+pub(crate) async fn charged(store: &MongoStore, cost: &str, millis: i64) -> String {
     let answer = one_at(store, "a", charge(cost), millis).await;
     assert!(allowed(&answer), "{answer:?}");
     used(&answer)

@@ -19,6 +19,8 @@ mod encrypting;
 #[cfg(test)]
 mod escrow;
 #[cfg(test)]
+mod escrow_edges;
+#[cfg(test)]
 mod late;
 #[cfg(test)]
 mod names;
