@@ -44,7 +44,7 @@ async fn answer(app: &Router, client: &str, uri: &str) -> String {
 /// Everything that one store answers to the table.
 async fn answers(url: &str) -> Vec<String> {
     // Clients of this run's own: a server is shared.
-    let run = format!("{:08x}-", fastrand::u32(..));
+    let run = format!("{}-", quota_servers::own_name());
     let clock = Arc::new(ManualClock::new("2024-03-30T22:59:58.500Z".parse().unwrap()));
     let store = quota_stores::connect(url).await.unwrap();
     let service = QuotaService::builder(store).with_stored_plans().with_clock(Arc::clone(&clock));

@@ -11,6 +11,7 @@ mod log;
 mod mariadb;
 mod mongodb;
 mod node;
+mod own_name;
 mod ports;
 mod postgres;
 mod private_server;
@@ -26,6 +27,7 @@ pub use crate::declared::{private, private_encrypted, private_guarded, private_s
 pub use crate::encrypted::another_authority;
 pub use crate::error::ServerError;
 pub use crate::node::Node;
+pub use crate::own_name::own_name;
 pub use crate::private_server::PrivateServer;
 pub use crate::programs::{MongoReplacement, has_mongod, missing};
 pub use crate::relay::Relay;

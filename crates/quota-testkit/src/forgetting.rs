@@ -1,14 +1,14 @@
-//! Sums past a retention, which are forgotten in steps.
+//! Sums past a retention, which are forgotten in steps; windows that would need them.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::poll;
-use quota_core::{Credits, Window};
-use quota_service::UsageStore;
+use quota_core::{Credits, Plan, Refusal, Unit, Window};
+use quota_service::{ServiceError, UsageStore};
 
-use crate::{Harness, StoreFactory, at, past_entry, per_day};
+use crate::{Harness, StoreFactory, at, past_entry, per_day, quota};
 
 /// Of two days and two hours.
 pub const RETENTION: Duration = QUARTER.saturating_mul(KEPT);
@@ -64,4 +64,33 @@ pub async fn sums_past_a_retention_are_forgotten_in_steps<F: StoreFactory>(facto
     assert_eq!(kept.to_string(), KEPT.to_string());
     assert_eq!(other.total().await, (KEPT + 3).to_string());
     assert_eq!(other.used().await, "3");
+}
+
+/// A case for stores that are made with a retention, as [`sums_past_a_retention_are_forgotten_in_steps`]: a plan with a window that may
+/// outlast what is kept is not taken, and decides nothing where somebody else has set it.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn windows_past_a_retention_are_refused<F: StoreFactory>(factory: F, forgetting: F::Store) {
+    const REFUSED: &str = "window_exceeds_retention";
+    let harness = Harness::new(Arc::new(factory));
+    let client = harness.subject_of(&harness.builder_over(forgetting).build(), "a");
+    let other = harness.subject("a").await;
+    let three_days = Plan::new([quota(Unit::Day, 3, "9")]).expect("a plan");
+    client.plan(&[per_day("2")]).await;
+    let set = client.service().set_plan(client.client(), three_days.clone()).await;
+    assert!(matches!(set, Err(ServiceError::Refused(Refusal::WindowExceedsRetention { .. }))), "{set:?}");
+    for expected in ["allowed", "denied"] {
+        assert_eq!(client.charge("2").await, expected, "by the plan that was there before");
+    }
+
+    // Who keeps everything takes it.
+    other.service().set_plan(other.client(), three_days).await.expect("a plan");
+    assert_eq!(client.charge_as("c", "1").await, REFUSED);
+    assert_eq!(client.record_as("r", "1").await, REFUSED);
+    assert_eq!(client.hold("h", "1", crate::seconds(60)).await, REFUSED);
+    let status = client.service().status(client.client()).await;
+    assert!(matches!(status, Err(ServiceError::Refused(Refusal::WindowExceedsRetention { .. }))), "{status:?}");
+    assert_eq!(other.stands().await, ("2".to_owned(), "0".to_owned(), "7".to_owned()), "nothing was changed");
+    assert_eq!(other.charge("7").await, "allowed");
 }

@@ -30,7 +30,9 @@ mod words;
 
 pub use quota_servers::{Node, PrivateServer, Server, ServerError, private as private_server, url as server};
 
-pub use crate::forgetting::{RETENTION, sums_past_a_retention_are_forgotten_in_steps};
+pub use crate::forgetting::{
+    RETENTION, sums_past_a_retention_are_forgotten_in_steps, windows_past_a_retention_are_refused,
+};
 pub use crate::gated::{Gate, Gated, Keeper};
 pub use crate::harness::{Boxed, Harness, StoreFactory};
 pub use crate::proxy::{Cut, Proxy};

@@ -125,6 +125,8 @@ macro_rules! for_each_case {
                 what_was_pruned_can_be_deleted
                 a_hold_that_is_settled_into_pruned_time_keeps_its_id
                 pruning_again_takes_nothing_more
+                a_service_spares_the_ids_of_the_last_day
+                the_accounts_time_outlives_a_pruning
                 pruning_while_charging_loses_nothing
                 a_quarter_of_many_entries_is_pruned_whole
             }
@@ -162,13 +164,17 @@ macro_rules! for_each_case {
                 a_client_whose_plan_is_set_all_the_time_is_still_charged
                 holds_and_charges_together_stay_below_the_limit
                 callers_that_go_away_leave_nothing_half_done
-                an_answer_reflects_what_another_process_was_answered_before
                 a_deletion_is_one_step_for_every_reader
                 usage_is_told_while_a_client_is_charged_all_the_time
                 deleting_while_charging_counts_each_entry_once
                 one_backfill_from_two_processes_adds_each_entry_once
                 concurrent_first_requests_agree
                 a_plan_and_what_it_decides_are_of_one_moment
+            }
+            processes {
+                an_answer_reflects_what_another_process_was_answered_before
+                whatever_one_process_does_the_other_sees_at_once
+                labels_that_come_at_once_are_64_in_sums
             }
             model {
                 any_sequence_answers_as_a_list_of_entries_would
@@ -205,6 +211,7 @@ mod tests {
             ("deletion", include_str!("conformance/deletion.rs")),
             ("batches", include_str!("conformance/batches.rs")),
             ("concurrency", include_str!("conformance/concurrency.rs")),
+            ("processes", include_str!("conformance/processes.rs")),
             ("model", include_str!("conformance/model.rs")),
             ("faults", include_str!("conformance/faults.rs")),
         ];

@@ -74,26 +74,38 @@ impl<S: UsageStore> Subject<S> {
         word(&self.service.charge(&self.client, credits(amount)).await)
     }
 
+    /// Charges with what the charge says.
+    pub async fn charge_with(&self, charge: Charge) -> &'static str {
+        word(&self.service.charge_with(&self.client, charge).await)
+    }
+
     /// Charges with an id.
     pub async fn charge_as(&self, id: &str, amount: &str) -> &'static str {
-        let charge = Charge::new(credits(amount)).with_id(operation_id(id));
-        word(&self.service.charge_with(&self.client, charge).await)
+        self.charge_with(Charge::new(credits(amount)).with_id(operation_id(id))).await
     }
 
     /// Records without an id.
     pub async fn record(&self, amount: &str) -> &'static str {
-        word(&self.service.record(&self.client, Charge::new(credits(amount))).await)
+        self.record_with(Charge::new(credits(amount))).await
+    }
+
+    /// Records with what the charge says.
+    pub async fn record_with(&self, charge: Charge) -> &'static str {
+        word(&self.service.record(&self.client, charge).await)
     }
 
     /// Records with an id.
     pub async fn record_as(&self, id: &str, amount: &str) -> &'static str {
-        let charge = Charge::new(credits(amount)).with_id(operation_id(id));
-        word(&self.service.record(&self.client, charge).await)
+        self.record_with(Charge::new(credits(amount)).with_id(operation_id(id))).await
     }
 
     /// Makes a hold that lives by its ttl.
     pub async fn hold(&self, id: &str, amount: &str, ttl: Duration) -> &'static str {
-        let charge = Charge::new(credits(amount)).with_id(operation_id(id));
+        self.hold_with(Charge::new(credits(amount)).with_id(operation_id(id)), ttl).await
+    }
+
+    /// Makes a hold with what the charge says, that lives by its ttl.
+    pub async fn hold_with(&self, charge: Charge, ttl: Duration) -> &'static str {
         let held = self.service.hold(&self.client, charge, Ttl::new(ttl).expect("a ttl")).await;
         word(&held.map(|holding| match holding {
             Holding::Denied(denied) => Decision::Denied(denied),

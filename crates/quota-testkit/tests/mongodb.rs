@@ -3,7 +3,9 @@
 
 use quota_servers::Server;
 use quota_store_mongo::{MongoBuilder, MongoStore};
-use quota_testkit::{RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps};
+use quota_testkit::{
+    RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps, windows_past_a_retention_are_refused,
+};
 
 struct Collections {
     url: String,
@@ -14,7 +16,7 @@ impl Collections {
     /// None where no server was declared, which is said then.
     fn new() -> Option<Self> {
         let url = quota_servers::url(Server::Mongodb)?;
-        Some(Self { url, prefix: format!("t{:08x}_", fastrand::u32(..)) })
+        Some(Self { url, prefix: format!("t{}_", quota_servers::own_name()) })
     }
 
     fn builder(&self) -> MongoBuilder {
@@ -59,4 +61,11 @@ async fn sums_past_a_retention_are_forgotten() {
     let Some(collections) = Collections::new() else { return };
     let store = collections.builder().with_retention(RETENTION).connect().await.expect("the server is there");
     sums_past_a_retention_are_forgotten_in_steps(collections, store).await;
+}
+
+#[tokio::test]
+async fn longer_windows_are_refused_with_a_retention() {
+    let Some(collections) = Collections::new() else { return };
+    let store = collections.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+    windows_past_a_retention_are_refused(collections, store).await;
 }

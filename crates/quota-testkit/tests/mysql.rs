@@ -4,7 +4,9 @@
 use mysql_async::prelude::Queryable;
 use quota_servers::Server;
 use quota_store_diesel::{MysqlBuilder, MysqlStore, TablePrefix};
-use quota_testkit::{RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps};
+use quota_testkit::{
+    RETENTION, StoreFactory, sums_past_a_retention_are_forgotten_in_steps, windows_past_a_retention_are_refused,
+};
 
 const TABLES: [&str; 5] = ["schema", "accounts", "entries", "quarters", "plans"];
 
@@ -17,7 +19,7 @@ impl Tables {
     /// None where no server was declared, which is said then.
     fn new() -> Option<Self> {
         let url = quota_servers::url(Server::Mysql)?;
-        let prefix = TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).expect("a prefix");
+        let prefix = TablePrefix::new(&format!("t{}_", quota_servers::own_name())).expect("a prefix");
         Some(Self { url, prefix })
     }
 
@@ -61,4 +63,11 @@ async fn sums_past_a_retention_are_forgotten() {
     let Some(tables) = Tables::new() else { return };
     let store = tables.builder().with_retention(RETENTION).connect().await.expect("the server is there");
     sums_past_a_retention_are_forgotten_in_steps(tables, store).await;
+}
+
+#[tokio::test]
+async fn longer_windows_are_refused_with_a_retention() {
+    let Some(tables) = Tables::new() else { return };
+    let store = tables.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+    windows_past_a_retention_are_refused(tables, store).await;
 }

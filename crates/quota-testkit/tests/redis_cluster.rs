@@ -18,7 +18,7 @@ impl Keys {
     /// None where no server was declared, which is said then.
     fn new(detail: Detail) -> Option<Self> {
         let url = quota_servers::url(Server::RedisCluster)?;
-        let prefix = KeyPrefix::new(&format!("t{:08x}", fastrand::u32(..))).expect("a prefix");
+        let prefix = KeyPrefix::new(&format!("t{}", quota_servers::own_name())).expect("a prefix");
         Some(Self { url, prefix, detail })
     }
 }

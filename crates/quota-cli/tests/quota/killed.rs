@@ -150,15 +150,17 @@ fn an_import_into_mysql_that_is_killed_leaves_nothing_twice() {
 /// Where nothing holds a client's account, the way to the store gets stuck: the import is not done before it is killed.
 fn killed_when_stuck(server: Server, after: u64) {
     let folder = Folder::new();
-    let from = source(&folder);
-    at_new_place(server, |to| {
-        make(&folder, to);
-        let place = server_of(to);
-        let relay = Relay::sticking(place, after);
-        Import::begin(&from, &relay.in_place_of(place, to)).kill_after(|| relay.is_broken());
-        let there = found(&from, to);
-        assert!(there < ROWS, "{there}");
-    });
+    at_new_place(server, |to| killed_when_stuck_at(to, &folder, after));
+}
+
+fn killed_when_stuck_at(to: &str, folder: &Folder, after: u64) {
+    let from = source(folder);
+    make(folder, to);
+    let place = server_of(to);
+    let relay = Relay::sticking(place, after);
+    Import::begin(&from, &relay.in_place_of(place, to)).kill_after(|| relay.is_broken());
+    let there = found(&from, to);
+    assert!(there < ROWS, "{there}");
 }
 
 /// All rows are more than 2.5 MB of requests; a client's batch is some 40 KB of questions and 130 KB of a script, and scripts go
@@ -166,6 +168,16 @@ fn killed_when_stuck(server: Server, after: u64) {
 #[test]
 fn an_import_into_redis_that_is_killed_leaves_nothing_twice() {
     killed_when_stuck(Server::Redis, 1_600_000);
+}
+
+/// Of quarters no entry is there to be found again: their ids tell.
+#[test]
+fn an_import_into_redis_with_quarters_that_is_killed_leaves_nothing_twice() {
+    let folder = Folder::new();
+    at_new_place(Server::Redis, |to| {
+        let to = to.replace("detail=entries", "detail=quarters");
+        killed_when_stuck_at(&to, &folder, 800_000);
+    });
 }
 
 /// The rows are sent twice, to accounts and to the ledger, in more than 5 MB; the first batches of 16 clients are 1.2 MB, and

@@ -107,7 +107,7 @@ pub(crate) fn private<D: Database>() -> Option<(PrivateServer, D)> {
 }
 
 fn prefix() -> TablePrefix {
-    TablePrefix::new(&format!("t{:08x}_", fastrand::u32(..))).unwrap()
+    TablePrefix::new(&format!("t{}_", quota_servers::own_name())).unwrap()
 }
 
 /// The URL of another user.

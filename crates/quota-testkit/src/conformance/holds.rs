@@ -172,7 +172,11 @@ pub async fn no_more_than_10_000_holds_are_active<F: StoreFactory>(harness: &Har
         assert!(answers.iter().all(|answer| matches!(answer, Ok(Answer::Decision(decision)) if decision.is_allowed())));
     }
     assert_eq!(client.hold("one more", "1", minutes(5)).await, "too_many_holds");
-    assert_eq!(client.charge("1").await, "allowed");
+    assert_eq!(client.charge_as("charged", "1").await, "allowed");
+    for (id, amount, expected) in [("h1", "1", "replayed"), ("h1", "2", "id_conflict"), ("charged", "1", "id_conflict")]
+    {
+        assert_eq!(client.hold(id, amount, minutes(5)).await, expected, "an id is looked at before the bound");
+    }
     assert_eq!(client.release("h0").await, "allowed");
     assert_eq!(client.hold("one more", "1", minutes(5)).await, "allowed");
     // Expired ones make room at once.

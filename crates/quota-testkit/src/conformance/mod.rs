@@ -9,11 +9,13 @@ pub mod clients;
 pub mod concurrency;
 pub mod days;
 pub mod deletion;
+mod expected;
 pub mod faults;
 pub mod holds;
 pub mod ids;
 pub mod model;
 pub mod plans;
+pub mod processes;
 pub mod pruning;
 pub mod usage;
 

@@ -1,216 +1,19 @@
 //! Random sequences of operations against a list of entries.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::FutureExt;
-use quota_core::{DayUsage, Days, GroupBy, Instant, Quota, Tz, Unit, Window};
-use quota_service::{Clock, QuotaService, UsageStore};
+use quota_core::{GroupBy, OperationId, PastEntry, Quota, Unit, Window};
+use quota_service::{Charge, Clock, DailyQuery, EntriesQuery, QuotaService, UsageStore};
 
-use crate::{Harness, StoreFactory, Subject, quota, quota_from, scale, seed};
+use super::expected::{Cost, Expected, Listed};
+use crate::{Harness, StoreFactory, Subject, operation_id, quota, quota_from, scale, seed};
 
-/// What should be known of one client, in whole credits. Windows are full quarters, and so are instants where only
-/// quarters are kept.
-#[derive(Debug, Default)]
-struct Model {
-    /// Whether instants may be any.
-    exact: bool,
-    /// Whether entries may be folded, so that only full quarters can be read.
-    pruned: bool,
-    /// Where entries are kept: only sums tell of what was before.
-    folded_until: Option<Instant>,
-    entries: Vec<(Option<String>, Instant, i64)>,
-    /// At, credits, expires.
-    holds: BTreeMap<String, (Instant, i64, Instant)>,
-    latest: Option<Instant>,
-    quotas: Option<Vec<(Quota, Option<i64>)>>,
-}
-
-impl Model {
-    fn now(&self, at: Instant) -> Instant {
-        at.max(self.latest.unwrap_or(Instant::MIN))
-    }
-
-    fn advance(&mut self, now: Instant) {
-        self.latest = Some(now);
-        self.holds.retain(|_, (_, _, expires)| now < *expires);
-    }
-
-    fn active(&self, id: &str, now: Instant) -> Option<(Instant, i64)> {
-        self.holds.get(id).filter(|(_, _, expires)| now < *expires).map(|(at, credits, _)| (*at, *credits))
-    }
-
-    fn entry(&self, id: &str) -> Option<i64> {
-        self.entries.iter().find(|(known, ..)| known.as_deref() == Some(id)).map(|(.., credits)| *credits)
-    }
-
-    fn used(&self, window: Window) -> i64 {
-        self.entries.iter().filter(|(_, at, _)| window.contains(*at)).map(|(.., credits)| credits).sum()
-    }
-
-    fn held(&self, window: Window, now: Instant) -> i64 {
-        let holds = self.holds.values().filter(|(at, _, expires)| window.contains(*at) && now < *expires);
-        holds.map(|(_, credits, _)| credits).sum()
-    }
-
-    /// Used and held of each quota.
-    fn stands(&self, at: Instant) -> Option<Vec<(String, String)>> {
-        let now = self.now(at);
-        let quota = |(quota, _): &(Quota, _)| {
-            let window = quota.lattice().window_at(now).unwrap();
-            (self.used(window).to_string(), self.held(window, now).to_string())
-        };
-        self.quotas.as_ref().map(|quotas| quotas.iter().map(quota).collect())
-    }
-
-    fn fits(&self, credits: i64, now: Instant) -> bool {
-        self.quotas.iter().flatten().all(|(quota, limit)| {
-            let window = quota.lattice().window_at(now).unwrap();
-            limit.is_none_or(|limit| limit - self.used(window) - self.held(window, now) >= credits)
-        })
-    }
-
-    fn spend(&mut self, id: Option<&str>, credits: i64, at: Instant, checked: bool) -> &'static str {
-        let now = self.now(at);
-        if self.quotas.is_none() {
-            return "unknown_client";
-        }
-        if let Some(id) = id {
-            if self.active(id, now).is_some() || self.entry(id).is_some_and(|known| known != credits) {
-                return "id_conflict";
-            }
-            if self.entry(id).is_some() {
-                return "replayed";
-            }
-        }
-        if checked && !self.fits(credits, now) {
-            return "denied";
-        }
-        self.advance(now);
-        self.entries.push((id.map(str::to_owned), now, credits));
-        "allowed"
-    }
-
-    fn hold(&mut self, id: &str, credits: i64, ttl: Duration, at: Instant) -> &'static str {
-        let now = self.now(at);
-        if self.quotas.is_none() {
-            return "unknown_client";
-        }
-        match self.active(id, now) {
-            Some((_, held)) if held == credits => return "replayed",
-            Some(_) => return "id_conflict",
-            None if self.entry(id).is_some() => return "id_conflict",
-            None => {}
-        }
-        if !self.fits(credits, now) {
-            return "denied";
-        }
-        self.advance(now);
-        self.holds.insert(id.to_owned(), (now, credits, now.saturating_add(ttl)));
-        "allowed"
-    }
-
-    /// `cost` is none for a release.
-    fn end(&mut self, id: &str, cost: Option<i64>, at: Instant) -> &'static str {
-        let now = self.now(at);
-        let Some((made, _)) = self.active(id, now) else {
-            return match (self.quotas.is_none(), cost, self.entry(id)) {
-                (true, ..) => "unknown_client",
-                (_, Some(cost), Some(settled)) if cost == settled => "replayed",
-                (_, Some(_), Some(_)) => "id_conflict",
-                _ => "hold_not_active",
-            };
-        };
-        self.advance(now);
-        self.holds.remove(id);
-        if let Some(cost) = cost {
-            self.entries.push((Some(id.to_owned()), made, cost));
-        }
-        "allowed"
-    }
-
-    fn extend(&mut self, id: &str, ttl: Duration, at: Instant) -> &'static str {
-        let now = self.now(at);
-        if self.active(id, now).is_none() {
-            return if self.quotas.is_none() { "unknown_client" } else { "hold_not_active" };
-        }
-        self.advance(now);
-        if let Some((.., expires)) = self.holds.get_mut(id) {
-            *expires = now.saturating_add(ttl);
-        }
-        "allowed"
-    }
-
-    /// Added, skipped, in conflict.
-    fn backfill(&mut self, id: &str, past: Instant, credits: i64, at: Instant) -> (u64, u64, usize) {
-        let known = self.entries.iter().find(|(known, ..)| known.as_deref() == Some(id));
-        if self.active(id, self.now(at)).is_some() {
-            return (0, 0, 1);
-        }
-        match known {
-            Some((_, at, known)) if (*at, *known) == (past, credits) => (0, 1, 0),
-            Some(_) => (0, 0, 1),
-            // It may be in the sum of its quarter already.
-            None if self.folded_until.is_some_and(|folded| past < folded) => (0, 0, 1),
-            None => {
-                // An expired hold whose id is taken is gone for good, also for a clock behind.
-                self.holds.remove(id);
-                self.entries.push((Some(id.to_owned()), past, credits));
-                (1, 0, 0)
-            }
-        }
-    }
-
-    /// Entries before are in sums alone, where their ids are not kept.
-    fn prune(&mut self, before: Instant) {
-        self.pruned = true;
-        if self.exact {
-            let before = quota_core::quarter_of(before);
-            let last = self.entries.iter().map(|(_, at, _)| *at).filter(|at| *at < before).max();
-            let folded = last.map(|at| quota_core::quarter_of(at).saturating_add(QUARTER));
-            self.folded_until = self.folded_until.max(folded);
-            self.entries.iter_mut().filter(|(_, at, _)| *at < before).for_each(|(id, ..)| *id = None);
-        }
-    }
-
-    fn days(&self, range: Window, zone: Tz) -> Vec<DayUsage> {
-        let mut days = Days::new(range, zone, GroupBy::Day);
-        for (_, at, credits) in &self.entries {
-            days.add_entry(*at, crate::credits(&credits.to_string()), None);
-        }
-        days.finish()
-    }
-
-    /// Some time of at most so many quarters.
-    fn some_time(&self, random: &mut Rng, quarters: u32) -> Duration {
-        let whole = QUARTER * random.u32(1..quarters);
-        if self.exact { Duration::from_millis(random.u64(1..u64::try_from(whole.as_millis()).unwrap())) } else { whole }
-    }
-
-    fn range(&self, random: &mut Rng) -> (Instant, Instant) {
-        let some_time = |random: &mut Rng, quarters| {
-            if self.pruned { QUARTER * random.u32(1..quarters) } else { self.some_time(random, quarters) }
-        };
-        let from = crate::at("2024-03-15T09:00:00Z").saturating_add(some_time(random, 72));
-        (from, from.saturating_add(some_time(random, 12)))
-    }
-
-    fn void(&mut self, id: &str) -> bool {
-        let before = self.entries.len();
-        self.entries.retain(|(known, ..)| known.as_deref() != Some(id));
-        self.entries.len() < before
-    }
-
-    fn delete(&mut self, range: Window) -> u64 {
-        let before = self.entries.len();
-        self.entries.retain(|(_, at, _)| !range.contains(*at));
-        u64::try_from(before - self.entries.len()).unwrap()
-    }
-}
-
-const QUARTER: Duration = Duration::from_secs(900);
+/// What operations are given: few, so that they meet.
+const IDS: [&str; 6] = ["i0", "i1", "i2", "i3", "i4", "i5"];
+const LABELS: [Option<&str>; 4] = [None, Some("/a"), Some("/b"), Some("/B")];
 
 fn random_plan(random: &mut Rng) -> Vec<(Quota, Option<i64>)> {
     let shapes: [fn(&str) -> Quota; 6] = [
@@ -238,37 +41,40 @@ fn random_plan(random: &mut Rng) -> Vec<(Quota, Option<i64>)> {
 async fn step<F: StoreFactory, S: UsageStore>(
     harness: &Harness<F>,
     client: &Subject<S>,
-    model: &mut Model,
+    model: &mut Expected,
     random: &mut Rng,
 ) -> String {
     let at = harness.clock().now();
-    let (id, amount) = (format!("i{}", random.u8(..6)), random.i64(0..12));
-    let text = amount.to_string();
+    let (id, amount) = (IDS[random.usize(..IDS.len())], random.i64(0..12));
+    let cost = Cost { credits: amount, label: LABELS[random.usize(..LABELS.len())] };
+    let charge = cost.label().into_iter().fold(Charge::new(cost.credits()), Charge::with_label);
+    let named = charge.clone().with_id(operation_id(id));
     let ttl = model.some_time(random, 12);
     match random.u8(..28) {
-        0..6 => compare("charge", client.charge(&text).await, model.spend(None, amount, at, true)),
-        6..10 => compare("charge as", client.charge_as(&id, &text).await, model.spend(Some(&id), amount, at, true)),
-        10..12 => compare("record as", client.record_as(&id, &text).await, model.spend(Some(&id), amount, at, false)),
-        12..15 => compare("hold", client.hold(&id, &text, ttl).await, model.hold(&id, amount, ttl, at)),
-        15..17 => compare("settle", client.settle(&id, &text).await, model.end(&id, Some(amount), at)),
-        17 => compare("release", client.release(&id).await, model.end(&id, None, at)),
-        18 => compare("void", client.void(&id).await, model.void(&id)),
+        0..6 => compare("charge", client.charge_with(charge).await, model.spend(None, cost, at, true)),
+        6..10 => compare("charge as", client.charge_with(named).await, model.spend(Some(id), cost, at, true)),
+        10..12 => compare("record as", client.record_with(named).await, model.spend(Some(id), cost, at, false)),
+        12..15 => compare("hold", client.hold_with(named, ttl).await, model.hold(id, cost, ttl, at)),
+        15..17 => compare("settle", client.settle(id, &amount.to_string()).await, model.end(id, Some(amount), at)),
+        17 => compare("release", client.release(id).await, model.end(id, None, at)),
+        18 => compare("void", client.void(id).await, model.void(id)),
         19 => {
-            let (from, to) = model.range(random);
-            let deleted = client.delete(&from.to_string(), &to.to_string()).await;
-            compare("delete", deleted, model.delete(Window::new(from, to).unwrap()))
+            let range = model.range(random);
+            let deleted = client.service().delete_usage(client.client(), range).await.unwrap();
+            compare("delete", deleted, model.delete(range))
         }
         20 if random.u8(..4) == 0 => {
             client.unplan().await;
-            model.quotas = None;
+            model.set_plan(None);
             "unplan".to_owned()
         }
-        24 => compare("extend", client.extend(&id, ttl).await, model.extend(&id, ttl, at)),
+        24 => compare("extend", client.extend(id, ttl).await, model.extend(id, ttl, at)),
         25 => {
             let past = at.saturating_sub(model.some_time(random, 8));
-            let done = client.backfill(&[(&id, &past.to_string(), &text)]).await;
+            let entry = PastEntry { id: operation_id(id), at: past, credits: cost.credits(), label: cost.label() };
+            let done = client.service().backfill(client.client(), vec![entry]).await.unwrap();
             let done = (done.added, done.skipped, done.conflicts.len());
-            compare("backfill", done, model.backfill(&id, past, amount, at))
+            compare("backfill", done, model.backfill(id, past, cost, at))
         }
         26 if random.u8(..3) == 0 => {
             let before = at.saturating_sub(model.some_time(random, 8));
@@ -279,7 +85,7 @@ async fn step<F: StoreFactory, S: UsageStore>(
         20..22 => {
             let quotas = random_plan(random);
             client.plan(&quotas.iter().map(|(quota, _)| *quota).collect::<Vec<_>>()).await;
-            model.quotas = Some(quotas);
+            model.set_plan(Some(quotas));
             "plan".to_owned()
         }
         _ => {
@@ -291,6 +97,18 @@ async fn step<F: StoreFactory, S: UsageStore>(
             format!("clock {}", harness.clock().now())
         }
     }
+}
+
+/// The entries of a range as the store lists them, sorted: the order of equals is its own.
+async fn listed<S: UsageStore>(client: &Subject<S>, range: Window) -> Vec<Listed> {
+    let query = EntriesQuery { range, after: None, limit: 10_000 };
+    let page = client.service().entries(client.client(), query).await.unwrap();
+    let given = |id: &OperationId| IDS.contains(&id.as_str());
+    let entries = page.entries.into_iter();
+    let mut listed: Vec<_> =
+        entries.map(|entry| (entry.at, entry.credits, entry.label, entry.id.filter(given))).collect();
+    listed.sort();
+    listed
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "words, flags and counts")]
@@ -362,7 +180,7 @@ impl<F: StoreFactory> Play<'_, F> {
     async fn steps(&self, name: &str, steps: &[u64], told: &mut Vec<String>) {
         let harness = self.harness;
         harness.clock().set(Harness::<F>::noon());
-        let mut model = Model { exact: self.exact, ..Model::default() };
+        let mut model = Expected::new(self.exact);
         let mut clients = self.services.each_ref().map(|service| harness.subject_of(service, name));
         for seed in steps {
             let mut random = Rng::with_seed(*seed);
@@ -382,13 +200,23 @@ impl<F: StoreFactory> Play<'_, F> {
             });
             assert_eq!(stands, model.stands(at), "{place}");
             assert_eq!(client.total().await, model.used(Window::ALL).to_string(), "{place}");
-            let (from, to) = model.range(&mut random);
-            let range = Window::new(from, to).unwrap();
-            let total = client.total_in(&from.to_string(), &to.to_string()).await;
-            assert_eq!(total, model.used(range).to_string(), "{place} in {range}");
-            let zone = ["UTC", "Asia/Kathmandu", "America/New_York"][random.usize(..3)];
-            let days = client.days_by(&from.to_string(), &to.to_string(), zone, GroupBy::Day).await;
-            assert_eq!(days, model.days(range, quota_core::zone(zone).unwrap()), "{place} in {range}, {zone}");
+            self.read_some(client, &model, &mut random, &place).await;
+        }
+        assert_eq!(listed(&clients[0], Window::ALL).await, model.listed(Window::ALL), "{name} at the end, {model:?}");
+    }
+
+    /// Reads what is asked of some range.
+    async fn read_some(&self, client: &Subject<F::Store>, model: &Expected, random: &mut Rng, place: &str) {
+        let range = model.range(random);
+        let total = client.service().total_usage(client.client(), range).await.unwrap();
+        assert_eq!(total.to_string(), model.used(range).to_string(), "{place} in {range}");
+        let zone = quota_core::zone(["UTC", "Asia/Kathmandu", "America/New_York"][random.usize(..3)]).unwrap();
+        let by = if random.bool() { GroupBy::Day } else { GroupBy::DayAndLabel };
+        let days = client.service().daily_usage(client.client(), DailyQuery { range, zone, by }).await.unwrap();
+        assert_eq!(days, model.days(range, zone, by), "{place} in {range}, {zone}");
+        // Not after each step: a server takes its time for every question.
+        if random.u8(..4) == 0 {
+            assert_eq!(listed(client, range).await, model.listed(range), "{place} in {range}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quota_core::{Operation, Unit};
+use quota_core::{Instant, Operation, Unit};
 use quota_service::{DailyQuery, Refusal, ServiceError, UsageStore};
 
 use crate::{Harness, StoreFactory, Subject, at, credits, past_entry, per_day, quota, quota_from, range};
@@ -124,6 +124,45 @@ pub async fn pruning_again_takes_nothing_more<F: StoreFactory>(harness: &Harness
     assert_eq!(client.total().await, before);
     let used = client.status().await.quotas().iter().map(|quota| quota.used().to_string()).next_back();
     assert_eq!(used, Some(before));
+}
+
+pub async fn a_service_spares_the_ids_of_the_last_day<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[quota(Unit::Month, 1, "100")]).await;
+    for (instant, id, amount) in
+        [("2024-03-13T12:00:00Z", "old", "1"), ("2024-03-14T12:01:00Z", "h", "2"), ("2024-03-15T12:00:00Z", "i", "4")]
+    {
+        harness.clock().set(at(instant));
+        assert_eq!(client.charge_as(id, amount).await, "allowed");
+    }
+    client.service().prune(Instant::MAX).await.unwrap();
+    // From another process too, which has to look.
+    for client in [&client, &harness.subject("a").await] {
+        assert_eq!(client.charge_as("i", "4").await, "replayed");
+        assert_eq!(client.charge_as("h", "2").await, "replayed");
+        assert_eq!((client.used().await, client.total().await), ("7".to_owned(), "7".to_owned()));
+    }
+    if harness.keeps_entries().await {
+        assert_eq!(client.ids().await, ["h", "i"], "what is older is folded");
+    }
+}
+
+pub async fn the_accounts_time_outlives_a_pruning<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[per_day("10")]).await;
+    assert_eq!(client.charge("10").await, "allowed");
+    harness.clock().set(at("2024-03-17T12:00:00Z"));
+    let done = client.service().prune(Instant::MAX).await.unwrap();
+    if harness.keeps_entries().await {
+        assert!(done.entries >= 1, "{done:?}");
+    }
+    harness.clock().set(at("2024-03-13T12:00:00Z"));
+    for client in [&client, &harness.subject("a").await] {
+        assert_eq!(client.charge("1").await, "denied", "by the day that was the account's latest");
+        assert_eq!(client.record("1").await, "allowed");
+    }
+    assert_eq!(client.total_in("2024-03-15T12:00:00Z", "2024-03-15T12:15:00Z").await, "12");
+    assert_eq!(client.total().await, "12");
 }
 
 pub async fn pruning_while_charging_loses_nothing<F: StoreFactory>(harness: &Harness<F>) {

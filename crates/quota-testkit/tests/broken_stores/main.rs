@@ -1,18 +1,25 @@
 //! Stores that are broken on purpose fail the suite; the same store whole passes it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod fault;
 mod tiny;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fault::Fault;
 use quota_testkit::conformance::{Case, cases};
 use quota_testkit::{Harness, StoreFactory, scale};
-use tiny::{Fault, TinyStores};
+use tiny::TinyStores;
 
 /// The cases of pruning that the tiny store passes.
-const PRUNING: [&str; 2] = ["pruning::pruning_gives_nothing_back", "pruning::a_new_quota_counts_what_was_pruned"];
+const PRUNING: [&str; 4] = [
+    "pruning::pruning_gives_nothing_back",
+    "pruning::a_new_quota_counts_what_was_pruned",
+    "pruning::a_service_spares_the_ids_of_the_last_day",
+    "pruning::the_accounts_time_outlives_a_pruning",
+];
 
 /// What came of a case.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +58,7 @@ fn must_fail(fault: Fault, names: &[&str]) {
 
 #[test]
 fn the_store_without_a_fault_passes() {
-    // It only forgets ids when it prunes, so the other cases of pruning do not hold for it.
+    // It only forgets ids and lists less when it prunes, so the other cases of pruning do not hold for it.
     let holds = |name: &str| !name.starts_with("pruning::") || PRUNING.contains(&name);
     for case in cases::<TinyStores>().iter().filter(|case| holds(case.name)) {
         assert_eq!(outcome(TinyStores::new(Fault::None), case), Outcome::Passed, "{}", case.name);
@@ -65,6 +72,8 @@ fn a_store_that_loses_every_third_batch_fails() {
         &[
             "charging::the_exact_limit_is_allowed_and_a_millionth_more_is_denied",
             "concurrency::sixty_four_callers_get_exactly_the_limit",
+            "concurrency::a_client_whose_plan_is_set_all_the_time_is_still_charged",
+            "concurrency::usage_is_told_while_a_client_is_charged_all_the_time",
         ],
     );
 }
@@ -162,6 +171,7 @@ fn a_store_that_ignores_latest_fails() {
             "charging::time_never_runs_backwards",
             "plans::a_restart_shows_the_same",
             "usage::the_accounts_time_outlives_a_deletion",
+            "pruning::the_accounts_time_outlives_a_pruning",
         ],
     );
 }
@@ -169,6 +179,11 @@ fn a_store_that_ignores_latest_fails() {
 #[test]
 fn a_store_that_gives_credits_back_when_it_prunes_fails() {
     must_fail(Fault::GivesBackOnPrune, &PRUNING);
+}
+
+#[test]
+fn a_store_that_prunes_more_than_it_is_asked_to_fails() {
+    must_fail(Fault::PrunesEverything, &["pruning::a_service_spares_the_ids_of_the_last_day"]);
 }
 
 #[test]
@@ -190,13 +205,27 @@ fn a_store_whose_ranges_hold_their_end_fails() {
 fn a_store_that_counts_in_each_process_fails() {
     must_fail(
         Fault::CountsInEachProcess,
-        &["concurrency::two_processes_admit_exactly_the_limit", "plans::a_restart_shows_the_same"],
+        &[
+            "concurrency::two_processes_admit_exactly_the_limit",
+            "plans::a_restart_shows_the_same",
+            "processes::whatever_one_process_does_the_other_sees_at_once",
+        ],
     );
 }
 
 #[test]
 fn a_store_that_repeats_an_entry_on_the_next_page_fails() {
     must_fail(Fault::RepeatsOnPages, &["usage::entries_are_listed_in_order_page_by_page"]);
+}
+
+#[test]
+fn a_store_that_lists_other_credits_than_it_counts_fails() {
+    must_fail(Fault::ListsOtherCredits, &["model::any_sequence_answers_as_a_list_of_entries_would"]);
+}
+
+#[test]
+fn a_store_that_drops_the_labels_of_past_usage_fails() {
+    must_fail(Fault::DropsPastLabels, &["model::any_sequence_answers_as_a_list_of_entries_would"]);
 }
 
 #[test]

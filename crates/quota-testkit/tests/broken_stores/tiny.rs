@@ -1,6 +1,6 @@
 //! The smallest store that passes the suite, pruning aside, and faults for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quota_core::{
-    Account, Answer, Asked, ClientId, Credits, DayUsage, Days, Decision, Detail, Entry, EntryId, Fact, GroupBy,
-    Instant, Label, Need, Operation, Plan, PlanCheck, PlanVersion, PlanWrite, Removal, Stop, Terms, Turn, Window,
-    Writes,
+    Account, Answer, Asked, ClientId, Credits, DayUsage, Days, Decision, Detail, Entry, Fact, GroupBy, Instant, Label,
+    Need, Plan, PlanVersion, PlanWrite, Removal, Stop, Terms, Turn, Window, Writes,
 };
 use quota_service::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
@@ -18,30 +17,7 @@ use quota_service::{
 };
 use quota_testkit::{Shared, StoreFactory};
 
-/// What is wrong with a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    None,
-    LosesEveryThirdBatch,
-    AppliesTwice,
-    ReadsStale,
-    IgnoresIds,
-    DropsMadeIds,
-    DropsEntries,
-    DropsAccount,
-    FoldsCase,
-    TrimsBlanks,
-    ReordersBatch,
-    ForgetsPlanVersion,
-    IgnoresLatest,
-    GivesBackOnPrune,
-    LeavesTraces,
-    OneFailsAll,
-    ClosedRanges,
-    CountsInEachProcess,
-    RepeatsOnPages,
-    ShufflesAnswers,
-}
+use crate::fault::{Fault, at_the_beginning, distort};
 
 pub(crate) struct TinyStores {
     fault: Fault,
@@ -64,6 +40,8 @@ struct Kept {
     next: u64,
     /// In the order of their first use.
     labels: Vec<Label>,
+    /// Numbers of the entries that are not listed any more.
+    folded: BTreeSet<u64>,
     /// The end of the last quarter whose ids were forgotten.
     forgot_until: Option<Instant>,
 }
@@ -231,30 +209,6 @@ fn sum<'a>(entries: impl Iterator<Item = &'a Entry>) -> Credits {
     entries.fold(Credits::ZERO, |sum, entry| sum.checked_add(entry.credits).unwrap())
 }
 
-/// The same account, at the beginning of time.
-fn at_the_beginning(account: &Account) -> Account {
-    let document = account.to_document();
-    let latest = format!("\"latest\":{}", account.latest().millis());
-    Account::from_document(&document.replacen(&latest, "\"latest\":0", 1)).unwrap()
-}
-
-/// Changes what is asked.
-fn distort(request: &mut Request, fault: Fault) {
-    if fault == Fault::ForgetsPlanVersion {
-        request.plan.check = PlanCheck::Any;
-    }
-    if let Operation::Charge { id, .. } | Operation::Record { id, .. } = &mut request.operation {
-        let drops = match fault {
-            Fault::IgnoresIds => true,
-            Fault::DropsMadeIds => matches!(id, EntryId::Made(_)),
-            _ => false,
-        };
-        if drops {
-            *id = EntryId::Absent;
-        }
-    }
-}
-
 impl UsageStore for Tiny {
     fn dispatch(&self) -> Dispatch {
         let most = NonZeroUsize::new(64).unwrap();
@@ -330,12 +284,16 @@ impl UsageStore for Tiny {
         let mut entries = kept.entries.iter().filter(|(number, entry)| {
             let place = (entry.at.millis(), *number);
             let later = |after| if self.fault == Fault::RepeatsOnPages { place >= after } else { place > after };
-            query.range.contains(entry.at) && after.is_none_or(later)
+            query.range.contains(entry.at) && !kept.folded.contains(number) && after.is_none_or(later)
         });
         let page: Vec<_> = entries.by_ref().take(query.limit.max(1)).collect();
         let more = entries.next().is_some();
         let next = page.last().filter(|_| more).map(|(number, entry)| format!("{}.{number}", entry.at.millis()));
-        Ok(EntriesPage { entries: page.into_iter().map(|(_, entry)| entry.clone()).collect(), next })
+        let mut entries: Vec<_> = page.into_iter().map(|(_, entry)| entry.clone()).collect();
+        if self.fault == Fault::ListsOtherCredits {
+            entries.iter_mut().for_each(|entry| entry.credits = entry.credits.saturating_add(Credits::ONE));
+        }
+        Ok(EntriesPage { entries, next })
     }
 
     async fn clients(&self, query: &ClientsQuery) -> Result<Vec<ClientId>, StoreError> {
@@ -346,13 +304,15 @@ impl UsageStore for Tiny {
         Ok(wanted.take(query.limit.max(1)).cloned().collect())
     }
 
-    /// Forgets old ids, and nothing more: what is only read can be cut as before.
+    /// Forgets old ids and lists no old entries, and nothing more: what is only summed can be cut as before.
     async fn prune(&self, before: Instant) -> Result<Pruned, StoreError> {
+        let before = if self.fault == Fault::PrunesEverything { Instant::MAX } else { before };
         let before = quota_core::quarter_of(before);
         let mut pruned = Pruned::default();
         for kept in self.clients.lock().unwrap().values_mut() {
-            for (_, entry) in kept.entries.iter_mut().filter(|(_, entry)| entry.at < before) {
+            for (number, entry) in kept.entries.iter_mut().filter(|(_, entry)| entry.at < before) {
                 entry.id = None;
+                kept.folded.insert(*number);
                 let end = quota_core::quarter_of(entry.at).saturating_add(Duration::from_secs(900));
                 kept.forgot_until = kept.forgot_until.max(Some(end));
                 pruned.entries += 1;

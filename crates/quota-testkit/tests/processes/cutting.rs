@@ -1,14 +1,16 @@
 //! A network that fails between a caller and its server.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quota_core::{ClientId, Credits, OperationId};
 use quota_servers::{Node, PrivateServer, Server};
 use quota_service::{AnyStore, Charge, Decision, QuotaService, ServiceError};
-use quota_testkit::{Cut, Proxy};
+use quota_testkit::{Cut, Proxy, scale};
 
+use crate::asked::{Asked, Told, Trials};
 use crate::ground::{Ground, agreed, known, used};
+use crate::pieces::is_quick;
 use crate::restarting;
 
 /// However the connection is cut while a charge is under way, before any piece of it or after, the caller gets an error
@@ -28,6 +30,23 @@ pub(crate) fn late(ground: &mut Ground) {
 pub(crate) fn held(ground: &mut Ground) {
     each(ground, |piece| [Meanwhile::Nothing, Meanwhile::AnotherCharge].map(|meanwhile| (Cut::Held(piece), meanwhile)));
 }
+
+/// However the connection is cut while any other operation is under way, what is answered with an error was done whole or
+/// not at all, as the error says, and the retry does it exactly once.
+pub(crate) fn cut_in_any_operation(ground: &mut Ground) {
+    each_operation(ground, &Asked::ALL, |piece| vec![Cut::Before(piece), Cut::After(piece)]);
+}
+
+/// The same where the request or its answer comes after the deadline. Each takes so long, so a short run leaves out some.
+pub(crate) fn late_in_any_operation(ground: &mut Ground) {
+    let both = |piece| vec![Cut::Late(piece, LATE), Cut::Held(piece)];
+    let chosen = move |piece| if scale(0, 1) == 1 { both(piece) } else { vec![both(piece)[fastrand::usize(..2)]] };
+    each_operation(ground, &Asked::ALL[..scale(7, 9)], chosen);
+}
+
+/// How long an operation is given that is one of many, and when an answer is late.
+const SHORT: Duration = Duration::from_millis(400);
+const LATE: Duration = Duration::from_millis(600);
 
 /// What happens while the network fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +91,45 @@ fn each<const N: usize>(ground: &mut Ground, cuts: impl Fn(usize) -> [(Cut, Mean
         }
         assert!((1..MOST_PIECES).contains(&cut_off), "{cut_off} pieces were cut");
         // MongoDB's may find out by another connection what became of a charge.
+        assert!(failed > 0 || network.url.starts_with("mongodb:"), "the caller never learnt of it");
+    });
+}
+
+fn each_operation(ground: &mut Ground, all: &[Asked], cuts: impl Fn(usize) -> Vec<Cut>) {
+    // Elsewhere an operation takes more pieces, and a connection longer: a short run takes every third, from another one for
+    // each operation.
+    let stride = if is_quick(ground.url()) { 1 } else { 3 };
+    let is_cluster = ground.url().starts_with("redis+cluster:");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let network = Network::before(ground).await;
+        let store = quota_stores::connect(&network.url).await.unwrap();
+        let service = QuotaService::builder(store).with_stored_plans().with_deadline(SHORT).build();
+        let mut trials = Trials::new(ground).await;
+        let (mut cut_off, mut failed, offset) = (0, 0, fastrand::usize(..stride));
+        for (number, asked) in all.iter().enumerate() {
+            for piece in ((number + offset) % stride..MOST_PIECES).step_by(stride) {
+                let mut met = false;
+                for cut in cuts(piece) {
+                    let id = trials.begin(*asked).await;
+                    network.plan(Some(cut));
+                    let first = trials.ask(&service, *asked, &id).await;
+                    met |= network.has_cut();
+                    network.plan(None);
+                    failed += usize::from(first.is_err());
+                    if is_cluster {
+                        trials.reopen(ground).await;
+                    }
+                    check_any(&mut trials, &service, (*asked, &id), &first).await;
+                }
+                if !met {
+                    break;
+                }
+                cut_off += 1;
+            }
+        }
+        assert!((1..MOST_PIECES * all.len()).contains(&cut_off), "{cut_off} pieces were cut");
+        // MongoDB's may find out by another connection what became of an operation.
         assert!(failed > 0 || network.url.starts_with("mongodb:"), "the caller never learnt of it");
     });
 }
@@ -171,6 +229,57 @@ async fn check(
     assert_eq!(used(&direct, client).await, Credits::new(charges).unwrap(), "after {first:?}");
     assert_eq!(agreed(&direct, client).await.to_string(), charges.to_string());
     assert_eq!(known(&direct, client, [id]).await.len(), 1, "it is not there");
+}
+
+#[expect(clippy::print_stderr, reason = "what was seen")]
+async fn check_any(
+    trials: &mut Trials,
+    service: &QuotaService<AnyStore>,
+    (asked, id): (Asked, &OperationId),
+    first: &Result<Told, ServiceError>,
+) {
+    eprintln!("{asked:?} {id}: {first:?}");
+    match first {
+        Ok(told) => {
+            assert!(*told == Told::Done || !asked.takes_away(), "{asked:?}: nothing was there, although it was");
+            assert!(trials.is_done(asked, id).await, "{asked:?}: done, and not there");
+        }
+        Err(ServiceError::Unknown { id: known, .. }) => assert_eq!(known.as_ref(), asked.has_id().then_some(id)),
+        Err(error) if is_not_done(error) => {
+            assert!(!trials.is_done(asked, id).await, "{asked:?}: certainly not done: {error:?}");
+        }
+        Err(error) => panic!("{asked:?}: {error:?}"),
+    }
+    let (began, mut retries) = (Instant::now(), 0);
+    let again = loop {
+        match trials.ask(service, asked, id).await {
+            Ok(told) => break told,
+            Err(error) => {
+                assert!(is_not_done(&error) || matches!(error, ServiceError::Unknown { .. }), "{asked:?}: {error:?}");
+                assert!(began.elapsed() < HEALED_WITHIN, "{asked:?}: it does not heal: {error:?}");
+                retries += 1;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    // Another retry may have done it.
+    if retries == 0 && asked.tells_again() {
+        match first {
+            Ok(_) => assert_eq!(again, Told::Nothing, "{asked:?}: done twice"),
+            Err(error) if is_not_done(error) => assert_eq!(again, Told::Done, "{asked:?}: it was there: {error:?}"),
+            Err(_) => {}
+        }
+    }
+    assert!(trials.is_done(asked, id).await, "{asked:?}: asked again it is not there, after {first:?}");
+    trials.end(asked, id).await;
+}
+
+/// Longer than servers take to take away what a connection has locked that is gone.
+const HEALED_WITHIN: Duration = Duration::from_secs(60);
+
+/// Whether it says that certainly nothing was done.
+const fn is_not_done(error: &ServiceError) -> bool {
+    matches!(error, ServiceError::NotDone { .. } | ServiceError::DeadlineQueued | ServiceError::Plans(_))
 }
 
 async fn charge(

@@ -39,7 +39,7 @@ impl Ground {
     }
 
     fn at(url: String) -> Self {
-        Self { url, prefix: format!("{:08x}-", fastrand::u32(..)), server: None, _folder: None }
+        Self { url, prefix: format!("{}-", quota_servers::own_name()), server: None, _folder: None }
     }
 
     /// Another store on the same Redis, which keeps sums alone: a store's detail is chosen when it is made.

@@ -93,4 +93,5 @@ pub(crate) fn at_each_piece(ground: &mut Ground) {
     pieces.each(&mut AsCharge::default());
     pieces.each(&mut AsVoid::default());
     pieces.each(&mut AsDeletion::of_few(SystemClock.now()));
+    pieces.each_of_the_rest();
 }

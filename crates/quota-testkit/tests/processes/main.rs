@@ -1,13 +1,16 @@
 //! Processes on one store: racing for one limit, killed under load; servers killed under them; networks that fail.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod asked;
 mod clocks;
 mod contending;
 mod cutting;
 mod dialogue;
 mod failing_over;
 mod ground;
+mod holding;
 mod killing;
+mod mending;
 mod pausing;
 mod pieces;
 mod racing;
@@ -86,6 +89,8 @@ macro_rules! network {
             a_charge_whose_connection_is_cut_at_any_piece_is_made_once => cutting::cut,
             a_charge_whose_answer_is_late_is_made_once => cutting::late,
             a_charge_that_arrives_after_its_callers_deadline_is_made_once => cutting::held,
+            any_operation_whose_connection_is_cut_at_any_piece_is_done_as_it_answers_and_once => cutting::cut_in_any_operation,
+            any_operation_past_its_callers_deadline_is_done_as_it_answers_and_once => cutting::late_in_any_operation,
             a_process_stopped_in_a_charge_and_woken_after_its_deadline_says_what_is_true => pausing::stopped_in_a_charge,
             a_process_stopped_in_any_operation_has_done_once_what_it_answers => pausing::stopped_in_any_operation,
             a_process_killed_in_any_operation_keeps_nobody_out_and_doubles_nothing => killing::at_each_piece,

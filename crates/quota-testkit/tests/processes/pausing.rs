@@ -107,8 +107,8 @@ fn asked_again(worker: &mut Dialogue, id: &str) -> String {
     panic!("it does not heal");
 }
 
-/// A process is stopped at any piece of what it takes out or settles, while another one takes out, settles, releases or deletes
-/// the same. It wakes with what it knew before, and has done what it answers, once.
+/// A process is stopped at any piece of what it takes out, settles, holds, releases, adds or sets, while another one takes out,
+/// settles, holds, releases, adds, sets or deletes the same. It wakes with what it knew before, and has done what it answers, once.
 pub(crate) fn stopped_in_any_operation(ground: &mut Ground) {
     let (now, keeps_entries) = (SystemClock.now(), ground.keeps_entries());
     let mut pieces = Pieces::new(ground, Fate::Stopped);
@@ -118,6 +118,7 @@ pub(crate) fn stopped_in_any_operation(ground: &mut Ground) {
     if keeps_entries {
         pieces.each(&mut AsDeletion::of_many(now));
     }
+    pieces.each_of_the_rest();
 }
 
 /// The same while it prunes: nothing is folded twice or lost, and what is taken out is not in the sums.

@@ -7,6 +7,8 @@ use tokio::runtime::Runtime;
 use crate::cutting::Network;
 use crate::dialogue::Dialogue;
 use crate::ground::{Ground, sums};
+use crate::holding::{AsHold, AsRelease};
+use crate::mending::{AsBackfill, AsPlan};
 use crate::scenes::Scene;
 use crate::stage::Stage;
 
@@ -48,6 +50,26 @@ impl<'a> Pieces<'a> {
         }
     }
 
+    /// Holds, releases, backfills and plans. Where who is stopped holds others up for seconds, a short run takes one of these:
+    /// another each time.
+    pub(crate) fn each_of_the_rest(&mut self) {
+        let (now, one) = (self.stage.service.now(), fastrand::usize(..4));
+        let is_taken = |number| is_quick(self.ground.url()) || number == one;
+        let taken = [0, 1, 2, 3].map(is_taken);
+        if taken[0] {
+            self.each(&mut AsHold::default());
+        }
+        if taken[1] {
+            self.each(&mut AsRelease::default());
+        }
+        if taken[2] {
+            self.each(&mut AsBackfill::new(now));
+        }
+        if taken[3] {
+            self.each(&mut AsPlan::default());
+        }
+    }
+
     #[expect(clippy::print_stderr, reason = "what was seen")]
     fn through(&mut self, scene: &mut impl Scene) {
         let mut worker = self.worker();
@@ -69,8 +91,7 @@ impl<'a> Pieces<'a> {
     /// Where its network stands still, each time one further on. Where who is stopped holds others up for seconds, some are left
     /// out in a short run: others each time.
     fn cuts(&self, scene: &impl Scene) -> Vec<Cut> {
-        let url = self.ground.url();
-        let is_quick = url.starts_with("redis") || scale(0, 1) == 1;
+        let is_quick = is_quick(self.ground.url());
         let (first, stride) = match (scene.stride(), is_quick) {
             (stride, true) => (fastrand::usize(..stride), stride),
             // There are two pieces at least.
@@ -128,4 +149,9 @@ impl<'a> Pieces<'a> {
     fn others_go_on(&mut self, scene: &mut impl Scene) {
         self.runtime.block_on(self.stage.timed(async |stage| scene.meanwhile(stage).await));
     }
+}
+
+/// Whether all is tried: in a long run, and where a process that does not go on holds nobody up.
+pub(crate) fn is_quick(url: &str) -> bool {
+    url.starts_with("redis") || scale(0, 1) == 1
 }

@@ -35,12 +35,12 @@ fn assert_taken((there, left): (usize, usize), answer: Option<&str>, possible: &
 }
 
 /// Whether nobody can say yet what becomes of it.
-fn is_open(answer: Option<&str>) -> bool {
+pub(crate) fn is_open(answer: Option<&str>) -> bool {
     matches!(answer, None | Some("unknown"))
 }
 
 /// What is there is there: nobody was answered otherwise.
-fn assert_there(is_there: bool, answer: Option<&str>) {
+pub(crate) fn assert_there(is_there: bool, answer: Option<&str>) {
     match answer {
         None | Some("unknown") => {}
         Some("allowed" | "replayed") => assert!(is_there, "it is not there"),
@@ -49,7 +49,7 @@ fn assert_there(is_there: bool, answer: Option<&str>) {
     }
 }
 
-/// A charge, beside another one.
+/// A charge, or usage that is recorded, beside a charge.
 #[derive(Default)]
 pub(crate) struct AsCharge {
     beside: usize,
@@ -58,7 +58,8 @@ pub(crate) struct AsCharge {
 impl Scene for AsCharge {
     async fn begin(&mut self, stage: &Stage) -> String {
         self.beside = 0;
-        format!("charge {}", stage.id("charge"))
+        let word = if fastrand::bool() { "charge" } else { "record" };
+        format!("{word} {}", stage.id("charge"))
     }
 
     async fn meanwhile(&mut self, stage: &Stage) {
@@ -121,7 +122,7 @@ pub(crate) struct AsSettlement {
 impl Scene for AsSettlement {
     async fn begin(&mut self, stage: &Stage) -> String {
         self.other = None;
-        stage.hold(&stage.id("hold")).await;
+        assert!(!stage.hold(&stage.id("hold")).await);
         format!("settle {}", stage.id("hold"))
     }
 

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use quota_core::{ClientId, Credits, OperationId, Ttl, Window};
+use quota_core::{ClientId, Credits, Decision, OperationId, Ttl, Window};
 use quota_service::{AnyStore, Charge, Holding, QuotaService, ServiceError};
 use quota_testkit::{operation_id, past_entry, word};
 
-use crate::ground::{Ground, known};
+use crate::ground::{Ground, known, plan};
 
 /// One client and a process beside the one that is stopped or killed. Nothing that it does is in doubt, so that what is there
 /// says what the other one did.
@@ -26,10 +26,18 @@ impl Stage {
     /// With a client that has no limit.
     pub(crate) async fn new(ground: &Ground) -> Self {
         ground.set_plans(1, "unlimited").await;
-        let store = quota_stores::connect(ground.url()).await.expect("the store opens");
-        let service = QuotaService::builder(store).with_stored_plans().with_deadline(Duration::from_secs(60)).build();
-        let client = ground.client(0);
+        let (service, client) = (Self::open(ground).await, ground.client(0));
         Self { service, client, round: 0, rivals: false, in_vain: AtomicUsize::new(0), longest: Duration::ZERO }
+    }
+
+    async fn open(ground: &Ground) -> QuotaService<AnyStore> {
+        let store = quota_stores::connect(ground.url()).await.expect("the store opens");
+        QuotaService::builder(store).with_stored_plans().with_deadline(Duration::from_secs(60)).build()
+    }
+
+    /// In the place of a process whose connections were cut.
+    pub(crate) async fn reopen(&mut self, ground: &Ground) {
+        self.service = Self::open(ground).await;
     }
 
     pub(crate) fn begin_round(&mut self) {
@@ -78,11 +86,15 @@ impl Stage {
         self.insist(async || self.service.void(&self.client, id).await).await.unwrap()
     }
 
-    /// Holds one credit, for longer than any test takes.
-    pub(crate) async fn hold(&self, id: &OperationId) {
+    /// Holds one credit, for longer than any test takes; whether it was held before.
+    pub(crate) async fn hold(&self, id: &OperationId) -> bool {
         let charge = || Charge::new(Credits::ONE).with_id(id.clone());
         match self.insist(async || self.service.hold(&self.client, charge(), Ttl::DEFAULT).await).await.unwrap() {
-            Holding::Held(guard) => assert_eq!(&guard.detach(), id),
+            Holding::Held(guard) => {
+                let was_held = matches!(guard.decision(), Decision::Allowed(allowed) if allowed.replayed());
+                assert_eq!(&guard.detach(), id);
+                was_held
+            }
             other => panic!("{id}: {other:?}"),
         }
     }
@@ -98,6 +110,16 @@ impl Stage {
     pub(crate) async fn held(&self) -> Credits {
         let status = self.insist(async || self.service.status(&self.client).await).await.unwrap();
         status.quotas().as_slice()[0].held()
+    }
+
+    /// Sets a plan of this limit.
+    pub(crate) async fn limit(&self, limit: &str) {
+        self.insist(async || self.service.set_plan(&self.client, plan(limit)).await).await.unwrap();
+    }
+
+    /// Whether the plan that is stored has this limit; none where there is no plan.
+    pub(crate) async fn has_limit(&self, limit: Option<&str>) -> bool {
+        self.service.plan(&self.client).await.unwrap().as_deref() == limit.map(plan).as_ref()
     }
 
     /// Adds entries of one credit each, so many milliseconds after this instant; how many were new.
@@ -137,7 +159,7 @@ impl Stage {
 
     /// Asks again where nothing was done: some servers take longer to take a lock from a process that is stopped than others
     /// wait for it.
-    async fn insist<T>(&self, ask: impl AsyncFn() -> Result<T, ServiceError>) -> Result<T, ServiceError> {
+    pub(crate) async fn insist<T>(&self, ask: impl AsyncFn() -> Result<T, ServiceError>) -> Result<T, ServiceError> {
         loop {
             match ask().await {
                 Err(ServiceError::NotDone { .. } | ServiceError::DeadlineQueued) => {

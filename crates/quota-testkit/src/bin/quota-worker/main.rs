@@ -82,8 +82,9 @@ enum Work {
         /// How many callers at once.
         callers: usize,
     },
-    /// Does to `c0` what it is told, a line each: `charge ID` and `settle ID`, by 1, `void ID`, `delete FROM TO`, `prune BEFORE`;
-    /// prints a line when it is ready, and each answer in a word or as the number of entries that were concerned.
+    /// Does to `c0` what it is told, a line each: `charge ID`, `record ID`, `hold ID`, `settle ID`, by 1, `release ID`, `void ID`,
+    /// `backfill AT ID …`, by 1 each, `delete FROM TO`, `prune BEFORE`, `plan LIMIT`; prints a line when it is ready, and each
+    /// answer in a word or as the number of entries that were concerned.
     Ask,
     /// Charges each of `c0`, `c1` … with the ids `0`, `1` …; prints a line of each client and how many of its were not
     /// replayed.
