@@ -11,10 +11,12 @@ const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 const WORD_DIGITS: usize = 10;
 const WORD: u128 = 62_u128.pow(10);
 
+const DIGITS_OF_ID: usize = 22;
+
 /// A new id: a UUID version 7 in 22 digits of base 62, which sort by time and need no allocation.
 pub(crate) fn operation_id() -> Option<OperationId> {
     let mut rest = Uuid::now_v7().as_u128();
-    let mut text = [b'0'; 22];
+    let mut text = [b'0'; DIGITS_OF_ID];
     for digits in text.rchunks_mut(WORD_DIGITS) {
         let mut word = u64::try_from(rest % WORD).ok()?;
         rest /= WORD;
@@ -24,6 +26,14 @@ pub(crate) fn operation_id() -> Option<OperationId> {
         }
     }
     OperationId::from_utf8(&text).ok()
+}
+
+/// Whether a service may have made an id for a caller who gave none: by its form, which a caller's own id seldom has. A store that keeps
+/// made ids apart looks for no others there.
+#[must_use]
+pub fn may_be_made(id: &OperationId) -> bool {
+    let id = id.as_str().as_bytes();
+    id.len() == DIGITS_OF_ID && id.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// A new random version of a plan.
@@ -51,6 +61,11 @@ mod tests {
         let ids: Vec<_> = (0..1000).filter_map(|_| operation_id()).collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.iter().zip(&ids[1..]).all(|(one, next)| one < next));
-        assert!(ids.iter().all(|id| id.as_str().len() == 22));
+        assert!(ids.iter().all(may_be_made));
+        for other in
+            ["1", "0190b4a1-6b2c-7d3e-8f40-123456789abc", "01J1A5X8ZQ7K3M9T2V4W6Y8B0C", "035621Sj5FOVRoWTcQnK9-"]
+        {
+            assert!(!may_be_made(&OperationId::new(other).unwrap()), "{other}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use parking_lot::Mutex;
 use quota_core::{Account, EntryId, Fact, Instant, Need, Operation, OperationId, PlanWrite, Writes};
-use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
+use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError, may_be_made};
 
 use crate::additions::Additions;
 use crate::client_run::ClientRun;
@@ -227,7 +227,7 @@ impl<'a> Attempt<'a> {
         }
         // Where the first of the requests would have found them, too: to a later one they may be forgotten.
         let presents = (self.now, self.span.0.max(account.latest()));
-        keys_of_ids(&self.memory, self.run.settings, presents)
+        keys_of_ids(self.absent.iter(), &self.memory, self.run.settings, presents)
     }
 
     /// Looks for the absent before the commit.
@@ -305,7 +305,7 @@ const fn repeats(operation: &Operation) -> bool {
     }
 }
 
-/// Ids that were made for callers who gave none.
+/// Ids that a service has made for callers who gave none. Others are kept as given ones are: by their form nobody would look for them apart.
 pub(crate) fn made_ids(requests: ClientRequests<'_>) -> HashSet<OperationId> {
     let made = |operation: &Operation| match operation {
         Operation::Charge { id: EntryId::Made(id), .. } | Operation::Record { id: EntryId::Made(id), .. } => {
@@ -313,5 +313,5 @@ pub(crate) fn made_ids(requests: ClientRequests<'_>) -> HashSet<OperationId> {
         }
         _ => None,
     };
-    requests.iter().filter_map(|(_, request)| made(&request.operation)).collect()
+    requests.iter().filter_map(|(_, request)| made(&request.operation)).filter(may_be_made).collect()
 }

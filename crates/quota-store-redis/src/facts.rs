@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use quota_core::{Credits, Detail, Fact, Instant, Need, OperationId, Window};
-use quota_service::StoreError;
+use quota_service::{StoreError, may_be_made};
 
 use crate::entry_text::{Named, corrupt, read_id_value};
 use crate::keys::{ClientKeys, Key};
@@ -66,11 +66,18 @@ impl KnownIds {
     }
 }
 
-/// The keys that ids may be in which are asked for at presents from the first of `span` to the last, newest first.
-pub(crate) fn keys_of_ids(memory: &Memory, settings: &Settings, span: (Instant, Instant)) -> Vec<Key> {
+/// The keys that these ids may be in, which are asked for at presents from the first of `span` to the last, newest first.
+pub(crate) fn keys_of_ids<'a>(
+    mut ids: impl Iterator<Item = &'a OperationId>,
+    memory: &Memory,
+    settings: &Settings,
+    span: (Instant, Instant),
+) -> Vec<Key> {
     let mut keys = Vec::new();
     if settings.detail == Detail::Quarters {
         keys.extend(memory.ids.days_since(settings.first_day_of_ids(span.0)).rev().map(Key::Ids));
+    }
+    if settings.detail == Detail::Quarters && ids.any(may_be_made) {
         let (first, last) = (Settings::retries_of(span.0), Settings::retries_of(span.1));
         let (earliest, newest) = (first.saturating_sub(1), last.saturating_sub(MOST_RETRIES));
         keys.extend((earliest.max(newest)..=last).rev().map(Key::Retries));

@@ -31,7 +31,7 @@ pub(crate) struct Read {
 }
 
 /// So many members are read in one step: the server does nothing else meanwhile.
-const MEMBERS_AT_ONCE: usize = 2_000;
+const MEMBERS_AT_ONCE: usize = 10_000;
 
 /// The entries of a span within one day, read in pages. They are not of one state but by the commit on the account's version.
 pub(crate) struct Pages<'a> {

@@ -30,7 +30,11 @@ async fn assert_lasts(place: &Place, rest: &str, wanted: i64) {
 
 /// A charge of a caller who gave no id, as a service asks for it.
 fn plain() -> Operation {
-    Operation::Charge { credits: Credits::ONE, id: EntryId::Made(OperationId::new("made").unwrap()), label: None }
+    Operation::Charge {
+        credits: Credits::ONE,
+        id: EntryId::Made(OperationId::new("035621Sj5FOVRoWTcQnK94").unwrap()),
+        label: None,
+    }
 }
 
 #[tokio::test]
