@@ -19,7 +19,9 @@ const SOAK_PROPERTY_CASES: &str = "5000";
 pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Result<()> {
     Servers::during(workspace, &Server::ALL, |servers| {
         let profile = Profile::Debug;
-        let mut steps = vec![build(workspace, profile), tests(workspace, profile, filter, servers)];
+        // What is soon over comes first.
+        let mut steps = if filter.is_none() { page::steps(workspace) } else { Vec::new() };
+        steps.extend([build(workspace, profile), tests(workspace, profile, filter, servers)]);
         let scratch = tempfile::tempdir()?;
         if filter.is_none() {
             steps.push(Step::command(
@@ -27,7 +29,6 @@ pub(crate) fn test(workspace: &Workspace, filter: Option<&str>) -> anyhow::Resul
                 workspace.cargo(["test", "--doc", "--workspace", "--all-features"]),
             ));
             steps.extend(vectors(workspace, profile, scratch.path(), servers));
-            steps.extend(page::steps(workspace));
             steps.extend(page::looks(workspace));
         }
         run_all("test", steps)

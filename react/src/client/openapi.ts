@@ -397,6 +397,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The client's plan, as the application gives it, cannot be applied: it has no window now, or a longer one than the store keeps. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The store cannot answer; try again. */
             503: {
                 headers: {
@@ -575,6 +584,15 @@ export interface operations {
             };
             /** @description Not for this caller, or the client has no plan. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The client's plan, as the application gives it, cannot be applied: it has no window now, or a longer one than the store keeps. */
+            500: {
                 headers: {
                     [name: string]: unknown;
                 };
