@@ -178,7 +178,7 @@ impl<'a> Attempt<'a> {
         }
         let looks_for_ids = !with_ids.is_empty();
         let mut call = Call::new(&self.version, with_ids);
-        call.token = Some((self.run.listener.token, 0));
+        call.token = Some((self.run.listener.token, self.turn.passed));
         // With other clients in its batch it cannot come again before these are done.
         call.going = if self.run.is_alone { self.turn.going() } else { Going::Ends };
         if looks_for_ids {
@@ -233,7 +233,7 @@ impl<'a> Attempt<'a> {
     /// Looks for the absent before the commit.
     async fn look_up(&mut self, keys: Vec<Key>) -> Result<Option<Late>, StoreError> {
         let ids = std::mem::take(&mut self.absent).into_iter().collect();
-        let look_ups = LookUps { run: self.run, version: &self.version, ids, keys };
+        let look_ups = LookUps { run: self.run, version: &self.version, passed: self.turn.passed, ids, keys };
         Ok(look_ups.find(self.known).await?.and_then(Late::of))
     }
 

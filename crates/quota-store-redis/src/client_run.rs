@@ -140,6 +140,7 @@ impl<'a> ClientRun<'a> {
         let mut stands = freshness == Freshness::InTurn;
         let mut standing = self.standing();
         loop {
+            stored.turn.passed = standing.passed;
             let mut turn = stored.turn;
             let ended = Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await;
             if ended.was_late() {
@@ -155,6 +156,8 @@ impl<'a> ClientRun<'a> {
                     (written, self.turn(&mut standing).await)
                 }
                 Ended::Changed(written, changed) => {
+                    // It is first in the queue at once, or has been.
+                    standing.passed = standing.passed.saturating_add(u8::from(changed.comes_again));
                     let rest = requests.after(written);
                     (written, self.begin_again(changed, &mut known, rest).await)
                 }

@@ -43,14 +43,15 @@ impl DeadEntries<'_> {
         let (mut patience, mut standing, mut ids) = (Patience::new(self.patience), self.standing(), 0_u64);
         while stored.memory.dead.is_some() {
             let (mut call, memory, gone) = self.step(&stored).await?;
-            call.token = Some((self.token, 0));
+            call.token = Some((self.token, standing.passed));
             match self.script.call(self.gathering, self.keys, &call, None).await.map_err(no_request)? {
                 Outcome::Done { .. } => {
                     (stored.version, stored.memory) = (call.new, memory);
                     ids = ids.saturating_add(gone);
-                    patience = Patience::new(self.patience);
+                    (patience, standing.passed) = (Patience::new(self.patience), 0);
                 }
                 Outcome::Changed(mut changed) => {
+                    standing.passed = standing.passed.saturating_add(u8::from(changed.comes_again));
                     patience.check()?;
                     stored = changed.stored()?;
                 }

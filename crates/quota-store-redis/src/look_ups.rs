@@ -18,6 +18,8 @@ const LOOK_UPS_AT_ONCE: usize = 150_000;
 pub(crate) struct LookUps<'a> {
     pub(crate) run: &'a ClientRun<'a>,
     pub(crate) version: &'a str,
+    /// How often its turn came and nothing came of it.
+    pub(crate) passed: u8,
     pub(crate) ids: Vec<OperationId>,
     pub(crate) keys: Vec<Key>,
 }
@@ -31,7 +33,7 @@ impl LookUps<'_> {
     /// None where no id is anywhere. Else how the account is, as a commit would have been answered; where that is as it was, `known` is
     /// told of the ids that are nowhere.
     pub(crate) async fn find(self, known: &mut KnownIds) -> Result<Option<Outcome>, StoreError> {
-        let Self { run, version, ids: mut absent, keys } = self;
+        let Self { run, version, passed, ids: mut absent, keys } = self;
         let mut found: Option<Box<Changed>> = None;
         for keys in keys.chunks(keys_at_once(absent.len())) {
             let mut call = Call::new(version, keys.iter().copied());
@@ -42,7 +44,7 @@ impl LookUps<'_> {
             let Outcome::Changed(mut changed) = answer else { continue };
             if changed.is_other() {
                 // Who was slower stands in the queue.
-                (call.absent, call.token) = (absent, Some((run.listener.token, 0)));
+                (call.absent, call.token) = (absent, Some((run.listener.token, passed)));
                 let again = run.call(&call).await?;
                 return Ok(Some(if let Outcome::Done { .. } = again { Outcome::Changed(changed) } else { again }));
             }

@@ -44,7 +44,10 @@ const RESPECTED_ANSWERS: u32 = 5;
 const LONGEST: Duration = Duration::from_millis(250);
 
 /// Whoever was passed over is waited for twice as long the next time, up to so often: it may need longer than others.
-const DOUBLED: u8 = 5;
+const DOUBLED: u8 = 8;
+
+/// But for no longer than this: it may have ended.
+const LONGEST_TURN: Duration = Duration::from_secs(3);
 
 impl Waiting {
     /// Looks at the queue, where the server took so long for its answer.
@@ -52,7 +55,8 @@ impl Waiting {
         let goes_on = queue.first[7] == GOES_ON;
         let least = if goes_on && queue.ahead == 1 { AT_ONCE } else { RESPECTED };
         let times = if goes_on { 1 } else { 1 << queue.first[7].saturating_sub(b'0').min(DOUBLED) };
-        self.respected = pace.saturating_mul(RESPECTED_ANSWERS).clamp(least, LONGEST).saturating_mul(times);
+        self.respected =
+            pace.saturating_mul(RESPECTED_ANSWERS).clamp(least, LONGEST).saturating_mul(times).min(LONGEST_TURN);
         let is_same = |seen: &Queue| (seen.first, &seen.version) == (queue.first, &queue.version);
         let since = self.seen.take().filter(|(seen, _)| is_same(seen)).map_or_else(Instant::now, |(_, since)| since);
         self.seen = Some((queue, since));
@@ -131,7 +135,7 @@ mod tests {
         let token = Token::new();
         assert_ne!(token, Token::new());
         let standing = |passed| String::from_utf8(token.standing(passed).collect()).unwrap();
-        assert_eq!([standing(0), standing(2), standing(200)], [0, 2, 5].map(|digit| format!("{token}{digit}")));
+        assert_eq!([standing(0), standing(2), standing(200)], [0, 2, 8].map(|digit| format!("{token}{digit}")));
     }
 
     #[tokio::test(start_paused = true)]
@@ -144,7 +148,8 @@ mod tests {
             ("bbbbbbb0 1 v2", 4, 2 * RESPECTED),
             ("bbbbbbb0 1 v3", 5_000, LONGEST),
             ("bbbbbbb3 1 v3", 0, 8 * RESPECTED),
-            ("bbbbbbb8 1 v3", 0, 32 * RESPECTED),
+            ("bbbbbbb8 1 v3", 0, 256 * RESPECTED),
+            ("bbbbbbb8 1 v4", 50, LONGEST_TURN),
             ("ccccccc9 3 v3", 0, RESPECTED),
             ("ddddddd9 1 v3", 0, AT_ONCE),
         ] {

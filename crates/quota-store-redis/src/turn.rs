@@ -35,6 +35,8 @@ pub(crate) struct Turn {
     since: Option<Instant>,
     /// It has ended, and others were first.
     has_ended: bool,
+    /// How often it came for what is to be done now, and nothing came of it: that takes longer than others wait.
+    pub(crate) passed: u8,
 }
 
 /// What becomes of a turn after a commit, where others wait.

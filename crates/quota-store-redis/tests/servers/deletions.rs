@@ -1,5 +1,6 @@
 //! Many entries of a day that are deleted or pruned: whole at once, and taken out in steps.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{Answer, Credits, Detail, Instant, Operation, OperationId, PastEntry, Window};
@@ -7,6 +8,7 @@ use quota_service::{EntriesQuery, Pruned, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
 use redis::Value;
 
+use crate::load::Load;
 use crate::requests::{
     PLENTY, agreed_usage, allowed, charge, charge_as, charge_one, client, credits, is_unknown, one, request,
 };
@@ -191,4 +193,15 @@ async fn a_busy_quarter_is_cut_in_pages() {
     let pages = calls(&place, "zrangebylex").await;
     assert_eq!(pages, 1 + 2 + 1, "of 10,000 members");
     assert_eq!(agreed_usage(&store, "a").await, credits("15001"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_much_for_a_deletion_has_its_turn_while_others_charge() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (place.store(Detail::Entries).await, Arc::new(place.store(Detail::Entries).await));
+    fill(&store, 20_000, Duration::from_millis(45)).await;
+    let load = Load::begin(&[other], &["a".to_owned()]);
+    assert_eq!(delete(&store, 0, 450).await, 10_000);
+    let charged = load.end().await["a"].len();
+    assert_eq!(agreed_usage(&store, "a").await, credits(&(10_000 + charged).to_string()));
 }

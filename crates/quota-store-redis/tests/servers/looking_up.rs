@@ -1,11 +1,13 @@
 //! Many ids that are looked for in the keys of many days.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{Answer, Backfilled, Credits, Detail, Instant, Operation, OperationId, PastEntry, Window};
 use quota_service::UsageStore;
 use quota_store_redis::RedisStore;
 
+use crate::load::{Load, ask_again};
 use crate::requests::{PLENTY, client, one, request};
 use crate::servers::{Place, calls, private};
 
@@ -68,4 +70,16 @@ async fn many_ids_are_looked_for_in_many_days_in_steps() {
     let again = Backfilled { added: 0, skipped: 999, conflicts: expected.conflicts };
     assert_eq!(backfill(&store, entries).await, again);
     assert_eq!(total(&store).await, DAYS * A_DAY + 500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_looks_for_many_ids_has_its_turn_while_others_charge() {
+    let Some(place) = Place::shared() else { return };
+    let (store, other) = (fill(&place).await, Arc::new(place.store(Detail::Entries).await));
+    let load = Load::begin(&[Arc::clone(&other)], &["a".to_owned()]);
+    let (entries, expected) = mixed();
+    assert_eq!(backfill(&store, entries).await, expected);
+    let charged = load.end().await.remove("a").unwrap();
+    ask_again(&other, "a", &charged).await;
+    assert_eq!(total(&store).await, DAYS * A_DAY + 500 + u32::try_from(charged.len()).unwrap());
 }
