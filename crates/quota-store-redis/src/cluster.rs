@@ -1,39 +1,42 @@
-//! The connection to a cluster.
+//! The connections to a cluster.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
-use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr};
-use redis::{RedisError, Value};
+use redis::cluster_routing::Slot;
+use redis::{Cmd, ConnectionInfo, ErrorKind, Pipeline, RedisError, Value};
 use tokio::time::Instant;
 
 use crate::answering::Answering;
-use crate::cluster_node::ClusterNode;
-use crate::node::Timeouts;
+use crate::call_error::CallError;
+use crate::elsewhere::Elsewhere;
+use crate::node::{Node, Source, Timeouts};
+use crate::slot_map::{Place, SlotMap};
+use crate::trust::Trusted;
 
-/// The connection to a cluster: the driver's, which finds its way among the nodes by itself, and another one where it does
-/// not.
+/// The connections to a cluster: one to each primary, of which none waits for another.
 ///
-/// The driver that has begun to ask the nodes it knows for the slots goes on until one of these answers. Where none ever
-/// will, because all have moved, or because it has just forgotten those that were away, it asks for ever, and never again
-/// the nodes that it was given. So where nothing was answered for a while, a new one is made from those. It goes on as well
-/// to ask one that is silent, and was replaced, for as long as the connection to that one lasts: so it is looked for another.
+/// The driver's own is not used. While it learns the slots, or connects to a node, nobody's command goes on, whichever node it
+/// concerns: a machine that is lost stops all for as long as the timeouts are, again and again. It sends commands again that may have
+/// been done, and where many are redirected at once it waits for itself for ever (its lock is taken by futures that it does not poll
+/// meanwhile).
 pub(crate) struct Cluster {
-    client: ClusterClient,
-    patience: Duration,
-    connection: Mutex<Connection>,
-    silence: Mutex<Silence>,
+    /// The nodes that were given.
+    seeds: Vec<ConnectionInfo>,
+    trusted: Trusted,
+    timeouts: Timeouts,
+    map: Mutex<Arc<SlotMap>>,
+    nodes: Mutex<HashMap<Place, Arc<Node>>>,
     answering: Answering,
-    /// Locked while a new connection is made.
-    renewing: Arc<tokio::sync::Mutex<()>>,
     /// When it was last asked who has which slots. Locked while it is.
     looked: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
-
-type Connection = ClusterConnection<ClusterNode>;
 
 /// What is asked of a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -52,43 +55,52 @@ pub(crate) enum Asker {
     Many,
 }
 
-/// When a command failed for the first time after the last that was answered.
-#[derive(Debug, Default)]
-struct Silence(Option<Instant>);
+/// Commands that go in one message, and which of their answers are asked for: so many, behind the first `skipped`.
+#[derive(Clone, Copy)]
+pub(crate) struct Message<'a> {
+    pub(crate) commands: &'a Pipeline,
+    pub(crate) skipped: usize,
+    pub(crate) count: usize,
+}
 
-/// How often a command is sent again that was redirected, or, if it is no commit, whose node was lost.
+type Answers = Vec<Result<Value, CallError>>;
+
+/// How often a command is sent again that was refused for its place, or was never sent.
 const RETRIES: u32 = 6;
 
-/// How long nothing is answered until a new connection is made. A node that is replaced silences its own clients alone.
-const RENEWED_AFTER: Duration = Duration::from_secs(3);
+/// How long nobody asks again after such a refusal; each time twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Who waits looks so often, in the time that a primary is given, whether it is still to be waited for.
 const LOOKS: u32 = 8;
 
 /// How often at most it is asked who has which slots.
-const LOOKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// How long a node may take to tell that, when there are others to ask.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 impl Cluster {
-    /// Connects.
-    pub(crate) async fn open(builder: ClusterClientBuilder, timeouts: Timeouts) -> Result<Self, RedisError> {
-        let client = builder
-            .use_protocol(redis::ProtocolVersion::RESP3)
-            .connection_timeout(timeouts.connect)
-            .response_timeout(timeouts.answer)
-            .overall_response_timeout(Some(timeouts.answer))
-            .retries(RETRIES)
-            .min_retry_wait(20)
-            .max_retry_wait(500)
-            .build()?;
-        let patience = timeouts.connect.saturating_mul(2);
-        let connection = Mutex::new(connect(&client, patience).await?);
-        let (silence, answering) = (Mutex::default(), Answering::new(timeouts.silence()));
-        let (renewing, looked) = (Arc::default(), Arc::default());
-        let cluster = Self { client, patience, connection, silence, answering, renewing, looked };
-        cluster.learn().await;
+    /// Finds out who has which slots.
+    ///
+    /// # Errors
+    /// One of those that the given nodes gave, of whom none has told it.
+    pub(crate) async fn open(
+        seeds: &[ConnectionInfo],
+        trusted: Trusted,
+        timeouts: Timeouts,
+    ) -> Result<Self, RedisError> {
+        let cluster = Self {
+            seeds: seeds.to_vec(),
+            trusted,
+            timeouts,
+            map: Mutex::default(),
+            nodes: Mutex::default(),
+            answering: Answering::new(timeouts.silence()),
+            looked: Arc::default(),
+        };
+        cluster.learn_of_any(cluster.seeds().collect(), timeouts.connect.saturating_mul(2)).await?;
         Ok(cluster)
     }
 
@@ -97,56 +109,127 @@ impl Cluster {
         self.answering.has_silent() && self.answering.is_silent(slot())
     }
 
-    /// Runs a command on the connection, which it is given a clone of.
-    pub(crate) async fn run<T>(
-        self: &Arc<Self>,
-        asked: Asked,
-        run: impl AsyncFnOnce(&mut Connection) -> Result<T, RedisError>,
-    ) -> Result<T, RedisError> {
-        let mut connection = self.connection.lock().clone();
+    /// Sends commands on one slot, or on none, and gives their answers.
+    pub(crate) async fn send(self: &Arc<Self>, asked: Asked, message: Message<'_>) -> Answers {
+        let (begun, is_sent) = (Instant::now(), AtomicBool::new(false));
         let Some(slot) = asked.slot else {
-            let ran = run(&mut connection).await;
-            self.heed(&ran);
-            return ran;
+            let sending = self.send_anywhere(message);
+            let answered = tokio::time::timeout(self.timeouts.answer, sending).await;
+            return answered.unwrap_or_else(|_| vec![Err(CallError::Lost(timed_out())); message.count]);
         };
-        let begun = Instant::now();
-        let ran = self.unless_given_up(slot, asked.by, run(&mut connection)).await;
-        self.heed(&ran);
-        match &ran {
-            Err(error) if is_silence(error) => {
+        let sending = self.send_to_owner(slot, message, &is_sent);
+        let answers = self.unless_given_up(slot, asked.by, sending).await.unwrap_or_else(|| {
+            let error = if is_sent.load(Ordering::Relaxed) { CallError::Lost } else { CallError::NotSent };
+            vec![Err(error(timed_out())); message.count]
+        });
+        match answers.first() {
+            Some(Err(CallError::NotSent(_) | CallError::Lost(_))) => {
                 self.answering.unanswered(slot);
                 self.look();
             }
-            Err(error) if !is_refusal(error) => {}
+            // It is the slots', or a node's that is not ready.
+            _ if Elsewhere::of(&answers, None).is_some() => self.look(),
             _ => self.answering.answered(slot, begun),
         }
-        ran
+        answers
     }
 
-    fn heed<T>(self: &Arc<Self>, ran: &Result<T, RedisError>) {
-        if self.silence.lock().is_long(ran.as_ref().err().is_none_or(is_refusal)) {
-            self.renew("nothing was answered on the connection");
+    /// Sends a command to every primary; the answers in any order.
+    pub(crate) async fn send_to_every_primary(self: &Arc<Self>, command: &Cmd) -> Answers {
+        let map = self.map();
+        let answers =
+            join_all(map.primaries().iter().map(async |place| {
+                self.node(place)?.run(async |connection| command.query_async(connection).await).await
+            }));
+        let answers = tokio::time::timeout(self.timeouts.answer, answers).await;
+        let answers = answers.unwrap_or_else(|_| vec![Err(CallError::Lost(timed_out()))]);
+        if answers.iter().any(Result::is_err) {
+            self.look();
         }
+        answers
+    }
+
+    /// Sends to the first node that can be reached.
+    async fn send_anywhere(self: &Arc<Self>, message: Message<'_>) -> Answers {
+        let mut last = vec![Err(CallError::NotSent(unserved())); message.count];
+        for place in self.answering_first() {
+            last = match self.node(&place) {
+                Ok(node) => node.run_each(message.commands, message.skipped, message.count).await,
+                Err(error) => vec![Err(error); message.count],
+            };
+            if !matches!(last.first(), Some(Err(CallError::NotSent(_)))) {
+                return last;
+            }
+            self.look();
+        }
+        last
+    }
+
+    /// Sends to the slot's primary, wherever it is found. What may have been done is not sent again. `is_sent` tells whether
+    /// it may have been.
+    async fn send_to_owner(self: &Arc<Self>, slot: Slot, message: Message<'_>, is_sent: &AtomicBool) -> Answers {
+        let asking = asking(message.commands);
+        let (mut to, mut is_asked) = (self.map().owner(slot).cloned(), false);
+        let mut tries = 0;
+        loop {
+            let answers = match &to {
+                Some(place) if is_asked => {
+                    let skipped = message.skipped.saturating_add(1);
+                    self.send_to(place, Message { commands: &asking, skipped, ..message }, is_sent).await
+                }
+                Some(place) => self.send_to(place, message, is_sent).await,
+                None => vec![Err(CallError::NotSent(unserved())); message.count],
+            };
+            let elsewhere = Elsewhere::of(&answers, to.as_ref());
+            let Some(elsewhere) = elsewhere.filter(|_| tries < RETRIES) else { return answers };
+            is_asked = matches!(elsewhere, Elsewhere::Asked(_));
+            if !is_asked {
+                self.look();
+            }
+            to = match elsewhere {
+                Elsewhere::Moved(place) | Elsewhere::Asked(place) => Some(place),
+                Elsewhere::Later => {
+                    tokio::time::sleep(FIRST_PAUSE.saturating_mul(1 << tries).min(LONGEST_PAUSE)).await;
+                    self.map().owner(slot).cloned()
+                }
+            };
+            tries += 1;
+        }
+    }
+
+    async fn send_to(&self, place: &Place, message: Message<'_>, is_sent: &AtomicBool) -> Answers {
+        let node = match self.node(place) {
+            Ok(node) => node,
+            Err(error) => return vec![Err(error); message.count],
+        };
+        if let Err(error) = node.connected().await {
+            return vec![Err(CallError::NotSent(error)); message.count];
+        }
+        is_sent.store(true, Ordering::Relaxed);
+        let answers = node.run_each(message.commands, message.skipped, message.count).await;
+        is_sent.store(Elsewhere::of(&answers, None).is_none(), Ordering::Relaxed);
+        answers
     }
 
     /// What the slot's primary answers, if it is not silent for long while others answer: who waits with these for all to be
     /// answered is not to wait for it. Who asks one that is known to be silent waits with nobody.
-    async fn unless_given_up<T>(
+    async fn unless_given_up(
         self: &Arc<Self>,
         slot: Slot,
         by: Asker,
-        running: impl Future<Output = Result<T, RedisError>>,
-    ) -> Result<T, RedisError> {
+        sending: impl Future<Output = Answers>,
+    ) -> Option<Answers> {
         let (asked, patience) = (Instant::now(), self.answering.patience());
+        let longest = self.timeouts.answer.saturating_add(self.timeouts.replicas);
         let looks_after = (patience / LOOKS).max(Duration::from_millis(1));
         let is_patient = by == Asker::One || self.answering.is_silent(slot);
-        let mut running = std::pin::pin!(running);
+        let mut sending = std::pin::pin!(sending);
         loop {
-            if let Ok(ran) = tokio::time::timeout(looks_after, running.as_mut()).await {
-                return ran;
+            if let Ok(answers) = tokio::time::timeout(looks_after, sending.as_mut()).await {
+                return Some(answers);
             }
-            if !is_patient && self.answering.is_given_up(slot, asked) {
-                return Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
+            if asked.elapsed() >= longest || (!is_patient && self.answering.is_given_up(slot, asked)) {
+                return None;
             }
             // That also shows whether others answer, where nobody else asks them.
             if asked.elapsed() >= patience / 2 {
@@ -155,8 +238,7 @@ impl Cluster {
         }
     }
 
-    /// Asks a primary that answers who has which slots, which nobody waits for. Where one that is silent was replaced, the
-    /// driver finds its place on a new connection.
+    /// Asks who has which slots, which nobody waits for.
     fn look(self: &Arc<Self>) {
         let Ok(mut looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
         if looked.is_some_and(|looked| looked.elapsed() < LOOKED_AGAIN_AFTER) {
@@ -164,126 +246,118 @@ impl Cluster {
         }
         let cluster = Arc::clone(self);
         tokio::spawn(async move {
-            if cluster.has_replaced().await {
-                cluster.renew("a primary that is silent was replaced");
-            }
+            cluster.learn().await;
             *looked = Some(Instant::now());
         });
     }
 
-    /// Whether a primary that answers says that one that is silent was replaced: that is learnt when the driver knows it.
-    async fn has_replaced(&self) -> bool {
-        let slots = self.answering.slots();
-        if slots.is_empty() {
-            self.learn().await;
-        }
-        for slot in slots {
-            let primary = SingleNodeRoutingInfo::SpecificNode(Route::with_slot(slot, SlotAddr::Master));
-            let Ok(told) = self.ask_slots(primary).await else { continue };
-            self.answering.heard(slot);
-            let is_replaced = self.answering.is_replaced(&told);
-            if !is_replaced {
-                self.answering.learn(&told);
-            }
-            return is_replaced;
-        }
-        false
-    }
-
-    /// Learns who has which slots. Where nobody tells, that is asked again when somebody does not answer.
+    /// Learns it of a primary that answers; of any node else, also of those that were given, where all have moved.
     async fn learn(&self) {
-        if let Ok(told) = self.ask_slots(SingleNodeRoutingInfo::RandomPrimary).await {
-            self.answering.learn(&told);
+        let map = self.map();
+        for slot in self.answering.slots() {
+            let Some(place) = map.owner(slot) else { continue };
+            if let Ok(told) = self.ask_slots(place, TOLD_WITHIN).await {
+                self.answering.heard(slot);
+                self.take(&told, place);
+                return;
+            }
+        }
+        let any = map.primaries().iter().cloned().chain(self.seeds()).collect();
+        if let Err(error) = self.learn_of_any(any, self.timeouts.connect).await {
+            tracing::debug!(%error, "no node of the Redis cluster tells who has which slots");
         }
     }
 
-    async fn ask_slots(&self, node: SingleNodeRoutingInfo) -> Result<Value, RedisError> {
-        let mut connection = self.connection.lock().clone();
+    /// Learns it of the first that tells.
+    async fn learn_of_any(&self, places: Vec<Place>, within: Duration) -> Result<(), RedisError> {
+        let ask = async |place: Place| (self.ask_slots(&place, within).await, place);
+        let mut asking: FuturesUnordered<_> = places.into_iter().map(ask).collect();
+        let mut last = unserved();
+        while let Some((told, place)) = asking.next().await {
+            match told {
+                Ok(told) => {
+                    self.take(&told, &place);
+                    return Ok(());
+                }
+                // What a node says tells more than that another is not heard.
+                Err(error) if last.kind() == ErrorKind::ClusterConnectionNotFound || !error.is_io_error() => {
+                    last = error;
+                }
+                Err(_) => {}
+            }
+        }
+        Err(last)
+    }
+
+    async fn ask_slots(&self, place: &Place, within: Duration) -> Result<Value, RedisError> {
         let mut slots = redis::cmd("CLUSTER");
         slots.arg("SLOTS");
-        let asked = connection.route_command(slots, RoutingInfo::SingleNode(node));
-        let told = tokio::time::timeout(TOLD_WITHIN, asked).await;
-        told.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+        let node = self.node(place)?;
+        let asked = node.run(async |connection| slots.query_async(connection).await);
+        let told = tokio::time::timeout(within, asked).await.map_err(|_| timed_out())??;
+        let odd = || RedisError::from((ErrorKind::UnexpectedReturnType, "CLUSTER SLOTS tells no slots"));
+        SlotMap::read(&told, place).map(|_| told).ok_or_else(odd)
     }
 
-    /// Makes a new connection, which nobody waits for.
-    fn renew(self: &Arc<Self>, why: &'static str) {
-        let Ok(renewing) = Arc::clone(&self.renewing).try_lock_owned() else { return };
-        let cluster = Arc::clone(self);
-        tokio::spawn(async move {
-            let connected = connect(&cluster.client, cluster.patience).await;
-            match connected {
-                Ok(connection) => {
-                    tracing::warn!("{why}: the connection to the Redis cluster was made anew");
-                    *cluster.connection.lock() = connection;
-                    cluster.learn().await;
-                }
-                Err(error) => tracing::warn!(%error, "none of the Redis cluster's nodes that were given answers"),
+    /// Takes in what the node at `by` has told. Connections to nodes that have no slots any more are left.
+    fn take(&self, told: &Value, by: &Place) {
+        let Some(map) = SlotMap::read(told, by) else { return };
+        self.answering.learn(told);
+        let map = Arc::new(map);
+        *self.map.lock() = Arc::clone(&map);
+        self.nodes.lock().retain(|place, _| map.primaries().contains(place) || self.seeds().any(|seed| seed == *place));
+    }
+
+    /// The nodes, of which one was heard last first.
+    fn answering_first(&self) -> Vec<Place> {
+        let map = self.map();
+        let mut places: Vec<Place> =
+            self.answering.slots().into_iter().filter_map(|slot| map.owner(slot)).cloned().collect();
+        for place in map.primaries().iter().cloned().chain(self.seeds()) {
+            if !places.contains(&place) {
+                places.push(place);
             }
-            // Either way it is given time.
-            *cluster.silence.lock() = Silence::default();
-            drop(renewing);
-        });
-    }
-}
-
-impl Silence {
-    /// Takes in whether a command was answered, and says whether none was for long.
-    fn is_long(&mut self, is_answered: bool) -> bool {
-        if is_answered {
-            self.0 = None;
-            return false;
         }
-        self.0.get_or_insert_with(Instant::now).elapsed() > RENEWED_AFTER
-    }
-}
-
-/// Whether a command came to a node that serves it, and was refused there. What is told of slots and of rights may as well be
-/// the driver's, of its own attempts to learn the slots.
-fn is_refusal(error: &RedisError) -> bool {
-    !matches!(error.code(), None | Some("ASK" | "CLUSTERDOWN" | "ERR" | "MOVED" | "NOAUTH" | "WRONGPASS"))
-}
-
-/// Whether nothing was heard of the node that serves a command, as far as the driver found it.
-fn is_silence(error: &RedisError) -> bool {
-    matches!(error.code(), None | Some("ASK" | "MOVED"))
-}
-
-async fn connect(client: &ClusterClient, patience: Duration) -> Result<Connection, RedisError> {
-    let connected = tokio::time::timeout(patience, client.get_async_generic_connection()).await;
-    connected.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silence_is_long_where_nothing_was_answered_since_it_began() {
-        let mut silence = Silence::default();
-        let later = || tokio::time::advance(RENEWED_AFTER / 2);
-        assert!(!silence.is_long(false), "it begins");
-        later().await;
-        assert!(!silence.is_long(false));
-        assert!(!silence.is_long(true), "some node answers");
-        later().await;
-        assert!(!silence.is_long(false), "it begins anew");
-        later().await;
-        assert!(!silence.is_long(false));
-        later().await;
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert!(silence.is_long(false));
-        assert!(!silence.is_long(true));
+        places
     }
 
-    #[test]
-    fn what_a_node_refuses_is_an_answer_and_what_the_driver_says_is_none() {
-        for code in ["OOM", "FOREIGN", "READONLY", "NOPERM", "MISCONF"] {
-            assert!(is_refusal(&redis::make_extension_error(code.to_owned(), None)), "{code}");
+    fn map(&self) -> Arc<SlotMap> {
+        Arc::clone(&self.map.lock())
+    }
+
+    fn seeds(&self) -> impl Iterator<Item = Place> {
+        self.seeds.iter().filter_map(|seed| Place::of(seed.addr()))
+    }
+
+    /// The connection to a node, with the user and the encryption that were given.
+    fn node(&self, place: &Place) -> Result<Arc<Node>, CallError> {
+        let mut nodes = self.nodes.lock();
+        if let Some(node) = nodes.get(place) {
+            return Ok(Arc::clone(node));
         }
-        for code in ["CLUSTERDOWN", "NOAUTH", "ERR"] {
-            assert!(!is_refusal(&redis::make_extension_error(code.to_owned(), None)), "{code}");
-        }
-        assert!(!is_refusal(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        let seed = self.seeds.first().ok_or_else(|| CallError::NotSent(unserved()))?;
+        let server = seed.clone().set_addr(place.address(seed.addr()));
+        let client = self.trusted.client(server).map_err(CallError::NotSent)?;
+        let node = Arc::new(Node::new(Arc::new(Source::Single(client)), self.timeouts));
+        nodes.insert(place.clone(), Arc::clone(&node));
+        Ok(node)
     }
+}
+
+/// The same for a node that the slot is on the way to, which else refuses them.
+fn asking(commands: &Pipeline) -> Pipeline {
+    let mut asking = Pipeline::with_capacity(commands.cmd_iter().count().saturating_add(1));
+    asking.add_command(redis::cmd("ASKING"));
+    for command in commands.cmd_iter() {
+        asking.add_command(command.clone());
+    }
+    asking
+}
+
+fn unserved() -> RedisError {
+    (ErrorKind::ClusterConnectionNotFound, "no node of the cluster is known to serve the key's slot").into()
+}
+
+fn timed_out() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }

@@ -116,16 +116,8 @@ impl From<RedisError> for ConnectError {
             _ if error.to_string().contains("refused to switch database") => Self::NoDatabase(error),
             ErrorKind::RESP3NotSupported => Self::TooOld { found: "before 6.0".to_owned() },
             _ if error.code().is_some_and(|code| refused.contains(&code)) => Self::NotAllowed(error),
-            // A cluster's driver tells why it reached no node in its words only.
-            ErrorKind::Io if error.detail().is_some_and(|detail| is_of_user(detail, &refused)) => {
-                Self::NotAllowed(error)
-            }
             ErrorKind::Server(_) | ErrorKind::Extension => Self::Server(error),
             _ => Self::Unreachable(error),
         }
     }
-}
-
-fn is_of_user(detail: &str, refused: &[&str]) -> bool {
-    refused.iter().chain(&["AuthenticationFailed"]).any(|code| detail.contains(code))
 }

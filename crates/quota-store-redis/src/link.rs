@@ -5,16 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::aio::ConnectionLike;
-use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo, Slot};
+use redis::cluster_routing::Slot;
 use redis::{Arg, Cmd, Pipeline, RedisError, Value};
 
 use crate::call_error::CallError;
-use crate::cluster::{Asked, Asker, Cluster};
+use crate::cluster::{Asked, Asker, Cluster, Message};
 use crate::keys::KeyPrefix;
 use crate::listener::Listener;
 use crate::node::{Node, Source, Timeouts};
-use crate::sent_commit::AskedCommit;
 use crate::target::Servers;
 use crate::trust::Trusted;
 
@@ -51,7 +49,7 @@ impl Link {
                 // What is said at one node is heard at all.
                 let any = nodes.iter().map(|node| trusted.client(node.clone())).collect::<Result<_, _>>()?;
                 let listener = Listener::new(Arc::new(Source::Any(any)), timeouts, prefix);
-                let cluster = Arc::new(Cluster::open(trusted.cluster(nodes), timeouts).await?);
+                let cluster = Arc::new(Cluster::open(nodes, trusted.clone(), timeouts).await?);
                 let wires = vec![Wire::Cluster(Arc::clone(&cluster), Asker::Many), Wire::Cluster(cluster, Asker::One)];
                 return Ok(Self { wires, next: AtomicUsize::new(0), listener });
             }
@@ -103,9 +101,9 @@ impl Wire {
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
-            Self::Cluster(cluster, by) => {
-                let (commit, asked) = (AskedCommit::of(command), Asked { slot: slot_of(command), by: *by });
-                ended(commit, cluster.run(asked, async |connection| command.query_async(connection).await).await)
+            Self::Cluster(..) => {
+                let answer = self.send(&pipeline(vec![command.clone()]), 0, 1).await.pop();
+                answer.unwrap_or_else(|| Err(CallError::unanswered()))
             }
         }
     }
@@ -151,10 +149,10 @@ impl Wire {
 
     /// Several commands on one hash slot, in one step.
     async fn transaction(&self, commands: &[Cmd]) -> Result<Vec<Value>, CallError> {
-        let mut pipeline = pipeline(commands.to_vec());
-        pipeline.atomic();
+        let commands = [&[redis::cmd("MULTI")], commands, &[redis::cmd("EXEC")]].concat();
+        let count = commands.len();
         // `MULTI` and every command are answered before `EXEC`, whose answer has all of theirs.
-        all_of(self.send(&pipeline, commands.len().saturating_add(1), 1).await.pop())
+        all_of(self.send(&pipeline(commands), 0, count).await.pop())
     }
 
     /// A command that writes, and how many replicas had it when so many did or the time was over.
@@ -175,17 +173,10 @@ impl Wire {
 
     /// A command to every primary; the answers in any order.
     pub(crate) async fn call_every_primary(&self, command: &Cmd) -> Result<Vec<Value>, CallError> {
-        let Self::Cluster(cluster, by) = self else { return Ok(vec![self.call(command).await?]) };
-        let every = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-        let (command, asked) = (command.clone(), Asked { slot: None, by: *by });
-        let answer = cluster.run(asked, async |connection| connection.route_command(command, every).await).await;
-        let answers = match answer.map_err(CallError::sent)? {
-            Value::Map(answers) => answers.into_iter().map(|(_, answer)| answer).collect(),
-            Value::Array(answers) => answers,
-            one => vec![one],
-        };
-        // What some of them refuse, the driver takes for answers.
-        answers.into_iter().map(|answer| answer.extract_error().map_err(CallError::sent)).collect()
+        match self {
+            Self::Node(_) => Ok(vec![self.call(command).await?]),
+            Self::Cluster(cluster, _) => cluster.send_to_every_primary(command).await.into_iter().collect(),
+        }
     }
 
     /// Sends commands in one message; gives the answers behind the first `skipped`.
@@ -193,15 +184,8 @@ impl Wire {
         match self {
             Self::Node(node) => node.run_each(pipeline, skipped, count).await,
             Self::Cluster(cluster, by) => {
-                let commit = pipeline.cmd_iter().next().and_then(AskedCommit::of);
                 let asked = Asked { slot: pipeline.cmd_iter().find_map(slot_of), by: *by };
-                let answered = cluster
-                    .run(asked, async |connection| connection.req_packed_commands(pipeline, skipped, count).await)
-                    .await;
-                match ended(commit, answered) {
-                    Ok(values) => CallError::each(Ok(values), count),
-                    Err(error) => vec![Err(error); count],
-                }
+                cluster.send(asked, Message { commands: pipeline, skipped, count }).await
             }
         }
     }
@@ -272,14 +256,6 @@ fn all_of(executed: Option<Result<Value, CallError>>) -> Result<Vec<Value>, Call
         Value::Array(values) => Ok(values),
         _ => Err(CallError::unanswered()),
     }
-}
-
-/// What became of what a cluster was asked, which is a commit or not.
-fn ended<T>(commit: Option<AskedCommit>, answered: Result<T, RedisError>) -> Result<T, CallError> {
-    answered.map_err(|error| match commit {
-        Some(commit) => commit.failed(error),
-        None => CallError::sent(error),
-    })
 }
 
 fn pipeline(commands: Vec<Cmd>) -> Pipeline {

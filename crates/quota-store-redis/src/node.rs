@@ -79,6 +79,11 @@ impl Node {
         drop(self.run(async |connection| redis::cmd("PING").query_async::<Value>(connection).await).await);
     }
 
+    /// Connects, if it is not connected.
+    pub(crate) async fn connected(&self) -> Result<(), RedisError> {
+        self.live().await.map(drop)
+    }
+
     /// Runs a command on the connection, which it is given a clone of.
     pub(crate) async fn run<T>(
         &self,

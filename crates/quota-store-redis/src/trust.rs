@@ -2,7 +2,6 @@
 
 #[cfg(feature = "tls")]
 use redis::TlsCertificates;
-use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{Client, ConnectionAddr, ConnectionInfo, ProtocolVersion, RedisError, TlsMode};
 #[cfg(feature = "tls")]
@@ -19,6 +18,7 @@ pub(crate) struct Trust {
 }
 
 /// The same for these servers, as the driver takes it.
+#[derive(Clone)]
 pub(crate) struct Trusted {
     /// None where connections are not encrypted.
     #[cfg(feature = "tls")]
@@ -61,16 +61,6 @@ impl Trusted {
             return Client::build_with_tls(server, certificates.clone());
         }
         Client::open(server)
-    }
-
-    /// Of a cluster with these nodes.
-    pub(crate) fn cluster(&self, nodes: &[ConnectionInfo]) -> ClusterClientBuilder {
-        let builder = ClusterClient::builder(nodes.iter().cloned());
-        #[cfg(feature = "tls")]
-        if let Some(certificates) = &self.certificates {
-            return builder.certs(certificates.clone());
-        }
-        builder
     }
 
     /// Of the primary that these sentinels name. `server` says how to connect to it: database, user, password, encryption.

@@ -41,7 +41,7 @@ async fn sentinels_that_want_a_password_are_told_it_or_refuse() {
     }
 }
 
-/// The driver then has nobody left to ask whom it has met.
+/// Nobody is left then whom the store has met.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_cluster_whose_nodes_have_all_moved_is_found_where_it_was_found_first() {
     let Some((mut server, _)) = private_cluster() else { return };
@@ -53,7 +53,7 @@ async fn a_cluster_whose_nodes_have_all_moved_is_found_where_it_was_found_first(
     charge_until_allowed(&store, &names).await;
     let load = Load::begin(&[Arc::clone(&store)], &names);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    // One is away, and whoever is asked for another leads there: the driver looks for its slots, and waits for the answer.
+    // One is away, the others are silent: who has the slots is asked in vain.
     tokio::task::block_in_place(|| server.nodes_mut()[0].kill());
     for silent in [1, 2, 4, 5] {
         server.nodes()[silent].pause();

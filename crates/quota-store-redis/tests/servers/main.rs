@@ -19,6 +19,8 @@ mod load;
 #[cfg(test)]
 mod looking_up;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod refusing;

@@ -238,13 +238,13 @@ async fn a_commit_is_not_sent_again_where_slots_cannot_be_learnt() {
     between.passed.notified().await;
     wait_for_total(&theirs, "a", "2").await;
     assert!(allowed(&one(&theirs, request("a", charge("1"), PLENTY)).await));
-    // A redirection lets the driver learn the slots anew. Until it has, it looks at no answer.
+    // A redirection lets the store learn the slots anew.
     move_slot(&server, &place, "b").await;
     between.is_mute.store(true, Ordering::SeqCst);
     let asks = Arc::clone(&ours);
     let beside = tokio::spawn(async move { one(&asks, request("b", charge("1"), PLENTY)).await });
     between.asked.notified().await;
-    // Nobody tells it, at each node twice: it gives up what is on its way, and tries that again when they are back.
+    // Nobody tells it, at each node twice, and all that is on its way is lost.
     between.refuses.store(2 * server.nodes().len(), Ordering::SeqCst);
     between.is_mute.store(false, Ordering::SeqCst);
     between.cuts.send_modify(|cuts| *cuts += 1);

@@ -140,6 +140,13 @@ pub(crate) async fn keep_parts(server: &PrivateServer) {
     }
 }
 
+/// From now on each primary of a cluster serves its part, also where nobody serves another one for a while.
+pub(crate) async fn serve_parts(server: &PrivateServer) {
+    for node in server.nodes() {
+        tell(&url_of(node), "CONFIG SET cluster-require-full-coverage no").await.unwrap();
+    }
+}
+
 /// The URL with a user and a password.
 pub(crate) fn as_user(url: &str, user: &str, password: &str) -> String {
     url.replacen("://", &format!("://{user}:{password}@"), 1)

@@ -1,5 +1,6 @@
 //! A primary of a cluster that does not answer, and the clients of the others.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,12 +9,13 @@ use quota_core::{Anchor, ClientId, Credits, Decision, Detail, Limit, Period, Pla
 use quota_servers::PrivateServer;
 use quota_service::{ClientsQuery, PlanRegistry, QuotaService, ServiceError, UsageStore};
 use quota_store_redis::RedisStore;
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::load::charge_until_allowed;
 use crate::requests::{agreed_usage, allowed, charge_one, client, credits, is_not_done};
-use crate::servers::{Place, keep_parts, private_cluster, tell, url_of};
+use crate::servers::{Place, keep_parts, private_cluster, serve_parts, tell, url_of};
 
 /// Each charges a client of its own.
 const CALLERS: usize = 64;
@@ -24,27 +26,55 @@ const AWAY: Duration = Duration::from_secs(12);
 /// By then it has been found silent, once in each of the service's lanes.
 const FOUND_WITHIN: Duration = Duration::from_secs(4);
 
+/// By then a primary's replica has its place, and is asked.
+const REPLACED_WITHIN: Duration = Duration::from_secs(9);
+
 /// Within the service's deadline, and on a machine that has other things to do.
 const SOON: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_primary_that_is_silent_keeps_nobody_waiting_but_its_own_clients() {
-    stays_away(async |server| {
-        server.nodes()[0].pause();
-        tokio::time::sleep(AWAY).await;
-        server.nodes()[0].resume();
-    })
-    .await;
+    stays_away(Parts::Kept, fall_silent).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_primary_that_is_gone_keeps_nobody_waiting_but_its_own_clients() {
-    stays_away(async |server| {
+    stays_away(Parts::Kept, async |server| {
         tokio::task::block_in_place(|| server.nodes_mut()[0].kill());
         tokio::time::sleep(AWAY).await;
         tokio::task::block_in_place(|| server.nodes_mut()[0].restart()).unwrap();
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_whose_machine_is_gone_keeps_nobody_waiting_but_its_own_clients() {
+    stays_away(Parts::Kept, lose_machine).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_whose_machine_is_gone_and_that_is_replaced_keeps_nobody_waiting_but_its_own_clients() {
+    stays_away(Parts::Moved, lose_machine).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_primary_that_is_silent_and_that_is_replaced_keeps_nobody_waiting_but_its_own_clients() {
+    stays_away(Parts::Moved, fall_silent).await;
+}
+
+async fn fall_silent(server: &mut PrivateServer) {
+    server.nodes()[0].pause();
+    tokio::time::sleep(AWAY).await;
+    server.nodes()[0].resume();
+}
+
+/// Connections to it are not refused any more, and nobody is heard on them.
+async fn lose_machine(server: &mut PrivateServer) {
+    tokio::task::block_in_place(|| server.nodes_mut()[0].kill());
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, server.nodes()[0].port())).await.unwrap();
+    tokio::time::sleep(AWAY).await;
+    drop(nobody);
+    tokio::task::block_in_place(|| server.nodes_mut()[0].restart()).unwrap();
 }
 
 /// Its connections last, and nobody tells that another has its part by now.
@@ -126,10 +156,21 @@ async fn listed_by(store: &RedisStore) -> Vec<String> {
     store.clients(&query).await.unwrap().iter().map(ToString::to_string).collect()
 }
 
+/// What becomes of the part of a primary that is away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Parts {
+    Kept,
+    /// Its replica has it.
+    Moved,
+}
+
 /// Callers of a service charge clients of all primaries while the first is away and comes back.
-async fn stays_away(away: impl AsyncFnOnce(&mut PrivateServer)) {
+async fn stays_away(parts: Parts, away: impl AsyncFnOnce(&mut PrivateServer)) {
     let Some((mut server, place)) = private_cluster() else { return };
-    keep_parts(&server).await;
+    match parts {
+        Parts::Kept => keep_parts(&server).await,
+        Parts::Moved => serve_parts(&server).await,
+    }
     let names: Vec<String> = (0..CALLERS).map(|number| format!("client{number}")).collect();
     let places: Vec<usize> = names.iter().map(|name| place_of(&server, name)).collect();
     let service = Arc::new(QuotaService::builder(store(&place).await).with_registry(plans()).build());
@@ -150,9 +191,14 @@ async fn stays_away(away: impl AsyncFnOnce(&mut PrivateServer)) {
         });
         let meanwhile = charges.iter().filter(|charge| charge.asked > gone + FOUND_WITHIN && charge.asked < back);
         assert!(place == 0 || meanwhile.count() > 20, "{name} was not charged meanwhile");
+        let replaced = |charge: &Charge| charge.asked > gone + REPLACED_WITHIN && charge.asked < back;
+        let is_replaced = charges.iter().any(|charge| charge.is_allowed() && replaced(charge));
+        assert!(parts == Parts::Kept || is_replaced, "{name} was not charged where its primary was replaced");
         assert!(charges.iter().any(|charge| charge.asked > late), "{name} was not charged after it");
         let used = agreed_usage(service.store(), name).await;
-        let sure = charges.iter().filter(|charge| charge.is_allowed()).count();
+        // What a primary has not told its replica is lost with it.
+        let is_sure = |charge: &Charge| charge.is_allowed() && (parts == Parts::Kept || place != 0);
+        let sure = charges.iter().filter(|charge| is_sure(charge)).count();
         let most = charges.iter().filter(|charge| charge.may_be_done()).count();
         assert!((count(sure)..=count(most)).contains(&used), "{name}: {used} of {sure} to {most}");
         assert_eq!(used, service.store().total(&client(name), Window::ALL).await.unwrap());
