@@ -69,7 +69,8 @@ impl<'a> ClientRun<'a> {
         is_alone: bool,
     ) -> Self {
         let RedisStore { settings, link, script, kept, held, .. } = store;
-        let (client, listener, reading) = (requests.client(), &link.listener, link.for_reading_in_batch());
+        let (client, listener, reading) =
+            (requests.client(), &link.listener, link.for_reading_in_batch(gathering.wire()));
         let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
         let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
         let is_unlisted = AtomicBool::new(false);

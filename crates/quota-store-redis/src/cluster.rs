@@ -168,14 +168,13 @@ impl Cluster {
     /// Sends to the slot's primary, wherever it is found. What may have been done is not sent again. `is_sent` tells whether
     /// it may have been.
     async fn send_to_owner(self: &Arc<Self>, slot: Slot, message: Message<'_>, is_sent: &AtomicBool) -> Answers {
-        let asking = asking(message.commands);
         let (mut to, mut is_asked) = (self.map().owner(slot).cloned(), false);
         let mut tries = 0;
         loop {
             let answers = match &to {
                 Some(place) if is_asked => {
-                    let skipped = message.skipped.saturating_add(1);
-                    self.send_to(place, Message { commands: &asking, skipped, ..message }, is_sent).await
+                    let (commands, skipped) = (asking(message.commands), message.skipped.saturating_add(1));
+                    self.send_to(place, Message { commands: &commands, skipped, ..message }, is_sent).await
                 }
                 Some(place) => self.send_to(place, message, is_sent).await,
                 None => vec![Err(CallError::NotSent(unserved())); message.count],
@@ -212,7 +211,7 @@ impl Cluster {
     }
 
     /// What the slot's primary answers, if it is not silent for long while others answer: who waits with these for all to be
-    /// answered is not to wait for it. Who asks one that is known to be silent waits with nobody.
+    /// answered is not to wait for it, and not at all where it is known to be silent.
     async fn unless_given_up(
         self: &Arc<Self>,
         slot: Slot,
@@ -222,7 +221,7 @@ impl Cluster {
         let (asked, patience) = (Instant::now(), self.answering.patience());
         let longest = self.timeouts.answer.saturating_add(self.timeouts.replicas);
         let looks_after = (patience / LOOKS).max(Duration::from_millis(1));
-        let is_patient = by == Asker::One || self.answering.is_silent(slot);
+        let is_patient = by == Asker::One;
         let mut sending = std::pin::pin!(sending);
         loop {
             if let Ok(answers) = tokio::time::timeout(looks_after, sending.as_mut()).await {

@@ -62,8 +62,11 @@ impl Link {
         Ok(Self { wires, next: AtomicUsize::new(0), listener })
     }
 
-    /// For a batch.
-    pub(crate) fn for_batch(&self) -> &Wire {
+    /// For a batch; `waits_alone` where it is of one client, whose server is known to be silent: nobody else waits for it.
+    pub(crate) fn for_batch(&self, waits_alone: bool) -> &Wire {
+        if waits_alone {
+            return self.for_reading();
+        }
         let count = self.wires.len().saturating_sub(1).max(1);
         let place = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(count).unwrap_or_default();
         self.at(place)
@@ -71,14 +74,13 @@ impl Link {
 
     /// For what is short, and not asked in a batch.
     pub(crate) fn beside_batches(&self) -> &Wire {
-        let wire = self.for_batch();
+        let wire = self.for_batch(false);
         if wire.is_cluster() { self.for_reading() } else { wire }
     }
 
-    /// For long answers that a batch waits for.
-    pub(crate) fn for_reading_in_batch(&self) -> &Wire {
-        let wire = self.for_reading();
-        if wire.is_cluster() { self.for_batch() } else { wire }
+    /// For long answers that a batch on `wire` waits for.
+    pub(crate) fn for_reading_in_batch<'a>(&'a self, wire: &'a Wire) -> &'a Wire {
+        if wire.is_cluster() { wire } else { self.for_reading() }
     }
 
     /// For reading usage back.
@@ -101,10 +103,7 @@ impl Wire {
     pub(crate) async fn call(&self, command: &Cmd) -> Result<Value, CallError> {
         match self {
             Self::Node(node) => node.run(async |connection| command.query_async(connection).await).await,
-            Self::Cluster(..) => {
-                let answer = self.send(&pipeline(vec![command.clone()]), 0, 1).await.pop();
-                answer.unwrap_or_else(|| Err(CallError::unanswered()))
-            }
+            Self::Cluster(..) => self.send_one(command.clone()).await,
         }
     }
 
@@ -117,13 +116,18 @@ impl Wire {
     pub(crate) async fn call_each(&self, commands: Vec<Cmd>) -> Vec<Result<Value, CallError>> {
         match (self, commands.as_slice()) {
             (_, []) => Vec::new(),
-            (_, [one]) => vec![self.call(one).await],
+            (Self::Node(_), [one]) => vec![self.call(one).await],
             (Self::Node(_), _) => {
                 let count = commands.len();
                 self.send(&pipeline(commands), 0, count).await
             }
-            (Self::Cluster(..), _) => join_all(commands.iter().map(|command| self.call(command))).await,
+            (Self::Cluster(..), _) => join_all(commands.into_iter().map(|command| self.send_one(command))).await,
         }
+    }
+
+    async fn send_one(&self, command: Cmd) -> Result<Value, CallError> {
+        let answer = self.send(&pipeline(vec![command]), 0, 1).await.pop();
+        answer.unwrap_or_else(|| Err(CallError::unanswered()))
     }
 
     /// Several commands that read, on one server in one message with one that asks whether it is a replica by now, which says what was and

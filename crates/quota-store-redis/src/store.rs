@@ -123,8 +123,11 @@ impl UsageStore for RedisStore {
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let batch = Batch::new(batch);
         let answers = Mutex::new(batch.answers());
-        let gathering = Gathering::new(self.link.for_batch());
         let is_alone = batch.clients().nth(1).is_none();
+        let is_silent =
+            |client: &ClientId| self.link.is_silent(|| self.settings.prefix.client(client).name(Key::Account));
+        let waits_alone = is_alone && batch.clients().any(|requests| is_silent(requests.client()));
+        let gathering = Gathering::new(self.link.for_batch(waits_alone));
         let run = |requests| ClientRun::new(self, &gathering, requests, is_alone);
         let runs: Vec<_> = batch.clients().map(|requests| (run(requests), requests)).collect();
         gathering.run(join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers)))).await;
