@@ -257,7 +257,7 @@ impl Cluster {
             let Some(place) = map.owner(slot) else { continue };
             if let Ok(told) = self.ask_slots(place, TOLD_WITHIN).await {
                 self.answering.heard(slot);
-                self.take(&told, place);
+                self.take(told);
                 return;
             }
         }
@@ -269,13 +269,12 @@ impl Cluster {
 
     /// Learns it of the first that tells.
     async fn learn_of_any(&self, places: Vec<Place>, within: Duration) -> Result<(), RedisError> {
-        let ask = async |place: Place| (self.ask_slots(&place, within).await, place);
-        let mut asking: FuturesUnordered<_> = places.into_iter().map(ask).collect();
+        let mut asking: FuturesUnordered<_> = places.iter().map(|place| self.ask_slots(place, within)).collect();
         let mut last = unserved();
-        while let Some((told, place)) = asking.next().await {
+        while let Some(told) = asking.next().await {
             match told {
                 Ok(told) => {
-                    self.take(&told, &place);
+                    self.take(told);
                     return Ok(());
                 }
                 // What a node says tells more than that another is not heard.
@@ -288,20 +287,20 @@ impl Cluster {
         Err(last)
     }
 
-    async fn ask_slots(&self, place: &Place, within: Duration) -> Result<Value, RedisError> {
+    /// Who has which slots, and how the node told it.
+    async fn ask_slots(&self, place: &Place, within: Duration) -> Result<(SlotMap, Value), RedisError> {
         let mut slots = redis::cmd("CLUSTER");
         slots.arg("SLOTS");
         let node = self.node(place)?;
         let asked = node.run(async |connection| slots.query_async(connection).await);
         let told = tokio::time::timeout(within, asked).await.map_err(|_| timed_out())??;
         let odd = || RedisError::from((ErrorKind::UnexpectedReturnType, "CLUSTER SLOTS tells no slots"));
-        SlotMap::read(&told, place).map(|_| told).ok_or_else(odd)
+        Ok((SlotMap::read(&told, place).ok_or_else(odd)?, told))
     }
 
-    /// Takes in what the node at `by` has told. Connections to nodes that have no slots any more are left.
-    fn take(&self, told: &Value, by: &Place) {
-        let Some(map) = SlotMap::read(told, by) else { return };
-        self.answering.learn(told);
+    /// Takes in what a node has told. Connections to nodes that have no slots any more are left.
+    fn take(&self, (map, told): (SlotMap, Value)) {
+        self.answering.learn(&told);
         let map = Arc::new(map);
         *self.map.lock() = Arc::clone(&map);
         self.nodes.lock().retain(|place, _| map.primaries().contains(place) || self.seeds().any(|seed| seed == *place));
