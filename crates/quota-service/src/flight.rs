@@ -20,7 +20,7 @@ use crate::store_error::StoreError;
 pub(crate) type Sent = (Request, Waiting);
 
 /// Who waits for a request of a batch.
-pub(crate) type Waiting = Option<(Option<GuardSeed>, Replying)>;
+pub(crate) type Waiting = Option<(Option<Box<GuardSeed>>, Replying)>;
 
 pub(crate) type Replying = oneshot::Sender<Result<Reply, ServiceError>>;
 
@@ -50,7 +50,7 @@ pub(crate) async fn fly<S: UsageStore>(
             tracing::error!("the store panicked: what became of its batch is not known");
             for (seed, _) in waiting.into_iter().flatten() {
                 if let Some(seed) = seed {
-                    Arc::clone(&seed.ender).lost(seed);
+                    Arc::clone(&seed.ender).lost(*seed);
                 }
             }
             Vec::new()
@@ -65,9 +65,11 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             continue;
         };
         let guard = seed.and_then(|seed| match &answer {
-            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(seed.guard(decision.clone()).unreceived()),
+            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => {
+                Some(Box::new(seed.guard(decision.clone()).unreceived()))
+            }
             Err(StoreError::Unknown { .. }) => {
-                Arc::clone(&seed.ender).lost(seed);
+                Arc::clone(&seed.ender).lost(*seed);
                 None
             }
             _ => None,

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use quota_core::{Answer, ClientId, Operation};
+use quota_core::{Answer, ClientId, Operation, OperationId};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::store_error::StoreError;
 pub(crate) struct Reply {
     pub(crate) answer: Result<Answer, StoreError>,
     /// Made by the lane for a hold that was allowed: delivered to nobody, it drops, and that releases the hold.
-    pub(crate) guard: Option<HoldGuard>,
+    pub(crate) guard: Option<Box<HoldGuard>>,
 }
 
 /// How a store wants its batches: see [`crate::Dispatch::Batched`].
@@ -86,7 +86,7 @@ impl Message {
 /// A request and who waits for it.
 pub(crate) struct Job {
     pub(crate) request: Request,
-    pub(crate) seed: Option<GuardSeed>,
+    pub(crate) seed: Option<Box<GuardSeed>>,
     pub(crate) deadline: Instant,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) reply: oneshot::Sender<Result<Reply, ServiceError>>,
@@ -129,6 +129,30 @@ impl Drop for Withdraw<'_> {
     }
 }
 
+/// A request in a lane. Dropped while it is queued, it is never sent; once sent it runs to its end.
+pub(crate) struct Queued<'a> {
+    answered: oneshot::Receiver<Result<Reply, ServiceError>>,
+    withdraw: Withdraw<'a>,
+    id: Option<OperationId>,
+    deadline: Instant,
+}
+
+impl Queued<'_> {
+    /// Waits for the answer until the deadline. Late while it is queued, it is never sent.
+    pub(crate) async fn answer(self) -> Result<Reply, ServiceError> {
+        let Self { answered, withdraw, id, deadline } = self;
+        match tokio::time::timeout_at(deadline, answered).await {
+            Ok(Ok(reply)) => reply,
+            // It never came to be sent.
+            Ok(Err(_)) if withdraw.claim() => Err(ServiceError::ShutDown),
+            // The lane was lost with its batch.
+            Ok(Err(_)) => Err(ServiceError::Unknown { id, source: None }),
+            Err(_) if withdraw.claim() => Err(ServiceError::DeadlineQueued),
+            Err(_) => Err(ServiceError::Unknown { id, source: None }),
+        }
+    }
+}
+
 impl Lanes {
     /// Spawns a task for each lane.
     pub(crate) fn spawn<S: UsageStore>(store: &Arc<S>, ways: Ways, capacity: usize, instruments: &Instruments) -> Self {
@@ -145,14 +169,16 @@ impl Lanes {
         Self { lanes, hasher: std::hash::RandomState::new(), queued, capacity, tasks: Mutex::new(tasks) }
     }
 
-    /// Queues a request and waits for its answer until the deadline. Dropped or late while it is queued, it is never
-    /// sent; once sent it runs to its end.
-    pub(crate) async fn submit(
+    /// Queues a request.
+    ///
+    /// # Errors
+    /// It is not queued: the lanes are full, or have stopped.
+    pub(crate) fn enqueue(
         &self,
         request: Request,
-        seed: Option<GuardSeed>,
+        seed: Option<Box<GuardSeed>>,
         deadline: Instant,
-    ) -> Result<Reply, ServiceError> {
+    ) -> Result<Queued<'_>, ServiceError> {
         let lane = self.lane(&request.client);
         if lane.sender.is_closed() {
             return Err(ServiceError::ShutDown);
@@ -171,15 +197,7 @@ impl Lanes {
         if !lane.send(Message::Job(Job { request, seed, deadline, ticket, reply })) {
             return Err(ServiceError::ShutDown);
         }
-        match tokio::time::timeout_at(deadline, answered).await {
-            Ok(Ok(reply)) => reply,
-            // It never came to be sent.
-            Ok(Err(_)) if withdraw.claim() => Err(ServiceError::ShutDown),
-            // The lane was lost with its batch.
-            Ok(Err(_)) => Err(ServiceError::Unknown { id, source: None }),
-            Err(_) if withdraw.claim() => Err(ServiceError::DeadlineQueued),
-            Err(_) => Err(ServiceError::Unknown { id, source: None }),
-        }
+        Ok(Queued { answered, withdraw, id, deadline })
     }
 
     /// Queues the release of a hold. Never waits, is never refused for a full queue: its hold was let in.

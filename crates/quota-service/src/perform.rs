@@ -20,51 +20,57 @@ const MAX_TRIES: usize = 1_000;
 
 impl<S: UsageStore> Inner<S> {
     /// Sends an operation to the store, with the client's plan if it is decided by one.
-    pub(crate) async fn perform(
-        &self,
-        client: &ClientId,
-        operation: Operation,
-        at: Option<Instant>,
-        seed: Option<GuardSeed>,
-    ) -> Result<Reply, ServiceError> {
-        let span = tracing::debug_span!("quota", operation = operation.name(), %client);
-        self.perform_planned(client, operation, at, seed).instrument(span).await
+    pub(crate) async fn perform(&self, client: &ClientId, operation: Operation) -> Result<Reply, ServiceError> {
+        if is_planned(&operation) {
+            return self.decide_on(client, &operation, None, None).await;
+        }
+        let span = span(client, &operation);
+        let performed = async {
+            let at = self.begin(None).await?;
+            let request = Request { client: client.clone(), operation, at, plan: no_plan() };
+            self.send(request, None, self.deadline_from_now()).await
+        };
+        performed.instrument(span).await
     }
 
-    async fn perform_planned(
+    /// Sends an operation that is decided by the client's plan.
+    pub(crate) async fn decide_on(
         &self,
         client: &ClientId,
-        operation: Operation,
+        operation: &Operation,
         at: Option<Instant>,
-        seed: Option<GuardSeed>,
+        seed: Option<&GuardSeed>,
     ) -> Result<Reply, ServiceError> {
-        self.check_running()?;
-        self.follow_server().await?;
+        let span = span(client, operation);
+        self.decide_in_span(client, operation, at, seed).instrument(span).await
+    }
+
+    async fn decide_in_span(
+        &self,
+        client: &ClientId,
+        operation: &Operation,
+        at: Option<Instant>,
+        seed: Option<&GuardSeed>,
+    ) -> Result<Reply, ServiceError> {
         let is_present = at.is_none();
-        let at = self.instant(at)?;
-        if let Some(seed) = seed.as_ref().filter(|_| is_present) {
+        let at = self.begin(at).await?;
+        if let Some(seed) = seed.filter(|_| is_present) {
             // It is asked once.
             let _ = seed.asked_at.set(at);
         }
-        let deadline = tokio::time::Instant::now() + self.deadline;
-        if !is_planned(&operation) {
-            let request = Request { client: client.clone(), operation, at, plan: no_plan() };
-            return self.send(request, seed, deadline).await;
-        }
+        let deadline = self.deadline_from_now();
+        let request = |plan| Request { client: client.clone(), operation: operation.clone(), at, plan };
         for _ in 0..MAX_TRIES {
             let plan = match self.plans.view(client, self.clock.now()).await {
                 Ok(plan) => plan,
-                Err(untold) if ends_hold(&operation) => {
+                Err(untold) if ends_hold(operation) => {
                     // Asking for the plan may have taken all of the time.
-                    let deadline = tokio::time::Instant::now() + self.deadline;
-                    let request = Request { client: client.clone(), operation, at, plan: no_plan() };
-                    let reply = self.send(request, seed, deadline).await?;
+                    let reply = self.send(request(no_plan()), seed, self.deadline_from_now()).await?;
                     return if is_unplanned(&reply) { Err(untold) } else { Ok(reply) };
                 }
                 Err(untold) => return Err(untold),
             };
-            let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
-            let reply = self.send(request, seed.clone(), deadline).await?;
+            let reply = self.send(request(plan), seed, deadline).await?;
             match reply.answer {
                 Err(StoreError::PlanChanged(version)) => {
                     self.instruments.plan_changed();
@@ -76,15 +82,38 @@ impl<S: UsageStore> Inner<S> {
         Err(ServiceError::PlanKeepsChanging)
     }
 
-    pub(crate) async fn send(
+    /// The instant of an operation that is about to be sent.
+    async fn begin(&self, at: Option<Instant>) -> Result<Instant, ServiceError> {
+        self.check_running()?;
+        self.follow_server().await?;
+        self.instant(at)
+    }
+
+    fn deadline_from_now(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + self.deadline
+    }
+
+    /// Sends a request to the store. It is queued at once, so that who waits for its answer is a small future.
+    pub(crate) fn send(
         &self,
         request: Request,
-        seed: Option<GuardSeed>,
+        seed: Option<&GuardSeed>,
         deadline: tokio::time::Instant,
-    ) -> Result<Reply, ServiceError> {
-        if let Some(lanes) = &self.lanes {
-            return lanes.submit(request, seed, deadline).await;
+    ) -> impl Future<Output = Result<Reply, ServiceError>> + Send {
+        let sent = match &self.lanes {
+            Some(lanes) => Ok(lanes.enqueue(request, seed.cloned().map(Box::new), deadline)),
+            None => Err(Box::pin(self.apply(request, seed.cloned()))),
+        };
+        async move {
+            match sent {
+                Ok(queued) => queued?.answer().await,
+                Err(applied) => applied.await,
+            }
         }
+    }
+
+    /// Has a store apply a request that wants no lanes.
+    async fn apply(&self, request: Request, seed: Option<GuardSeed>) -> Result<Reply, ServiceError> {
         let id = request.operation.id().cloned();
         let begun = std::time::Instant::now();
         let applied = within(self.deadline, self.store.apply(vec![request])).await;
@@ -95,6 +124,10 @@ impl<S: UsageStore> Inner<S> {
         }
         answer.map(|answer| Reply { answer, guard: None }).ok_or(ServiceError::Unknown { id, source: None })
     }
+}
+
+fn span(client: &ClientId, operation: &Operation) -> tracing::Span {
+    tracing::debug_span!("quota", operation = operation.name(), %client)
 }
 
 const fn is_planned(operation: &Operation) -> bool {

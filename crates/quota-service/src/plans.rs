@@ -96,15 +96,23 @@ impl Plans {
                 _ => known.stamp.generation != generation || !known.stamp.is_fresh(now),
             };
             let asked = self.asked(client, old);
-            let waiting = asked.get_or_try_init(|| self.ask(client, now));
-            let known =
-                within(self.deadline, waiting).await.map_err(|elapsed| ServiceError::Plans(elapsed.into()))??.clone();
+            let known = match asked.get() {
+                Some(known) => known.clone(),
+                // Boxed, so that who need not wait is a small future.
+                None => Box::pin(self.answer(&asked, client, now)).await?,
+            };
             // The question may be one that another caller had asked before the plans changed.
             if known.stamp.generation == generation || rounds == MAX_QUESTIONS {
                 return Ok(self.view_of(known));
             }
             rounds += 1;
         }
+    }
+
+    async fn answer(&self, asked: &OnceCell<Known>, client: &ClientId, now: Instant) -> Result<Known, ServiceError> {
+        let waiting = asked.get_or_try_init(|| self.ask(client, now));
+        let known = within(self.deadline, waiting).await.map_err(|elapsed| ServiceError::Plans(elapsed.into()))??;
+        Ok(known.clone())
     }
 
     /// The question that answers for this client: one that is answered, one that is being asked, or a new one.

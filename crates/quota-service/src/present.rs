@@ -11,8 +11,9 @@ impl<S: UsageStore> Inner<S> {
     /// Knows the server's time from here on.
     pub(crate) async fn follow_server(&self) -> Result<(), ServiceError> {
         match &self.server {
-            Some(server) => self.read(server.follow(&self.store)).await,
-            None => Ok(()),
+            // Boxed, so that who need not wait is a small future.
+            Some(server) if !server.is_known(&self.store) => Box::pin(self.read(server.follow(&*self.store))).await,
+            _ => Ok(()),
         }
     }
 

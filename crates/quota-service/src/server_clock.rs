@@ -87,29 +87,35 @@ impl ServerClock {
         self.has_server.get() == Some(&true)
     }
 
-    /// Asks for the first time, and after the machine has slept, however many callers wait; or again, in the background,
-    /// after a minute.
-    ///
-    /// # Errors
-    /// The store's, where it could not be asked and was waited for.
-    pub(crate) async fn follow<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> Result<(), StoreError> {
+    /// Whether the server's time is known, so that nobody has to wait for it; a minute after it was asked it is asked again, in the
+    /// background.
+    pub(crate) fn is_known<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> bool {
         match self.has_server.get() {
-            None => self.has_server.get_or_try_init(|| self.measure(&**store)).await.map(|_| ()),
-            Some(false) => Ok(()),
-            Some(true) if self.has_slept() => {
-                let _one_asks = self.waking.lock().await;
-                if self.has_slept() {
-                    self.measure(&**store).await?;
-                }
-                Ok(())
-            }
+            None => false,
+            Some(false) => true,
+            Some(true) if self.has_slept() => false,
             Some(true) => {
                 if self.is_old() && !self.measuring.swap(true, Ordering::AcqRel) {
                     tokio::spawn(Measuring(Arc::clone(self)).run(Arc::clone(store)));
                 }
-                Ok(())
+                true
             }
         }
+    }
+
+    /// Asks for the first time, and after the machine has slept, however many callers wait.
+    ///
+    /// # Errors
+    /// The store's, where it could not be asked.
+    pub(crate) async fn follow(&self, store: &impl UsageStore) -> Result<(), StoreError> {
+        let has_server = self.has_server.get_or_try_init(|| self.measure(store)).await?;
+        if *has_server && self.has_slept() {
+            let _one_asks = self.waking.lock().await;
+            if self.has_slept() {
+                self.measure(store).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Asks the server; false where there is none.

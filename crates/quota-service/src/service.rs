@@ -118,7 +118,7 @@ impl<S: UsageStore> QuotaService<S> {
         };
         let operation =
             Operation::Hold { credits: charge.credits, id, ttl, label: charge.label, asker: Some(inner.asker) };
-        let replied = inner.perform(client, operation, charge.at, Some(seed.clone())).await;
+        let replied = inner.decide_on(client, &operation, charge.at, Some(&seed)).await;
         let (answer, guard) = match replied {
             Ok(Reply { answer, guard }) => (inner.decision(answer, &seed.id), guard),
             Err(error) => (Err(error), None),
@@ -208,12 +208,12 @@ impl<S: UsageStore> Inner<S> {
 
     async fn charge(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
         let (id, at) = (self.entry_id(&charge), charge.at);
-        self.spend(client, Operation::Charge { credits: charge.credits, id, label: charge.label }, at).await
+        self.spend(client, &Operation::Charge { credits: charge.credits, id, label: charge.label }, at).await
     }
 
     pub(crate) async fn record(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {
         let (id, at) = (self.entry_id(&charge), charge.at);
-        self.spend(client, Operation::Record { credits: charge.credits, id, label: charge.label }, at).await
+        self.spend(client, &Operation::Record { credits: charge.credits, id, label: charge.label }, at).await
     }
 
     fn note(&self, client: &ClientId, decision: &Decision) {
@@ -226,7 +226,7 @@ impl<S: UsageStore> Inner<S> {
     async fn spend(
         &self,
         client: &ClientId,
-        operation: Operation,
+        operation: &Operation,
         at: Option<Instant>,
     ) -> Result<Decision, ServiceError> {
         let answer = self.decide(client, operation, at).await;
@@ -238,7 +238,7 @@ impl<S: UsageStore> Inner<S> {
     }
 
     pub(crate) async fn end(&self, client: &ClientId, operation: Operation) -> Result<Decision, ServiceError> {
-        self.decide(client, operation, None).await
+        self.decide(client, &operation, None).await
     }
 
     /// A store that decides at once leaves nothing unknown, so nobody needs an id to ask what became of it.
@@ -249,15 +249,14 @@ impl<S: UsageStore> Inner<S> {
     async fn decide(
         &self,
         client: &ClientId,
-        operation: Operation,
+        operation: &Operation,
         at: Option<Instant>,
     ) -> Result<Decision, ServiceError> {
-        let id = operation.id().cloned();
-        let answer = match self.perform(client, operation, at, None).await {
+        let answer = match self.decide_on(client, operation, at, None).await {
             Ok(reply) => match reply.answer {
                 Ok(Answer::Decision(decision)) => Ok(decision),
                 Ok(other) => Err(unexpected(&other)),
-                Err(error) => Err(failed(error, id)),
+                Err(error) => Err(failed(error, operation.id().cloned())),
             },
             Err(error) => Err(error),
         };

@@ -260,7 +260,7 @@ impl<S: UsageStore> Inner<S> {
 
     async fn ask(&self, client: &ClientId, operation: Operation) -> Result<Answer, ServiceError> {
         let id = operation.id().cloned();
-        let reply = self.perform(client, operation, None, None).await?;
+        let reply = self.perform(client, operation).await?;
         reply.answer.map_err(|error| failed(error, id))
     }
 
