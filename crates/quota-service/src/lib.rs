@@ -55,7 +55,7 @@ pub use crate::error::ServiceError;
 pub use crate::guard::{HoldGuard, Holding, Settled};
 pub use crate::held_clients::HeldClients;
 pub use crate::kept_accounts::KeptAccounts;
-pub use crate::made_id::may_be_made;
+pub use crate::made_id::{block_of_made, may_be_made};
 pub use crate::patience::Patience;
 pub use crate::plan_file::{PlanFile, PlanFileError};
 pub use crate::plan_source::{PlanRegistry, PlanSource};

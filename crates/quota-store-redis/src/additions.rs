@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use quota_core::{Cut, Detail, Entry, Instant, OperationId};
+use quota_service::may_be_made;
 
-use crate::entry_text::{id_value, member};
+use crate::entry_text::member;
 use crate::facts::KnownIds;
+use crate::kept_ids::{fields_of_given, fields_of_made};
 use crate::keys::{Key, day_of};
 use crate::script::Call;
 use crate::settings::Settings;
@@ -15,8 +17,8 @@ use crate::sum_text::{QuarterKey, Sum, fields_of};
 /// The entries that a commit adds, and how they are written.
 pub(crate) struct Additions<'a> {
     pub(crate) entries: &'a [Entry],
-    /// Ids that were made for callers who gave none.
-    pub(crate) made: &'a HashSet<OperationId>,
+    /// Ids that look like those that were made for callers who gave none, and are kept as given ones are.
+    pub(crate) lasting: &'a HashSet<OperationId>,
     pub(crate) known: &'a KnownIds,
     /// The account's present.
     pub(crate) written: Instant,
@@ -26,7 +28,7 @@ impl Additions<'_> {
     /// Adds them to sums, ids and entries, and to what the account remembers of these.
     pub(crate) fn write(&self, call: &mut Call, memory: &mut Memory, settings: &Settings) {
         let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
-        let mut ids: BTreeMap<Key, Vec<String>> = BTreeMap::new();
+        let mut ids: BTreeMap<Key, Vec<&Entry>> = BTreeMap::new();
         let mut members: BTreeMap<i64, Vec<String>> = BTreeMap::new();
         for entry in self.entries {
             let (at, micros) = (entry.at.millis(), entry.credits.micros());
@@ -41,8 +43,7 @@ impl Additions<'_> {
                     // It is written in its place.
                     memory.ids.subtract(settings.hour_of_id(written), 1);
                 }
-                let value = id_value(entry, self.written);
-                ids.entry(key).or_default().extend([id.as_str().to_owned(), value]);
+                ids.entry(key).or_default().push(entry);
             }
         }
         if let Some(horizon) = settings.horizon(self.written) {
@@ -50,8 +51,8 @@ impl Additions<'_> {
         }
         let closed = memory.open.add(sums);
         self.write_sums(&closed, call, memory, settings);
-        for (key, words) in ids {
-            self.write_ids(key, words, call, memory, settings);
+        for (key, entries) in ids {
+            self.write_ids(key, entries, call, memory, settings);
         }
         for (day, words) in members {
             memory.entries.insert(day);
@@ -65,9 +66,13 @@ impl Additions<'_> {
     fn key_of_id(&self, id: &OperationId, at: i64, detail: Detail) -> Key {
         match detail {
             Detail::Entries => Key::Ids(day_of(at)),
-            Detail::Quarters if self.made.contains(id) => Key::Retries(Settings::retries_of(self.written)),
-            Detail::Quarters => Key::Ids(day_of(self.written.millis())),
+            Detail::Quarters if self.is_lasting(id) => Key::Ids(day_of(self.written.millis())),
+            Detail::Quarters => Key::Retries(Settings::retries_of(self.written)),
         }
+    }
+
+    fn is_lasting(&self, id: &OperationId) -> bool {
+        (!self.lasting.is_empty() && self.lasting.contains(id)) || !may_be_made(id)
     }
 
     fn write_sums(&self, sums: &BTreeMap<QuarterKey, Sum>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
@@ -87,13 +92,17 @@ impl Additions<'_> {
         }
     }
 
-    fn write_ids(&self, key: Key, words: Vec<String>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
+    fn write_ids(&self, key: Key, entries: Vec<&Entry>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let words = match key {
+            Key::Retries(_) => fields_of_made(entries, self.written),
+            _ => fields_of_given(&entries, self.written),
+        };
         let expiry = match (key, settings.detail) {
             (Key::Ids(_), Detail::Quarters) => {
                 let hour = settings.first_hour_of_ids(self.written);
                 // One more is kept for clocks that are behind: a backfill does not move the account's time.
                 memory.ids.forget_before(hour.saturating_sub(1));
-                let count = u64::try_from(words.len() / 2).unwrap_or(u64::MAX);
                 memory.ids.add(settings.hour_of_id(self.written), count);
                 Some(settings.expiry_of_ids())
             }

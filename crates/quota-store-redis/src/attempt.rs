@@ -102,7 +102,7 @@ impl<'a> Attempt<'a> {
         let mut written = 0;
         loop {
             let stepped = match turn.step() {
-                Step::Read(needs) => attempt.read(&mut turn, needs).await.map(|()| None),
+                Step::Read(needs) => Box::pin(attempt.read(&mut turn, needs)).await.map(|()| None),
                 Step::Write(writes) | Step::Done(writes) if attempt.memory.meets_dead(&writes) => {
                     turn.answer_written(&mut answers.lock());
                     return Ended::Dead(written);
@@ -170,8 +170,8 @@ impl<'a> Attempt<'a> {
     /// Writes, or confirms the version where there is nothing to write.
     async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Late>, StoreError> {
         let mut with_ids = self.keys_of_absent(account);
-        if LookUps::are_many(self.absent.len(), with_ids.len()) {
-            let late = self.look_up(std::mem::take(&mut with_ids)).await?;
+        if LookUps::are_many(&self.absent, &with_ids) {
+            let late = Box::pin(self.look_up(std::mem::take(&mut with_ids))).await?;
             if late.is_some() {
                 return Ok(late);
             }
@@ -182,7 +182,7 @@ impl<'a> Attempt<'a> {
         // With other clients in its batch it cannot come again before these are done.
         call.going = if self.run.is_alone { self.turn.going() } else { Going::Ends };
         if looks_for_ids {
-            call.absent = std::mem::take(&mut self.absent).into_iter().collect();
+            call.look_for(std::mem::take(&mut self.absent));
         }
         if writes.is_empty() && self.may_repeat && !self.version.is_empty() {
             // What was done before may be on too few replicas: a write after it is on them when it is.
@@ -210,13 +210,13 @@ impl<'a> Attempt<'a> {
         }
         let is_made = self.version.is_empty() && !is_blank;
         if is_made {
-            self.run.list().await?;
+            Box::pin(self.run.list()).await?;
         }
         let version = if is_blank { String::new() } else { call.new.clone() };
         let late = self.finish(&call, version).await?;
         if is_made && late.is_none() {
             // A pruning may have taken the name off meanwhile, for want of an account.
-            self.run.list_again().await;
+            Box::pin(self.run.list_again()).await;
         }
         Ok(late)
     }
@@ -268,13 +268,13 @@ impl<'a> Attempt<'a> {
             let (wire, reading, keys) = (self.run.gathering.wire(), self.run.reading, &self.run.keys);
             let removing = Removing { wire, reading, keys, settings, now: present };
             self.memory = before.clone();
-            removing.write(removal, found, call, &mut self.memory).await?;
+            Box::pin(removing.write(removal, found, call, &mut self.memory)).await?;
         }
         if !writes.entries.is_empty() {
             // As the account's time has it, and not what else the batch asked: by that they are looked for.
             let written = self.span.0.max(account.latest());
-            let (entries, made, known) = (&writes.entries, &self.run.made, &*self.known);
-            let additions = Additions { entries, made, known, written };
+            let (entries, lasting, known) = (&writes.entries, &self.run.lasting, &*self.known);
+            let additions = Additions { entries, lasting, known, written };
             additions.write(call, &mut self.memory, settings);
         }
         Ok(())
@@ -305,13 +305,15 @@ const fn repeats(operation: &Operation) -> bool {
     }
 }
 
-/// Ids that a service has made for callers who gave none. Others are kept as given ones are: by their form nobody would look for them apart.
-pub(crate) fn made_ids(requests: ClientRequests<'_>) -> HashSet<OperationId> {
-    let made = |operation: &Operation| match operation {
-        Operation::Charge { id: EntryId::Made(id), .. } | Operation::Record { id: EntryId::Made(id), .. } => {
-            Some(id.clone())
+/// Ids that look like those that a service makes for callers who gave none, and are to be remembered as long as given ones are.
+pub(crate) fn lasting_ids(requests: ClientRequests<'_>) -> HashSet<OperationId> {
+    let mut lasting = HashSet::new();
+    for (_, request) in requests.iter() {
+        match &request.operation {
+            Operation::Charge { id: EntryId::Made(_), .. } | Operation::Record { id: EntryId::Made(_), .. } => {}
+            Operation::Backfill { entries, .. } => lasting.extend(entries.iter().map(|entry| &entry.id)),
+            operation => lasting.extend(operation.id()),
         }
-        _ => None,
-    };
-    requests.iter().filter_map(|(_, request)| made(&request.operation)).filter(may_be_made).collect()
+    }
+    lasting.into_iter().filter(|id| may_be_made(id)).cloned().collect()
 }

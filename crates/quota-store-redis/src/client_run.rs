@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, Operation, OperationId};
 use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, StoreError};
 
-use crate::attempt::{Attempt, Ended, made_ids};
+use crate::attempt::{Attempt, Ended, lasting_ids};
 use crate::call_error::CallError;
 use crate::dead_entries::DeadEntries;
 use crate::entry_text::corrupt;
@@ -43,8 +43,8 @@ pub(crate) struct ClientRun<'a> {
     is_unlisted: AtomicBool,
     pub(crate) client: &'a ClientId,
     pub(crate) keys: ClientKeys,
-    /// With quarters, ids that were made for callers who gave none.
-    pub(crate) made: HashSet<OperationId>,
+    /// With quarters, ids that look like made ones and are kept as given ones are.
+    pub(crate) lasting: HashSet<OperationId>,
 }
 
 /// So long is worth a batch of its own: turns that change are mostly quicker.
@@ -71,7 +71,7 @@ impl<'a> ClientRun<'a> {
         let RedisStore { settings, link, script, kept, held, .. } = store;
         let (client, listener, reading) =
             (requests.client(), &link.listener, link.for_reading_in_batch(gathering.wire()));
-        let made = if settings.detail == Detail::Quarters { made_ids(requests) } else { HashSet::new() };
+        let lasting = if settings.detail == Detail::Quarters { lasting_ids(requests) } else { HashSet::new() };
         let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
         let is_unlisted = AtomicBool::new(false);
         Self {
@@ -87,7 +87,7 @@ impl<'a> ClientRun<'a> {
             is_unlisted,
             client,
             keys,
-            made,
+            lasting,
         }
     }
 
@@ -101,7 +101,7 @@ impl<'a> ClientRun<'a> {
         let may_be_unlisted = is_cold && !stored.version.is_empty() && self.gathering.wire().is_cluster();
         let runs = self.run(stored, known, requests, answers);
         if may_be_unlisted {
-            join(runs, self.list_again()).await;
+            join(runs, Box::pin(self.list_again())).await;
         } else {
             runs.await;
         }
@@ -117,13 +117,13 @@ impl<'a> ClientRun<'a> {
         kept: Option<Box<Stored>>,
         requests: ClientRequests<'_>,
     ) -> Result<(Box<Stored>, Freshness), StoreError> {
-        let Some(mut stored) = kept else { return Ok((Box::new(self.read().await?), Freshness::Fresh)) };
+        let Some(mut stored) = kept else { return Ok((Box::new(Box::pin(self.read()).await?), Freshness::Fresh)) };
         let writes = requests.iter().any(|(_, request)| !matches!(request.operation, Operation::Status));
         if !(stored.turn.next_batch(requests.len()) && writes) {
             return Ok((stored, Freshness::Kept));
         }
         let turn = stored.turn.begun();
-        *stored = self.turn(&mut self.standing()).await?;
+        *stored = Box::pin(self.turn(&mut self.standing())).await?;
         stored.turn = turn;
         Ok((stored, Freshness::InTurn))
     }
@@ -151,16 +151,16 @@ impl<'a> ClientRun<'a> {
             let (written, again) = match ended {
                 Ended::Done(stored) => return self.keep(stored),
                 Ended::Failed(written, error) => (written, Err(error)),
-                Ended::Dead(written) => (written, self.read_alive(&mut known).await),
+                Ended::Dead(written) => (written, Box::pin(self.read_alive(&mut known)).await),
                 Ended::Queued(written) => {
                     known.clear();
-                    (written, self.turn(&mut standing).await)
+                    (written, Box::pin(self.turn(&mut standing)).await)
                 }
                 Ended::Changed(written, changed) => {
                     // It is first in the queue at once, or has been.
                     standing.passed = standing.passed.saturating_add(u8::from(changed.comes_again));
                     let rest = requests.after(written);
-                    (written, self.begin_again(changed, &mut known, rest).await)
+                    (written, Box::pin(self.begin_again(changed, &mut known, rest)).await)
                 }
             };
             requests = requests.after(written);

@@ -14,8 +14,9 @@
 -- ARGV[4]    the caller's token and digit, if it keeps to turns; behind it + where its turn goes on, ! where it goes on at
 --            once and - where it ends; and those of whom it has waited for in vain, with the version that has not changed
 --            meanwhile
--- ARGV[5]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, and the
---            ids
+-- ARGV[5]    how many ids must not be there; where there are any, then in how many of KEYS[2..] they might be, how many of them
+--            may have been made, and the ids, those last. A made id may stand in a field of its block, which is named by the
+--            lowest of its ids: its value tells of the others by their last digits, each after a byte 1
 -- then       commands until the end, each: its name, the place of its key in KEYS, the count of its words, its words.
 --            HINCRBY takes any number of pairs, and stands before all others. HSETPX and ZADDPX are HSET and ZADD, but
 --            for the first word: in so many milliseconds the key expires, if this commit makes it. ACCOUNT stands last,
@@ -26,7 +27,8 @@
 --            a text: it is not the caller's turn, and nothing was written: who is first, how many are before the caller, and
 --            the version
 --            { v, a, l, d, f, i, e, o, x, id, id, ... }: nothing was written, since the version is another or ids are there:
---            the account as it is, and for each id asked for the place of its key and its value, or nil
+--            the account as it is, and for each id asked for nil, or the place of its key, a blank, the last digit of its field where
+--            that is another's of its block, a colon and the value
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
 --            an error READONLY: the server has become a replica
 --            an error NOPERM: the user has lost a right; nothing was written
@@ -53,18 +55,39 @@ local first_command = 6
 local count, found = 0, nil
 if ARGV[5] ~= '0' then
     count = tonumber(ARGV[5])
-    first_command = 7 + count
+    first_command = 8 + count
     -- In pieces, for Lua's stack is bounded.
     local PIECE = 1000
     for place = 2, 1 + tonumber(ARGV[6]) do
         for first = 1, count, PIECE do
             local last = math.min(first + PIECE - 1, count)
-            local values = call('HMGET', KEYS[place], unpack(ARGV, 6 + first, 6 + last))
+            local values = call('HMGET', KEYS[place], unpack(ARGV, 7 + first, 7 + last))
             for number = first, last do
                 local value = values[number - first + 1]
                 if value then
                     found = found or {}
-                    found[number] = found[number] or place .. ' ' .. value
+                    found[number] = found[number] or place .. ' :' .. value
+                end
+            end
+        end
+        -- Of those that may have been made, beside lower ones of their blocks.
+        local has_blocks = ARGV[7] ~= '0' and string.find(KEYS[place], ':r:%-?%d+$')
+        for number = has_blocks and count + 1 - tonumber(ARGV[7]) or count + 1, count do
+            local id, lower = ARGV[7 + number], {}
+            local block, digit = string.sub(id, 1, -2), string.sub(id, -1)
+            -- Not by comparing them, which the server's locale decides about.
+            for other in string.gmatch('0123456789ABCDEF', '.') do
+                if other == digit then
+                    break
+                end
+                lower[#lower + 1] = block .. other
+            end
+            local values = #lower > 0 and call('HMGET', KEYS[place], unpack(lower)) or {}
+            for other, field in ipairs(lower) do
+                local value = values[other]
+                if value and string.find(value, '\1' .. digit, 1, true) then
+                    found = found or {}
+                    found[number] = found[number] or place .. ' ' .. string.sub(field, -1) .. ':' .. value
                 end
             end
         end

@@ -12,33 +12,6 @@ const END: char = '\u{1}';
 /// Marks the ids of entries that have none: no caller's id begins with a control character.
 const NAMELESS: char = '\u{2}';
 
-/// What is known by an id: its entry, and when it was written.
-#[derive(Clone, Debug)]
-pub(crate) struct Named {
-    pub(crate) entry: Entry,
-    pub(crate) written: Instant,
-}
-
-/// What an id is kept with: written, at, credits, label.
-pub(crate) fn id_value(entry: &Entry, written: Instant) -> String {
-    let label = entry.label.as_ref().map_or("", Label::as_str);
-    let (written, at, micros) = (written.millis(), entry.at.millis(), entry.credits.micros());
-    format!("{written} {at} {micros} {label}")
-}
-
-pub(crate) fn read_id_value(id: &OperationId, value: &str) -> Result<Named, StoreError> {
-    let read = || {
-        let mut parts = value.splitn(4, ' ');
-        let mut number = || parts.next()?.parse::<i64>().ok();
-        let (written, at, micros) = (number()?, number()?, number()?);
-        let label = read_label(parts.next()?)?;
-        let (at, credits) = (Instant::from_millis(at).ok()?, Credits::from_micros(micros).ok()?);
-        let entry = Entry { id: Some(id.clone()), at, credits, label };
-        Some(Named { entry, written: Instant::from_millis(written).ok()? })
-    };
-    read().ok_or_else(|| corrupt("an id's entry", value))
-}
-
 /// A member of a day's sorted set: the millisecond of the day, the id, credits, label. The set orders members by their
 /// bytes: by instant, then by id.
 pub(crate) fn member(entry: &Entry) -> String {
@@ -108,13 +81,8 @@ mod tests {
         for (id, label) in [(Some("a b"), Some("l m")), (Some("é"), None), (None, None), (None, Some(" "))] {
             let entry = entry(id, label);
             assert_eq!(read_member(3, &member(&entry)).unwrap().1, entry);
-            if let Some(id) = &entry.id {
-                let named = read_id_value(id, &id_value(&entry, Instant::MIN)).unwrap();
-                assert_eq!((named.entry, named.written), (entry, Instant::MIN));
-            }
         }
         assert!(read_member(3, "a").is_err());
-        assert!(read_id_value(&OperationId::new("a").unwrap(), "1 2").is_err());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use quota_core::{Credits, Detail, Fact, Instant, Need, OperationId, Window};
 use quota_service::{StoreError, may_be_made};
 
-use crate::entry_text::{Named, corrupt, read_id_value};
+use crate::entry_text::corrupt;
+use crate::kept_ids::{KeptIds, Named};
 use crate::keys::{ClientKeys, Key};
 use crate::link::Wire;
 use crate::reading::Reading;
@@ -26,15 +27,18 @@ impl KnownIds {
     /// to be taken out before anything is decided.
     pub(crate) fn read(
         &mut self,
-        found: Vec<(OperationId, Option<(Key, String)>)>,
+        found: Vec<(OperationId, Option<(Key, KeptIds)>)>,
         memory: &Memory,
         settings: &Settings,
         now: Instant,
     ) -> Result<bool, StoreError> {
         let mut finds_dead = false;
         for (id, found) in found {
-            let mut known =
-                found.map(|(key, value)| Ok::<_, StoreError>((key, read_id_value(&id, &value)?))).transpose()?;
+            let named = |(key, kept): (Key, KeptIds)| {
+                let named = kept.find(&id).ok_or_else(|| corrupt("an id's entry", id.as_str()))?;
+                Ok::<_, StoreError>((key, named))
+            };
+            let mut known = found.map(named).transpose()?;
             if let Some((key, named)) = known.take_if(|(_, named)| settings.is_forgotten(named.written, now)) {
                 self.forgotten.insert(id.clone(), (key, named.written));
             }

@@ -16,6 +16,7 @@ mod entry_text;
 mod facts;
 mod gathering;
 mod id_counts;
+mod kept_ids;
 mod keys;
 mod link;
 mod listener;

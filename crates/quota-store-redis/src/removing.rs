@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use quota_core::{Cut, Detail, Entry, Instant, OperationId, Removal, Span, Window};
+use quota_core::{Cut, Detail, Entry, Instant, Removal, Span, Window};
 use quota_service::StoreError;
 
 use crate::call_error::CallError;
 use crate::dead_entries::{ENTRIES_AT_ONCE, parts_of};
-use crate::entry_text::{Named, bound, corrupt, member, read_id_value, read_member};
+use crate::entry_text::{bound, member, read_member};
+use crate::kept_ids::{KeptIds, Named};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::link::Wire;
 use crate::reading::{Pages, command, count_in, cut, members_in, newest_in};
@@ -59,8 +60,12 @@ impl Removing<'_> {
             call.command("ZREM", Key::Entries(day_of(entry.at.millis())), vec![member(entry)]);
         }
         if let (Some(id), Some((key, named))) = (&entry.id, found) {
-            call.command("HDEL", *key, vec![id.as_str().to_owned()]);
-            self.uncount(*key, named, memory);
+            // With others of its block it stands in the field of the lowest.
+            let lowest = named.others.first().and_then(|other| other.id.as_ref()).map_or(id, |other| other.min(id));
+            let mut fields = Fields::default();
+            fields.replace(lowest.as_str(), named.rest().write());
+            fields.write(*key, call);
+            self.uncount(*key, named.written, memory);
         }
         Ok(())
     }
@@ -175,26 +180,25 @@ impl Removing<'_> {
         let keys: Vec<Key> = days.chain([retries, retries.saturating_sub(1)].map(Key::Retries)).collect();
         for key in keys {
             let value = self.wire.call(&command("HGETALL", self.keys, key)).await;
-            let mut gone = Vec::new();
-            for (id, value) in fields(value.map_err(CallError::of_read)?)? {
-                let id = OperationId::new(&id).map_err(|_| corrupt("an id", &id))?;
-                let named = read_id_value(&id, &value)?;
-                if range.contains(named.entry.at) {
-                    gone.push(id.as_str().to_owned());
-                    self.uncount(key, &named, memory);
+            let mut changed = Fields::default();
+            for (field, value) in fields(value.map_err(CallError::of_read)?)? {
+                let mut kept = KeptIds::read(&field, &value)?;
+                let before = kept.entries().len();
+                kept.retain(|entry| !range.contains(entry.at));
+                if kept.entries().len() < before {
+                    changed.replace(&field, kept.write());
+                    self.uncount(key, kept.written, memory);
                 }
             }
-            if !gone.is_empty() {
-                call.command("HDEL", key, gone);
-            }
+            changed.write(key, call);
         }
         Ok(())
     }
 
     /// With quarters: one id less takes room.
-    fn uncount(&self, key: Key, named: &Named, memory: &mut Memory) {
+    fn uncount(&self, key: Key, written: Instant, memory: &mut Memory) {
         if let Key::Ids(_) = key {
-            memory.ids.subtract(self.settings.hour_of_id(named.written), 1);
+            memory.ids.subtract(self.settings.hour_of_id(written), 1);
         }
     }
 
@@ -228,6 +232,33 @@ impl Removing<'_> {
         }
         let exists = self.wire.call(&command("EXISTS", self.keys, Key::Sums(day))).await;
         Ok(count(&exists.map_err(CallError::of_read)?) > 0)
+    }
+}
+
+/// Fields of a key of ids that go, and those that come in the place of some.
+#[derive(Default)]
+struct Fields {
+    gone: Vec<String>,
+    come: Vec<String>,
+}
+
+impl Fields {
+    /// What is left of a field has a name of its own.
+    fn replace(&mut self, field: &str, left: Option<[String; 2]>) {
+        if left.as_ref().is_none_or(|[own, _]| own != field) {
+            self.gone.push(field.to_owned());
+        }
+        self.come.extend(left.into_iter().flatten());
+    }
+
+    fn write(self, key: Key, call: &mut Call) {
+        // First, so that the key is not empty meanwhile. Only made ids leave others behind.
+        if !self.come.is_empty() {
+            call.set_for_a_while(key, &Settings::expiry_of_retries(), &self.come);
+        }
+        if !self.gone.is_empty() {
+            call.command("HDEL", key, self.gone);
+        }
     }
 }
 

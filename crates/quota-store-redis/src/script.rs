@@ -1,11 +1,12 @@
 //! The script, and how it is called.
 
 use quota_core::{Detail, OperationId};
-use quota_service::StoreError;
+use quota_service::{StoreError, block_of_made, may_be_made};
 use redis::{Cmd, Script, Value};
 
 use crate::call_error::CallError;
 use crate::gathering::Gathering;
+use crate::kept_ids::KeptIds;
 use crate::keys::{ClientKeys, Key};
 use crate::queue::{Queue, Token};
 use crate::server;
@@ -49,8 +50,10 @@ pub(crate) struct Call {
     pub(crate) going: Going,
     /// The queue whose first it has waited for in vain.
     in_vain: Option<Queue>,
-    /// Ids that must not be there.
-    pub(crate) absent: Vec<OperationId>,
+    /// Ids that must not be there; those that may have been made last.
+    absent: Vec<OperationId>,
+    /// How many may have been made.
+    made: usize,
     /// Each: name, place of its key, words.
     increments: Vec<(&'static str, usize, Vec<String>)>,
     commands: Vec<(&'static str, usize, Vec<String>)>,
@@ -80,8 +83,8 @@ pub(crate) struct Changed {
     /// It was slower than another, and does again what it keeps to turns for.
     pub(crate) comes_again: bool,
     fields: [Option<String>; FIELDS.len()],
-    /// The key and the value.
-    pub(crate) found: Vec<(OperationId, Option<(Key, String)>)>,
+    /// The key and what the id's field there tells.
+    pub(crate) found: Vec<(OperationId, Option<(Key, KeptIds)>)>,
 }
 
 impl Changed {
@@ -111,6 +114,7 @@ impl Call {
             going: Going::Ends,
             in_vain: None,
             absent: Vec::new(),
+            made: 0,
             increments: Vec::new(),
             commands: Vec::new(),
             account: None,
@@ -125,6 +129,19 @@ impl Call {
     /// Reads the account in turn, and passes over who was waited for in vain.
     pub(crate) fn in_turn(token: (Token, u8), in_vain: Option<&Queue>) -> Self {
         Self { token: Some(token), in_vain: in_vain.cloned(), ..Self::read() }
+    }
+
+    /// Ids that must not be there.
+    pub(crate) fn look_for(&mut self, ids: impl IntoIterator<Item = OperationId>) {
+        let (mut given, made): (Vec<_>, Vec<_>) = ids.into_iter().partition(|id| !may_be_made(id));
+        self.made = made.len();
+        given.extend(made);
+        self.absent = given;
+    }
+
+    /// The ids that were looked for.
+    pub(crate) fn looked_for(self) -> Vec<OperationId> {
+        self.absent
     }
 
     fn place(&mut self, key: Key) -> usize {
@@ -193,7 +210,7 @@ impl Call {
         }
         command.arg(&self.expected).arg(&self.new).arg(self.kinds()).arg(self.turn()).arg(self.absent.len());
         if !self.absent.is_empty() {
-            command.arg(self.places_of_ids);
+            command.arg(self.places_of_ids).arg(self.made);
         }
         for id in &self.absent {
             command.arg(id.as_str());
@@ -237,6 +254,13 @@ impl Call {
         kinds.skip(1).collect()
     }
 
+    /// The key, and what is told of it.
+    fn place_of<'a>(&self, told: &'a str) -> Option<(Key, &'a str)> {
+        let (place, told) = told.split_once(' ')?;
+        let place = place.parse::<usize>().ok()?.checked_sub(1)?;
+        Some((*self.keys.get(place)?, told))
+    }
+
     fn outcome(&self, answer: Value) -> Result<Outcome, StoreError> {
         if let Value::Int(done @ 1..=2) = answer {
             return Ok(Outcome::Done { others_wait: done == 2 });
@@ -253,11 +277,9 @@ impl Call {
         for id in &self.absent {
             let value = match text(values.next().unwrap_or_default())? {
                 None => None,
-                Some(value) => {
-                    let (place, value) = value.split_once(' ').ok_or_else(|| unexpected(&Value::Nil))?;
-                    let place = place.parse::<usize>().ok().and_then(|place| place.checked_sub(1));
-                    let key = place.and_then(|place| self.keys.get(place));
-                    Some((*key.ok_or_else(|| unexpected(&Value::Nil))?, value.to_owned()))
+                Some(told) => {
+                    let (key, told) = self.place_of(&told).ok_or_else(|| unexpected(&Value::Nil))?;
+                    Some((key, found_as(id, told)?))
                 }
             };
             found.push((id.clone(), value));
@@ -265,6 +287,16 @@ impl Call {
         let keeps_to_turns = self.token.is_some() && !(self.new.is_empty() && self.absent.is_empty());
         let comes_again = keeps_to_turns && fields[0].as_deref() != Some(&self.expected);
         Ok(Outcome::Changed(Box::new(Changed { expected: self.expected.clone(), comes_again, fields, found })))
+    }
+}
+
+/// What an id's field tells: its value, after its last digit where that is of a block.
+fn found_as(id: &OperationId, told: &str) -> Result<KeptIds, StoreError> {
+    let (digit, value) = told.split_once(':').ok_or_else(|| unexpected(&Value::Nil))?;
+    match (digit, block_of_made(id)) {
+        ("", _) => KeptIds::read(id.as_str(), value),
+        (digit, Some(block)) => KeptIds::read(&format!("{block}{digit}"), value),
+        (_, None) => Err(unexpected(&Value::Nil)),
     }
 }
 
@@ -346,7 +378,7 @@ async fn run(
     wait: Option<(usize, std::time::Duration)>,
 ) -> Result<(Value, i64), CallError> {
     match wait {
-        Some(wait) => gathering.wire().call_and_wait(&command, wait).await,
+        Some(wait) => Box::pin(gathering.wire().call_and_wait(&command, wait)).await,
         None => Ok((gathering.call(command).await?, 0)),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quota_core::{Credits, Detail, EntryId, Operation, OperationId};
 use redis::Value;
 
-use crate::requests::{PLENTY, allowed, at_quarter, charge_later, charge_one, one, request};
+use crate::requests::{PLENTY, allowed, at_quarter, charge_later, charge_one, made_of, one, request};
 use crate::servers::{Place, text_of};
 
 const MINUTE: i64 = 60_000;
@@ -32,7 +32,7 @@ async fn assert_lasts(place: &Place, rest: &str, wanted: i64) {
 fn plain() -> Operation {
     Operation::Charge {
         credits: Credits::ONE,
-        id: EntryId::Made(OperationId::new("035621Sj5FOVRoWTcQnK94").unwrap()),
+        id: EntryId::Made(OperationId::new(made_of("block", '0')).unwrap()),
         label: None,
     }
 }

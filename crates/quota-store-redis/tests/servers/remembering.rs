@@ -4,14 +4,16 @@ use std::ops::Range;
 use std::time::Duration;
 
 use quota_core::{
-    Answer, Credits, Decision, Detail, EntryId, GroupBy, Instant, Operation, OperationId, PastEntry, Tz, Window,
+    Answer, Credits, Decision, Detail, EntryId, GroupBy, Instant, Operation, OperationId, PastEntry, Refusal, Ttl, Tz,
+    Window,
 };
-use quota_service::{DailyQuery, Request, UsageStore};
+use quota_service::{DailyQuery, Request, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
 use redis::Value;
 
 use crate::requests::{
-    Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits, one, request,
+    Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits, made_of, one,
+    request,
 };
 use crate::servers::Place;
 
@@ -23,9 +25,9 @@ fn id(text: &str) -> OperationId {
     OperationId::new(text).unwrap()
 }
 
-/// As a service makes them.
+/// As a service makes them, the first of a block.
 fn made_name(text: &str) -> String {
-    format!("{:0>22}", text.replace(' ', ""))
+    made_of(text, '0')
 }
 
 fn made(text: &str) -> Request {
@@ -92,6 +94,137 @@ async fn an_id_that_was_made_for_who_gave_none_needs_no_room_and_keeps_what_it_p
         assert!(replayed(&charge_one(&store, "a", &made_name(name)).await), "{name}");
     }
     assert_eq!(total(&store).await, credits("11"));
+}
+
+/// A charge under a made id of the block, by its last digit, so many quarters of an hour after noon.
+fn made_in_block(last: char, quarters: u32) -> Request {
+    let id = EntryId::Made(id(&made_of("block", last)));
+    at_quarter(request("a", Operation::Charge { credits: Credits::ONE, id, label: None }, PLENTY), quarters)
+}
+
+/// So many charges of one batch, of one block.
+async fn charge_block(store: &RedisStore, last: &str) {
+    for answer in store.apply(last.chars().map(|last| made_in_block(last, 0)).collect()).await {
+        assert!(allowed(&answer));
+    }
+}
+
+#[tokio::test]
+async fn made_ids_of_a_block_are_told_apart_by_whatever_batch_they_came() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    for last in ["31", "0F", "A5"] {
+        charge_block(&store, last).await;
+    }
+    for last in "0135AF".chars() {
+        assert!(replayed(&charge_one(&store, "a", &made_of("block", last)).await), "{last}");
+    }
+    let other_cost = request("a", charge_as(&made_of("block", 'F'), "2"), PLENTY);
+    assert!(matches!(one(&store, other_cost).await, Err(StoreError::Refused(Refusal::IdConflict { .. }))));
+    for last in "246E".chars() {
+        assert!(!replayed(&charge_one(&store, "a", &made_of("block", last)).await), "{last}");
+        assert!(replayed(&charge_one(&store, "a", &made_of("block", last)).await), "{last}");
+    }
+    assert_eq!(total(&store).await, credits("10"));
+}
+
+#[tokio::test]
+async fn a_made_id_is_taken_out_of_its_block_alone() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    charge_block(&store, "013").await;
+    for (gone, left) in [('0', "13"), ('3', "1"), ('1', "")] {
+        let void = Operation::Void { id: id(&made_of("block", gone)) };
+        assert!(matches!(one(&store, request("a", void, PLENTY)).await, Ok(Answer::Voided(true))), "{gone}");
+        for last in left.chars() {
+            assert!(replayed(&charge_one(&store, "a", &made_of("block", last)).await), "{last} after {gone}");
+        }
+        assert_eq!(total(&store).await, credits(&left.len().to_string()));
+    }
+    let answer = charge_one(&store, "a", &made_of("block", '3')).await;
+    assert!(!replayed(&answer), "its id is free again");
+}
+
+#[tokio::test]
+async fn several_made_ids_of_a_block_are_taken_out_in_one_batch() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    charge_block(&store, "0123").await;
+    let void = |last| request("a", Operation::Void { id: id(&made_of("block", last)) }, PLENTY);
+    let answers = store.apply(vec![void('0'), void('2'), void('0')]).await;
+    for (answer, expected) in answers.iter().zip([true, true, false]) {
+        assert!(matches!(answer, Ok(Answer::Voided(voided)) if *voided == expected), "{answer:?}");
+    }
+    for (last, is_there) in [('0', false), ('1', true), ('2', false), ('3', true)] {
+        assert_eq!(replayed(&charge_one(&store, "a", &made_of("block", last)).await), is_there, "{last}");
+    }
+    // What is left of the block still goes by itself.
+    let millis = place.tell(&format!("PTTL {}", place.key("{a}:r:2850840"))).await;
+    assert!(matches!(millis, Value::Int(left) if left > 0), "{millis:?}");
+}
+
+#[tokio::test]
+async fn made_ids_of_a_block_are_found_in_the_ten_minutes_before_too() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    charge_block(&store, "03").await;
+    // A quarter of an hour later stands in another key.
+    assert!(allowed(&one(&store, made_in_block('1', 1)).await));
+    for last in "013".chars() {
+        assert!(replayed(&charge_later(&store, "a", &made_of("block", last), 1).await), "{last}");
+    }
+    assert_eq!(total(&store).await, credits("3"));
+}
+
+#[tokio::test]
+async fn an_id_that_looks_made_and_was_given_is_remembered_as_given_ones_are() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    assert!(allowed(&charge_one(&store, "a", &made_of("block", '5')).await));
+    let at = made_in_block('0', 0).at;
+    backfill(&store, vec![PastEntry { id: id(&made_of("block", '6')), at, credits: Credits::ONE, label: None }]).await;
+    let (held, ttl) = (EntryId::Made(id(&made_of("block", '7'))), Ttl::DEFAULT);
+    let hold = Operation::Hold { credits: Credits::ONE, id: held, ttl, label: None, asker: None };
+    let settle = Operation::Settle { id: id(&made_of("block", '7')), credits: Credits::ONE };
+    for operation in [hold, settle] {
+        assert!(allowed(&one(&store, request("a", operation, PLENTY)).await));
+    }
+    for last in "567".chars() {
+        assert!(replayed(&charge_later(&store, "a", &made_of("block", last), 95).await), "{last}");
+    }
+    assert_eq!(total(&store).await, credits("3"));
+}
+
+#[tokio::test]
+async fn a_made_id_and_its_retry_in_one_batch_are_charged_once() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    let retry = request("a", charge_as(&made_of("block", '3'), "1"), PLENTY);
+    let answers = store.apply(vec![made_in_block('1', 0), made_in_block('3', 0), retry]).await;
+    assert!(allowed(&answers[0]) && allowed(&answers[1]) && replayed(&answers[2]));
+    for last in "13".chars() {
+        assert!(replayed(&charge_one(&store, "a", &made_of("block", last)).await), "{last}");
+    }
+    assert_eq!(total(&store).await, credits("2"));
+}
+
+#[tokio::test]
+async fn a_deletion_frees_the_made_ids_of_its_range_alone() {
+    let Some(place) = Place::shared() else { return };
+    let store = place.store(Detail::Quarters).await;
+    // One batch, of which the last two are a quarter of an hour later.
+    let answers = store
+        .apply(vec![made_in_block('0', 0), made_in_block('1', 0), made_in_block('2', 1), made_in_block('3', 1)])
+        .await;
+    assert!(answers.iter().all(allowed));
+    let range = Window::new(made_in_block('0', 0).at, made_in_block('2', 1).at).unwrap();
+    let delete = at_quarter(request("a", Operation::Delete { range }, PLENTY), 1);
+    assert!(one(&store, delete).await.is_ok());
+    for (last, is_there) in [('0', false), ('1', false), ('2', true), ('3', true)] {
+        let again = at_quarter(request("a", charge_as(&made_of("block", last), "1"), PLENTY), 1);
+        assert_eq!(replayed(&one(&store, again).await), is_there, "{last}");
+    }
+    assert_eq!(total(&store).await, credits("4"));
 }
 
 #[tokio::test]

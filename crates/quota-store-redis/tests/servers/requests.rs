@@ -47,6 +47,19 @@ pub(crate) fn charge_as(id: &str, cost: &str) -> Operation {
     Operation::Charge { credits: credits(cost), id, label: None }
 }
 
+/// An id as a service makes them for who gave none: of a block, by its last digit.
+pub(crate) fn made_of(block: &str, last: char) -> String {
+    const DIGITS: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let random = block.bytes().fold(0_u64, |sum, byte| sum.rotate_left(8) ^ u64::from(byte));
+    let mut rest = uuid::Builder::from_unix_timestamp_millis(1_710_500_000_000, &[0; 10]).into_uuid().as_u128();
+    rest ^= u128::from(random & 0xff_ffff_ffff_ffff);
+    let mut digits = [0; 21];
+    for digit in digits.iter_mut().rev() {
+        (*digit, rest) = (DIGITS[usize::try_from(rest % 62).unwrap()], rest / 62);
+    }
+    format!("{}{last}", std::str::from_utf8(&digits).unwrap())
+}
+
 pub(crate) async fn one(store: &RedisStore, request: Request) -> Answered {
     store.apply(vec![request]).await.remove(0)
 }
