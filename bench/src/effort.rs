@@ -27,6 +27,10 @@ pub(crate) enum ServerPart {
     List,
 }
 
+impl ServerPart {
+    pub(crate) const ALL: [Self; 5] = [Self::Throughput, Self::OneCaller, Self::Processes, Self::Reading, Self::List];
+}
+
 impl Effort {
     pub(crate) const FULL: Self = Self {
         rounds: 9,

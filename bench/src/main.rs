@@ -35,7 +35,7 @@ struct Cli {
     #[arg(long)]
     quick: bool,
     /// Only groups whose name holds this text: windows, memory, growth, idle, list, sqlite, http-axum, http-actix,
-    /// http-rocket, redis, postgres, mysql, mongodb.
+    /// http-rocket, redis-single, redis-cluster, postgres, mysql, mongodb.
     filter: Option<String>,
     /// Only this part of the rows of redis, postgres, mysql and mongodb.
     #[arg(long)]
@@ -56,7 +56,7 @@ struct Cli {
 
 type Group = (&'static str, fn(&Effort) -> anyhow::Result<Vec<Row>>);
 
-const GROUPS: [Group; 13] = [
+const GROUPS: [Group; 14] = [
     ("windows", windows::rows),
     ("memory", memory::rows),
     ("growth", growth::rows),
@@ -66,7 +66,8 @@ const GROUPS: [Group; 13] = [
     ("http-axum", |effort| http::rows(http::Framework::Axum, effort)),
     ("http-actix", |effort| http::rows(http::Framework::Actix, effort)),
     ("http-rocket", |effort| http::rows(http::Framework::Rocket, effort)),
-    ("redis", servers::redis),
+    ("redis-single", servers::redis),
+    ("redis-cluster", servers::redis_cluster),
     ("postgres", servers::postgres),
     ("mysql", servers::mysql),
     ("mongodb", servers::mongodb),

@@ -41,11 +41,13 @@ struct Contest {
     options: &'static str,
     server: PrivateServer,
     engine: Box<dyn Engine>,
-    many: Goal,
+    many: Option<Goal>,
     /// None where the bare server's own figure for one row is not asked for.
     hot: Option<Goal>,
     /// Clients of the long list.
     listed: usize,
+    /// What is measured at all.
+    parts: &'static [ServerPart],
 }
 
 pub(crate) fn redis(effort: &Effort) -> anyhow::Result<Vec<Row>> {
@@ -54,33 +56,56 @@ pub(crate) fn redis(effort: &Effort) -> anyhow::Result<Vec<Row>> {
         let engine = Box::new(redis::Redis::new(&server)?);
         let hot = Some(Goal::AtLeast(3.0));
         let durability = "Redis: appendfsync everysec";
-        anyhow::Ok(Contest { group, durability, options, server, engine, many: Goal::AtLeast(many), hot, listed: MANY })
+        let many = Some(Goal::AtLeast(many));
+        anyhow::Ok(Contest {
+            group,
+            durability,
+            options,
+            server,
+            engine,
+            many,
+            hot,
+            listed: MANY,
+            parts: &ServerPart::ALL,
+        })
     };
     let mut rows = contest("Redis with quarters, 64 callers", "", 0.7)?.rows(effort)?;
     rows.extend(contest("Redis with entries, 64 callers", "?detail=entries", 0.5)?.rows(effort)?);
     Ok(rows)
 }
 
+/// Three primaries with a replica each, which share this machine's processors: there is no goal for what they do against the bare ones.
+pub(crate) fn redis_cluster(effort: &Effort) -> anyhow::Result<Vec<Row>> {
+    let server = start(quota_servers::Server::RedisCluster)?;
+    let engine = Box::new(redis::Redis::of_cluster(&server)?);
+    let (many, hot) = (None, None);
+    let (group, durability) = ("Redis Cluster with quarters, 64 callers", "Redis: appendfsync everysec");
+    let parts = &[ServerPart::Throughput, ServerPart::Processes];
+    Contest { group, durability, options: "", server, engine, many, hot, listed: MANY, parts }.rows(effort)
+}
+
 pub(crate) fn postgres(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let server = start(quota_servers::Server::Postgres)?;
     let engine = Box::new(postgres::Postgres::new(&server)?);
-    let (many, hot) = (Goal::AtLeast(4.0), Some(Goal::AtLeast(20.0)));
+    let (many, hot) = (Some(Goal::AtLeast(4.0)), Some(Goal::AtLeast(20.0)));
     let (group, durability) = ("PostgreSQL, 64 callers", "power loss: synchronous_commit=on");
-    Contest { group, durability, options: "", server, engine, many, hot, listed: MANY }.rows(effort)
+    Contest { group, durability, options: "", server, engine, many, hot, listed: MANY, parts: &ServerPart::ALL }
+        .rows(effort)
 }
 
 pub(crate) fn mysql(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let server = start(quota_servers::Server::Mysql)?;
     let engine = Box::new(mysql::Mysql::new(&server)?);
     let (group, durability) = ("MySQL (MariaDB), 64 callers", "power loss: innodb_flush_log_at_trx_commit=1");
-    Contest { group, durability, options: "", server, engine, many: Goal::AtLeast(4.0), hot: None, listed: MANY }
+    let many = Some(Goal::AtLeast(4.0));
+    Contest { group, durability, options: "", server, engine, many, hot: None, listed: MANY, parts: &ServerPart::ALL }
         .rows(effort)
 }
 
 pub(crate) fn mongodb(effort: &Effort) -> anyhow::Result<Vec<Row>> {
     let server = start(quota_servers::Server::Mongodb)?;
     let engine = Box::new(mongodb::Mongodb::new(&server)?);
-    let (many, hot) = (Goal::AtLeast(1.0), Some(Goal::AtLeast(10.0)));
+    let (many, hot) = (Some(Goal::AtLeast(1.0)), Some(Goal::AtLeast(10.0)));
     let durability = "power loss: journaled majority";
     let group = if quota_servers::has_mongod() {
         "MongoDB, 64 callers"
@@ -88,7 +113,8 @@ pub(crate) fn mongodb(effort: &Effort) -> anyhow::Result<Vec<Row>> {
         "MongoDB's stand-in (secantus-mdb), 64 callers"
     };
     // A list of 100,000 takes the stand-in many minutes to fill.
-    Contest { group, durability, options: "", server, engine, many, hot, listed: MANY / 10 }.rows(effort)
+    let listed = MANY / 10;
+    Contest { group, durability, options: "", server, engine, many, hot, listed, parts: &ServerPart::ALL }.rows(effort)
 }
 
 fn start(server: quota_servers::Server) -> anyhow::Result<PrivateServer> {
@@ -106,7 +132,8 @@ impl Contest {
             (ServerPart::List, Self::list),
         ];
         let mut rows = Vec::new();
-        for (part, measure) in parts.into_iter().filter(|(part, _)| effort.part.is_none_or(|only| only == *part)) {
+        let is_wanted = |part| self.parts.contains(&part) && effort.part.is_none_or(|only| only == part);
+        for (part, measure) in parts.into_iter().filter(|(part, _)| is_wanted(*part)) {
             eprint!(" {part:?} ...");
             let measured = measure(self, effort, &runtime);
             rows.extend(measured.with_context(|| format!("{part:?}, after\n{}", row::table(&rows)))?);
@@ -171,7 +198,7 @@ impl Contest {
         let many = ["1,000 clients", "1,000 clients, an id each", "1,000 clients, denied"];
         let hot = ["one hot client", "one hot client, an id each", "one hot client, denied"];
         let mut rows = Vec::new();
-        for (names, clients, goal) in [(many, CLIENTS, Some(self.many)), (hot, 1, self.hot)] {
+        for (names, clients, goal) in [(many, CLIENTS, self.many), (hot, 1, self.hot)] {
             let cases = runtime.block_on(self.three(names, clients, CALLERS))?;
             let (mut speeds, mut bare) = ([Vec::new(), Vec::new(), Vec::new()], Vec::new());
             for round in 0..=effort.rounds {

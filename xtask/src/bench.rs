@@ -10,7 +10,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only groups whose name holds this text: windows, memory, growth, idle, list, sqlite, http-axum, http-actix,
-    /// http-rocket, redis, postgres, mysql, mongodb.
+    /// http-rocket, redis-single, redis-cluster, postgres, mysql, mongodb.
     filter: Option<String>,
     /// Only this part of the rows of redis, postgres, mysql and mongodb: throughput, one-caller, processes, reading, list.
     #[arg(long)]

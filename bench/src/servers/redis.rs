@@ -15,12 +15,18 @@ const COMMANDS: usize = 100_000;
 pub(super) struct Redis {
     url: String,
     port: String,
+    is_cluster: bool,
 }
 
 impl Redis {
     pub(super) fn new(server: &PrivateServer) -> anyhow::Result<Self> {
         let port = server.nodes().first().context("no server")?.port().to_string();
-        Ok(Self { url: server.url().to_owned(), port })
+        Ok(Self { url: server.url().to_owned(), port, is_cluster: false })
+    }
+
+    /// Of which the commands of `redis-benchmark` go to all primaries.
+    pub(super) fn of_cluster(server: &PrivateServer) -> anyhow::Result<Self> {
+        Ok(Self { is_cluster: true, ..Self::new(server)? })
     }
 }
 
@@ -37,7 +43,10 @@ impl Engine for Redis {
         let (commands, rows) = (COMMANDS.to_string(), rows.to_string());
         let mut benchmark = Command::new("redis-benchmark");
         benchmark.args(["-h", "127.0.0.1", "-p", &self.port, "-c", "64", "-n", &commands, "-r", &rows, "-q"]);
-        let output = benchmark.args(["INCRBY", "bare:__rand_int__", "1"]).output().context("redis-benchmark")?;
+        benchmark.args(self.is_cluster.then_some("--cluster"));
+        // A tag of the benchmark's own brings a key to one of the node's slots.
+        let key = if self.is_cluster { "bare:{tag}:__rand_int__" } else { "bare:__rand_int__" };
+        let output = benchmark.args(["INCRBY", key, "1"]).output().context("redis-benchmark")?;
         let told = String::from_utf8_lossy(&output.stdout);
         let last = told.rsplit(['\r', '\n']).find(|line| line.contains("requests per second"));
         let speed = last.and_then(|line| line.split_once(" requests per second"));
