@@ -21,7 +21,7 @@ const DIGITS_OF_ID: usize = DIGITS_OF_BLOCK + 1;
 /// Ids of a block, told apart by their last digit.
 const IDS_OF_BLOCK: usize = 16;
 
-/// For how many milliseconds a block is made ids of. Two copies of a machine, or of a process, which go on from one moment, do not
+/// For how many milliseconds ids are made of a block. Two copies of a machine, or of a process, which go on from one moment, do not
 /// make the same ones for longer.
 const BLOCK_LASTS: i64 = 1_000;
 
@@ -92,7 +92,9 @@ pub fn block_of_made(id: &OperationId) -> Option<&str> {
     let text = id.as_str();
     let (block, last) = text.split_at_checked(DIGITS_OF_BLOCK)?;
     let is_last = matches!(last.as_bytes(), [last] if DIGITS.iter().take(IDS_OF_BLOCK).any(|digit| digit == last));
-    let block = Some(block).filter(|_| is_last)?;
+    if !is_last {
+        return None;
+    }
     let uuid = Uuid::from_u128(number_of(block.as_bytes())?);
     (uuid.get_version_num() == 7 && uuid.get_variant() == Variant::RFC4122).then_some(block)
 }

@@ -72,7 +72,7 @@ impl Additions<'_> {
     }
 
     fn is_lasting(&self, id: &OperationId) -> bool {
-        (!self.lasting.is_empty() && self.lasting.contains(id)) || !may_be_made(id)
+        self.lasting.contains(id) || !may_be_made(id)
     }
 
     fn write_sums(&self, sums: &BTreeMap<QuarterKey, Sum>, call: &mut Call, memory: &mut Memory, settings: &Settings) {

@@ -91,6 +91,7 @@ impl<'a> ClientRun<'a> {
         }
     }
 
+    /// What is seldom waited for is boxed, here and in an attempt: a batch has such a future for each of its clients.
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
         let kept = self.kept.take(self.client);
         let is_cold = kept.is_none();
