@@ -118,12 +118,12 @@ impl From<DocumentError> for Broken {
 
 impl Stored {
     /// Reads the row; the account of a client without one is new.
-    pub(crate) fn read(row: Option<AccountRow>) -> Result<Self, Broken> {
+    pub(crate) fn read(row: Option<&AccountRow>) -> Result<Self, Broken> {
         let Some((document, folded_until, labels, from, to)) = row else { return Ok(Self::default()) };
         Ok(Self {
-            account: Account::from_document(&document)?,
-            standing: Standing::read(folded_until, from, to)?,
-            labels: Labels::from_document(&labels)?,
+            account: Account::from_document(document)?,
+            standing: Standing::read(*folded_until, *from, *to)?,
+            labels: Labels::from_document(labels)?,
         })
     }
 }

@@ -83,8 +83,8 @@ async fn find(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> Result<i
          WHERE table_schema = DATABASE() AND index_name IN ({places})"
     );
     let binds: Vec<Bind<'_>> = names.iter().chain(&names).map(|name| name.as_str().into()).collect();
-    let objects = words(connection, &objects, &binds).await.map_err(failed)?;
-    let mut found = Found { is_ours: false, version: None, objects };
+    let present = words(connection, &objects, &binds).await.map_err(failed)?;
+    let mut found = Found { is_ours: false, version: None, objects: present };
     if found.objects.contains(&schema) {
         let columns = "SELECT CONVERT(column_name USING utf8mb4) FROM information_schema.columns \
              WHERE table_schema = DATABASE() AND table_name = ? AND column_name IN ('version', 'applied_at') \
@@ -96,6 +96,10 @@ async fn find(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> Result<i
                 RunQueryDsl::load(newest.with::<Nullable<BigInt>>(&[]), connection).await;
             let numbers = numbers.map_err(|error| not_allowed(server, error))?;
             found.version = numbers.into_iter().next().flatten();
+            if found.version.is_some() {
+                // Another start-up may have made the rest before it noted the version, and after they were looked for.
+                found.objects = words(connection, &objects, &binds).await.map_err(failed)?;
+            }
         }
     }
     // What was read is not to be what is read after another start-up has made the tables.

@@ -19,7 +19,7 @@ use crate::rows::{
     AccountRow, AccountSql, Broken, EntryRow, EntrySql, FoldSizeSql, FoldableSql, LabelSumSql, PageRow, PageSql,
     PlanSql, QuarterRow, QuarterSql, SumSql,
 };
-use crate::server::{End, Link, Locked, NamedRow, PlanRows, Texts, Wait, Writing, loads, own_words};
+use crate::server::{End, Link, Locked, NamedRow, Over, PlanRows, Seen, Texts, Wait, Writing, loads, own_words};
 use crate::statement::{Bind, Sql};
 
 /// One connection to PostgreSQL. What does not depend on an answer is sent without waiting for it.
@@ -40,6 +40,23 @@ impl PostgresLink {
         if self.is_closed() { Err(Undone::NotDone(ended().into())) } else { Ok(()) }
     }
 
+    /// In one round trip.
+    async fn send(&self, statements: &[(&ArraySql, Vec<Column<'_>>)], end: End) -> Result<(), Undone> {
+        self.check_open()?;
+        let writes = join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns)));
+        let commit = OptionFuture::from((end == End::Commit).then(|| self.run(&self.own.commit, &[])));
+        let (written, committed) = join(writes, commit).await;
+        match written.into_iter().find_map(Result::err) {
+            // The commit was on its way when the connection was lost.
+            Some(error) if end == End::Commit && (is_lost(&error) || is_lost_behind(&error)) => {
+                Err(Undone::Unknown(Arc::new(error)))
+            }
+            // After an error of the server's a commit rolls back.
+            Some(error) => Err(Undone::NotDone(error.into())),
+            None => committed.transpose().map(|_| ()).map_err(not_committed),
+        }
+    }
+
     async fn run(&self, sql: &ArraySql, columns: &[Column<'_>]) -> Result<usize, Error> {
         RunQueryDsl::execute(sql.with::<()>(columns), &mut &self.connection).await
     }
@@ -52,6 +69,8 @@ impl fmt::Debug for PostgresLink {
 }
 
 impl Link for PostgresLink {
+    const WRITES_OVER: bool = true;
+
     fn is_closed(&self) -> bool {
         self.driver.is_finished()
     }
@@ -102,20 +121,24 @@ impl Link for PostgresLink {
     /// One round trip, the commit included.
     async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
         let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
-        self.check_open()?;
-        let statements = statements(&self.own, writing, &plans);
-        let writes = join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns)));
-        let commit = OptionFuture::from((end == End::Commit).then(|| self.run(&self.own.commit, &[])));
-        let (written, committed) = join(writes, commit).await;
-        match written.into_iter().find_map(Result::err) {
-            // The commit was on its way when the connection was lost.
-            Some(error) if end == End::Commit && (is_lost(&error) || is_lost_behind(&error)) => {
-                Err(Undone::Unknown(Arc::new(error)))
-            }
-            // After an error of the server's a commit rolls back.
-            Some(error) => Err(Undone::NotDone(error.into())),
-            None => committed.transpose().map(|_| ()).map_err(not_committed),
+        self.send(&statements(&self.own, writing, &plans), end).await
+    }
+
+    /// What confirms stands before what writes: both wait for nobody for long, and the first that fails undoes all.
+    async fn write_over(&mut self, over: &Over) -> Result<(), Undone> {
+        let confirm = over.confirms().then(|| (&self.own.confirm, confirm_columns(over)));
+        if over.changes.is_empty() {
+            // Nothing is begun, so that there is nothing to end.
+            return self.send(confirm.as_slice(), End::Open).await;
         }
+        let mut statements = vec![(&self.own.wait_briefly, Vec::new())];
+        statements.extend(confirm);
+        statements.push((&self.own.charge_over, over_columns(over)));
+        self.check_open()?;
+        let (begun, done) = join(self.run(&self.own.begin, &[]), self.send(&statements, End::Commit)).await;
+        // What comes after a beginning that failed, which somebody may have cancelled, commits each by itself.
+        begun.map_err(|error| Undone::Unknown(Arc::new(error)))?;
+        done
     }
 
     async fn commit(&mut self) -> Result<(), Undone> {
@@ -199,6 +222,39 @@ fn quarter_columns(quarters: &BTreeMap<QuarterKey, QuarterAdd>) -> Vec<Column<'_
         Column::Ints(quarters.values().map(|add| add.credits).collect()),
         Column::Ints(quarters.values().map(|add| add.entries).collect()),
     ]
+}
+
+/// What is seen is as long as what is confirmed or written.
+fn seen_columns(seen: &[Seen]) -> [Column<'_>; 3] {
+    [
+        Column::Texts(seen.iter().map(|seen| seen.document.as_str()).collect()),
+        Column::Texts(seen.iter().map(|seen| seen.labels.as_str()).collect()),
+        Column::Ints(seen.iter().map(|seen| seen.folded_until).collect()),
+    ]
+}
+
+fn count_column(seen: &[Seen]) -> Column<'_> {
+    Column::Ints(vec![i64::try_from(seen.len()).unwrap_or(i64::MAX)])
+}
+
+fn over_columns(over: &Over) -> Vec<Column<'_>> {
+    let Changes { entries, quarters, accounts, .. } = &over.changes;
+    let mut columns = account_columns(accounts);
+    columns.extend(seen_columns(&over.before));
+    columns.extend(entry_columns(entries));
+    columns.extend(quarter_columns(quarters));
+    columns.push(count_column(&over.before));
+    columns
+}
+
+fn confirm_columns(over: &Over) -> Vec<Column<'_>> {
+    let Over { confirmed, absent, .. } = over;
+    let mut columns = vec![Column::Texts(confirmed.iter().map(|seen| seen.client.as_str()).collect())];
+    columns.extend(seen_columns(confirmed));
+    columns.push(count_column(confirmed));
+    columns.push(Column::Texts(absent.iter().map(|(client, _)| client.as_str()).collect()));
+    columns.push(Column::Texts(absent.iter().map(|(_, id)| id.as_str()).collect()));
+    columns
 }
 
 fn account_columns(accounts: &[NewAccount]) -> Vec<Column<'_>> {

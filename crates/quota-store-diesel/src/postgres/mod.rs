@@ -1,6 +1,6 @@
 //! The store on PostgreSQL.
 
-mod engine;
+pub(crate) mod engine;
 mod hosts;
 mod link;
 mod opening;
@@ -26,7 +26,8 @@ server_store! {
     /// Keeps usage and plans on PostgreSQL 12 or newer, which any number of stores in any number of processes may share.
     ///
     /// Every batch is one transaction that locks the accounts of its clients in the order of their bytes; it is answered
-    /// when the server has committed. Dropping a batch's future closes its connection: the batch is done or not, never
+    /// when the server has committed. It costs two round trips, and one where the store has kept the accounts of its clients
+    /// (those of the last 16,384) and nobody else has written them since. Dropping a batch's future closes its connection: the batch is done or not, never
     /// half done.
     PostgresStore,
     /// How to connect to PostgreSQL. The URL is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `?sslmode=require`

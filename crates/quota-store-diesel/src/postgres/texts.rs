@@ -34,6 +34,14 @@ pub(crate) struct PostgresTexts {
     /// the client wakes up for.
     pub(crate) charge: ArraySql,
     pub(crate) make_accounts: ArraySql,
+    /// Locks of this transaction are waited for no longer than a busy client's others take.
+    pub(crate) wait_briefly: ArraySql,
+    /// clients, documents and labels, the same as they were seen, folded until; entries, quarters; how many clients. Fails unless
+    /// all rows were as they were seen.
+    pub(crate) charge_over: ArraySql,
+    /// clients, documents, labels, folded until; how many; clients, ids. Fails unless all rows are as they were seen, none of the ids
+    /// is there, and the server is the one that is written to.
+    pub(crate) confirm: ArraySql,
     /// clients, versions, quotas
     pub(crate) put_plans: ArraySql,
     /// clients
@@ -56,6 +64,14 @@ impl PostgresTexts {
              SET credits = q.credits + excluded.credits, entries = q.entries + excluded.entries";
         let put_accounts = "UPDATE {p}accounts AS a SET document = n.document, labels = n.labels \
              FROM unnest(?, ?, ?) AS n (client, document, labels) WHERE a.client = n.client";
+        // Bytes, whatever the database's collation takes for equal.
+        let as_seen = "a.client = n.client AND a.document = n.seen COLLATE \"C\" \
+             AND a.labels = n.seen_labels COLLATE \"C\" AND a.folded_until = n.folded_until AND a.deleted_from >= a.deleted_to";
+        let write_over = format!(
+            "UPDATE {{p}}accounts AS a SET document = n.document, labels = n.labels \
+             FROM unnest(?, ?, ?, ?, ?, ?) AS n (client, document, labels, seen, seen_labels, folded_until) \
+             WHERE {as_seen} RETURNING 1"
+        );
         let texts = Self {
             begin: sql("BEGIN ISOLATION LEVEL READ COMMITTED"),
             begin_reading: sql("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
@@ -71,6 +87,19 @@ impl PostgresTexts {
             put_accounts: sql(put_accounts),
             charge: sql(&format!("WITH e AS ({add_entries}), q AS ({add_to_quarters}) {put_accounts}")),
             make_accounts: sql("INSERT INTO {p}accounts (client, document, labels) SELECT * FROM unnest(?, ?, ?)"),
+            wait_briefly: sql("SET LOCAL lock_timeout = 20"),
+            // The accounts first, for they are asked for first: whoever is late has done no more, and rows are locked in their order.
+            charge_over: sql(&format!(
+                "WITH a AS ({write_over}), e AS ({add_entries}), q AS ({add_to_quarters}) \
+                 SELECT 1 / CASE WHEN (SELECT count(*) FROM a) = ANY(?) THEN 1 ELSE 0 END"
+            )),
+            confirm: sql(&format!(
+                "SELECT 1 / CASE WHEN NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off' \
+                 AND (SELECT count(*) FROM unnest(?, ?, ?, ?) AS n (client, seen, seen_labels, folded_until) \
+                 JOIN {{p}}accounts AS a ON {as_seen}) = ANY(?) \
+                 AND NOT EXISTS (SELECT FROM unnest(?, ?) AS i (client, id) \
+                 JOIN {{p}}entries AS e ON e.id = i.id AND e.client = i.client) THEN 1 ELSE 0 END"
+            )),
             put_plans: sql("INSERT INTO {p}plans (client, version, quotas) SELECT * FROM unnest(?, ?, ?) \
                  ON CONFLICT (client) DO UPDATE SET version = excluded.version, quotas = excluded.quotas"),
             remove_plans: sql("DELETE FROM {p}plans WHERE client = ANY(?)"),
@@ -113,13 +142,18 @@ mod tests {
             client.batch_execute(&prefix.fill(statement)).await.unwrap();
         }
         let (own, shared) = PostgresTexts::new(&prefix);
-        let mut texts: Vec<(String, &str)> =
-            shared.all().into_iter().map(|sql| (numbered(&sql.text()), "unknown")).collect();
+        let all = |of: &'static str, text: String| (vec![of; text.matches('$').count()], text);
+        let mut texts: Vec<(Vec<&str>, String)> =
+            shared.all().into_iter().map(|sql| all("unknown", numbered(&sql.text()))).collect();
         let arrays = [&own.lock, &own.lock_skipping, &own.existing, &own.named, &own.put_accounts, &own.remove_plans];
-        texts.extend(arrays.map(|sql| (sql.text(), "text[]")));
-        for (number, (text, of)) in texts.iter().enumerate() {
-            let count = text.matches('$').count();
-            let (types, values) = (vec![*of; count].join(", "), vec!["NULL"; count].join(", "));
+        texts.extend(arrays.map(|sql| all("text[]", sql.text())));
+        let (words, numbers) = ("text[]", "bigint[]");
+        let accounts = [words, words, words, words, words, numbers];
+        let (entries, quarters) = ([words, numbers, words, numbers, words], [words, numbers, words, numbers, numbers]);
+        texts.push(([&accounts[..], &entries, &quarters, &[numbers]].concat(), own.charge_over.text()));
+        texts.push((vec![words, words, words, numbers, numbers, words, words], own.confirm.text()));
+        for (number, (types, text)) in texts.iter().enumerate() {
+            let (types, values) = (types.join(", "), vec!["NULL"; types.len()].join(", "));
             client.batch_execute(&format!("PREPARE s{number} ({types}) AS {text}")).await.unwrap();
             let plan = client.simple_query(&format!("EXPLAIN EXECUTE s{number} ({values})")).await.unwrap();
             let lines: Vec<&str> = plan

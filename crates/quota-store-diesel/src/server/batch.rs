@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use diesel::result::Error;
 use futures_util::future::{join, join_all};
 use quota_core::{Answer, Need, Terms};
-use quota_service::{Answers, Batch, ClientRequests, HeldClients, Request, StoreError};
+use quota_service::{Answers, Batch, ClientRequests, HeldClients, KeptAccounts, Request, StoreError};
 
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
+use crate::server::kept::Kept;
+use crate::server::over::Seen;
 use crate::server::pool::Connections;
 use crate::server::rounds::{self, Client, Course, Named};
 
@@ -30,6 +32,8 @@ const LONG: Duration = Duration::from_millis(500);
 pub(crate) struct Applying<E: Engine> {
     pub(crate) connections: Connections<E>,
     pub(crate) held: HeldClients,
+    /// Accounts as their rows were read or written last.
+    pub(crate) kept: KeptAccounts<Kept>,
     pub(crate) terms: Terms,
     /// After this long nothing is tried again.
     pub(crate) patience: Duration,
@@ -41,11 +45,8 @@ impl<E: Engine> Applying<E> {
     /// Runs a batch. Clients whose accounts others hold run in transactions of their own beside the rest.
     pub(crate) async fn apply(&self, requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let batch = Batch::new(requests);
-        let (held, rest): (Vec<_>, Vec<_>) = match batch.clients().len() {
-            1 => (batch.clients().collect(), Vec::new()),
-            _ => batch.clients().partition(|requests| self.held.is_held(requests.client())),
-        };
-        let (held, (rest, late)) = join(self.apart(&batch, held), self.together(&batch, rest)).await;
+        let (held, rest): (Vec<_>, Vec<_>) = batch.clients().partition(|requests| self.held.is_held(requests.client()));
+        let (held, (rest, late)) = join(self.apart(&batch, held), self.those_not_held(&batch, rest)).await;
         let mut answers = batch.answers();
         for (place, answer) in held.into_iter().chain(rest).chain(late) {
             answers.give(place, answer);
@@ -53,12 +54,31 @@ impl<E: Engine> Applying<E> {
         answers.finish()
     }
 
-    /// These clients in one transaction; then, each in one of its own, those whose accounts others held, or all of them
-    /// where the transaction failed for a reason that may be one client's own.
-    async fn together<'a>(&self, batch: &'a Batch, clients: Vec<ClientRequests<'a>>) -> (Given, Given) {
+    /// These clients on their accounts as they were kept, if that can be; else in transactions that read them.
+    async fn those_not_held<'a>(&self, batch: &'a Batch, clients: Vec<ClientRequests<'a>>) -> (Given, Given) {
         if clients.is_empty() {
             return (Vec::new(), Vec::new());
         }
+        let mut answers = batch.answers();
+        let is_done = match self.on_kept(&clients, &mut answers).await {
+            Ok(is_done) => is_done,
+            Err(undone) => {
+                fail(&clients, &undone, &mut answers);
+                true
+            }
+        };
+        if is_done {
+            (given(&clients, answers), Vec::new())
+        } else if batch.clients().len() == 1 {
+            (self.apart(batch, clients).await, Vec::new())
+        } else {
+            self.together(batch, clients).await
+        }
+    }
+
+    /// These clients in one transaction; then, each in one of its own, those whose accounts others held, or all of them
+    /// where the transaction failed for a reason that may be one client's own.
+    async fn together<'a>(&self, batch: &'a Batch, clients: Vec<ClientRequests<'a>>) -> (Given, Given) {
         let mut answers = batch.answers();
         let skipped = match self.persist(&clients, Wait::Skip, &mut answers).await {
             Ok(skipped) => skipped,
@@ -177,10 +197,26 @@ impl<E: Engine> Applying<E> {
             Err(_) => return Err(Undone::NotDone(Failure::Late)),
         }
         session.ended();
+        if E::Link::WRITES_OVER {
+            running.into_iter().for_each(|client| self.keep_read(client));
+        }
         for client in &skipped {
             self.held.note(client.client());
         }
         Ok(skipped)
+    }
+}
+
+impl<E: Engine> Applying<E> {
+    /// Keeps an account that a transaction has read, and maybe written; not one in whose way there are rows to be taken out.
+    fn keep_read(&self, client: Client<'_>) {
+        let Client { requests, stored, row, .. } = client;
+        let care = self.kept.take(requests.client()).map(|kept| kept.care.read()).unwrap_or_default();
+        if let (Some((document, labels)), None) = (row, stored.standing.deleted) {
+            let folded_until = stored.standing.folded_until.millis();
+            let seen = Seen { client: requests.client().clone(), document, labels, folded_until };
+            self.keep(Kept { stored, seen, care });
+        }
     }
 }
 
@@ -199,8 +235,11 @@ fn read_account<'a>(
 ) -> Option<Client<'a>> {
     let row = accounts.remove(requests.client().as_str());
     let is_new = row.is_none();
-    match Stored::read(row) {
-        Ok(stored) => Some(Client { requests, stored, is_new }),
+    match Stored::read(row.as_ref()) {
+        Ok(stored) => {
+            let row = row.map(|(document, _, labels, ..)| (document, labels));
+            Some(Client { requests, stored, is_new, row })
+        }
         Err(broken) => {
             answers.fail(requests, || broken.clone().into());
             None

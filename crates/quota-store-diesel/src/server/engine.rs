@@ -11,6 +11,7 @@ use crate::connect_error::ConnectError;
 use crate::failure::{Failure, Undone};
 use crate::prefix::TablePrefix;
 use crate::rows::{AccountRow, Broken, EntryRow, PageRow, QuarterRow};
+use crate::server::over::Over;
 use crate::server::texts::Texts;
 use crate::server::writing::Writing;
 use crate::statement::{Bind, Sql};
@@ -120,6 +121,10 @@ type Done<T> = Result<T, Error>;
 ///
 /// After an error it is not used again: its transaction ends with it.
 pub(crate) trait Link: fmt::Debug + Send + 'static {
+    /// Whether it has [`Link::write_over`]. Not where only the first statement tells that an idle connection was lost: what is sent
+    /// on it with its commit would be of unknown fate.
+    const WRITES_OVER: bool = false;
+
     /// Whether it is known to be gone.
     fn is_closed(&self) -> bool;
 
@@ -145,6 +150,12 @@ pub(crate) trait Link: fmt::Debug + Send + 'static {
 
     /// Writes all of it, and commits if that is the end.
     fn write(&mut self, writing: &Writing, end: End) -> impl Future<Output = Result<(), Undone>> + Send;
+
+    /// Writes all of it and commits, if every row is as it was seen, or nothing; in one round trip, and without waiting for locks
+    /// for longer than a busy client's transactions take. After an error that the server told no transaction is open.
+    fn write_over(&mut self, _: &Over) -> impl Future<Output = Result<(), Undone>> + Send {
+        std::future::ready(Err(Undone::NotDone(Failure::Overtaken)))
+    }
 
     /// Ends the transaction and what it wrote.
     fn commit(&mut self) -> impl Future<Output = Result<(), Undone>> + Send;

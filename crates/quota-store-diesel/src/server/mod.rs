@@ -6,7 +6,9 @@ mod builder;
 mod checking;
 mod engine;
 mod folding;
+mod kept;
 mod ledger;
+mod over;
 mod pool;
 mod public;
 mod reading;
@@ -19,6 +21,8 @@ mod writing;
 pub(crate) use crate::server::builder::ServerBuilder;
 pub(crate) use crate::server::checking::{Found, check};
 pub(crate) use crate::server::engine::{End, Engine, Fault, Link, Locked, NamedRow, Settings, Wait, loads};
+#[cfg(feature = "postgres")]
+pub(crate) use crate::server::over::{Over, Seen};
 pub(crate) use crate::server::public::server_store;
 pub(crate) use crate::server::store::ServerStore;
 pub(crate) use crate::server::texts::{Dialect, Texts};

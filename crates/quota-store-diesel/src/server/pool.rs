@@ -1,7 +1,7 @@
 //! Connections, kept for the next transaction.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
 use diesel::result::{DatabaseErrorKind, Error};
@@ -24,6 +24,18 @@ pub(crate) struct Connections<E: Engine> {
 #[derive(Debug)]
 struct Opener<E>(Arc<E>);
 
+/// A connection of the pool.
+#[derive(Debug)]
+struct Pooled<L> {
+    link: L,
+    /// When its last transaction ended.
+    used: Instant,
+}
+
+/// So long after its last transaction a connection is taken for one that still is: less than anything between here and the server
+/// waits before it forgets an idle one.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// A connection that is lent. One whose transaction did not end in order is closed, and its transaction with it.
 pub(crate) struct Session<E: Engine> {
     /// None once given back.
@@ -32,15 +44,15 @@ pub(crate) struct Session<E: Engine> {
 }
 
 impl<E: Engine> Manager for Opener<E> {
-    type Type = E::Link;
+    type Type = Pooled<E::Link>;
     type Error = ConnectError;
 
-    async fn create(&self) -> Result<E::Link, ConnectError> {
-        self.0.connect().await
+    async fn create(&self) -> Result<Pooled<E::Link>, ConnectError> {
+        Ok(Pooled { link: self.0.connect().await?, used: Instant::now() })
     }
 
-    async fn recycle(&self, link: &mut E::Link, _: &Metrics) -> RecycleResult<ConnectError> {
-        if link.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
+    async fn recycle(&self, pooled: &mut Pooled<E::Link>, _: &Metrics) -> RecycleResult<ConnectError> {
+        if pooled.link.is_closed() { Err(RecycleError::message("the connection is closed")) } else { Ok(()) }
     }
 }
 
@@ -80,11 +92,24 @@ impl<E: Engine> Connections<E> {
 impl<E: Engine> Session<E> {
     /// The connection; none once it was given back.
     pub(crate) fn link(&mut self) -> Result<&mut E::Link, Error> {
-        self.object.as_deref_mut().ok_or(Error::NotFound)
+        self.object.as_deref_mut().map(|pooled| &mut pooled.link).ok_or(Error::NotFound)
+    }
+
+    /// Whether it was used or opened so lately that it is hardly lost.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.object.as_deref().is_some_and(|pooled| pooled.used.elapsed() < FRESH)
     }
 
     /// Its transaction ended in order: the connection may be used again.
     pub(crate) fn ended(mut self) {
+        if let Some(pooled) = self.object.as_deref_mut() {
+            pooled.used = Instant::now();
+        }
+        self.in_order = true;
+    }
+
+    /// It was not used: it is what it was.
+    pub(crate) fn unused(mut self) {
         self.in_order = true;
     }
 }

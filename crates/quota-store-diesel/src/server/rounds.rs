@@ -21,6 +21,8 @@ pub(crate) struct Client<'a> {
     pub(crate) stored: Stored,
     /// Whether it has no account yet, so that nothing is locked.
     pub(crate) is_new: bool,
+    /// Its document and labels as they stand in its row, if it has one.
+    pub(crate) row: Option<(String, String)>,
 }
 
 /// What ids name.
@@ -43,6 +45,7 @@ struct Run<'a> {
     turn: ClientTurn<'a>,
     labels: &'a mut Labels,
     standing: &'a mut Standing,
+    row: &'a mut Option<(String, String)>,
     /// Rows under ids that were asked for and are deleted (at, id): out of the way before anything is added.
     in_the_way: Vec<(i64, String)>,
     /// The first instant among deleted rows at which something is to be added.
@@ -184,10 +187,10 @@ impl<'a> Run<'a> {
         let Stored { account, standing, labels } = &mut client.stored;
         let terms = Terms { folded_until: standing.folded_until, ..terms };
         let turn = ClientTurn::new(account, terms, client.requests);
-        let (name, is_new) = (client.requests.client(), client.is_new);
+        let (name, is_new, row) = (client.requests.client(), client.is_new, &mut client.row);
         let (in_the_way, room) = (Vec::new(), None);
         let mut run =
-            Self { client: name, turn, labels, standing, in_the_way, room, is_new, dirty: false, done: false };
+            Self { client: name, turn, labels, standing, row, in_the_way, room, is_new, dirty: false, done: false };
         for need in client.requests.foresee() {
             // One that cannot be read is asked for again, and given up then.
             if let Need::Entry(id) = &need
@@ -248,8 +251,9 @@ impl<'a> Run<'a> {
         self.turn.answer(answers);
     }
 
-    fn account(&self) -> NewAccount {
+    fn account(&mut self) -> NewAccount {
         let (document, labels) = (self.turn.account().to_document(), self.labels.to_document());
+        *self.row = Some((document.clone(), labels.clone()));
         NewAccount { client: self.client.clone(), document, labels }
     }
 }

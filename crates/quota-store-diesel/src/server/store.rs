@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use quota_core::{Answer, ClientId, Credits, DayUsage, Instant, Window};
 use quota_service::{
-    ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, HeldClients, Pruned, Request,
-    StoreError, StoredPlan,
+    ClientsQuery, DailyQuery, Dispatch, EntriesCursor, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, Pruned,
+    Request, StoreError, StoredPlan,
 };
 
 use crate::connect_error::ConnectError;
@@ -23,6 +23,9 @@ use crate::server::reading::{Clients, Daily, Health, Page, PlanOf, Reading, Time
 /// its lock as well.
 const HOT: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
+/// So many accounts are kept, those used last.
+const KEPT_ACCOUNTS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+
 /// How long it may take in all to check a server and to make the tables: longer than one lock and one statement of it may, which
 /// servers bound themselves as far as they can.
 const PREPARING: Duration = Duration::from_secs(150);
@@ -36,7 +39,7 @@ pub(crate) struct ServerStore<E: Engine> {
     prefix: String,
     lanes: NonZeroUsize,
     max_batch: NonZeroUsize,
-    applying: Applying<E>,
+    pub(super) applying: Applying<E>,
 }
 
 impl<E: Engine> ServerStore<E> {
@@ -53,6 +56,7 @@ impl<E: Engine> ServerStore<E> {
             applying: Applying {
                 connections,
                 held: HeldClients::default(),
+                kept: KeptAccounts::new(KEPT_ACCOUNTS),
                 terms: builder.terms,
                 patience: builder.settings.lock_timeout,
             },

@@ -148,7 +148,7 @@ impl Ledger for SqliteLedger<'_> {
             return Ok(stored);
         }
         let row = self.account_row(client)?;
-        Ok(Stored::read(row)?)
+        Ok(Stored::read(row.as_ref())?)
     }
 
     fn keep(&mut self, client: &ClientId, stored: Stored) {

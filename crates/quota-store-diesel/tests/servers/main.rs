@@ -42,6 +42,8 @@ mod encrypting;
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod keeping;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod requests;
@@ -106,6 +108,15 @@ on_both! {
         a_full_disk_does_nothing_by_halves
         a_server_that_only_reads_is_refused
         a_server_that_only_reads_for_a_while_is_gone_on_with
+    }
+    keeping {
+        what_another_store_has_charged_is_counted
+        a_denial_is_what_the_tables_say
+        what_writes_nothing_is_confirmed_with_what_does
+        an_id_that_another_store_has_charged_is_answered_as_it_was
+        rows_that_a_deletion_has_left_are_taken_out_first
+        a_hold_that_another_store_has_ended_is_settled_once
+        an_account_that_is_kept_and_held_delays_nobody_for_long
     }
     restarting {
         a_server_that_was_killed_has_what_was_answered

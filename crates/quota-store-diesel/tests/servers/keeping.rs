@@ -1,0 +1,147 @@
+//! What a store decides on accounts that it has kept, while another writes to the same tables.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quota_core::{Answer, Decision, Operation, OperationId, Ttl, Window};
+use quota_service::UsageStore;
+
+use crate::database::Database;
+use crate::requests::{allowed, charge, charge_as, client, credits, noon, one, request, used};
+
+/// With an account of each of these clients kept.
+async fn store_that_knows<D: Database>(database: &D, clients: &[&str]) -> D::Store {
+    let store = database.store().await;
+    for name in clients {
+        for _ in 0..2 {
+            assert!(allowed(&one(&store, request(name, charge("1"), "10")).await));
+        }
+    }
+    store
+}
+
+async fn total(store: &impl UsageStore, name: &str) -> String {
+    store.total(&client(name), Window::ALL).await.unwrap().to_string()
+}
+
+fn delete_all() -> Operation {
+    Operation::Delete { range: Window::ALL }
+}
+
+pub(crate) async fn what_another_store_has_charged_is_counted<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a", "b"]).await;
+    let other = database.store().await;
+    assert!(allowed(&one(&other, request("a", charge("7.5"), "10")).await));
+    let batch = vec![request("a", charge("1"), "10"), request("b", charge("1"), "10")];
+    let answers = store.apply(batch).await;
+    assert!(!allowed(&answers[0]), "{answers:?}");
+    assert!(allowed(&answers[1]));
+    assert_eq!(used(&answers[0]), "9.5");
+    let answer = one(&store, request("a", charge("0.5"), "10")).await;
+    assert!(allowed(&answer));
+    assert_eq!(used(&answer), "10");
+    assert_eq!((total(&other, "a").await, total(&other, "b").await), ("10".to_owned(), "3".to_owned()));
+}
+
+pub(crate) async fn a_denial_is_what_the_tables_say<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a"]).await;
+    let other = database.store().await;
+    for _ in 0..3 {
+        assert!(!allowed(&one(&store, request("a", charge("9"), "10")).await));
+    }
+    one(&other, request("a", delete_all(), "10")).await.unwrap();
+    let answer = one(&store, request("a", charge("9"), "10")).await;
+    assert!(allowed(&answer), "{answer:?}");
+    assert_eq!((used(&answer), total(&other, "a").await), ("9".to_owned(), "9".to_owned()));
+}
+
+/// A status and a denial write nothing: they are confirmed beside what others of their batch write.
+pub(crate) async fn what_writes_nothing_is_confirmed_with_what_does<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a", "b", "c"]).await;
+    let other = database.store().await;
+    let batch = || {
+        vec![
+            request("a", charge("9"), "10"),
+            request("b", charge("1"), "10"),
+            request("c", Operation::Status, "10"),
+            request("b", charge("9"), "10"),
+        ]
+    };
+    let answers = store.apply(batch()).await;
+    assert_eq!([&answers[0], &answers[1], &answers[3]].map(allowed), [false, true, false]);
+    assert_eq!(used(&answers[2]), "2");
+    for name in ["a", "c"] {
+        one(&other, request(name, delete_all(), "10")).await.unwrap();
+    }
+    let answers = store.apply(batch()).await;
+    assert_eq!([&answers[0], &answers[1], &answers[3]].map(allowed), [true, true, false]);
+    assert_eq!([&answers[0], &answers[1], &answers[2], &answers[3]].map(used), ["9", "4", "0", "4"]);
+    assert_eq!([total(&other, "a").await, total(&other, "b").await, total(&other, "c").await], ["9", "4", "0"]);
+}
+
+pub(crate) async fn an_id_that_another_store_has_charged_is_answered_as_it_was<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a"]).await;
+    let other = database.store().await;
+    let is_replay =
+        |answer: &Answer| matches!(answer, Answer::Decision(Decision::Allowed(allowed)) if allowed.replayed());
+    for (id, again) in [("first", "3"), ("second", "9")] {
+        // The account is again as the store knows it, but for what another has charged since.
+        assert!(allowed(&one(&store, request("a", charge("0.1"), "10")).await));
+        let answer = one(&other, request("a", charge_as(id, "1"), "10")).await.unwrap();
+        assert!(!is_replay(&answer));
+        // Also where it would be denied, were it new.
+        for _ in 0..2 {
+            let answer = one(&store, request("a", charge_as(id, "1"), again)).await.unwrap();
+            assert!(is_replay(&answer), "{answer:?}");
+        }
+    }
+    assert_eq!(total(&store, "a").await, "4.2");
+}
+
+/// As a deletion leaves them that has taken the rows out of the sums only: what is added among them would go with them.
+pub(crate) async fn rows_that_a_deletion_has_left_are_taken_out_first<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a"]).await;
+    let other = database.store().await;
+    let (from, to) = (noon().millis() - 1_000, noon().millis() + 1_000);
+    let note = format!("UPDATE {{p}}accounts SET deleted_from = {from}, deleted_to = {to} WHERE client = 'a'");
+    database.execute(&note).await;
+    assert!(allowed(&one(&store, request("a", charge_as("new", "1"), "10")).await));
+    other.finish_deletion(&client("a")).await.unwrap();
+    let entry = "SELECT COUNT(*) FROM {p}entries WHERE client = 'a' AND id = 'new'";
+    assert_eq!(database.number(&database.fill(entry)).await, 1);
+}
+
+/// What is kept of a hold is as good as the account that it stands in.
+pub(crate) async fn a_hold_that_another_store_has_ended_is_settled_once<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a"]).await;
+    let other = database.store().await;
+    let id = OperationId::new("held").unwrap();
+    let ttl = Ttl::new(Duration::from_secs(60)).unwrap();
+    let held = quota_core::EntryId::Given(id.clone());
+    let hold = Operation::Hold { credits: credits("5"), id: held, ttl, label: None, asker: None };
+    assert!(allowed(&one(&store, request("a", hold, "10")).await));
+    let settle = |cost: &str| Operation::Settle { id: id.clone(), credits: credits(cost) };
+    assert!(allowed(&one(&other, request("a", settle("4"), "10")).await));
+    let again = one(&store, request("a", settle("4"), "10")).await;
+    assert!(allowed(&again), "{again:?}");
+    assert_eq!((used(&again), total(&store, "a").await), ("6".to_owned(), "6".to_owned()));
+}
+
+pub(crate) async fn an_account_that_is_kept_and_held_delays_nobody_for_long<D: Database>(database: &D) {
+    let store = Arc::new(store_that_knows(database, &["a", "b"]).await);
+    let mut holder = database.connection().await;
+    database.execute_on(&mut holder, &database.fill(&D::LOCK.replace("{c}", "a"))).await;
+    let waiting = tokio::spawn({
+        let (store, batch) =
+            (Arc::clone(&store), vec![request("a", charge("1"), "10"), request("b", charge("1"), "10")]);
+        async move { store.apply(batch).await }
+    });
+    while total(&*store, "b").await != "3" {
+        assert!(!waiting.is_finished());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(store.is_held(&client("a")) && !store.is_held(&client("b")));
+    drop(holder);
+    assert!(waiting.await.unwrap().iter().all(allowed));
+    assert_eq!(total(&*store, "a").await, "3");
+}
