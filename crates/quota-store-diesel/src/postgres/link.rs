@@ -40,21 +40,9 @@ impl PostgresLink {
         if self.is_closed() { Err(Undone::NotDone(ended().into())) } else { Ok(()) }
     }
 
-    /// In one round trip.
-    async fn send(&self, statements: &[(&ArraySql, Vec<Column<'_>>)], end: End) -> Result<(), Undone> {
-        self.check_open()?;
-        let writes = join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns)));
-        let commit = OptionFuture::from((end == End::Commit).then(|| self.run(&self.own.commit, &[])));
-        let (written, committed) = join(writes, commit).await;
-        match written.into_iter().find_map(Result::err) {
-            // The commit was on its way when the connection was lost.
-            Some(error) if end == End::Commit && (is_lost(&error) || is_lost_behind(&error)) => {
-                Err(Undone::Unknown(Arc::new(error)))
-            }
-            // After an error of the server's a commit rolls back.
-            Some(error) => Err(Undone::NotDone(error.into())),
-            None => committed.transpose().map(|_| ()).map_err(not_committed),
-        }
+    /// Sends all of them before the first is answered.
+    async fn run_all(&self, statements: &[(&ArraySql, Vec<Column<'_>>)]) -> Vec<Result<usize, Error>> {
+        join_all(statements.iter().map(|(sql, columns)| self.run(sql, columns))).await
     }
 
     async fn run(&self, sql: &ArraySql, columns: &[Column<'_>]) -> Result<usize, Error> {
@@ -121,24 +109,36 @@ impl Link for PostgresLink {
     /// One round trip, the commit included.
     async fn write(&mut self, writing: &Writing, end: End) -> Result<(), Undone> {
         let plans = PlanRows::new(&writing.changes.plans).map_err(|broken| Undone::NotDone(broken.into()))?;
-        self.send(&statements(&self.own, writing, &plans), end).await
+        self.check_open()?;
+        let statements = statements(&self.own, writing, &plans);
+        let writes = self.run_all(&statements);
+        let commit = OptionFuture::from((end == End::Commit).then(|| self.run(&self.own.commit, &[])));
+        let (written, committed) = join(writes, commit).await;
+        match written.into_iter().find_map(Result::err) {
+            // The commit was on its way when the connection was lost.
+            Some(error) if end == End::Commit && (is_lost(&error) || is_lost_behind(&error)) => {
+                Err(Undone::Unknown(Arc::new(error)))
+            }
+            // After an error of the server's a commit rolls back.
+            Some(error) => Err(Undone::NotDone(error.into())),
+            None => committed.transpose().map(|_| ()).map_err(not_committed),
+        }
     }
 
-    /// What confirms stands before what writes: both wait for nobody for long, and the first that fails undoes all.
+    /// What only confirms comes last: by then all accounts that are written are locked, and it sees what was committed before that.
     async fn write_over(&mut self, over: &Over) -> Result<(), Undone> {
+        self.check_open()?;
         let confirm = over.confirms().then(|| (&self.own.confirm, confirm_columns(over)));
         if over.changes.is_empty() {
             // Nothing is begun, so that there is nothing to end.
-            return self.send(confirm.as_slice(), End::Open).await;
+            let confirmed = self.run_all(confirm.as_slice()).await.into_iter().find_map(Result::err);
+            return confirmed.map_or(Ok(()), |error| Err(Undone::NotDone(as_it_was(error))));
         }
-        let mut statements = vec![(&self.own.wait_briefly, Vec::new())];
-        statements.extend(confirm);
+        let mut statements = vec![(&self.own.begin, Vec::new()), (&self.own.wait_briefly, Vec::new())];
         statements.push((&self.own.charge_over, over_columns(over)));
-        self.check_open()?;
-        let (begun, done) = join(self.run(&self.own.begin, &[]), self.send(&statements, End::Commit)).await;
-        // What comes after a beginning that failed, which somebody may have cancelled, commits each by itself.
-        begun.map_err(|error| Undone::Unknown(Arc::new(error)))?;
-        done
+        statements.extend(confirm);
+        statements.push((&self.own.commit, Vec::new()));
+        written_over(self.run_all(&statements).await)
     }
 
     async fn commit(&mut self) -> Result<(), Undone> {
@@ -265,6 +265,37 @@ fn account_columns(accounts: &[NewAccount]) -> Vec<Column<'_>> {
     ]
 }
 
+/// What became of a transaction by the answers to its beginning, its time for locks, what it writes, perhaps what it confirms, and
+/// its commit.
+fn written_over(answers: Vec<Result<usize, Error>>) -> Result<(), Undone> {
+    let [begun, _, charged, .., committed] = answers.as_slice() else { return Ok(()) };
+    let is_told =
+        |answer: &Result<usize, Error>| matches!(answer, Err(error) if !is_lost(error) && !is_lost_behind(error));
+    // What comes after a beginning that failed, which somebody may have cancelled, commits each by itself: then nothing was written only
+    // where the server says so of that.
+    let has_begun = begun.is_ok();
+    let earlier = answers.len().saturating_sub(1);
+    let is_undone = is_told(charged) || (has_begun && answers.iter().take(earlier).any(is_told));
+    let is_in_order = has_begun && committed.is_ok();
+    let failed = answers.into_iter().enumerate().find_map(|(place, answer)| Some((place, answer.err()?)));
+    match failed {
+        None => Ok(()),
+        Some((_, error)) if is_undone && is_in_order => Err(Undone::NotDone(as_it_was(error))),
+        Some((_, error)) if is_undone => Err(Undone::NotDone(error.into())),
+        Some((place, error)) if place == earlier => Err(not_committed(error)),
+        Some((_, error)) => Err(Undone::Unknown(Arc::new(error))),
+    }
+}
+
+/// A server's error that leaves the connection as it was before: something was not as it was seen, or held by others.
+fn as_it_was(error: Error) -> Failure {
+    if is_lost(&error) {
+        return error.into();
+    }
+    tracing::debug!(%error, "accounts that were kept are read again");
+    Failure::Overtaken
+}
+
 /// Whether the connection is gone, and with it the answer.
 pub(super) fn is_lost(error: &Error) -> bool {
     use DatabaseErrorKind::{ClosedConnection, UnableToSendCommand};
@@ -295,6 +326,31 @@ fn not_committed(error: Error) -> Undone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_over_is_known_by_what_was_told() {
+        let told = || Err(Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new("no".to_owned())));
+        let lost = || Err(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new("gone".to_owned())));
+        let done = || Ok(0);
+        let became = |answers: [Result<usize, Error>; 5]| match written_over(answers.into()) {
+            Ok(()) => "done",
+            Err(Undone::NotDone(Failure::Overtaken)) => "not done, in order",
+            Err(Undone::NotDone(_)) => "not done",
+            Err(Undone::Unknown(_)) => "unknown",
+        };
+        assert_eq!(became([done(), done(), done(), done(), done()]), "done");
+        assert_eq!(became([done(), done(), told(), told(), done()]), "not done, in order");
+        assert_eq!(became([done(), done(), done(), told(), done()]), "not done, in order");
+        assert_eq!(became([done(), told(), told(), told(), told()]), "not done");
+        // A server's last words.
+        assert_eq!(became([done(), done(), told(), lost(), lost()]), "not done");
+        assert_eq!(became([told(), done(), told(), done(), done()]), "not done");
+        // Each by itself: the third stands, whatever is told of the fourth.
+        assert_eq!(became([told(), done(), done(), told(), done()]), "unknown");
+        assert_eq!(became([done(), done(), done(), done(), told()]), "unknown");
+        assert_eq!(became([done(), done(), done(), done(), lost()]), "unknown");
+        assert_eq!(became([lost(), lost(), lost(), lost(), lost()]), "unknown");
+    }
 
     #[test]
     fn a_name_in_a_servers_words_is_no_lost_server() {

@@ -34,7 +34,7 @@ pub(crate) struct PostgresTexts {
     /// the client wakes up for.
     pub(crate) charge: ArraySql,
     pub(crate) make_accounts: ArraySql,
-    /// Locks of this transaction are waited for no longer than a busy client's others take.
+    /// Each lock of this transaction is waited for no longer than a busy client's others take.
     pub(crate) wait_briefly: ArraySql,
     /// clients, documents and labels, the same as they were seen, folded until; entries, quarters; how many clients. Fails unless
     /// all rows were as they were seen.
@@ -165,6 +165,10 @@ mod tests {
                 .collect();
             assert!(lines.iter().any(|line| line.contains("Index") && line.contains(" Scan ")), "{text}: {lines:#?}");
             assert!(!lines.iter().any(|line| line.contains("Seq Scan")), "{text}: {lines:#?}");
+            // No index is read from end to end.
+            let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+            let is_over = *text == own.charge_over.text() || *text == own.confirm.text();
+            assert!(!is_over || count("Index Cond:") == count("Index Scan") + count("Index Only Scan"), "{lines:#?}");
             // Bounds of ranges are bounds of the index as well, and not tried row by row.
             let ranges = ["at >=", "quarter >=", "client >"];
             if ranges.iter().any(|range| text.contains(range)) {

@@ -1,4 +1,4 @@
-//! A batch, in transactions that lock its accounts.
+//! A batch: on its accounts as they were kept, or in transactions that lock them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use quota_service::{Answers, Batch, ClientRequests, HeldClients, KeptAccounts, R
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
-use crate::server::kept::Kept;
+use crate::server::kept::{Care, Kept};
 use crate::server::over::Seen;
 use crate::server::pool::Connections;
 use crate::server::rounds::{self, Client, Course, Named};
@@ -186,9 +186,16 @@ impl<E: Engine> Applying<E> {
         }
         let (skipped, running): (Vec<_>, Vec<_>) =
             clients.iter().copied().partition(|client| skipped.contains(client.client().as_str()));
-        let mut running: Vec<Client<'a>> =
-            running.into_iter().filter_map(|requests| read_account(requests, &mut accounts, answers)).collect();
         let named = Named::new(locked.entries);
+        let mut running: Vec<Client<'a>> = running
+            .into_iter()
+            .filter_map(|requests| {
+                let client = requests.client();
+                let row = accounts.remove(client.as_str());
+                let care = self.care_of(client, row.as_ref(), named.is_any_of(client));
+                read_account(requests, row, care, answers)
+            })
+            .collect();
         let commits = AtomicBool::new(false);
         let course = Course { terms: self.terms, named: &named, commits: &commits };
         match self.connections.timely(rounds::run(link, &mut running, course, answers)).await {
@@ -210,8 +217,7 @@ impl<E: Engine> Applying<E> {
 impl<E: Engine> Applying<E> {
     /// Keeps an account that a transaction has read, and maybe written; not one in whose way there are rows to be taken out.
     fn keep_read(&self, client: Client<'_>) {
-        let Client { requests, stored, row, .. } = client;
-        let care = self.kept.take(requests.client()).map(|kept| kept.care.read()).unwrap_or_default();
+        let Client { requests, stored, row, care, .. } = client;
         if let (Some((document, labels)), None) = (row, stored.standing.deleted) {
             let folded_until = stored.standing.folded_until.millis();
             let seen = Seen { client: requests.client().clone(), document, labels, folded_until };
@@ -230,15 +236,15 @@ pub(super) fn fail(clients: &[ClientRequests<'_>], undone: &Undone, answers: &mu
 /// The client with its account, unless that cannot be read.
 fn read_account<'a>(
     requests: ClientRequests<'a>,
-    accounts: &mut HashMap<String, AccountRow>,
+    row: Option<AccountRow>,
+    care: Care,
     answers: &mut Answers,
 ) -> Option<Client<'a>> {
-    let row = accounts.remove(requests.client().as_str());
     let is_new = row.is_none();
     match Stored::read(row.as_ref()) {
         Ok(stored) => {
             let row = row.map(|(document, _, labels, ..)| (document, labels));
-            Some(Client { requests, stored, is_new, row })
+            Some(Client { requests, stored, is_new, row, care })
         }
         Err(broken) => {
             answers.fail(requests, || broken.clone().into());

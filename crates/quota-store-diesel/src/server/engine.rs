@@ -119,7 +119,7 @@ type Done<T> = Result<T, Error>;
 
 /// A connection. Every transaction on it is ours.
 ///
-/// After an error it is not used again: its transaction ends with it.
+/// After an error it is not used again, but where [`Link::write_over`] says so: its transaction ends with it.
 pub(crate) trait Link: fmt::Debug + Send + 'static {
     /// Whether it has [`Link::write_over`]. Not where only the first statement tells that an idle connection was lost: what is sent
     /// on it with its commit would be of unknown fate.
@@ -151,8 +151,8 @@ pub(crate) trait Link: fmt::Debug + Send + 'static {
     /// Writes all of it, and commits if that is the end.
     fn write(&mut self, writing: &Writing, end: End) -> impl Future<Output = Result<(), Undone>> + Send;
 
-    /// Writes all of it and commits, if every row is as it was seen, or nothing; in one round trip, and without waiting for locks
-    /// for longer than a busy client's transactions take. After an error that the server told no transaction is open.
+    /// Writes all of it and commits, if every row is as it was seen, or nothing; in one round trip, and without waiting for a lock
+    /// for longer than a busy client's transactions take. After [`Failure::Overtaken`] it may be used again.
     fn write_over(&mut self, _: &Over) -> impl Future<Output = Result<(), Undone>> + Send {
         std::future::ready(Err(Undone::NotDone(Failure::Overtaken)))
     }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use quota_core::{Account, Fact, Need, Operation, OperationId, Terms};
+use quota_core::{Account, ClientId, Fact, Need, Operation, OperationId, Terms};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step};
 
 use crate::failure::{Failure, Undone};
-use crate::rows::Stored;
+use crate::rows::{AccountRow, Stored};
 use crate::server::batch::Applying;
-use crate::server::engine::{Engine, Fault, Link};
+use crate::server::engine::{Engine, Link};
 use crate::server::over::{Over, Seen};
 use crate::server::pool::Session;
 
@@ -20,32 +20,44 @@ pub(crate) struct Kept {
     pub(crate) care: Care,
 }
 
-/// How much is expected of a kept account: each time in vain it is left alone twice as long. A client that several processes
-/// charge costs a round trip in vain for every 64 transactions, and one that this process alone charges gets a round trip less.
+/// How much is expected of a kept account: each time that it was in vain it is left alone twice as long. A client that several
+/// processes charge costs a round trip in vain for every 64 transactions, and one that this process alone charges gets a round trip
+/// less.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Care {
     /// So many transactions more read the account.
     pause: u8,
     /// How many that were after the last time in vain.
     penalty: u8,
+    /// A batch on it was not written, for its sake or another's: what was seen is all that is left of it.
+    is_suspect: bool,
 }
 
 impl Care {
     const MOST: u8 = 64;
 
-    /// A transaction has read the account.
-    pub(crate) const fn read(self) -> Self {
-        Self { pause: self.pause.saturating_sub(1), ..self }
+    /// A transaction has read the account; whether it was as this store had it, and as it took it to be.
+    pub(crate) fn read(self, as_expected: bool) -> Self {
+        match (self.is_suspect, as_expected) {
+            (false, _) => Self { pause: self.pause.saturating_sub(1), ..self },
+            (true, true) => Self { is_suspect: false, ..self },
+            (true, false) => {
+                let penalty = self.penalty.saturating_mul(2).clamp(1, Self::MOST);
+                Self { pause: penalty, penalty, is_suspect: false }
+            }
+        }
     }
 
     const fn stood(self) -> Self {
-        Self { pause: 0, penalty: self.penalty / 2 }
+        Self { penalty: self.penalty / 2, ..self }
     }
 
-    fn in_vain(self) -> Self {
-        let penalty = self.penalty.saturating_mul(2).clamp(1, Self::MOST);
-        // The transaction that follows at once is one of them.
-        Self { pause: penalty.saturating_add(1), penalty }
+    const fn suspect(self) -> Self {
+        Self { is_suspect: true, ..self }
+    }
+
+    const fn is_to_be_read(self) -> bool {
+        self.is_suspect || self.pause > 0
     }
 }
 
@@ -82,11 +94,11 @@ impl<E: Engine> Applying<E> {
                 kept.into_iter().for_each(|kept| self.keep(Kept { care: kept.care.stood(), ..kept }));
                 Ok(true)
             }
-            Err(Undone::NotDone(failure)) => {
-                tracing::debug!(?failure, clients = clients.len(), "accounts that were kept are read again");
+            Err(Undone::NotDone(_)) => {
+                let mut before = over.before.into_iter().peekable();
                 for Kept { seen, care, .. } in kept {
-                    // Its care alone is of use.
-                    self.keep(Kept { stored: Stored::default(), seen, care: care.in_vain() });
+                    let seen = before.next_if(|before| before.client == seen.client).unwrap_or(seen);
+                    self.keep(Kept { stored: Stored::default(), seen, care: care.suspect() });
                 }
                 Ok(false)
             }
@@ -99,7 +111,7 @@ impl<E: Engine> Applying<E> {
         let mut all = Vec::with_capacity(clients.len());
         for requests in clients {
             let kept = self.kept.take(requests.client());
-            let stands = kept.as_ref().is_some_and(|kept| kept.care.pause == 0);
+            let stands = kept.as_ref().is_some_and(|kept| !kept.care.is_to_be_read());
             all.extend(kept);
             if !stands {
                 all.into_iter().for_each(|kept| self.keep(kept));
@@ -121,17 +133,20 @@ impl<E: Engine> Applying<E> {
             false => Undone::Unknown(Arc::new(error)),
         };
         let done = self.connections.timely(link.write_over(over)).await.map_err(late)?;
-        let is_in_order = match &done {
-            Ok(()) => true,
-            Err(Undone::NotDone(Failure::Database(error))) => {
-                matches!(E::fault(error), Fault::Other | Fault::Conflict)
-            }
-            Err(_) => false,
-        };
-        if is_in_order {
+        if matches!(done, Ok(()) | Err(Undone::NotDone(Failure::Overtaken))) {
             session.ended();
         }
         done
+    }
+
+    /// What is to be thought of a kept account whose row a transaction has read, and found entries under the ids that were looked
+    /// up or none.
+    pub(super) fn care_of(&self, client: &ClientId, row: Option<&AccountRow>, finds_entries: bool) -> Care {
+        let Some(kept) = self.kept.take(client) else { return Care::default() };
+        let is_as_seen = row.is_some_and(|(document, folded_until, labels, ..)| {
+            (document, folded_until, labels) == (&kept.seen.document, &kept.seen.folded_until, &kept.seen.labels)
+        });
+        kept.care.read(is_as_seen && !finds_entries)
     }
 }
 
@@ -204,10 +219,10 @@ mod tests {
     use crate::server::{ServerBuilder, ServerStore};
     use crate::statement::Sql;
 
-    fn request(operation: Operation) -> Request {
+    fn request(client: &str, operation: Operation) -> Request {
         let plan =
             PlanView { plan: Some(Arc::new(Plan::default())), check: PlanCheck::Any, stamp: PlanStamp::lasting(0) };
-        Request { client: ClientId::new("a").unwrap(), operation, at: "2024-03-15T12:00:00Z".parse().unwrap(), plan }
+        Request { client: ClientId::new(client).unwrap(), operation, at: "2024-03-15T12:00:00Z".parse().unwrap(), plan }
     }
 
     fn record(id: Option<&str>) -> Operation {
@@ -217,7 +232,11 @@ mod tests {
 
     /// Whether it was done on the account as it is kept.
     async fn on_kept<E: Engine>(store: &ServerStore<E>, operation: Operation) -> bool {
-        let batch = Batch::new(vec![request(operation)]);
+        all_on_kept(store, vec![request("a", operation)]).await
+    }
+
+    async fn all_on_kept<E: Engine>(store: &ServerStore<E>, requests: Vec<Request>) -> bool {
+        let batch = Batch::new(requests);
         let clients: Vec<_> = batch.clients().collect();
         let mut answers = batch.answers();
         let done = store.applying.on_kept(&clients, &mut answers).await.unwrap();
@@ -226,7 +245,7 @@ mod tests {
     }
 
     async fn apply<E: Engine>(store: &ServerStore<E>, operation: Operation) {
-        store.apply(vec![request(operation)]).await.remove(0).unwrap();
+        store.apply(vec![request("a", operation)]).await.remove(0).unwrap();
     }
 
     async fn total<E: Engine>(store: &ServerStore<E>) -> i64 {
@@ -265,6 +284,18 @@ mod tests {
         // The id is there, and nobody else has written.
         assert!(!on_kept(&store, record(Some("second"))).await);
         assert_eq!(total(&store).await, 6);
+        // Another's fault is not its neighbour's.
+        let both = || ["a", "b"].map(|client| request(client, record(None))).to_vec();
+        for _ in 0..4 {
+            store.apply(both()).await;
+        }
+        assert!(all_on_kept(&store, both()).await);
+        apply(&other, record(None)).await;
+        assert!(!all_on_kept(&store, both()).await);
+        store.apply(both()).await;
+        assert!(all_on_kept(&store, vec![request("b", record(None))]).await);
+        assert!(!on_kept(&store, record(None)).await);
+        assert_eq!(total(&store).await, 13);
         let mut session = store.applying.connections.session().await.unwrap();
         let drop = prefix.fill("DROP TABLE {p}schema, {p}accounts, {p}entries, {p}quarters, {p}plans");
         session.link().unwrap().execute(&Sql::new(&drop), &[]).await.unwrap();
@@ -275,14 +306,16 @@ mod tests {
         let mut care = Care::default();
         let mut pauses = Vec::new();
         for _ in 0..9 {
-            care = care.in_vain();
-            let mut read = 0;
-            while care.pause > 0 {
-                (care, read) = (care.read(), read + 1);
+            care = care.suspect().read(false);
+            let mut reads = 0;
+            while care.is_to_be_read() {
+                (care, reads) = (care.read(false), reads + 1);
             }
-            pauses.push(read - 1);
+            pauses.push(reads);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 64, 64]);
+        // It was another's fault.
+        assert!(!care.suspect().read(true).is_to_be_read());
         for _ in 0..7 {
             care = care.stood();
         }

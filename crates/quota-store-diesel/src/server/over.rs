@@ -15,6 +15,7 @@ pub(crate) struct Seen {
 
 /// What a batch writes if these rows are as they were seen and no rows that a deletion has left are noted in them, and nothing of
 /// if one is not. What is decided is a function of an account and of what ids name: equal rows decide alike, whoever wrote them.
+/// So an account that says more than its row, a sum that was read and not written, is not decided on.
 #[derive(Debug, Default)]
 pub(crate) struct Over {
     pub(crate) changes: Changes,

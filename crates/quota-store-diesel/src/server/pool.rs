@@ -28,8 +28,8 @@ struct Opener<E>(Arc<E>);
 #[derive(Debug)]
 struct Pooled<L> {
     link: L,
-    /// When its last transaction ended.
-    used: Instant,
+    /// When its last transaction ended; none where there was none yet.
+    used: Option<Instant>,
 }
 
 /// So long after its last transaction a connection is taken for one that still is: less than anything between here and the server
@@ -48,7 +48,7 @@ impl<E: Engine> Manager for Opener<E> {
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Pooled<E::Link>, ConnectError> {
-        Ok(Pooled { link: self.0.connect().await?, used: Instant::now() })
+        Ok(Pooled { link: self.0.connect().await?, used: None })
     }
 
     async fn recycle(&self, pooled: &mut Pooled<E::Link>, _: &Metrics) -> RecycleResult<ConnectError> {
@@ -95,15 +95,16 @@ impl<E: Engine> Session<E> {
         self.object.as_deref_mut().map(|pooled| &mut pooled.link).ok_or(Error::NotFound)
     }
 
-    /// Whether it was used or opened so lately that it is hardly lost.
+    /// Whether it was used so lately that it is hardly lost.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.object.as_deref().is_some_and(|pooled| pooled.used.elapsed() < FRESH)
+        let used = self.object.as_deref().and_then(|pooled| pooled.used);
+        used.is_some_and(|used| used.elapsed() < FRESH)
     }
 
     /// Its transaction ended in order: the connection may be used again.
     pub(crate) fn ended(mut self) {
         if let Some(pooled) = self.object.as_deref_mut() {
-            pooled.used = Instant::now();
+            pooled.used = Some(Instant::now());
         }
         self.in_order = true;
     }

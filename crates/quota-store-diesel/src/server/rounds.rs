@@ -11,6 +11,7 @@ use crate::changes::{NewAccount, Removed};
 use crate::failure::{Failure, Undone};
 use crate::rows::{self, Broken, Standing, Stored};
 use crate::server::engine::{End, Link, NamedRow};
+use crate::server::kept::Care;
 use crate::server::ledger;
 use crate::server::writing::Writing;
 
@@ -21,8 +22,10 @@ pub(crate) struct Client<'a> {
     pub(crate) stored: Stored,
     /// Whether it has no account yet, so that nothing is locked.
     pub(crate) is_new: bool,
-    /// Its document and labels as they stand in its row, if it has one.
+    /// Its document and labels as they stand in its row; none where it has no row, or is known to be more than its row says.
     pub(crate) row: Option<(String, String)>,
+    /// What is to be thought of it if it is kept.
+    pub(crate) care: Care,
 }
 
 /// What ids name.
@@ -51,6 +54,8 @@ struct Run<'a> {
     /// The first instant among deleted rows at which something is to be added.
     room: Option<i64>,
     is_new: bool,
+    /// Whether its account has taken sums from the ledger.
+    has_summed: bool,
     /// Whether its account is to be written.
     dirty: bool,
     done: bool,
@@ -63,6 +68,11 @@ impl Named {
             ((client, id), entry)
         };
         Self(rows.into_iter().map(entry).collect())
+    }
+
+    /// Whether an id of this client names something.
+    pub(crate) fn is_any_of(&self, client: &ClientId) -> bool {
+        self.0.keys().any(|(name, _)| name == client.as_str())
     }
 
     fn fact(&self, client: &ClientId, id: &OperationId) -> Result<Fact, Broken> {
@@ -80,7 +90,7 @@ pub(crate) async fn run<L: Link>(
 ) -> Result<(), Undone> {
     let mut runs: Vec<Run<'_>> = clients.iter_mut().map(|client| Run::new(client, terms, named)).collect();
     for run in runs.iter().filter(|run| run.is_new) {
-        run.check_new(named.0.keys().any(|(client, _)| client == run.client.as_str())).map_err(Undone::NotDone)?;
+        run.check_new(named.is_any_of(run.client)).map_err(Undone::NotDone)?;
     }
     let mut writing = Writing::default();
     let mut written = false;
@@ -164,6 +174,7 @@ async fn learn<L: Link>(link: &mut L, runs: &mut [Run<'_>], needs: Vec<(usize, N
         match fact {
             Ok(fact) => {
                 run.check_new(!says_nothing(&fact))?;
+                run.has_summed |= matches!(fact, Fact::Sum(_));
                 run.turn.learn(need, fact);
             }
             Err(Failure::Broken(broken)) => run.turn.give_up(StoreError::from(broken)),
@@ -188,9 +199,19 @@ impl<'a> Run<'a> {
         let terms = Terms { folded_until: standing.folded_until, ..terms };
         let turn = ClientTurn::new(account, terms, client.requests);
         let (name, is_new, row) = (client.requests.client(), client.is_new, &mut client.row);
-        let (in_the_way, room) = (Vec::new(), None);
-        let mut run =
-            Self { client: name, turn, labels, standing, row, in_the_way, room, is_new, dirty: false, done: false };
+        let mut run = Self {
+            client: name,
+            turn,
+            labels,
+            standing,
+            row,
+            in_the_way: Vec::new(),
+            room: None,
+            is_new,
+            has_summed: false,
+            dirty: false,
+            done: false,
+        };
         for need in client.requests.foresee() {
             // One that cannot be read is asked for again, and given up then.
             if let Need::Entry(id) = &need
@@ -247,10 +268,14 @@ impl<'a> Run<'a> {
             self.make_account(writing);
         } else if self.dirty {
             writing.changes.accounts.push(self.account());
+        } else if self.has_summed {
+            // The same row may stand for another sum later.
+            *self.row = None;
         }
         self.turn.answer(answers);
     }
 
+    /// Its account as it is to be written, which is its row from then on.
     fn account(&mut self) -> NewAccount {
         let (document, labels) = (self.turn.account().to_document(), self.labels.to_document());
         *self.row = Some((document.clone(), labels.clone()));

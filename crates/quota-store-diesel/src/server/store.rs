@@ -32,8 +32,8 @@ const PREPARING: Duration = Duration::from_secs(150);
 
 /// Keeps usage and plans on a database server, which any number of stores in any number of processes may share.
 ///
-/// Every batch is one transaction that locks the accounts of its clients in the order of their bytes; it is answered
-/// when the server has committed. Dropping a batch's future closes its connection: the batch is done or not, never half.
+/// Every batch is one transaction that locks the accounts of its clients in the order of their bytes, or finds them as it has kept
+/// them; it is answered when the server has committed. Dropping a batch's future closes its connection: the batch is done or not, never half.
 pub(crate) struct ServerStore<E: Engine> {
     server: String,
     prefix: String,

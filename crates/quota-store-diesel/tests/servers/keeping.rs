@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quota_core::{Answer, Decision, Operation, OperationId, Ttl, Window};
-use quota_service::UsageStore;
+use quota_core::{
+    Anchor, Answer, Decision, EntryId, Instant, Limit, Operation, OperationId, PastEntry, Period, Plan, Quota, Refusal,
+    Ttl, Tz, Window,
+};
+use quota_service::{PlanView, Request, StoreError, UsageStore};
 
 use crate::database::Database;
 use crate::requests::{allowed, charge, charge_as, client, credits, noon, one, request, used};
@@ -22,6 +25,12 @@ async fn store_that_knows<D: Database>(database: &D, clients: &[&str]) -> D::Sto
 
 async fn total(store: &impl UsageStore, name: &str) -> String {
     store.total(&client(name), Window::ALL).await.unwrap().to_string()
+}
+
+fn hold(id: &str) -> Operation {
+    let ttl = Ttl::new(Duration::from_secs(60)).unwrap();
+    let id = EntryId::Given(OperationId::new(id).unwrap());
+    Operation::Hold { credits: credits("5"), id, ttl, label: None, asker: None }
 }
 
 fn delete_all() -> Operation {
@@ -98,6 +107,55 @@ pub(crate) async fn an_id_that_another_store_has_charged_is_answered_as_it_was<D
     assert_eq!(total(&store, "a").await, "4.2");
 }
 
+/// The row says nothing of a sum that was only read, and is the same when the sum is another.
+pub(crate) async fn a_sum_that_was_read_without_a_write_is_read_again<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a"]).await;
+    let other = database.store().await;
+    let anchor = Anchor::new("2020-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
+    let monthly = |operation: Operation| {
+        let quotas =
+            [Period::MONTH, Period::YEAR].map(|period| Quota::new(period, Limit::Finite(credits("10")), anchor));
+        let plan = Some(Arc::new(Plan::new(quotas).unwrap()));
+        let asked = request("a", operation, "10");
+        Request { plan: PlanView { plan, ..asked.plan }, ..asked }
+    };
+    let backfill = |id: &str, at: &str| {
+        let id = OperationId::new(id).unwrap();
+        let entry = PastEntry { id, at: at.parse().unwrap(), credits: credits("5"), label: None };
+        request("a", Operation::Backfill { entries: vec![entry], not_after: Instant::MAX }, "10")
+    };
+    let id = OperationId::new("booked").unwrap();
+    one(&other, backfill("booked", "2024-02-20T12:00:00Z")).await.unwrap();
+    assert_eq!(used(&one(&store, monthly(Operation::Status)).await), "2");
+    // What was booked in February was of March.
+    one(&other, request("a", Operation::Void { id }, "10")).await.unwrap();
+    one(&other, backfill("corrected", "2024-03-10T12:00:00Z")).await.unwrap();
+    let answer = one(&store, monthly(charge("4"))).await;
+    assert!(!allowed(&answer), "{answer:?}");
+    assert_eq!(used(&answer), "7");
+    assert_eq!(total(&other, "a").await, "7");
+}
+
+/// Somebody else writes an entry that changes nothing of the account while a hold of its id waits for the lock.
+pub(crate) async fn an_id_that_is_written_meanwhile_is_found<D: Database>(database: &D) {
+    let store = Arc::new(store_that_knows(database, &["a"]).await);
+    let mut other = database.connection().await;
+    let at = noon().millis();
+    let writes = format!(
+        "{}; INSERT INTO {{p}}entries (client, at, id, credits, label) VALUES ('a', {at}, 'taken', 0, '')",
+        D::LOCK.replace("{c}", "a")
+    );
+    database.execute_on(&mut other, &database.fill(&writes)).await;
+    let holding = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { one(&*store, request("a", hold("taken"), "10")).await }
+    });
+    tokio::time::sleep(Duration::from_millis(8)).await;
+    database.execute_on(&mut other, "COMMIT").await;
+    let answer = holding.await.unwrap();
+    assert!(matches!(answer, Err(StoreError::Refused(Refusal::IdConflict { .. }))), "{answer:?}");
+}
+
 /// As a deletion leaves them that has taken the rows out of the sums only: what is added among them would go with them.
 pub(crate) async fn rows_that_a_deletion_has_left_are_taken_out_first<D: Database>(database: &D) {
     let store = store_that_knows(database, &["a"]).await;
@@ -116,10 +174,7 @@ pub(crate) async fn a_hold_that_another_store_has_ended_is_settled_once<D: Datab
     let store = store_that_knows(database, &["a"]).await;
     let other = database.store().await;
     let id = OperationId::new("held").unwrap();
-    let ttl = Ttl::new(Duration::from_secs(60)).unwrap();
-    let held = quota_core::EntryId::Given(id.clone());
-    let hold = Operation::Hold { credits: credits("5"), id: held, ttl, label: None, asker: None };
-    assert!(allowed(&one(&store, request("a", hold, "10")).await));
+    assert!(allowed(&one(&store, request("a", hold("held"), "10")).await));
     let settle = |cost: &str| Operation::Settle { id: id.clone(), credits: credits(cost) };
     assert!(allowed(&one(&other, request("a", settle("4"), "10")).await));
     let again = one(&store, request("a", settle("4"), "10")).await;

@@ -114,6 +114,8 @@ on_both! {
         a_denial_is_what_the_tables_say
         what_writes_nothing_is_confirmed_with_what_does
         an_id_that_another_store_has_charged_is_answered_as_it_was
+        a_sum_that_was_read_without_a_write_is_read_again
+        an_id_that_is_written_meanwhile_is_found
         rows_that_a_deletion_has_left_are_taken_out_first
         a_hold_that_another_store_has_ended_is_settled_once
         an_account_that_is_kept_and_held_delays_nobody_for_long
