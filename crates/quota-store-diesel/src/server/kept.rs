@@ -1,5 +1,6 @@
 //! Batches on accounts that were kept: decided before the server is asked, and written in one round trip if they still stand.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use quota_core::{Account, ClientId, Fact, Need, Operation, OperationId, Terms};
@@ -175,7 +176,8 @@ impl Kept {
             return false;
         }
         let client = requests.client();
-        absent.retain(|id| !writes.entries.iter().any(|entry| entry.id.as_ref() == Some(id)));
+        let added: HashSet<&OperationId> = writes.entries.iter().filter_map(|entry| entry.id.as_ref()).collect();
+        absent.retain(|id| !added.contains(id));
         over.absent.extend(absent.into_iter().map(|id| (client.clone(), id)));
         for entry in &writes.entries {
             over.changes.add_entry(client, entry, labels);

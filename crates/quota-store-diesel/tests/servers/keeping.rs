@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{
-    Anchor, Answer, Decision, EntryId, Instant, Limit, Operation, OperationId, PastEntry, Period, Plan, Quota, Refusal,
-    Ttl, Tz, Window,
+    Anchor, Answer, Decision, EntryId, Instant, Label, Limit, Operation, OperationId, PastEntry, Period, Plan, Quota,
+    Refusal, Ttl, Tz, Window,
 };
 use quota_service::{PlanView, Request, StoreError, UsageStore};
 
@@ -105,6 +105,21 @@ pub(crate) async fn an_id_that_another_store_has_charged_is_answered_as_it_was<D
         }
     }
     assert_eq!(total(&store, "a").await, "4.2");
+}
+
+/// A labelled charge of nothing changes no sum and no instant: the labels alone are another.
+pub(crate) async fn a_label_that_another_store_has_added_stays<D: Database>(database: &D) {
+    let store = store_that_knows(database, &["a"]).await;
+    let other = database.store().await;
+    let labelled = |label: &str, cost: &str| {
+        let label = Some(Label::new(label).unwrap());
+        request("a", Operation::Charge { credits: credits(cost), id: EntryId::Absent, label }, "10")
+    };
+    assert!(allowed(&one(&other, labelled("theirs", "0")).await));
+    assert!(allowed(&one(&store, labelled("ours", "1")).await));
+    let both = "SELECT COUNT(*) FROM {p}accounts WHERE labels LIKE '%theirs%' AND labels LIKE '%ours%'";
+    assert_eq!(database.number(&database.fill(both)).await, 1);
+    assert_eq!(total(&other, "a").await, "3");
 }
 
 /// The row says nothing of a sum that was only read, and is the same when the sum is another.

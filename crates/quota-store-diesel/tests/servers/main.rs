@@ -114,6 +114,7 @@ on_both! {
         a_denial_is_what_the_tables_say
         what_writes_nothing_is_confirmed_with_what_does
         an_id_that_another_store_has_charged_is_answered_as_it_was
+        a_label_that_another_store_has_added_stays
         a_sum_that_was_read_without_a_write_is_read_again
         an_id_that_is_written_meanwhile_is_found
         rows_that_a_deletion_has_left_are_taken_out_first
