@@ -27,8 +27,8 @@ server_store! {
     ///
     /// Every batch is one transaction that locks the accounts of its clients in the order of their bytes; it is answered
     /// when the server has committed. It costs two round trips, and one where the store has kept the accounts of its clients
-    /// (those of the last 16,384) and nobody else has written them since. Dropping a batch's future closes its connection: the batch is done or not, never
-    /// half done.
+    /// (those of the last 16,384) and nobody else has written them since. Dropping a batch's future closes its connection: the
+    /// batch is done or not, never half done.
     PostgresStore,
     /// How to connect to PostgreSQL. The URL is `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, with `?sslmode=require`
     /// for an encrypted connection to a server that is verified.

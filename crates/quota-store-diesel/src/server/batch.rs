@@ -14,7 +14,6 @@ use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
 use crate::server::kept::{Care, Kept};
-use crate::server::over::Seen;
 use crate::server::pool::Connections;
 use crate::server::rounds::{self, Client, Course, Named};
 
@@ -211,18 +210,6 @@ impl<E: Engine> Applying<E> {
             self.held.note(client.client());
         }
         Ok(skipped)
-    }
-}
-
-impl<E: Engine> Applying<E> {
-    /// Keeps an account that a transaction has read, and maybe written; not one in whose way there are rows to be taken out.
-    fn keep_read(&self, client: Client<'_>) {
-        let Client { requests, stored, row, care, .. } = client;
-        if let (Some((document, labels)), None) = (row, stored.standing.deleted) {
-            let folded_until = stored.standing.folded_until.millis();
-            let seen = Seen { client: requests.client().clone(), document, labels, folded_until };
-            self.keep(Kept { stored, seen, care });
-        }
     }
 }
 

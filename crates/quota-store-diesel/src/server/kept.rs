@@ -12,6 +12,7 @@ use crate::server::batch::Applying;
 use crate::server::engine::{Engine, Link};
 use crate::server::over::{Over, Seen};
 use crate::server::pool::Session;
+use crate::server::rounds::Client;
 
 /// An account that this store has read or written, for the next batch of its client.
 #[derive(Debug)]
@@ -122,7 +123,17 @@ impl<E: Engine> Applying<E> {
         Some(all)
     }
 
-    pub(super) fn keep(&self, kept: Kept) {
+    /// Keeps an account that a transaction has read, and maybe written; not one in whose way there are rows to be taken out.
+    pub(super) fn keep_read(&self, client: Client<'_>) {
+        let Client { requests, stored, row, care, .. } = client;
+        if let (Some((document, labels)), None) = (row, stored.standing.deleted) {
+            let folded_until = stored.standing.folded_until.millis();
+            let seen = Seen { client: requests.client().clone(), document, labels, folded_until };
+            self.keep(Kept { stored, seen, care });
+        }
+    }
+
+    fn keep(&self, kept: Kept) {
         let client = kept.seen.client.clone();
         self.kept.put(&client, kept);
     }

@@ -54,6 +54,8 @@ struct Run<'a> {
     /// The first instant among deleted rows at which something is to be added.
     room: Option<i64>,
     is_new: bool,
+    /// Whether what is written of it may be kept.
+    keeps: bool,
     /// Whether its account has taken sums from the ledger.
     has_summed: bool,
     /// Whether its account is to be written.
@@ -88,7 +90,8 @@ pub(crate) async fn run<L: Link>(
     Course { terms, named, commits }: Course<'_>,
     answers: &mut Answers,
 ) -> Result<(), Undone> {
-    let mut runs: Vec<Run<'_>> = clients.iter_mut().map(|client| Run::new(client, terms, named)).collect();
+    let mut runs: Vec<Run<'_>> =
+        clients.iter_mut().map(|client| Run::new(client, terms, named, L::WRITES_OVER)).collect();
     for run in runs.iter().filter(|run| run.is_new) {
         run.check_new(named.is_any_of(run.client)).map_err(Undone::NotDone)?;
     }
@@ -194,7 +197,7 @@ fn says_nothing(fact: &Fact) -> bool {
 }
 
 impl<'a> Run<'a> {
-    fn new(client: &'a mut Client<'_>, terms: Terms, named: &Named) -> Self {
+    fn new(client: &'a mut Client<'_>, terms: Terms, named: &Named, keeps: bool) -> Self {
         let Stored { account, standing, labels } = &mut client.stored;
         let terms = Terms { folded_until: standing.folded_until, ..terms };
         let turn = ClientTurn::new(account, terms, client.requests);
@@ -208,6 +211,7 @@ impl<'a> Run<'a> {
             in_the_way: Vec::new(),
             room: None,
             is_new,
+            keeps,
             has_summed: false,
             dirty: false,
             done: false,
@@ -278,7 +282,9 @@ impl<'a> Run<'a> {
     /// Its account as it is to be written, which is its row from then on.
     fn account(&mut self) -> NewAccount {
         let (document, labels) = (self.turn.account().to_document(), self.labels.to_document());
-        *self.row = Some((document.clone(), labels.clone()));
+        if self.keeps {
+            *self.row = Some((document.clone(), labels.clone()));
+        }
         NewAccount { client: self.client.clone(), document, labels }
     }
 }
