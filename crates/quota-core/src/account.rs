@@ -111,6 +111,20 @@ impl Account {
         unused && self.plan_version.is_none() && self.holds.is_none()
     }
 
+    /// Whether there are holds, active ones or such as were not ended before they expired.
+    #[must_use]
+    pub const fn has_holds(&self) -> bool {
+        self.holds.is_some()
+    }
+
+    /// Counts entries that were added to the ledger in operations at up to `latest`, and does nothing else that such operations may do: no
+    /// window begins, no hold ends. For stores that write down what was added instead of the account: they compare what this
+    /// comes to with the account.
+    pub fn add_entries(&mut self, entries: &[Entry], latest: Instant) {
+        entries.iter().for_each(|entry| self.add_entry(entry));
+        self.latest = self.latest.max(latest);
+    }
+
     /// The holds that are active at `max(at, latest)`.
     pub fn active_holds(&self, at: Instant) -> impl Iterator<Item = &Hold> {
         let now = at.max(self.latest);

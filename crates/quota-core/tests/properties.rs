@@ -472,6 +472,7 @@ proptest! {
             let (Some(plan), before) = (store.plan.clone(), store.account.latest()) else { continue };
             let Some(headroom) = store.account.headroom(&plan) else { continue };
             let (mut account, mut counted) = (store.account.clone(), store.account.clone());
+            let (mut added, mut entries) = (store.account.clone(), Vec::new());
             let (mut left, mut last, mut is_any) = (headroom.credits, before, false);
             let run = |account: &mut Account, operation: &Operation, at: Instant| {
                 Turn::new(account, Terms::ENTRIES).run(operation, Asked { plan: Some(&plan), check: PlanCheck::Any, at })
@@ -485,6 +486,7 @@ proptest! {
                 let answer = run(&mut account, &charge, at);
                 prop_assert!(matches!(&answer, Ok(Answer::Decision(Decision::Allowed(_)))), "{:?} at {}", answer, at);
                 (left, last, is_any) = (rest, last.max(at), true);
+                entries.push(Entry { id: None, at: account.latest(), credits: *credits, label: None });
             }
             if !is_any {
                 continue;
@@ -493,6 +495,11 @@ proptest! {
             let seen = [&mut account, &mut counted].map(|account| run(account, &Operation::Status, last));
             prop_assert_eq!(&seen[0], &seen[1]);
             prop_assert_eq!(&account, &counted);
+            // The same where they are known one by one.
+            added.add_entries(&entries, last);
+            prop_assert_eq!((added.latest(), added.recorded()), (account.latest(), account.recorded()));
+            let told = run(&mut added, &Operation::Status, last);
+            prop_assert_eq!(&told, &seen[0]);
         }
     }
 

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use quota_core::{Cut, Detail, Entry, Instant, OperationId};
-use quota_service::may_be_made;
+use quota_core::{Detail, Entry, Instant, OperationId};
+use quota_service::{StoreError, may_be_made};
 
-use crate::entry_text::member;
+use crate::closing::Closing;
 use crate::facts::KnownIds;
 use crate::kept_ids::{fields_of_given, fields_of_made};
 use crate::keys::{Key, day_of};
+use crate::open_entries::{IdField, OpenEntries};
 use crate::script::Call;
 use crate::settings::Settings;
 use crate::stored::Memory;
@@ -22,45 +23,49 @@ pub(crate) struct Additions<'a> {
     pub(crate) known: &'a KnownIds,
     /// The account's present.
     pub(crate) written: Instant,
+    /// They may stand beside the account for a while.
+    pub(crate) may_be_open: bool,
 }
 
 impl Additions<'_> {
-    /// Adds them to sums, ids and entries, and to what the account remembers of these.
-    pub(crate) fn write(&self, call: &mut Call, memory: &mut Memory, settings: &Settings) {
-        let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
+    /// Adds them to sums, ids and entries, and to what the account remembers of these. Where they stand beside the account and nothing else is
+    /// done to what stands there, gives them as they do.
+    pub(crate) fn write(
+        &self,
+        call: &mut Call,
+        memory: &mut Memory,
+        settings: &Settings,
+    ) -> Result<Option<OpenEntries>, StoreError> {
+        // What has no id is told of by no field.
+        let mut is_plain = self.entries.iter().all(|entry| entry.id.is_some());
+        let adds_ids = self.entries.iter().filter_map(|entry| entry.id.as_ref()).any(|id| self.is_lasting(id));
+        is_plain &= !(adds_ids && memory.forget_ids(self.written, settings));
         let mut ids: BTreeMap<Key, Vec<&Entry>> = BTreeMap::new();
-        let mut members: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-        for entry in self.entries {
-            let (at, micros) = (entry.at.millis(), entry.credits.micros());
-            let label = memory.labels.place(entry.label.as_ref()).to_owned();
-            sums.entry((Cut::floor(at), label)).or_default().add(Sum { micros, entries: 1 });
-            if settings.detail == Detail::Entries {
-                members.entry(day_of(at)).or_default().extend(["0".to_owned(), member(entry)]);
+        for (entry, id) in self.entries.iter().filter_map(|entry| Some((entry, entry.id.as_ref()?))) {
+            let key = self.key_of_id(id, entry.at.millis(), settings.detail);
+            if let Some(written) = self.known.forgotten_in(key, id) {
+                // It is written in its place.
+                memory.ids.subtract(settings.hour_of_id(written), 1);
+                memory.open_entries.forget(key, id.as_str());
+                is_plain = false;
             }
-            if let Some(id) = &entry.id {
-                let key = self.key_of_id(id, at, settings.detail);
-                if let Some(written) = self.known.forgotten_in(key, id) {
-                    // It is written in its place.
-                    memory.ids.subtract(settings.hour_of_id(written), 1);
-                }
-                ids.entry(key).or_default().push(entry);
-            }
+            ids.entry(key).or_default().push(entry);
+        }
+        for (_, entries) in ids.iter_mut().filter(|(key, _)| matches!(key, Key::Retries(_))) {
+            // They mostly are in order, which this sort makes use of.
+            entries.sort_by(|one, other| one.id.cmp(&other.id));
         }
         if let Some(horizon) = settings.horizon(self.written) {
-            memory.open.remove((i64::MIN, horizon));
+            is_plain &= !memory.open_sums.remove((i64::MIN, horizon));
         }
-        let closed = memory.open.add(sums);
+        // In the order in which they are read again.
+        let with_ids = ids.values().flatten().copied();
+        let closed =
+            memory.count(with_ids.chain(self.entries.iter().filter(|entry| entry.id.is_none())), settings.detail);
+        is_plain &= closed.is_empty();
         self.write_sums(&closed, call, memory, settings);
-        for (key, entries) in ids {
-            self.write_ids(key, entries, call, memory, settings);
-        }
-        for (day, words) in members {
-            memory.entries.insert(day);
-            match settings.expiry_of_day(day, self.written) {
-                Some(expiry) => call.add_for_a_while(Key::Entries(day), &expiry, &words),
-                None => call.command("ZADD", Key::Entries(day), words),
-            }
-        }
+        let open = self.write_entries(&ids, call, memory, settings)?;
+        Ok(open.filter(|_| is_plain))
     }
 
     fn key_of_id(&self, id: &OperationId, at: i64, detail: Detail) -> Key {
@@ -92,26 +97,35 @@ impl Additions<'_> {
         }
     }
 
-    fn write_ids(&self, key: Key, entries: Vec<&Entry>, call: &mut Call, memory: &mut Memory, settings: &Settings) {
-        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
-        let words = match key {
-            Key::Retries(_) => fields_of_made(entries, self.written),
-            _ => fields_of_given(&entries, self.written),
-        };
-        let expiry = match (key, settings.detail) {
-            (Key::Ids(_), Detail::Quarters) => {
-                let hour = settings.first_hour_of_ids(self.written);
-                // One more is kept for clocks that are behind: a backfill does not move the account's time.
-                memory.ids.forget_before(hour.saturating_sub(1));
-                memory.ids.add(settings.hour_of_id(self.written), count);
-                Some(settings.expiry_of_ids())
-            }
-            (Key::Ids(day), Detail::Entries) => settings.expiry_of_day(day, self.written),
-            _ => Some(Settings::expiry_of_retries()),
-        };
-        match expiry {
-            Some(expiry) => call.set_for_a_while(key, &expiry, &words),
-            None => call.command("HSET", key, words),
+    /// Beside the account, where they have room there and each has an id; else in their keys, with what was beside the account.
+    fn write_entries(
+        &self,
+        ids: &BTreeMap<Key, Vec<&Entry>>,
+        call: &mut Call,
+        memory: &mut Memory,
+        settings: &Settings,
+    ) -> Result<Option<OpenEntries>, StoreError> {
+        let mut fields = Vec::new();
+        for (key, entries) in ids {
+            memory.count_ids(*key, entries.len(), self.written, settings);
+            let words = match key {
+                Key::Retries(_) => fields_of_made(entries, self.written),
+                _ => fields_of_given(entries, self.written),
+            };
+            fields.extend(words.into_iter().map(|[field, value]| IdField { key: *key, field, value }));
         }
+        let are_told = settings.detail == Detail::Quarters || self.entries.iter().all(|entry| entry.id.is_some());
+        let mut open = OpenEntries::default();
+        if self.may_be_open && are_told && memory.open_entries.add(&fields) && open.extend(&fields) {
+            return Ok(Some(open));
+        }
+        let mut closing = Closing::new(settings, self.written);
+        closing.take(&mut memory.open_entries)?;
+        fields.into_iter().for_each(|field| closing.id(field));
+        if settings.detail == Detail::Entries {
+            self.entries.iter().for_each(|entry| closing.entry(entry));
+        }
+        closing.write(call);
+        Ok(None)
     }
 }

@@ -9,7 +9,8 @@ local key = KEYS[1]
 local tries = {
     { 'UNLINK' }, { 'TYPE' }, { 'HINCRBY', 'a', '1' }, { 'HSET', 'b', '1' }, { 'HGET', 'a' }, { 'HMGET', 'a', 'b' },
     { 'PEXPIRE', '60000' }, { 'HDEL', 'a', 'b' }, { 'ZADD', '0', 'a' }, { 'ZREM', 'b' },
-    { 'ZREMRANGEBYLEX', '-', '+' }, { 'UNLINK' },
+    { 'ZREMRANGEBYLEX', '-', '+' }, { 'UNLINK' }, { 'LPUSH', 'a' }, { 'LINDEX', '0' }, { 'LRANGE', '0', '-1' }, { 'LSET', '0', 'b' },
+    { 'LINSERT', 'BEFORE', 'b', 'a' }, { 'LTRIM', '0', '0' }, { 'LREM', '1', '' }, { 'UNLINK' },
 }
 for number, words in ipairs(tries) do
     local answer = redis.pcall(words[1], key, unpack(words, 2))

@@ -11,7 +11,7 @@ use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience
 
 use crate::attempt::{Attempt, Ended, lasting_ids};
 use crate::call_error::CallError;
-use crate::dead_entries::DeadEntries;
+use crate::dead_entries::{DeadEntries, no_request};
 use crate::entry_text::corrupt;
 use crate::facts::KnownIds;
 use crate::gathering::Gathering;
@@ -99,7 +99,7 @@ impl<'a> ClientRun<'a> {
             Ok(begun) => begun,
             Err(error) => return answers.lock().fail(requests, || error.again()),
         };
-        let may_be_unlisted = is_cold && !stored.version.is_empty() && self.gathering.wire().is_cluster();
+        let may_be_unlisted = is_cold && !stored.state.is_absent() && self.gathering.wire().is_cluster();
         let runs = self.run(stored, known, requests, answers);
         if may_be_unlisted {
             join(runs, Box::pin(self.list_again())).await;
@@ -174,7 +174,7 @@ impl<'a> ClientRun<'a> {
 
     fn keep(&self, stored: Box<Stored>) {
         // Where there is no account there is nothing to keep.
-        if !stored.version.is_empty() {
+        if !stored.state.is_absent() {
             self.kept.put(self.client, stored);
         }
     }
@@ -182,14 +182,14 @@ impl<'a> ClientRun<'a> {
     /// The account as the script answered it: to who is first in the queue, if there is one.
     async fn begin_again(
         &self,
-        mut changed: Box<Changed>,
+        changed: Box<Changed>,
         known: &mut KnownIds,
         requests: ClientRequests<'_>,
     ) -> Result<Stored, StoreError> {
-        let stored = changed.stored()?;
-        let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
         // Where only ids were found, nobody was quicker.
-        let was_slower = stored.version != changed.expected;
+        let was_slower = changed.is_other();
+        let stored = changed.stored(self.settings)?;
+        let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
         if was_slower {
             known.clear();
         }
@@ -209,7 +209,7 @@ impl<'a> ClientRun<'a> {
     async fn read_alive(&self, known: &mut KnownIds) -> Result<Stored, StoreError> {
         known.clear();
         let Self { gathering, script, keys, listener, settings, .. } = self;
-        let dead = DeadEntries { gathering, script, keys, token: listener.token, patience: settings.patience };
+        let dead = DeadEntries { gathering, script, keys, token: listener.token, settings };
         Ok(dead.take_out(self.read().await?).await?.0)
     }
 
@@ -223,19 +223,27 @@ impl<'a> ClientRun<'a> {
     }
 
     fn standing(&self) -> Standing<'_> {
-        let Self { gathering, script, keys, listener, .. } = self;
-        Standing { gathering, script, keys, token: listener.token, listener: Some(listener), passed: 0 }
+        let Self { gathering, script, keys, listener, settings, .. } = self;
+        Standing { gathering, script, keys, settings, token: listener.token, listener: Some(listener), passed: 0 }
     }
 
     async fn read(&self) -> Result<Stored, StoreError> {
         match self.call(&Call::read()).await? {
-            Outcome::Changed(mut changed) => changed.stored(),
+            Outcome::Changed(changed) => changed.stored(self.settings),
             Outcome::Done { .. } | Outcome::Queued(_) => Err(corrupt("a version", UNREAD)),
         }
     }
 
     pub(crate) async fn call(&self, call: &Call) -> Result<Outcome, StoreError> {
         self.script.call(self.gathering, &self.keys, call, self.settings.wait).await
+    }
+
+    /// A step beside the requests, which waits for no replicas: the commit behind it does.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] also where it is not known whether it was done: no request was.
+    pub(crate) async fn step(&self, call: &Call) -> Result<Outcome, StoreError> {
+        self.script.call(self.gathering, &self.keys, call, None).await.map_err(no_request)
     }
 
     /// Puts the client into the list of clients, before it has an account: killed in between, it leaves a name that no

@@ -93,8 +93,8 @@ impl RedisStore {
     /// Sorts names by whether they have an account.
     async fn look_at(&self, names: Vec<ClientId>, listed: &mut Listed) -> Result<(), StoreError> {
         let exists = |client: &ClientId| {
-            let mut exists = redis::cmd("HEXISTS");
-            exists.arg(self.settings.prefix.client(client).name(Key::Account)).arg("v");
+            let mut exists = redis::cmd("EXISTS");
+            exists.arg(self.settings.prefix.client(client).name(Key::Account));
             exists
         };
         let commands: Vec<Cmd> = names.iter().map(exists).collect();

@@ -1,11 +1,10 @@
 -- One client's commit, or the proof that nothing has changed. A script runs alone, so it is one step; everything is
 -- tested before the first write, and what may still fail is taken back.
 --
--- KEYS[1]    the client's account: a hash with v (version), a (account), l (labels), d (days), f (folded until),
---            i (ids of each hour), e (days with entries), o (sums that are in no day's key yet), x (where entries are gone
---            that still stand), p (plan). To this
---            script they are opaque, but for the version. Its own is c: who waits for a turn, in order, each by the
---            seven bytes of its token and a digit: how often it was passed over, or 9 while its turn goes on at once.
+-- KEYS[1]    the list that the client's account is kept in. Its head is the account as it is now: 32 digits, the version; who waits for
+--            a turn, in order, each by the seven bytes of its token and a digit: how often it was passed over, or 9 while its
+--            turn goes on at once; and behind a byte 4 the contents, which are opaque to this script, as is what comes behind the head
+--            (account_list.rs). A commit that does nothing else puts its text before the head without this script (putting.rs).
 -- KEYS[2..]  other keys of the same client, those that ids may be in first, newest first
 -- ARGV[1]    the version that the caller has read; '' where there was none, '?' where nothing was read yet
 -- ARGV[2]    the version after this commit; '' where nothing is to be written
@@ -19,15 +18,17 @@
 --            lowest of its ids: its value tells of the others by their last digits, each after a byte 1
 -- then       commands until the end, each: its name, the place of its key in KEYS, the count of its words, its words.
 --            HINCRBY takes any number of pairs, and stands before all others. HSETPX and ZADDPX are HSET and ZADD, but
---            for the first word: in so many milliseconds the key expires, if this commit makes it. ACCOUNT stands last,
---            and has but words: fields and values of the account, beside its version.
+--            for the first word: in so many milliseconds the key expires, if this commit makes it. ACCOUNT, ADDED or
+--            ADDED_TO_OWN stands last, and has but one word: the contents of what is put in the place of all that is in the
+--            list, or before its head. A head that is not the caller's own does not stay as it was: whoever has written it
+--            would put another before it without this script.
 --
 -- Answers    1: written, or nothing had to be
 --            2: written, and others wait for their turn
 --            a text: it is not the caller's turn, and nothing was written: who is first, how many are before the caller, and
 --            the version
---            { v, a, l, d, f, i, e, o, x, id, id, ... }: nothing was written, since the version is another or ids are there:
---            the account as it is, and for each id asked for nil, or the place of its key, a blank, the last digit of its field where
+--            { { head, next, ... }, id, id, ... }: nothing was written, since the version is another or ids are there:
+--            the list as it is, and for each id asked for nil, or the place of its key, a blank, the last digit of its field where
 --            that is another's of its block, a colon and the value
 --            an error FOREIGN: a key or a value is not of this store's making; nothing was written
 --            an error READONLY: the server has become a replica
@@ -44,10 +45,18 @@ local account, expected, new, kinds = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local token, standing = string.sub(ARGV[4], 1, 7), string.sub(ARGV[4], 1, 8)
 local going, in_vain = string.sub(ARGV[4], 9, 9), string.sub(ARGV[4], 10)
 
-local version, queue = unpack(call('HMGET', account, 'v', 'c'))
-version, queue = version or '', queue or ''
-if #queue % 8 ~= 0 then
-    queue = ''
+local DIGITS = 32
+local state = call('LINDEX', account, 0)
+-- From where on the contents are.
+local contents = state and string.find(state, '\4', DIGITS + 1, true)
+local version, queue = '', ''
+if contents then
+    version, queue = string.sub(state, 1, DIGITS), string.sub(state, DIGITS + 1, contents - 1)
+    if #queue % 8 ~= 0 then
+        queue = ''
+    end
+elseif state then
+    return redis.error_reply('FOREIGN the key ' .. account .. ' holds no account')
 end
 
 -- Where the commands begin.
@@ -95,6 +104,13 @@ if ARGV[5] ~= '0' then
 end
 
 local is_other = version ~= expected
+
+-- Notes who waits.
+local function wait(waiting)
+    local answer = redis.pcall('LSET', account, 0, version .. waiting .. string.sub(state, contents))
+    return not answer.err
+end
+
 -- Functions are made anew by every run of a script: these few are only where somebody is, or may be, in the queue.
 local tell, stand_in_queue
 if is_other or queue ~= '' then
@@ -103,13 +119,7 @@ if is_other or queue ~= '' then
     local LONG = 16384
     function tell(waiting, is_its_turn)
         local name = #account .. ':' .. account
-        local message = { name }
-        if is_its_turn then
-            for number, value in ipairs(call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')) do
-                message[1 + number] = value and #value .. ':' .. value or '-'
-            end
-        end
-        message = table.concat(message)
+        local message = name .. (is_its_turn and table.concat(call('LRANGE', account, 0, -1), '\5') or '')
         if #message > LONG then
             message = name
         end
@@ -134,7 +144,7 @@ if is_other or queue ~= '' then
         end
         if queue ~= before then
             -- Where the memory is full nobody stands anywhere.
-            if type(redis.pcall('HSET', account, 'c', queue)) == 'table' then
+            if not wait(queue) then
                 return 0
             end
             if ahead > 0 and string.sub(queue, 1, 8) ~= string.sub(before, 1, 8) then
@@ -156,48 +166,49 @@ if token ~= '' and version ~= '' then
         end
     end
 end
--- A server that has become a replica says what was, not what is: nothing that is taken out of a hash tells.
+-- A server that has become a replica says what was, not what is: to take nothing out of the list tells.
 if is_other or found or new == '' then
-    local asked = redis.pcall('HDEL', account, '')
+    local asked = redis.pcall('LREM', account, 1, '')
     if type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true) then
         return redis.error_reply('READONLY the server has become a replica: connect to the primary')
     end
 end
 if is_other or found then
-    local state = call('HMGET', account, 'v', 'a', 'l', 'd', 'f', 'i', 'e', 'o', 'x')
+    local answer = { call('LRANGE', account, 0, -1) }
     for number = 1, count do
-        state[9 + number] = found and found[number] or false
+        answer[1 + number] = found and found[number] or false
     end
-    return state
+    return answer
 end
 
 -- Whose turn it was leaves the queue with what it does, unless the turn goes on and others wait.
 local is_first = token ~= '' and string.sub(queue, 1, 7) == token
 local is_kept = is_first and going ~= '-' and #queue > 8
 local is_left = is_first and not is_kept
+local goes_on = is_kept and going == '!' and string.sub(queue, 8, 8) ~= '9'
 if is_left then
     queue = string.sub(queue, 9)
+elseif goes_on then
+    queue = token .. '9' .. string.sub(queue, 9)
 end
-local leave
-if is_first then
-    function leave()
-        if is_left and queue == '' then
-            redis.pcall('HDEL', account, 'c')
-        elseif is_left then
-            redis.pcall('HSET', account, 'c', queue)
-            tell(queue, true)
-        elseif is_kept and going == '!' and string.sub(queue, 8, 8) ~= '9' then
-            redis.pcall('HSET', account, 'c', token .. '9' .. string.sub(queue, 9))
-            -- Who is next asks, and learns that it need not wait for long.
-            tell(string.sub(queue, 9), false)
-        end
+-- When that is written.
+local function done()
+    if queue == '' then
+        return 1
     end
+    if is_left then
+        tell(queue, true)
+    elseif goes_on then
+        -- Who is next asks, and learns that it need not wait for long.
+        tell(string.sub(queue, 9), false)
+    end
+    return 2
 end
 if new == '' then
-    if leave then
-        leave()
+    if is_left or goes_on then
+        wait(queue)
     end
-    return queue ~= '' and 2 or 1
+    return done()
 end
 
 local is_new = {}
@@ -220,18 +231,13 @@ end
 
 local last = #ARGV
 
--- Whether anything is written by another command than HSET, which is refused before it has written.
-local is_mixed, at = false, first_command
-while not is_mixed and at <= last and ARGV[at] ~= 'ACCOUNT' do
-    local name = ARGV[at]
-    is_mixed = name ~= 'HSET' and (name ~= 'HSETPX' or is_new[KEYS[tonumber(ARGV[at + 1])]] ~= nil)
-    at = at + 3 + tonumber(ARGV[at + 2])
-end
-
 -- A right that the user has lost is missed before the first write and not in the midst: it is asked for, but for that of the first
 -- command, before which nothing is written. A Redis before 7.0 cannot be asked.
-if is_mixed and redis.acl_check_cmd then
-    local may, asked, has_taken_out, at = redis.acl_check_cmd, {}, false, first_command
+local at = first_command
+-- One that is alone asks for itself.
+local is_one = ARGV[at] == 'ADDED_TO_OWN' or ARGV[at] == 'ACCOUNT' and not state
+if redis.acl_check_cmd and at <= last and not is_one then
+    local may, asked, has_taken_out = redis.acl_check_cmd, {}, false
     local function lacks(name, key, ...)
         local may_write = asked[name] or next(asked) == nil or may(name, key, ...)
         asked[name] = true
@@ -240,8 +246,11 @@ if is_mixed and redis.acl_check_cmd then
     local lacked = nil
     while not lacked and at <= last do
         local name = ARGV[at]
-        if name == 'ACCOUNT' then
-            lacked = lacks('HSET', account, 'v', new)
+        if name == 'ACCOUNT' and state then
+            lacked = lacks('LSET', account, 0, new) or lacks('LTRIM', account, 0, 0)
+            break
+        elseif name == 'ACCOUNT' or name == 'ADDED' or name == 'ADDED_TO_OWN' then
+            lacked = name == 'ADDED' and lacks('LSET', account, 0, new) or lacks('LPUSH', account, new)
             break
         end
         local key, size = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2])
@@ -294,7 +303,7 @@ end
 local has_written = at > first_command
 local function write(name, key, ...)
     local answer = redis.pcall(name, key, ...)
-    if type(answer) ~= 'table' then
+    if type(answer) ~= 'table' or not answer.err then
         has_written = true
         return nil
     end
@@ -302,15 +311,21 @@ local function write(name, key, ...)
 end
 while at <= last do
     local name = ARGV[at]
-    if name == 'ACCOUNT' then
-        local refused = write('HSET', account, 'v', new, unpack(ARGV, at + 1, last))
-        if refused then
-            return refused
+    if name == 'ACCOUNT' or name == 'ADDED' or name == 'ADDED_TO_OWN' then
+        local text, refused = new .. queue .. ARGV[last], nil
+        if name == 'ADDED' then
+            refused = write('LSET', account, 0, version .. '-' .. string.sub(state, contents))
+            if refused then
+                return refused
+            end
         end
-        if leave then
-            leave()
+        if state and name == 'ACCOUNT' then
+            -- In this order: what stands behind a snapshot counts for nobody.
+            refused = write('LSET', account, 0, text) or write('LTRIM', account, 0, 0)
+        else
+            refused = write('LPUSH', account, text)
         end
-        return queue ~= '' and 2 or 1
+        return refused or done()
     end
     local key, size, refused = KEYS[tonumber(ARGV[at + 1])], tonumber(ARGV[at + 2]), nil
     if name == 'HSETPX' or name == 'ZADDPX' then

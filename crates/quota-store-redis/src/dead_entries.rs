@@ -1,10 +1,9 @@
 //! Entries that are gone and still stand.
 
-use std::time::Duration;
-
 use quota_core::Span;
 use quota_service::{Patience, StoreError};
 
+use crate::account_list::AccountText;
 use crate::call_error::CallError;
 use crate::entry_text::read_member;
 use crate::gathering::Gathering;
@@ -12,6 +11,7 @@ use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::queue::Token;
 use crate::reading::members_in;
 use crate::script::{Call, CommitScript, Outcome};
+use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::stored::{Memory, Stored};
 use crate::values::texts;
@@ -28,8 +28,7 @@ pub(crate) struct DeadEntries<'a> {
     pub(crate) keys: &'a ClientKeys,
     /// Who takes turns with others at the account.
     pub(crate) token: Token,
-    /// For how long others may be quicker, from one step to the next.
-    pub(crate) patience: Duration,
+    pub(crate) settings: &'a Settings,
 }
 
 impl DeadEntries<'_> {
@@ -40,20 +39,20 @@ impl DeadEntries<'_> {
     /// # Errors
     /// [`StoreError::NotDone`] also where it is not known whether a step was written: no request was.
     pub(crate) async fn take_out(&self, mut stored: Stored) -> Result<(Stored, u64), StoreError> {
-        let (mut patience, mut standing, mut ids) = (Patience::new(self.patience), self.standing(), 0_u64);
+        let (mut patience, mut standing, mut ids) = (Patience::new(self.settings.patience), self.standing(), 0_u64);
         while stored.memory.dead.is_some() {
             let (mut call, memory, gone) = self.step(&stored).await?;
             call.token = Some((self.token, standing.passed));
             match self.script.call(self.gathering, self.keys, &call, None).await.map_err(no_request)? {
-                Outcome::Done { .. } => {
-                    (stored.version, stored.memory) = (call.new, memory);
+                Outcome::Done { others_wait } => {
+                    (stored.state, stored.memory) = (call.written(&stored.state, others_wait), memory);
                     ids = ids.saturating_add(gone);
-                    (patience, standing.passed) = (Patience::new(self.patience), 0);
+                    (patience, standing.passed) = (Patience::new(self.settings.patience), 0);
                 }
-                Outcome::Changed(mut changed) => {
+                Outcome::Changed(changed) => {
                     standing.passed = standing.passed.saturating_add(u8::from(changed.comes_again));
                     patience.check()?;
-                    stored = changed.stored()?;
+                    stored = changed.stored(self.settings)?;
                 }
                 Outcome::Queued(_) => stored = standing.turn(&patience).await?,
             }
@@ -63,13 +62,13 @@ impl DeadEntries<'_> {
 
     /// Not told when it is its turn, but asks: most of its time it does not wait.
     pub(crate) const fn standing(&self) -> Standing<'_> {
-        let Self { gathering, script, keys, token, .. } = *self;
-        Standing { gathering, script, keys, token, listener: None, passed: 0 }
+        let Self { gathering, script, keys, token, settings } = *self;
+        Standing { gathering, script, keys, settings, token, listener: None, passed: 0 }
     }
 
     /// Some of them; where none is left, the note. How many ids go with them.
     async fn step(&self, stored: &Stored) -> Result<(Call, Memory, u64), StoreError> {
-        let (mut call, mut memory) = (Call::new(&stored.version, []), stored.memory.clone());
+        let (mut call, mut memory) = (Call::new(stored.state.version(), []), stored.memory.clone());
         let mut gone = 0;
         match self.some(&memory).await? {
             Some((day, members)) => {
@@ -86,7 +85,7 @@ impl DeadEntries<'_> {
             }
             None => memory.dead = None,
         }
-        call.set_memory(self.script, &memory, &stored.memory);
+        call.write_account(AccountText::snapshot(&self.script.new_version(), &stored.account, &memory));
         Ok((call, memory, gone))
     }
 
@@ -104,7 +103,8 @@ impl DeadEntries<'_> {
     }
 }
 
-fn no_request(error: StoreError) -> StoreError {
+/// What becomes of a step beside the requests is not what becomes of them.
+pub(crate) fn no_request(error: StoreError) -> StoreError {
     match error {
         StoreError::Unknown { message, source } => StoreError::NotDone { message, source },
         error => error,

@@ -34,21 +34,39 @@ impl KnownIds {
     ) -> Result<bool, StoreError> {
         let mut finds_dead = false;
         for (id, found) in found {
-            let named = |(key, kept): (Key, KeptIds)| {
-                let named = kept.find(&id).ok_or_else(|| corrupt("an id's entry", id.as_str()))?;
-                Ok::<_, StoreError>((key, named))
+            let Some((key, kept)) = found else {
+                self.found.insert(id, None);
+                continue;
             };
-            let mut known = found.map(named).transpose()?;
-            if let Some((key, named)) = known.take_if(|(_, named)| settings.is_forgotten(named.written, now)) {
-                self.forgotten.insert(id.clone(), (key, named.written));
-            }
-            if known.as_ref().is_some_and(|(_, named)| memory.is_dead(named.entry.at.millis())) {
-                finds_dead = true;
+            let named = kept.find(&id).ok_or_else(|| corrupt("an id's entry", id.as_str()))?;
+            if settings.is_forgotten(named.written, now) || !memory.is_dead(named.entry.at.millis()) {
+                self.note(id, (key, named), settings, now);
             } else {
-                self.found.insert(id, known);
+                finds_dead = true;
             }
         }
         Ok(finds_dead)
+    }
+
+    /// Takes what stands somewhere, if it is still remembered.
+    fn note(&mut self, id: OperationId, (key, named): (Key, Named), settings: &Settings, now: Instant) {
+        let is_forgotten = settings.is_forgotten(named.written, now);
+        if is_forgotten {
+            self.forgotten.insert(id.clone(), (key, named.written));
+        }
+        self.found.insert(id, (!is_forgotten).then_some((key, named)));
+    }
+
+    /// Looks for an id beside the account, where the entries are of which nobody knows elsewhere. Nothing there is dead.
+    pub(crate) fn look_beside(&mut self, id: &OperationId, memory: &Memory, settings: &Settings, now: Instant) {
+        if self.found.contains_key(id) || memory.open_entries.is_empty() {
+            return;
+        }
+        if let Some((key, kept)) = memory.open_entries.find(id)
+            && let Some(named) = kept.find(id)
+        {
+            self.note(id.clone(), (key, named), settings, now);
+        }
     }
 
     pub(crate) fn find(&self, id: &OperationId) -> Option<&Option<(Key, Named)>> {

@@ -83,9 +83,10 @@ impl IdCounts {
         from.saturating_sub(to)
     }
 
-    /// Forgets the hours before `first`: those ids are remembered no longer. Their keys expire.
-    pub(crate) fn forget_before(&mut self, first: i64) {
-        self.0 = self.0.split_off(&first);
+    /// Forgets the hours before `first`: those ids are remembered no longer. Their keys expire. Says whether there were any.
+    pub(crate) fn forget_before(&mut self, first: i64) -> bool {
+        let left = self.0.split_off(&first);
+        !std::mem::replace(&mut self.0, left).is_empty()
     }
 }
 

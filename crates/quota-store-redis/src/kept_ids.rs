@@ -63,16 +63,14 @@ impl Named {
 }
 
 /// The fields and values of entries with ids that are written at once, one for each.
-pub(crate) fn fields_of_given(entries: &[&Entry], written: Instant) -> Vec<String> {
-    entries.chunks(1).filter_map(|entry| write(entry, written)).flatten().collect()
+pub(crate) fn fields_of_given(entries: &[&Entry], written: Instant) -> Vec<[String; 2]> {
+    entries.chunks(1).filter_map(|entry| write(entry, written)).collect()
 }
 
-/// The same where the ids were made: one for those of each block.
-pub(crate) fn fields_of_made(mut entries: Vec<&Entry>, written: Instant) -> Vec<String> {
-    // They mostly are in order, which this sort makes use of.
-    entries.sort_by(|one, other| one.id.cmp(&other.id));
+/// The same where the ids were made, in ascending order: one for those of each block.
+pub(crate) fn fields_of_made(entries: &[&Entry], written: Instant) -> Vec<[String; 2]> {
     let blocks = entries.chunk_by(|one, other| block_of(one) == block_of(other));
-    blocks.filter_map(|block| write(block, written)).flatten().collect()
+    blocks.filter_map(|block| write(block, written)).collect()
 }
 
 fn block_of(entry: &Entry) -> Option<&str> {
@@ -150,8 +148,8 @@ mod tests {
         Instant::from_millis(7).unwrap()
     }
 
-    fn kept(fields: &[String]) -> Vec<KeptIds> {
-        fields.chunks(2).map(|pair| KeptIds::read(&pair[0], &pair[1]).unwrap()).collect()
+    fn kept(fields: &[[String; 2]]) -> Vec<KeptIds> {
+        fields.iter().map(|[field, value]| KeptIds::read(field, value).unwrap()).collect()
     }
 
     #[test]
@@ -163,7 +161,7 @@ mod tests {
             entry(&made('2'), 5, None),
         ];
         let fields = fields_of_given(&entries.iter().collect::<Vec<_>>(), written());
-        assert_eq!(fields[..4], ["a b", "7 5 2500000 l m", "\u{e9}", "7 5 2500000 "]);
+        assert_eq!(fields[..2], [["a b", "7 5 2500000 l m"], ["\u{e9}", "7 5 2500000 "]]);
         assert!(kept(&fields).into_iter().map(|kept| kept.entries).eq(entries.map(|entry| vec![entry])));
         assert!(KeptIds::read("a", "1 2").is_err() && KeptIds::read("a", "7 5 1 \u{1}").is_err());
     }
@@ -178,8 +176,11 @@ mod tests {
             entry(&made('A'), 6, None),
             entry(&made('3'), 5, None),
         ];
-        let fields = fields_of_made(entries.iter().collect(), written());
-        assert_eq!(fields, [&made('2'), "7 5 2500000 \u{1}3\u{1}A6 2500000 \u{1}C6 2500000 l", other, "7 5 2500000 "]);
+        let mut ascending: Vec<&Entry> = entries.iter().collect();
+        ascending.sort_by(|one, other| one.id.cmp(&other.id));
+        let fields = fields_of_made(&ascending, written());
+        let value = "7 5 2500000 \u{1}3\u{1}A6 2500000 \u{1}C6 2500000 l";
+        assert_eq!(fields, [[made('2').as_str(), value], [other, "7 5 2500000 "]]);
         let [first, second] = kept(&fields).try_into().unwrap();
         assert_eq!(first.entries, [1, 4, 3, 0].map(|place: usize| entries[place].clone()));
         assert_eq!(second.entries, [entries[2].clone()]);
@@ -188,7 +189,7 @@ mod tests {
     #[test]
     fn a_field_without_one_of_its_ids_is_named_by_the_lowest_that_is_left() {
         let entries: Vec<_> = ['0', '1', '2'].map(|digit| entry(&made(digit), 5, None)).into();
-        let all = kept(&fields_of_made(entries.iter().collect(), written())).remove(0);
+        let all = kept(&fields_of_made(&entries.iter().collect::<Vec<_>>(), written())).remove(0);
         let id = |digit| OperationId::new(made(digit)).unwrap();
         for (gone, left) in [('0', "12"), ('1', "02"), ('2', "01")] {
             let named = all.clone().find(&id(gone)).unwrap();

@@ -42,7 +42,7 @@ pub(crate) struct ClientKeys {
 /// One of a client's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
-    /// Version, account, labels, plan and so on: a hash.
+    /// Version, account, labels and so on: a list of which only the head counts.
     Account,
     /// Ids by which a retry finds an operation whose caller gave none, of ten minutes: a hash.
     Retries(i64),
@@ -59,7 +59,8 @@ impl Key {
     pub(crate) const fn kind(self) -> char {
         match self {
             Self::Entries(_) => 'z',
-            Self::Account | Self::Retries(_) | Self::Ids(_) | Self::Sums(_) => 'h',
+            Self::Account => 'l',
+            Self::Retries(_) | Self::Ids(_) | Self::Sums(_) => 'h',
         }
     }
 }

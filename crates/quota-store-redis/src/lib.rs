@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod account_list;
 mod additions;
 mod answering;
 mod attempt;
@@ -7,7 +8,9 @@ mod builder;
 mod call_error;
 mod client_run;
 mod clients;
+mod closing;
 mod cluster;
+mod committing;
 mod connect_error;
 mod day_set;
 mod dead_entries;
@@ -22,9 +25,11 @@ mod link;
 mod listener;
 mod look_ups;
 mod node;
+mod open_entries;
 mod open_sums;
 mod primaries;
 mod pruning;
+mod putting;
 mod queue;
 mod reading;
 mod removing;
@@ -33,6 +38,7 @@ mod server;
 mod settings;
 mod slot_map;
 mod standing;
+mod state;
 mod store;
 mod stored;
 mod sum_text;

@@ -241,8 +241,8 @@ fn slot_of(command: &Cmd) -> Option<Slot> {
 
 /// A write to a key of one's own, without effect: a primary may refuse it as well.
 fn writes_nothing(own: &str) -> Cmd {
-    let mut write = redis::cmd("HDEL");
-    write.arg(own).arg("");
+    let mut write = redis::cmd("LREM");
+    write.arg(own).arg(1).arg("");
     write
 }
 

@@ -12,10 +12,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::keys::KeyPrefix;
 use crate::node::{Node, Source, Timeouts};
 use crate::queue::Token;
-use crate::stored::FIELDS;
-
-/// An account as the script tells of it whose turn it is: its hash's fields.
-pub(crate) type Fields = [Option<String>; FIELDS.len()];
 
 /// A connection over which a store hears that it is its turn at an account, made when it first waits for one.
 pub(crate) struct Listener {
@@ -29,7 +25,7 @@ pub(crate) struct Listener {
 
 /// Who waits for a turn at which account, by the names of the accounts' keys.
 #[derive(Default)]
-pub(crate) struct Waiters(Mutex<HashMap<String, oneshot::Sender<Option<Fields>>>>);
+pub(crate) struct Waiters(Mutex<HashMap<String, oneshot::Sender<Option<Vec<String>>>>>);
 
 /// A channel, and who is to hear what is said there.
 pub(crate) struct Ear {
@@ -41,7 +37,7 @@ pub(crate) struct Ear {
 pub(crate) struct Hearing {
     account: String,
     waiters: Arc<Waiters>,
-    told: oneshot::Receiver<Option<Fields>>,
+    told: oneshot::Receiver<Option<Vec<String>>>,
 }
 
 /// How often the connection is looked after at most.
@@ -78,7 +74,7 @@ impl Listener {
 
 impl Hearing {
     /// What is told until then, if anything: the account, where it is this store's turn, or that it is to ask.
-    pub(crate) async fn told(&mut self, until: Instant) -> Option<Option<Fields>> {
+    pub(crate) async fn told(&mut self, until: Instant) -> Option<Option<Vec<String>>> {
         timeout_at(until, &mut self.told).await.ok()?.ok()
     }
 }
@@ -98,43 +94,24 @@ impl Ear {
     pub(crate) fn hear(&self, push: &PushInfo) {
         if push.kind == PushKind::Message
             && let Some(Value::BulkString(message)) = push.data.get(1)
-            && let Some((account, fields)) = read(message)
+            && let Some((account, texts)) = read(message)
             && let Some(waiter) = self.waiters.0.lock().remove(&account)
         {
             // Who is gone needs no turn.
-            let _ = waiter.send(fields);
+            let _ = waiter.send(texts);
         }
     }
 }
 
-/// The name of an account's key and its fields: each as its length, a colon and its text, or a dash. Of a large account its name alone.
-fn read(mut message: &[u8]) -> Option<(String, Option<Fields>)> {
-    let mut next = || {
-        let (text, rest) = split(message)?;
-        message = rest;
-        Some(text)
-    };
-    let account = next()??;
-    let mut fields: Fields = std::array::from_fn(|_| None);
-    for (number, field) in fields.iter_mut().enumerate() {
-        match next() {
-            Some(text) => *field = text,
-            None if number == 0 => return Some((account, None)),
-            None => return None,
-        }
-    }
-    Some((account, Some(fields)))
-}
+/// Separates the texts of an account's list: none holds it.
+const NEXT: char = '\u{5}';
 
-fn split(message: &[u8]) -> Option<(Option<String>, &[u8])> {
-    if let Some(rest) = message.strip_prefix(b"-") {
-        return Some((None, rest));
-    }
-    let colon = message.iter().position(|byte| *byte == b':')?;
-    let (length, rest) = message.split_at_checked(colon)?;
-    let length: usize = str::from_utf8(length).ok()?.parse().ok()?;
-    let (text, rest) = rest.strip_prefix(b":")?.split_at_checked(length)?;
-    Some((Some(str::from_utf8(text).ok()?.to_owned()), rest))
+/// The name of an account's key, after its length and a colon, and the texts of the list there. Of a large account the name alone.
+fn read(message: &[u8]) -> Option<(String, Option<Vec<String>>)> {
+    let (length, rest) = str::from_utf8(message).ok()?.split_once(':')?;
+    let (account, list) = rest.split_at_checked(length.parse().ok()?)?;
+    let texts = (!list.is_empty()).then(|| list.split(NEXT).map(str::to_owned).collect());
+    Some((account.to_owned(), texts))
 }
 
 #[cfg(test)]
@@ -142,15 +119,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_an_account_and_its_fields() {
-        let (account, fields) = read("6:q:{a:}1:v--3:d:-0:----".as_bytes()).unwrap();
-        assert_eq!(account, "q:{a:}");
-        let expected =
-            ["v", "-", "-", "d:-", "", "-", "-", "-", "-"].map(|text| (text != "-").then(|| text.to_owned()));
-        assert_eq!(fields, Some(expected));
+    fn a_message_is_a_name_and_mostly_an_account() {
+        let texts = |texts: &[&str]| Some(texts.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(read("6:q:{a:}1:v\u{4}".as_bytes()), Some(("q:{a:}".to_owned(), texts(&["1:v\u{4}"]))));
+        assert_eq!(read("1:qa\u{5}b".as_bytes()), Some(("q".to_owned(), texts(&["a", "b"]))));
         assert_eq!(read(b"6:q:{a:}"), Some(("q:{a:}".to_owned(), None)));
-        for garbled in ["", "-", "9:a", "x:a", "6:q:{a:}1:v--3:d:-0:---", "1", ":", "-1:a"] {
+        for garbled in ["", "-", "9:a", "x:a", "1", ":", "-1:a"] {
             assert!(read(garbled.as_bytes()).is_none(), "{garbled}");
         }
+        assert!(read(b"1:\xff").is_none());
     }
 }

@@ -101,11 +101,13 @@ impl OpenSums {
         self.sums.iter().filter(move |_| is_within).map(|(label, sum)| ((self.start, label.clone()), *sum))
     }
 
-    /// Forgets them, if their quarter begins in a span.
-    pub(crate) fn remove(&mut self, (from, to): (i64, i64)) {
-        if (from..to).contains(&self.start) {
+    /// Forgets them, if their quarter begins in a span; says whether there were any.
+    pub(crate) fn remove(&mut self, (from, to): (i64, i64)) -> bool {
+        let are_within = (from..to).contains(&self.start) && !self.sums.is_empty();
+        if are_within {
             *self = Self::default();
         }
+        are_within
     }
 
     fn take(&mut self) -> BTreeMap<QuarterKey, Sum> {

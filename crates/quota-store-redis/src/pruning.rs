@@ -1,10 +1,12 @@
 //! Old entries folded into their quarters' sums, and what is no longer remembered forgotten.
 
-use quota_core::{ClientId, Cut, Detail, Entry, Instant, QUARTER_MILLIS, quarter_of};
+use quota_core::{Account, ClientId, Cut, Detail, Entry, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{ClientsQuery, Patience, Pruned, StoreError};
 
+use crate::account_list::AccountText;
 use crate::call_error::CallError;
 use crate::clients::Listed;
+use crate::closing::Closing;
 use crate::dead_entries::{DeadEntries, ENTRIES_AT_ONCE};
 use crate::entry_text::{bound, corrupt, read_member};
 use crate::gathering::Gathering;
@@ -69,12 +71,12 @@ impl RedisStore {
     }
 
     fn dead<'a>(&'a self, gathering: &'a Gathering<'a>, keys: &'a ClientKeys) -> DeadEntries<'a> {
-        DeadEntries { gathering, script: &self.script, keys, token: Token::new(), patience: self.settings.patience }
+        DeadEntries { gathering, script: &self.script, keys, token: Token::new(), settings: &self.settings }
     }
 
     async fn read(&self, gathering: &Gathering<'_>, keys: &ClientKeys) -> Result<Stored, StoreError> {
         match self.script.call(gathering, keys, &Call::read(), None).await? {
-            Outcome::Changed(mut changed) => changed.stored(),
+            Outcome::Changed(changed) => changed.stored(&self.settings),
             Outcome::Done { .. } | Outcome::Queued(_) => Err(corrupt("a version", UNREAD)),
         }
     }
@@ -92,7 +94,7 @@ impl RedisStore {
         let dead = self.dead(gathering, &keys);
         let mut standing = dead.standing();
         let mut now = self.read(gathering, &keys).await?;
-        while !now.version.is_empty() {
+        while !now.state.is_absent() {
             if let Some((_, end)) = now.memory.dead {
                 // The ids of what was deleted were free before.
                 let is_folded = end <= now.memory.folded_until.millis();
@@ -104,15 +106,15 @@ impl RedisStore {
             let Some(mut step) = self.next_step(&keys, &now, before).await? else { break };
             step.call.token = Some((dead.token, 0));
             match self.script.call(gathering, &keys, &step.call, wait).await? {
-                Outcome::Done { .. } => {
+                Outcome::Done { others_wait } => {
                     pruned.entries = pruned.entries.saturating_add(step.pruned.entries);
                     pruned.ids = pruned.ids.saturating_add(step.pruned.ids);
-                    (now.version, now.memory) = (step.call.new, step.memory);
+                    (now.state, now.memory) = (step.call.written(&now.state, others_wait), step.memory);
                     patience = Patience::new(self.settings.patience);
                 }
-                Outcome::Changed(mut changed) => {
+                Outcome::Changed(changed) => {
                     patience.check()?;
-                    now = changed.stored()?;
+                    now = changed.stored(&self.settings)?;
                 }
                 Outcome::Queued(_) => now = standing.turn(&patience).await?,
             }
@@ -122,22 +124,29 @@ impl RedisStore {
 
     /// What is to be done next for a client; none where nothing is left.
     async fn next_step(&self, keys: &ClientKeys, stored: &Stored, before: Instant) -> Result<Option<Step>, StoreError> {
-        let (call, memory) = (Call::new(&stored.version, []), stored.memory.clone());
+        let (call, memory) = (Call::new(stored.state.version(), []), stored.memory.clone());
         let mut step = Step { call, memory, pruned: Pruned::default() };
         let has_entries = self.settings.detail == Detail::Entries;
+        if step.memory.open_entries.reach_before(before) {
+            // From their keys they go as all others do.
+            let mut closing = Closing::new(&self.settings, stored.account.latest());
+            closing.take(&mut step.memory.open_entries)?;
+            closing.write(&mut step.call);
+            return Ok(Some(self.finish(step, &stored.account)));
+        }
         if has_entries && self.fold(keys, before, &mut step).await? {
-            return Ok(Some(self.finish(step, &stored.memory)));
+            return Ok(Some(self.finish(step, &stored.account)));
         }
         if !has_entries {
             self.forget_ids(before, &mut step);
         }
         self.forget_sums(before, &mut step);
-        let is_something = !step.call.is_empty() || step.memory != stored.memory;
-        Ok(is_something.then(|| self.finish(step, &stored.memory)))
+        let is_something = !step.call.is_of_account() || step.memory != stored.memory;
+        Ok(is_something.then(|| self.finish(step, &stored.account)))
     }
 
-    fn finish(&self, mut step: Step, before: &Memory) -> Step {
-        step.call.set_memory(&self.script, &step.memory, before);
+    fn finish(&self, mut step: Step, account: &Account) -> Step {
+        step.call.write_account(AccountText::snapshot(&self.script.new_version(), account, &step.memory));
         step
     }
 
@@ -236,7 +245,7 @@ impl RedisStore {
     fn forget_sums(&self, before: Instant, step: &mut Step) {
         let Some(retention) = self.settings.retention else { return };
         let first = day_of(before.saturating_sub(retention).millis());
-        step.memory.open.remove((i64::MIN, first.saturating_mul(DAY_MILLIS)));
+        step.memory.open_sums.remove((i64::MIN, first.saturating_mul(DAY_MILLIS)));
         let days: Vec<i64> = step.memory.days.between(i64::MIN, first.saturating_sub(1)).take(DAYS_AT_ONCE).collect();
         for day in days {
             step.call.command("UNLINK", Key::Sums(day), Vec::new());

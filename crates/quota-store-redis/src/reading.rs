@@ -93,10 +93,10 @@ impl Reading {
         let mut sum = self.read(values, memory)?.sum();
         for span in edges {
             let mut pages = Pages::new(reading, keys, span);
+            memory.open_entries.within(span).for_each(|entry| sum.add(Sum::of(&entry)));
             while let Some(entries) = pages.next().await? {
-                for entry in entries.iter().filter(|entry| !memory.is_dead(entry.at.millis())) {
-                    sum.add(Sum { micros: entry.credits.micros(), entries: 1 });
-                }
+                let alive = entries.iter().filter(|entry| !memory.is_dead(entry.at.millis()));
+                alive.for_each(|entry| sum.add(Sum::of(entry)));
             }
         }
         Ok(sum)
@@ -109,16 +109,17 @@ impl Reading {
         for day in &self.days {
             read.sums.extend(read_day(*day, fields(values.next().unwrap_or_default())?, self.quarters)?);
         }
-        for (key, sum) in memory.open.within(self.quarters) {
+        for (key, sum) in memory.open_sums.within(self.quarters) {
             read.sums.entry(key).or_default().add(sum);
         }
         // Those whose entries were all taken out.
         read.sums.retain(|_, sum| sum.entries != 0);
-        for (from, _) in &self.edges {
+        for edge in &self.edges {
             for member in texts(values.next().unwrap_or_default())? {
-                read.entries.push(read_member(day_of(*from), &member)?.1);
+                read.entries.push(read_member(day_of(edge.0), &member)?.1);
             }
             read.entries.retain(|entry| !memory.is_dead(entry.at.millis()));
+            read.entries.extend(memory.open_entries.within(*edge));
         }
         Ok(read)
     }
@@ -128,7 +129,7 @@ impl Read {
     pub(crate) fn sum(&self) -> Sum {
         let mut sum = Sum::default();
         self.sums.values().for_each(|quarter| sum.add(*quarter));
-        self.entries.iter().for_each(|entry| sum.add(Sum { micros: entry.credits.micros(), entries: 1 }));
+        self.entries.iter().for_each(|entry| sum.add(Sum::of(entry)));
         sum
     }
 }

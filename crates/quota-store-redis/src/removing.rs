@@ -74,7 +74,7 @@ impl Removing<'_> {
         let (quarters, edges) = cut(range, self.settings.detail, memory.folded_until);
         let whole = (quarters.0.saturating_add(DAY_MILLIS - 1).div_euclid(DAY_MILLIS), day_of(quarters.1));
         let days: Vec<i64> = memory.days.between(day_of(quarters.0), day_of(quarters.1)).collect();
-        memory.open.remove(quarters);
+        memory.open_sums.remove(quarters);
         let whole_days: Vec<i64> = memory.entries.between(whole.0, whole.1.saturating_sub(1)).collect();
         for day in whole_days {
             call.command("UNLINK", Key::Entries(day), Vec::new());
@@ -210,7 +210,7 @@ impl Removing<'_> {
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
         for (key, sum) in sums {
-            let Some(change) = memory.open.subtract(&key, sum) else { continue };
+            let Some(change) = memory.open_sums.subtract(&key, sum) else { continue };
             let (quarter, label) = key;
             let day = day_of(quarter);
             if self.has_sums(day, memory).await? {
@@ -266,7 +266,6 @@ impl Fields {
 fn tally<'a>(sums: &mut BTreeMap<QuarterKey, Sum>, entries: impl IntoIterator<Item = &'a Entry>, memory: &Memory) {
     for entry in entries {
         let label = memory.labels.counted(entry.label.as_ref()).to_owned();
-        let sum = Sum { micros: entry.credits.micros(), entries: 1 };
-        sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(sum);
+        sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(Sum::of(entry));
     }
 }

@@ -4,15 +4,18 @@ use quota_core::{Detail, OperationId};
 use quota_service::{StoreError, block_of_made, may_be_made};
 use redis::{Cmd, Script, Value};
 
+use crate::account_list::{AccountText, version_of};
 use crate::call_error::CallError;
 use crate::gathering::Gathering;
 use crate::kept_ids::KeptIds;
 use crate::keys::{ClientKeys, Key};
 use crate::queue::{Queue, Token};
 use crate::server;
-use crate::stored::{FIELDS, Memory, Stored};
+use crate::settings::Settings;
+use crate::state::State;
+use crate::stored::Stored;
 use crate::turn::Going;
-use crate::values::{array, text, unexpected};
+use crate::values::{array, text, texts, unexpected};
 
 /// The version of an account that was not read yet: no account has it.
 pub(crate) const UNREAD: &str = "?";
@@ -42,6 +45,8 @@ pub(crate) struct Call {
     keys: Vec<Key>,
     places_of_ids: usize,
     pub(crate) expected: String,
+    /// The caller has written the head.
+    pub(crate) is_own: bool,
     /// The version to be; empty where nothing is to be written.
     pub(crate) new: String,
     /// Who asks, where it keeps to turns, and how often it was passed over.
@@ -57,8 +62,8 @@ pub(crate) struct Call {
     /// Each: name, place of its key, words.
     increments: Vec<(&'static str, usize, Vec<String>)>,
     commands: Vec<(&'static str, usize, Vec<String>)>,
-    /// Fields of the account and their values, beside its version; none where it is not written.
-    account: Option<Vec<String>>,
+    /// The account as it is to be, or what is added to it; none where it is not written.
+    account: Option<AccountText>,
 }
 
 /// What the script answered.
@@ -82,7 +87,7 @@ pub(crate) struct Changed {
     pub(crate) expected: String,
     /// It was slower than another, and does again what it keeps to turns for.
     pub(crate) comes_again: bool,
-    fields: [Option<String>; FIELDS.len()],
+    texts: Vec<String>,
     /// The key and what the id's field there tells.
     pub(crate) found: Vec<(OperationId, Option<(Key, KeptIds)>)>,
 }
@@ -90,13 +95,17 @@ pub(crate) struct Changed {
 impl Changed {
     /// Whether the account is at another version than the call expected, and not only ids were found.
     pub(crate) fn is_other(&self) -> bool {
-        self.fields[0].as_deref().unwrap_or_default() != self.expected
+        self.version() != self.expected
+    }
+
+    pub(crate) fn version(&self) -> &str {
+        self.texts.first().map(|head| version_of(head)).unwrap_or_default()
     }
 
     /// # Errors
     /// Where the account cannot be read.
-    pub(crate) fn stored(&mut self) -> Result<Stored, StoreError> {
-        Stored::read(std::mem::take(&mut self.fields))
+    pub(crate) fn stored(&self, settings: &Settings) -> Result<Stored, StoreError> {
+        Stored::read(&self.texts, settings)
     }
 }
 
@@ -109,6 +118,7 @@ impl Call {
             keys,
             places_of_ids,
             expected: expected.to_owned(),
+            is_own: false,
             new: String::new(),
             token: None,
             going: Going::Ends,
@@ -187,20 +197,20 @@ impl Call {
         }
     }
 
-    /// Gives the account its new version, and fields with their values.
-    pub(crate) fn set_account(&mut self, words: Vec<String>) {
-        self.account = Some(words);
+    /// Puts this in the account's place, or adds it to that.
+    pub(crate) fn write_account(&mut self, text: AccountText) {
+        self.new = text.version().to_owned();
+        self.account = Some(text);
     }
 
-    /// Gives the account a new version, and what has changed of what stands beside it.
-    pub(crate) fn set_memory(&mut self, script: &CommitScript, memory: &Memory, before: &Memory) {
-        self.new = script.new_version();
-        let changed = memory.changed_since(before).into_iter();
-        self.set_account(changed.flat_map(|(field, value)| [field.to_owned(), value]).collect());
+    /// What is known of the account's list, where this was written, behind what was known `before`; nothing of one that this takes away.
+    pub(crate) fn written(self, before: &State, others_wait: bool) -> State {
+        self.account.map(|text| before.with(text)).unwrap_or_default().among(others_wait)
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.increments.is_empty() && self.account.is_none()
+    /// Nothing is done but to the account.
+    pub(crate) const fn is_of_account(&self) -> bool {
+        self.commands.is_empty() && self.increments.is_empty() && self.absent.is_empty()
     }
 
     fn arguments(&self, keys: &ClientKeys, command: &mut Cmd) {
@@ -218,8 +228,13 @@ impl Call {
         for (name, place, words) in self.increments.iter().chain(&self.commands) {
             command.arg(*name).arg(*place).arg(words.len()).arg(words);
         }
-        if let Some(words) = &self.account {
-            command.arg("ACCOUNT").arg(words);
+        if let Some(text) = &self.account {
+            let name = match (text.is_added(), self.is_own) {
+                (false, _) => "ACCOUNT",
+                (true, false) => "ADDED",
+                (true, true) => "ADDED_TO_OWN",
+            };
+            command.arg(name).arg(text.contents());
         }
     }
 
@@ -269,10 +284,7 @@ impl Call {
             return Queue::read(queue).map(Outcome::Queued).ok_or_else(|| unexpected(&answer));
         }
         let mut values = array(answer)?.into_iter();
-        let mut fields: [Option<String>; FIELDS.len()] = std::array::from_fn(|_| None);
-        for field in &mut fields {
-            *field = text(values.next().unwrap_or_default())?;
-        }
+        let list = texts(values.next().unwrap_or_default())?;
         let mut found = Vec::with_capacity(self.absent.len());
         for id in &self.absent {
             let value = match text(values.next().unwrap_or_default())? {
@@ -285,8 +297,9 @@ impl Call {
             found.push((id.clone(), value));
         }
         let keeps_to_turns = self.token.is_some() && !(self.new.is_empty() && self.absent.is_empty());
-        let comes_again = keeps_to_turns && fields[0].as_deref() != Some(&self.expected);
-        Ok(Outcome::Changed(Box::new(Changed { expected: self.expected.clone(), comes_again, fields, found })))
+        let mut changed = Changed { expected: self.expected.clone(), comes_again: false, texts: list, found };
+        changed.comes_again = keeps_to_turns && changed.is_other();
+        Ok(Outcome::Changed(Box::new(changed)))
     }
 }
 
@@ -314,12 +327,12 @@ impl CommitScript {
 
     /// # Errors
     /// Where the account is that of a store which keeps its ledger otherwise: another was made in place of this one.
-    fn check_detail(&self, version: Option<&str>) -> Result<(), StoreError> {
+    fn check_detail(&self, version: &str) -> Result<(), StoreError> {
         let other = match self.detail {
             Detail::Quarters => Detail::Entries,
             Detail::Entries => Detail::Quarters,
         };
-        if version.and_then(|version| version.get(MARK..=MARK)) != Some(mark(other)) {
+        if version.get(MARK..=MARK) != Some(mark(other)) {
             return Ok(());
         }
         Err(StoreError::NotDone { message: server::is_anothers("the account's version"), source: None })
@@ -350,7 +363,7 @@ impl CommitScript {
         let (answer, replicas) = called.map_err(of)?;
         let outcome = call.outcome(answer)?;
         if let Outcome::Changed(changed) = &outcome {
-            self.check_detail(changed.fields[0].as_deref())?;
+            self.check_detail(changed.version())?;
         }
         match (wait, &outcome) {
             (Some((wanted, _)), Outcome::Done { .. }) if replicas < i64::try_from(wanted).unwrap_or(i64::MAX) => {

@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use crate::values::text;
 
 /// The format of the keys that this version writes and knows.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Looks at every primary before anything is written there.
 pub(crate) async fn check(wire: &Wire, allowed_eviction: Option<&str>) -> Result<(), ConnectError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quota_core::{Detail, Instant, Terms};
 
 use crate::id_counts::{HOURS, last_hour_of};
-use crate::keys::{DAY_MILLIS, KeyPrefix, day_of};
+use crate::keys::{DAY_MILLIS, Key, KeyPrefix, day_of};
 use crate::stored::Memory;
 
 /// What was chosen for a store.
@@ -35,6 +35,13 @@ const MARGIN: Duration = Duration::from_secs(86_400);
 const COUNTED_BY_HOUR: Duration = Duration::from_secs(3 * 86_400);
 
 impl Settings {
+    /// Ids for a day, and all else for ever.
+    #[cfg(test)]
+    pub(crate) fn of_tests(detail: Detail) -> Self {
+        let (prefix, ids_for) = (KeyPrefix::default(), Duration::from_secs(86_400));
+        Self { prefix, detail, retention: None, ids_for, wait: None, patience: Duration::ZERO }
+    }
+
     /// With quarters: from which day of writing on ids are remembered.
     pub(crate) fn first_day_of_ids(&self, now: Instant) -> i64 {
         day_of(now.saturating_sub(self.ids_for).millis())
@@ -91,6 +98,11 @@ impl Settings {
         millis(self.ids_for.saturating_add(MARGIN)).saturating_add(DAY_MILLIS).to_string()
     }
 
+    /// Whether nobody looks any more for ids that were made in a key's span: two later ones have begun, and so has a third for who is slow.
+    pub(crate) const fn is_past(&self, key: Key, now: Instant) -> bool {
+        matches!(key, Key::Retries(span) if span.saturating_add(2) < Self::retries_of(now))
+    }
+
     pub(crate) fn expiry_of_retries() -> String {
         (3 * RETRIES_MILLIS).to_string()
     }
@@ -115,8 +127,7 @@ mod tests {
     const END: i64 = START + DAY_MILLIS;
 
     fn settings(retention: Option<Duration>, ids_for: Duration) -> Settings {
-        let (prefix, detail, patience) = (KeyPrefix::default(), Detail::Quarters, Duration::ZERO);
-        Settings { prefix, detail, retention, ids_for, wait: None, patience }
+        Settings { retention, ids_for, ..Settings::of_tests(Detail::Quarters) }
     }
 
     fn days(count: u64) -> Duration {

@@ -10,6 +10,7 @@ use crate::keys::{ClientKeys, Key};
 use crate::listener::Listener;
 use crate::queue::{Token, Waiting};
 use crate::script::{Call, CommitScript, Outcome, UNREAD};
+use crate::settings::Settings;
 use crate::stored::Stored;
 
 /// Where somebody waits for its turn at an account.
@@ -17,6 +18,7 @@ pub(crate) struct Standing<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
     pub(crate) script: &'a CommitScript,
     pub(crate) keys: &'a ClientKeys,
+    pub(crate) settings: &'a Settings,
     pub(crate) token: Token,
     /// None for who is not told, and asks.
     pub(crate) listener: Option<&'a Listener>,
@@ -41,14 +43,14 @@ impl Standing<'_> {
             let asked = Instant::now();
             let call = Call::in_turn((self.token, passed), waiting.in_vain());
             match self.script.call(self.gathering, self.keys, &call, None).await? {
-                Outcome::Changed(mut changed) => return changed.stored(),
+                Outcome::Changed(changed) => return changed.stored(self.settings),
                 Outcome::Queued(queue) => waiting.look(queue, asked.elapsed()),
                 Outcome::Done { .. } => return Err(corrupt("a version", UNREAD)),
             }
             patience.check()?;
             match (hearing, self.listener) {
                 (Some(mut hearing), Some(listener)) => match hearing.told(waiting.until()).await {
-                    Some(Some(fields)) => return Stored::read(fields),
+                    Some(Some(texts)) => return Stored::read(&texts, self.settings),
                     Some(None) => {}
                     None => listener.look_after(),
                 },

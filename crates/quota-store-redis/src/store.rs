@@ -11,8 +11,8 @@ use quota_service::{
     Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
     PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
 };
-use redis::Value;
 
+use crate::account_list::{AccountList, list_command};
 use crate::builder::RedisBuilder;
 use crate::call_error::CallError;
 use crate::client_run::ClientRun;
@@ -26,7 +26,7 @@ use crate::server;
 use crate::settings::Settings;
 use crate::stored::Stored;
 use crate::target::Target;
-use crate::values::{array, text};
+use crate::values::{array, text, texts};
 
 /// Keeps usage and plans in Redis or Valkey, which any number of stores in any number of processes may share.
 ///
@@ -190,16 +190,13 @@ impl UsageStore for RedisStore {
 #[async_trait]
 impl PlanStore for RedisStore {
     async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
-        let account = self.settings.prefix.client(client).name(Key::Account);
-        let mut get = redis::cmd("HGET");
-        get.arg(&account).arg("p");
-        let answers = self.link.beside_batches().read_all(vec![get], &account).await.map_err(CallError::of_read)?;
-        match answers.into_iter().next().unwrap_or_default() {
-            Value::Nil => Ok(StoredPlan::default()),
-            answer => {
-                let text = text(answer)?.unwrap_or_default();
-                read_plan(&text).ok_or_else(|| corrupt("a plan", &text))
-            }
+        let keys = self.settings.prefix.client(client);
+        let own = keys.name(Key::Account);
+        let answers = self.link.beside_batches().read_all(vec![list_command(&keys)], &own).await;
+        let list = texts(answers.map_err(CallError::of_read)?.pop().unwrap_or_default())?;
+        match AccountList::read(&list)?.plan() {
+            "" => Ok(StoredPlan::default()),
+            text => read_plan(text).ok_or_else(|| corrupt("a plan", text)),
         }
     }
 }

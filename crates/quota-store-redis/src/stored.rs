@@ -1,25 +1,31 @@
 //! One client's account and what stands beside it.
 
-use quota_core::{Account, DocumentError, Entry, Instant, Labels, Removal, Span, Writes};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use quota_core::{Account, Cut, Detail, DocumentError, Entry, Instant, Labels, Removal, Span, Writes};
 use quota_service::StoreError;
 
+use crate::account_list::AccountList;
 use crate::day_set::DaySet;
 use crate::entry_text::corrupt;
 use crate::id_counts::IdCounts;
+use crate::keys::{Key, day_of};
+use crate::open_entries::OpenEntries;
 use crate::open_sums::OpenSums;
+use crate::settings::Settings;
+use crate::state::State;
+use crate::sum_text::{QuarterKey, Sum};
 use crate::turn::Turn;
-
-/// The fields of the account's hash, as the script answers them.
-pub(crate) const FIELDS: [&str; 9] = ["v", "a", "l", "d", "f", "i", "e", "o", "x"];
 
 /// One client's account at a version.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
-    /// A random token for each write: a counter would come round again after a flush or a failover. Empty where there is
-    /// no account.
-    pub(crate) version: String,
+    pub(crate) state: State,
     pub(crate) account: Account,
     pub(crate) memory: Memory,
+    /// The account is what the server keeps. (A status or a denial may know more than was written.)
+    pub(crate) is_written: bool,
     /// This store's turn at it.
     pub(crate) turn: Turn,
 }
@@ -44,93 +50,131 @@ pub(crate) struct Memory {
     /// With entries: the days that have entries and their ids.
     pub(crate) entries: DaySet,
     /// Sums that do not stand in their day's key yet.
-    pub(crate) open: OpenSums,
+    pub(crate) open_sums: OpenSums,
     /// The milliseconds from where to where the entries that still stand, and their ids, are gone: deleted or folded. They are
     /// taken out in steps; nothing is added there before they are out.
     pub(crate) dead: Option<Span>,
+    /// Entries that do not stand in their keys yet.
+    pub(crate) open_entries: OpenEntries,
+    /// The plan's version, a blank and the plan; empty where there is none.
+    pub(crate) plan: String,
 }
 
 impl Default for Memory {
     fn default() -> Self {
         let (labels, days, entries) = (Labels::default(), DaySet::default(), DaySet::default());
-        let (ids, open) = (IdCounts::default(), OpenSums::default());
-        Self { labels, days, folded_until: Instant::MIN, ids, entries, open, dead: None }
+        let (ids, open_sums, open_entries) = (IdCounts::default(), OpenSums::default(), OpenEntries::default());
+        Self {
+            labels,
+            days,
+            folded_until: Instant::MIN,
+            ids,
+            entries,
+            open_sums,
+            dead: None,
+            open_entries,
+            plan: String::new(),
+        }
     }
 }
 
 impl Stored {
-    /// Reads what the script answered.
-    pub(crate) fn read([version, account, memory @ ..]: [Option<String>; FIELDS.len()]) -> Result<Self, StoreError> {
-        let Some(version) = version else {
-            return match account {
-                None => Ok(Self {
-                    version: String::new(),
-                    account: Account::new(),
-                    memory: Memory::default(),
-                    turn: Turn::default(),
-                }),
-                Some(account) => Err(corrupt("an account without a version", &account)),
-            };
-        };
-        let account = account.ok_or_else(|| corrupt("a version without an account", &version))?;
-        Ok(Self {
-            version,
-            account: Account::from_document(&account)?,
-            memory: Memory::read(memory)?,
-            turn: Turn::default(),
-        })
+    /// Reads the list that the account is kept in.
+    pub(crate) fn read(texts: &[String], settings: &Settings) -> Result<Self, StoreError> {
+        let list = AccountList::read(texts)?;
+        let (account, memory) = (list.account()?, list.memory(settings)?);
+        Ok(Self { state: State::of(texts), account, memory, is_written: true, turn: Turn::default() })
     }
 }
 
 impl Memory {
-    /// Reads the fields `l`, `d`, `f`, `i`, `e`, `o` and `x`.
+    /// How many texts it is written as.
+    pub(crate) const TEXTS: usize = 9;
+
+    /// Reads what [`Memory::write`] wrote.
     pub(crate) fn read(
-        [labels, days, folded_until, ids, entries, open, dead]: [Option<String>; 7],
+        [labels, days, folded_until, ids, entries, open_sums, dead, open_entries, plan]: [&str; Self::TEXTS],
     ) -> Result<Self, StoreError> {
         let folded_until = match folded_until {
-            None => Instant::MIN,
-            Some(millis) => {
+            "" => Instant::MIN,
+            millis => {
                 let read = millis.parse().ok().and_then(|millis| Instant::from_millis(millis).ok());
-                read.ok_or_else(|| corrupt("up to where entries are folded", &millis))?
+                read.ok_or_else(|| corrupt("up to where entries are folded", millis))?
             }
         };
         Ok(Self {
-            labels: Labels::from_document(&labels.unwrap_or_default())
-                .map_err(|error: DocumentError| StoreError::from(error))?,
-            days: DaySet::read(&days.unwrap_or_default())?,
+            labels: Labels::from_document(labels).map_err(|error: DocumentError| StoreError::from(error))?,
+            days: DaySet::read(days)?,
             folded_until,
-            ids: IdCounts::read(&ids.unwrap_or_default())?,
-            entries: DaySet::read(&entries.unwrap_or_default())?,
-            open: OpenSums::read(&open.unwrap_or_default())?,
-            dead: read_dead(&dead.unwrap_or_default())?,
+            ids: IdCounts::read(ids)?,
+            entries: DaySet::read(entries)?,
+            open_sums: OpenSums::read(open_sums)?,
+            dead: read_dead(dead)?,
+            open_entries: OpenEntries::read(open_entries)?,
+            plan: plan.to_owned(),
         })
     }
 
-    /// The fields that differ from those before.
-    pub(crate) fn changed_since(&self, before: &Self) -> Vec<(&'static str, String)> {
-        let mut fields = Vec::new();
-        if self.labels != before.labels {
-            fields.push(("l", self.labels.to_document()));
+    /// Each text empty where there is nothing to tell. None holds a control character above 3.
+    pub(crate) fn write(&self) -> [Cow<'_, str>; Self::TEXTS] {
+        let is_folded = self.folded_until != Instant::MIN;
+        [
+            self.labels.to_document().into(),
+            self.days.write().into(),
+            if is_folded { self.folded_until.millis().to_string().into() } else { "".into() },
+            self.ids.write().into(),
+            self.entries.write().into(),
+            self.open_sums.write().into(),
+            self.dead.map(|(from, to)| format!("{from} {to}")).unwrap_or_default().into(),
+            self.open_entries.as_str().into(),
+            self.plan.as_str().into(),
+        ]
+    }
+
+    /// Counts entries into the sums beside the account; gives what is to be written to keys of days.
+    pub(crate) fn count<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'a Entry>,
+        detail: Detail,
+    ) -> BTreeMap<QuarterKey, Sum> {
+        let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
+        for entry in entries {
+            let at = entry.at.millis();
+            let label = self.labels.place(entry.label.as_ref()).to_owned();
+            sums.entry((Cut::floor(at), label)).or_default().add(Sum::of(entry));
+            if detail == Detail::Entries {
+                self.entries.insert(day_of(at));
+            }
         }
-        if self.days != before.days {
-            fields.push(("d", self.days.write()));
+        self.open_sums.add(sums)
+    }
+
+    /// With quarters: ids of callers that were written then take room.
+    pub(crate) fn count_ids(&mut self, key: Key, ids: usize, written: Instant, settings: &Settings) {
+        if !(matches!(key, Key::Ids(_)) && settings.detail == Detail::Quarters) {
+            return;
         }
-        if self.folded_until != before.folded_until {
-            fields.push(("f", self.folded_until.millis().to_string()));
+        self.ids.add(settings.hour_of_id(written), u64::try_from(ids).unwrap_or(u64::MAX));
+    }
+
+    /// Forgets the hours whose ids are remembered no longer; says whether there were any. Other processes may remember for longer, so that is
+    /// not done where what they have added is read.
+    pub(crate) fn forget_ids(&mut self, now: Instant, settings: &Settings) -> bool {
+        // One hour more is kept for clocks that are behind: a backfill does not move the account's time.
+        settings.detail == Detail::Quarters && self.ids.forget_before(settings.first_hour_of_ids(now).saturating_sub(1))
+    }
+
+    /// Takes in what a commit has added that did nothing else, in the order in which it did. False where that is not so.
+    pub(crate) fn add_open(&mut self, added: OpenEntries, settings: &Settings) -> bool {
+        let mut added = added;
+        let closed = self.count(&added.entries(), settings.detail);
+        let fields = added.take();
+        for field in &fields {
+            if let Some(written) = field.written() {
+                self.count_ids(field.key, 1, written, settings);
+            }
         }
-        if self.ids != before.ids {
-            fields.push(("i", self.ids.write()));
-        }
-        if self.entries != before.entries {
-            fields.push(("e", self.entries.write()));
-        }
-        if self.open != before.open {
-            fields.push(("o", self.open.write()));
-        }
-        if self.dead != before.dead {
-            fields.push(("x", self.dead.map(|(from, to)| format!("{from} {to}")).unwrap_or_default()));
-        }
-        fields
+        closed.is_empty() && self.open_entries.extend(&fields)
     }
 
     /// Whether these would meet what is dead: by adding where it stands, or by another note of it.
@@ -147,7 +191,7 @@ impl Memory {
 }
 
 /// Where entries are gone that still stand; an empty text is nowhere.
-pub(crate) fn read_dead(text: &str) -> Result<Option<Span>, StoreError> {
+fn read_dead(text: &str) -> Result<Option<Span>, StoreError> {
     if text.is_empty() {
         return Ok(None);
     }
@@ -158,7 +202,7 @@ pub(crate) fn read_dead(text: &str) -> Result<Option<Span>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sum_text::Sum;
+    use crate::open_entries::IdField;
 
     #[test]
     fn what_stands_beside_an_account_is_read_as_it_was_written() {
@@ -168,23 +212,15 @@ mod tests {
         memory.entries.insert(19_801);
         memory.folded_until = Instant::from_millis(900_000).unwrap();
         memory.labels.place(Some(&quota_core::Label::new("a,b").unwrap()));
-        memory.open.add([((900_000, "a,b".to_owned()), Sum { micros: 5, entries: 1 })].into());
+        memory.open_sums.add([((900_000, "a,b".to_owned()), Sum { micros: 5, entries: 1 })].into());
         memory.dead = Some((-5, 900_000));
-        let changed = memory.changed_since(&Memory::default());
-        assert_eq!(changed.iter().map(|(field, _)| *field).collect::<String>(), "ldfieox");
-        let fields: Vec<_> = changed.into_iter().map(|(_, value)| Some(value)).collect();
-        assert_eq!(Memory::read(fields.try_into().unwrap()).unwrap(), memory);
-        assert!(memory.changed_since(&memory).is_empty());
-    }
-
-    #[test]
-    fn half_an_account_is_corrupt() {
-        let some = || Some("x".to_owned());
-        for half in [0, 1] {
-            let fields = std::array::from_fn(|field| (field == half).then(some).flatten());
-            assert!(matches!(Stored::read(fields), Err(StoreError::Corrupt { .. })));
-        }
-        let absent = Stored::read(std::array::from_fn(|_| None)).unwrap();
-        assert!(absent.version.is_empty() && absent.account.is_blank());
+        let id = IdField { key: Key::Ids(0), field: "x".to_owned(), value: "7 5 2500000 l".to_owned() };
+        assert!(memory.open_entries.add(&[id]));
+        memory.plan = "7 []".to_owned();
+        let texts = memory.write();
+        assert!(texts.iter().all(|text| !text.is_empty()), "{texts:?}");
+        assert_eq!(Memory::read(texts.each_ref().map(|text| &**text)).unwrap(), memory);
+        assert!(Memory::default().write().iter().all(|text| text.is_empty()));
+        assert_eq!(Memory::read([""; Memory::TEXTS]).unwrap(), Memory::default());
     }
 }

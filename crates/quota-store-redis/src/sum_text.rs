@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quota_core::{Cut, QUARTER_MILLIS};
+use quota_core::{Cut, Entry, QUARTER_MILLIS};
 use quota_service::StoreError;
 
 use crate::entry_text::corrupt;
@@ -19,6 +19,10 @@ pub(crate) struct Sum {
 pub(crate) type QuarterKey = (i64, String);
 
 impl Sum {
+    pub(crate) const fn of(entry: &Entry) -> Self {
+        Self { micros: entry.credits.micros(), entries: 1 }
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         // The lifetime sum bounds it.
         self.micros = self.micros.saturating_add(other.micros);

@@ -6,15 +6,16 @@ use quota_core::{
 use quota_service::{DailyQuery, DaysReading, EntriesCursor, EntriesPage, EntriesQuery, StoreError};
 use redis::{Cmd, Value};
 
+use crate::account_list::{AccountList, list_command};
 use crate::call_error::CallError;
-use crate::day_set::DaySet;
-use crate::entry_text::{bound, bound_after, corrupt, read_label, read_member};
+use crate::entry_text::{bound, bound_after, corrupt, member, read_label, read_member};
 use crate::facts::{count, credits};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
-use crate::reading::{Read, Reading, command, members_in};
+use crate::open_entries::OpenEntries;
+use crate::reading::{Read, Reading, members_in};
 use crate::store::RedisStore;
-use crate::stored::{Memory, read_dead};
-use crate::values::{array, text, texts};
+use crate::stored::Memory;
+use crate::values::{array, texts};
 
 /// The list of a client's days changes once a day, or with each commit of an import: more than this is a fault.
 const TRIES: usize = 64;
@@ -52,7 +53,7 @@ impl RedisStore {
         for (from, to) in days.cuts().to_vec() {
             let is_read = read_edges.iter().any(|edge| edge.0 <= from && to <= edge.1);
             // A zone that changed its clocks inside a quarter: long past.
-            let own = if is_read { Vec::new() } else { self.entries_in(&keys, (from, to)).await? };
+            let own = if is_read { Vec::new() } else { self.entries_in(&keys, (from, to), &memory).await? };
             let entries = if is_read { &read.entries } else { &own };
             let counts = |millis: i64| (from..to).contains(&millis) && !memory.is_dead(millis);
             for entry in entries.iter().filter(|entry| counts(entry.at.millis())) {
@@ -62,9 +63,14 @@ impl RedisStore {
         Ok(days.finish())
     }
 
-    async fn entries_in(&self, keys: &ClientKeys, span: Span) -> Result<Vec<Entry>, StoreError> {
+    /// Those beside the account may stand in their keys by now.
+    async fn entries_in(&self, keys: &ClientKeys, span: Span, memory: &Memory) -> Result<Vec<Entry>, StoreError> {
         let answer = self.link.for_reading().call(&members_in(keys, span)).await.map_err(CallError::of_read)?;
-        texts(answer)?.iter().map(|member| Ok(read_member(day_of(span.0), member)?.1)).collect()
+        let read = |member: &String| Ok(read_member(day_of(span.0), member)?.1);
+        let mut entries = texts(answer)?.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
+        let open: Vec<Entry> = memory.open_entries.within(span).filter(|entry| !entries.contains(entry)).collect();
+        entries.extend(open);
+        Ok(entries)
     }
 
     /// Reads in one step, so that a deletion is seen whole or not at all. What is to be read is told by the list of the
@@ -76,17 +82,17 @@ impl RedisStore {
         reading: impl Fn(&Memory) -> Reading,
     ) -> Result<(Memory, Read), StoreError> {
         let wire = self.link.for_reading();
-        let mut memory = read_memory(wire.call(&memory_command(keys)).await.map_err(CallError::of_read)?)?;
+        let mut memory = self.memory_of(wire.call(&list_command(keys)).await.map_err(CallError::of_read)?)?;
         for _ in 0..TRIES {
             let folded_until = memory.folded_until;
             let (detail, retention) = (self.settings.detail, self.settings.retention);
             Terms { detail, folded_until, room_for_ids: 0, retention }.check_range(range)?;
             let asked = reading(&memory);
-            let mut commands = vec![memory_command(keys)];
+            let mut commands = vec![list_command(keys)];
             commands.extend(asked.commands(keys));
             let answers = wire.read_at_once(&commands, &keys.name(Key::Account)).await;
             let mut answers = answers.map_err(CallError::of_read)?.into_iter();
-            let now = read_memory(answers.next().unwrap_or_default())?;
+            let now = self.memory_of(answers.next().unwrap_or_default())?;
             if (&now.days, now.folded_until) == (&memory.days, memory.folded_until) {
                 let read = asked.read(answers, &now)?;
                 return Ok((now, read));
@@ -94,6 +100,11 @@ impl RedisStore {
             memory = now;
         }
         Err(keeps_changing())
+    }
+
+    /// The account itself is not read: usage can be read back where it is damaged.
+    fn memory_of(&self, list: Value) -> Result<Memory, StoreError> {
+        AccountList::read(&texts(list)?)?.memory(&self.settings)
     }
 
     pub(crate) async fn page_of(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError> {
@@ -116,27 +127,29 @@ impl RedisStore {
     /// looked through at once, from the first on.
     async fn first_entries(&self, keys: &ClientKeys, page: &Page) -> Result<Vec<(String, Entry)>, StoreError> {
         let read = async |command: &Cmd| self.link.for_reading().call(command).await.map_err(CallError::of_read);
-        let listed = |value: Value| array(value)?.into_iter().map(text).collect::<Result<Vec<_>, StoreError>>();
-        let mut listed_is = listed(read(command("HMGET", keys, Key::Account).arg(&["e", "x"])).await?)?;
+        let mut memory = self.memory_of(read(&list_command(keys)).await?)?;
         let mut at_once = DAYS_AT_ONCE;
         for _ in 0..TRIES {
-            let mut words = listed_is.iter().map(|word| word.as_deref().unwrap_or_default());
-            let (all, dead) =
-                (DaySet::read(words.next().unwrap_or_default())?, read_dead(words.next().unwrap_or_default())?);
-            let days: Vec<i64> = all.between(day_of(page.after.at), day_of(page.range.end().millis())).collect();
+            let (first, last) = (day_of(page.after.at), day_of(page.range.end().millis()));
+            let days: Vec<i64> = memory.entries.between(first, last).collect();
             let some = days.get(..at_once).unwrap_or(&days);
-            let parts: Vec<Part> = some.iter().flat_map(|day| page.parts(*day, dead)).collect();
-            let mut answers = array(read(&page.command(keys, &listed_is, &parts)).await?)?.into_iter();
-            let listed_was = std::mem::replace(&mut listed_is, listed(answers.next().unwrap_or_default())?);
-            if listed_is != listed_was {
+            let parts: Vec<Part> = some.iter().flat_map(|day| page.parts(*day, memory.dead)).collect();
+            let mut answers = array(read(&page.command(keys, &parts)).await?)?.into_iter();
+            let before = std::mem::replace(&mut memory, self.memory_of(answers.next().unwrap_or_default())?);
+            if (&memory.entries, memory.dead) != (&before.entries, before.dead) {
                 continue;
             }
-            let mut found = Vec::new();
-            for (part, members) in parts.iter().zip(answers) {
-                for member in texts(members)? {
-                    found.push(read_member(part.day, &member)?);
-                }
+            let mut members: Vec<(i64, String)> = Vec::new();
+            for (part, answer) in parts.iter().zip(answers) {
+                members.extend(texts(answer)?.into_iter().map(|member| (part.day, member)));
             }
+            let mut beside: Vec<(i64, String)> = parts.iter().flat_map(|part| part.of(&memory.open_entries)).collect();
+            if !beside.is_empty() {
+                members.append(&mut beside);
+                members.sort_unstable();
+            }
+            let found: Vec<_> =
+                members.iter().map(|(day, member)| read_member(*day, member)).collect::<Result<_, _>>()?;
             if found.len() >= page.wanted || some.len() == days.len() {
                 return Ok(found);
             }
@@ -160,6 +173,15 @@ struct Part {
     to: String,
 }
 
+impl Part {
+    /// Members of it that stand in no key yet.
+    fn of<'a>(&'a self, open: &'a OpenEntries) -> impl Iterator<Item = (i64, String)> + 'a {
+        let start = self.day.saturating_mul(DAY_MILLIS);
+        let members = open.within((start, start.saturating_add(DAY_MILLIS))).map(|entry| member(&entry));
+        members.filter(|member| (&self.from..&self.to).contains(&member)).map(|member| (self.day, member))
+    }
+}
+
 impl Page {
     /// A day's members: those before the ones that are gone, and those after them.
     fn parts(&self, day: i64, dead: Option<Span>) -> Vec<Part> {
@@ -172,15 +194,11 @@ impl Page {
         [before, Part { day, from: from.max(end), to }].into_iter().filter(|part| part.from < part.to).collect()
     }
 
-    /// `listed`: the client's days with entries, and where they are gone, as they are stored.
-    fn command(&self, keys: &ClientKeys, listed: &[Option<String>], parts: &[Part]) -> Cmd {
+    fn command(&self, keys: &ClientKeys, parts: &[Part]) -> Cmd {
         let mut page = redis::cmd("EVAL");
         page.arg(include_str!("page.lua")).arg(parts.len().saturating_add(1)).arg(keys.name(Key::Account));
         for part in parts {
             page.arg(keys.name(Key::Entries(part.day)));
-        }
-        for word in listed {
-            page.arg(word.as_deref().unwrap_or_default());
         }
         page.arg(self.wanted);
         for Part { from, to, .. } in parts {
@@ -204,20 +222,4 @@ fn edges_of(range: Window, folded_until: Instant) -> Vec<Span> {
     // No quarter crosses midnight in UTC.
     debug_assert!(edges.iter().all(|edge| edge.0 / DAY_MILLIS == (edge.1 - 1) / DAY_MILLIS));
     edges
-}
-
-fn memory_command(keys: &ClientKeys) -> Cmd {
-    let mut command = command("HMGET", keys, Key::Account);
-    command.arg(&["l", "d", "f", "i", "e", "o", "x"]);
-    command
-}
-
-/// The account itself is not read: usage can be read back where it is damaged.
-pub(crate) fn read_memory(answer: Value) -> Result<Memory, StoreError> {
-    let mut values = array(answer)?.into_iter();
-    let mut fields: [Option<String>; 7] = std::array::from_fn(|_| None);
-    for field in &mut fields {
-        *field = text(values.next().unwrap_or_default())?;
-    }
-    Memory::read(fields)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quota_core::{Credits, Detail, EntryId, Operation, OperationId};
 use redis::Value;
 
-use crate::requests::{PLENTY, allowed, at_quarter, charge_later, charge_one, made_of, one, request};
+use crate::requests::{PLENTY, allowed, at_quarter, charge_later, charge_one, made_of, one, put_in_place, request};
 use crate::servers::{Place, text_of};
 
 const MINUTE: i64 = 60_000;
@@ -46,6 +46,7 @@ async fn keys_of_a_day_outlive_it_by_the_retention_and_a_day_also_where_they_wer
     for id in ["1", "2"] {
         // At noon.
         assert!(allowed(&charge_one(&store, "a", id).await));
+        put_in_place(&store, "a", 0).await;
         for kind in ["e", "i"] {
             assert_lasts(&place, &format!("{{a}}:{kind}:19797"), 801 * DAY + 12 * HOUR).await;
         }
@@ -69,6 +70,7 @@ async fn without_a_retention_nothing_expires_but_the_ids_of_quarters() {
             assert!(allowed(&charge_later(&store, "a", &quarters.to_string(), quarters).await));
         }
         assert!(allowed(&one(&store, at_quarter(request("a", plain(), PLENTY), 1)).await));
+        put_in_place(&store, "a", 1).await;
         let Value::Array(keys) = place.tell(&format!("KEYS {}", place.key("*"))).await else { panic!("no keys") };
         let keys: Vec<String> = keys.iter().map(text_of).collect();
         // Account, sums, ids, entries or ids that were made; the list of clients, format and detail.
@@ -91,17 +93,18 @@ async fn a_key_of_ids_that_was_emptied_and_is_made_anew_goes_too() {
     let Some(place) = Place::shared() else { return };
     let builder = place.builder().with_detail(Detail::Quarters).with_ids_for(Duration::from_secs(3_600));
     let store = builder.connect().await.unwrap();
-    let assert_counted = async |wanted: &str| {
-        assert_eq!(text_of(&place.tell(&format!("HGET {} i", place.key("{a}:a"))).await), wanted);
+    let assert_counted = async |quarters, wanted: &str| {
+        put_in_place(&store, "a", quarters).await;
+        assert_eq!(place.beside("a").await[3], wanted);
         assert_lasts(&place, "{a}:i:19797", 2 * DAY + HOUR).await;
     };
     assert!(allowed(&charge_one(&store, "a", "x").await));
-    assert_counted("19797 12:1").await;
+    assert_counted(0, "19797 12:1").await;
     // It is forgotten, and written in its own place.
     assert!(allowed(&charge_later(&store, "a", "x", 6).await));
-    assert_counted("19797 13:1").await;
+    assert_counted(6, "19797 13:1").await;
     let void = Operation::Void { id: OperationId::new("x").unwrap() };
     one(&store, at_quarter(request("a", void, PLENTY), 6)).await.unwrap();
     assert!(allowed(&charge_later(&store, "a", "y", 8).await));
-    assert_counted("19797 14:1").await;
+    assert_counted(8, "19797 14:1").await;
 }

@@ -1,6 +1,8 @@
 //! What the store promises beside the conformance suite, on servers that refuse it, fail, forget and fail over.
 
 #[cfg(test)]
+mod adding;
+#[cfg(test)]
 mod charging;
 #[cfg(test)]
 mod deletions;

@@ -192,11 +192,11 @@ async fn another_format_is_refused() {
     let Some(place) = Place::shared() else { return };
     place.tell(&format!("SET {} 99", place.key("format"))).await;
     let error = place.refused().await;
-    assert!(matches!(error, ConnectError::Newer { found: 99, known: 2 }), "{error:?}");
-    assert_eq!(error.to_string(), "the keys have format 99 and this version knows 2: upgrade it");
+    assert!(matches!(error, ConnectError::Newer { found: 99, known: 3 }), "{error:?}");
+    assert_eq!(error.to_string(), "the keys have format 99 and this version knows 3: upgrade it");
     place.tell(&format!("SET {} 1", place.key("format"))).await;
     let error = place.refused().await;
-    assert!(matches!(error, ConnectError::Older { found: 1, known: 2 }), "{error:?}");
+    assert!(matches!(error, ConnectError::Older { found: 1, known: 3 }), "{error:?}");
     place.tell(&format!("DEL {}", place.key("format"))).await;
 }
 

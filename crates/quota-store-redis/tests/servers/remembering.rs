@@ -13,7 +13,7 @@ use redis::Value;
 
 use crate::requests::{
     Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits, made_of, one,
-    request,
+    put_in_place, request,
 };
 use crate::servers::Place;
 
@@ -261,7 +261,10 @@ async fn ids_take_room_for_as_long_as_they_are_remembered_and_an_hour() {
 async fn ids_of_which_an_account_counts_only_the_day_are_found() {
     let Some(place) = Place::shared() else { return };
     assert!(allowed(&charge_one(&place.store(Detail::Quarters).await, "a", "early").await));
-    place.tell(&format!("HSET {} i 19797:1", place.key("{a}:a"))).await;
+    put_in_place(&place.store(Detail::Quarters).await, "a", 0).await;
+    let head = place.account("a").await.remove(0);
+    assert!(head.contains("\u{4}19797 12:1\u{4}"), "{head:?}");
+    place.set_head("a", &head.replace("19797 12:1", "19797:1")).await;
     assert!(allowed(&charge_one(&place.store(Detail::Quarters).await, "a", "late").await));
     let store = place.store(Detail::Quarters).await;
     for id in ["early", "late"] {

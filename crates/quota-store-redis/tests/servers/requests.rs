@@ -77,6 +77,13 @@ pub(crate) fn allowed(answer: &Answered) -> bool {
     }
 }
 
+/// Lets a store put what it has added to its keys: where something is taken out, it is there.
+pub(crate) async fn put_in_place(store: &RedisStore, name: &str, quarters: u32) {
+    let void = Operation::Void { id: OperationId::new("nobody's").unwrap() };
+    let answer = one(store, at_quarter(request(name, void, PLENTY), quarters)).await;
+    assert!(matches!(answer, Ok(Answer::Voided(false))), "{answer:?}");
+}
+
 /// The same, so many quarters of an hour later: what was added before stands in its day's key then.
 pub(crate) async fn charge_later(store: &RedisStore, name: &str, id: &str, quarters: u32) -> Answered {
     one(store, at_quarter(request(name, charge_as(id, "1"), PLENTY), quarters)).await

@@ -14,7 +14,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::requests::{
-    PLENTY, agreed_usage, allowed, charge, charge_as, credits, is_unknown, one, request, wait_for_total,
+    PLENTY, agreed_usage, allowed, charge, charge_as, credits, is_not_done, is_unknown, one, put_in_place, request,
+    wait_for_total,
 };
 use crate::servers::{Place, is_primary, keep_parts, private_cluster, tell, url_of};
 
@@ -99,8 +100,9 @@ impl Between {
                 continue;
             }
             // Not the script itself, whose text has all its words. It may come in two pieces.
-            let is_commit = (has(b"EVALSHA") || may_begin_one) && has(b"ACCOUNT");
-            may_begin_one = has(b"EVALSHA") && !is_commit;
+            let is_of_script = (has(b"EVALSHA") || may_begin_one) && (has(b"ACCOUNT") || has(b"ADDED"));
+            may_begin_one = has(b"EVALSHA") && !is_of_script;
+            let is_commit = is_of_script || has(b"LINSERT");
             let is_held = is_commit && self.is_armed.swap(false, Ordering::SeqCst);
             is_silent.fetch_or(is_held, Ordering::SeqCst);
             if to.write_all(some).await.is_err() {
@@ -206,6 +208,8 @@ async fn a_commit_without_an_answer_is_not_sent_again() {
         // The answer of each is lost, and another process commits before the connection ends.
         let void = Operation::Void { id: OperationId::new("old").unwrap() };
         for (operation, with_id) in [(plain("1"), charge_as("1", "1")), (void.clone(), void)] {
+            // What takes something out does so at once.
+            put_in_place(&ours, "a", 0).await;
             between.is_armed.store(true, Ordering::SeqCst);
             let asks = Arc::clone(&ours);
             let asking = tokio::spawn(async move { one(&asks, request("a", operation, PLENTY)).await });
@@ -222,6 +226,30 @@ async fn a_commit_without_an_answer_is_not_sent_again() {
             assert!(matches!(answer, Ok(Answer::Decision(Decision::Allowed(_)) | Answer::Voided(false))), "{answer:?}");
             assert_eq!(agreed_usage(&ours, "a").await, credits("3"), "{detail:?}");
         }
+    }
+}
+
+/// What stands beside the account is put into its keys before something is taken out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_without_an_answer_leaves_the_request_undone() {
+    for detail in [Detail::Quarters, Detail::Entries] {
+        let between = Between::new();
+        let Some((_server, place)) = cluster_behind(&between).await else { return };
+        let (ours, theirs) = (Arc::new(place.store(detail).await), place.store(detail).await);
+        for id in ["1", "2"] {
+            assert!(allowed(&one(&ours, request("a", charge_as(id, "1"), PLENTY)).await));
+        }
+        let void = || request("a", Operation::Void { id: OperationId::new("1").unwrap() }, PLENTY);
+        between.is_armed.store(true, Ordering::SeqCst);
+        let (asks, asked) = (Arc::clone(&ours), void());
+        let asking = tokio::spawn(async move { one(&asks, asked).await });
+        between.passed.notified().await;
+        between.cut.notify_one();
+        let answer = asking.await.unwrap();
+        assert!(is_not_done(&answer), "{answer:?}");
+        assert_eq!(agreed_usage(&theirs, "a").await, credits("2"), "{detail:?}");
+        assert!(matches!(one(&ours, void()).await, Ok(Answer::Voided(true))));
+        assert_eq!(agreed_usage(&theirs, "a").await, credits("1"), "{detail:?}");
     }
 }
 

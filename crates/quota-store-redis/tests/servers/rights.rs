@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use quota_core::{Credits, Detail};
+use quota_core::{Credits, Detail, EntryId, Operation, OperationId};
 use quota_service::UsageStore;
 use quota_store_redis::ConnectError;
 use redis::Value;
 
-use crate::requests::{agreed_usage, allowed, charge_later, charge_one, credits, is_not_done};
+use crate::requests::{
+    PLENTY, agreed_usage, allowed, at_quarter, charge_as, charge_later, charge_one, credits, is_not_done, made_of, one,
+    request,
+};
 use crate::servers::{
-    Place, as_user, granted, keep_parts, primaries, private, private_cluster, shown, tell, tell_words, url_of,
+    Place, as_user, calls, granted, keep_parts, primaries, private, private_cluster, shown, tell, tell_words, url_of,
 };
 
 const PASSWORD: &str = "hunter2secret";
@@ -66,29 +69,53 @@ async fn what_the_readme_grants_is_enough_on_a_cluster() {
     store.health().await.unwrap();
 }
 
+/// So many ids have no room beside an account.
+const MANY: u32 = 40;
+
+/// The script does what a commit without it may not do any more.
+#[tokio::test]
+async fn who_may_not_insert_any_more_commits_all_the_same() {
+    let Some((_server, place)) = private() else { return };
+    let clerk = clerk(&place, std::slice::from_ref(&place.url), "~* &* +@all").await;
+    let store = clerk.store(Detail::Quarters).await;
+    for right in ["-linsert", "+linsert"] {
+        place.tell(&format!("ACL SETUSER clerk {right}")).await;
+        for last in "012".chars() {
+            let id = EntryId::Made(OperationId::new(made_of(right, last)).unwrap());
+            let plain = Operation::Charge { credits: Credits::ONE, id, label: None };
+            assert!(allowed(&one(&store, request("a", plain, PLENTY)).await));
+        }
+    }
+    assert_eq!(agreed_usage(&store, "a").await, credits("6"));
+    assert!(calls(&place, "linsert").await >= 3);
+}
+
 /// As on Redis 7.0 or newer, which says what a user may do before anything is written.
 #[tokio::test]
 async fn a_commit_for_which_a_right_was_lost_is_refused_whole() {
     let Some((_server, place)) = private() else { return };
-    for (detail, rights) in
-        [(Detail::Entries, ["hincrby", "hset", "zadd"]), (Detail::Quarters, ["hincrby", "hset", "pexpire"])]
-    {
+    for (detail, rights) in [
+        (Detail::Entries, ["hincrby", "hset", "zadd", "lset", "ltrim"]),
+        (Detail::Quarters, ["hincrby", "hset", "pexpire", "lset", "ltrim"]),
+    ] {
         let place = Place::at(place.url.clone());
         let clerk = clerk(&place, std::slice::from_ref(&place.url), "~* &* +@all").await;
         let store = clerk.store(detail).await;
         assert!(allowed(&charge_one(&store, "a", "first").await));
         let mut expected = Credits::ONE;
         for (days, right) in (1..).zip(rights) {
-            // On a later day, so that the commit does all of these.
-            let charge = async || charge_later(&store, "a", right, 96 * days).await;
+            // On a later day, and so many that they have no room beside the account: the commit does all of these.
+            let of_batch =
+                |number| at_quarter(request("a", charge_as(&format!("{right} {number}"), "1"), PLENTY), 96 * days);
+            let charge = async || store.apply((0..MANY).map(of_batch).collect()).await.remove(0);
             place.tell(&format!("ACL SETUSER clerk -{right}")).await;
             let answer = charge().await;
             assert!(is_not_done(&answer), "{detail:?} without {right}: {answer:?}");
             place.tell(&format!("ACL SETUSER clerk +{right}")).await;
             assert_eq!(agreed_usage(&store, "a").await, expected, "{detail:?} without {right}");
             assert!(allowed(&charge().await));
-            expected = expected.checked_add(Credits::ONE).unwrap();
-            assert_eq!(agreed_usage(&store, "a").await, expected, "the id was not used");
+            expected = expected.checked_add(credits(&MANY.to_string())).unwrap();
+            assert_eq!(agreed_usage(&store, "a").await, expected, "the ids were not used");
         }
     }
 }
@@ -105,7 +132,7 @@ async fn a_commit_that_is_stopped_in_its_midst_is_told_apart() {
     for (number, (script, code, is_there)) in [(older.as_str(), "TORN", 1), (script, "NOPERM", 0)].iter().enumerate() {
         let [account, ids, entries] = ["a", "i:1", "e:1"].map(|key| place.key(&format!("{{{number}}}:{key}")));
         let head = ["EVAL", script, "3", &account, &ids, &entries, "", "version", "hz", "", "0"];
-        let commands = ["HSET", "2", "2", "id", "value", "ZADD", "3", "2", "0", "entry", "ACCOUNT", "a", "{}"];
+        let commands = ["HSET", "2", "2", "id", "value", "ZADD", "3", "2", "0", "entry", "ACCOUNT", "\u{4}{}"];
         let error = tell_words(&clerk.url, &[&head[..], &commands[..]].concat()).await.unwrap_err();
         assert_eq!(error.code(), Some(*code), "{error:?}");
         assert!(error.to_string().contains("ZADD"), "{error:?}");

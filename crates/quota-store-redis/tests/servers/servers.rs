@@ -8,6 +8,12 @@ use quota_servers::{Node, PrivateServer, Server};
 use quota_store_redis::{ConnectError, KeyPrefix, RedisBuilder, RedisStore};
 use redis::{RedisError, Value};
 
+/// Stands before the account in its text, and before each text beside it.
+const AND: char = '\u{4}';
+
+/// How many digits stand before who waits.
+const VERSION: usize = 32;
+
 /// No answer of a server that works takes so long, however busy the machine is.
 pub(crate) const PATIENT: Duration = Duration::from_secs(30);
 
@@ -51,6 +57,41 @@ impl Place {
     /// A command whose words hold no blank.
     pub(crate) async fn tell(&self, command: &str) -> Value {
         tell(&self.url, command).await.unwrap()
+    }
+
+    /// The texts that a client's account is kept in, the head first.
+    pub(crate) async fn account(&self, name: &str) -> Vec<String> {
+        let Value::Array(texts) = self.tell(&format!("LRANGE {} 0 -1", self.key(&format!("{{{name}}}:a")))).await
+        else {
+            panic!("no list")
+        };
+        texts.iter().map(text_of).collect()
+    }
+
+    /// Writes another head of it.
+    pub(crate) async fn set_head(&self, name: &str, head: &str) {
+        let key = self.key(&format!("{{{name}}}:a"));
+        tell_words(&self.url, &["LSET", &key, "0", head]).await.unwrap();
+    }
+
+    /// Who waits for a turn at an account.
+    pub(crate) async fn queue(&self, name: &str) -> String {
+        let head = self.account(name).await.into_iter().next().unwrap_or_default();
+        head.split_once(AND).map(|(told, _)| told[VERSION..].to_owned()).unwrap_or_default()
+    }
+
+    /// Lets somebody wait for a turn at it.
+    pub(crate) async fn set_queue(&self, name: &str, queue: &str) {
+        let head = self.account(name).await.remove(0);
+        let (told, rest) = head.split_once(AND).unwrap();
+        self.set_head(name, &[&told[..VERSION], queue, "\u{4}", rest].concat()).await;
+    }
+
+    /// The texts of what stands beside the account, as they were when it was written down whole: as the README has them.
+    pub(crate) async fn beside(&self, name: &str) -> Vec<String> {
+        let texts = self.account(name).await;
+        let whole = texts.iter().find(|text| text.matches(AND).count() > 1).unwrap();
+        whole.split(AND).skip(2).map(str::to_owned).collect()
     }
 }
 

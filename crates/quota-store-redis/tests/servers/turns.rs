@@ -8,7 +8,6 @@ use std::time::Duration;
 use quota_core::{Detail, Operation, Window};
 use quota_service::UsageStore;
 use quota_store_redis::RedisStore;
-use redis::Value;
 
 use crate::load::Load;
 use crate::requests::{
@@ -31,11 +30,7 @@ async fn whose_turn_it_is_hears_so() {
         let url = place.url.replace("redis://", "redis://clerk:secret@");
         contend(&Place { url, prefix: place.prefix.clone() }, detail).await;
         assert!(published(&place).await > 0, "nobody was told");
-        assert_eq!(
-            place.tell(&format!("HEXISTS {} c", place.key("{a}:a"))).await,
-            Value::Int(0),
-            "nobody waits any more"
-        );
+        assert_eq!(place.queue("a").await, "", "nobody waits any more");
     }
 }
 
@@ -96,7 +91,7 @@ async fn who_is_gone_keeps_nobody_out() {
         for (number, queue) in
             ["gone0001", "gone0001gone0002gone0003", "1", "x", &"gone0004".repeat(999)].iter().enumerate()
         {
-            place.tell(&format!("HSET {} c {queue}", place.key("{a}:a"))).await;
+            place.set_queue("a", queue).await;
             for (name, store) in [("one", &one), ("other", &other), ("one again", &one)] {
                 let answer = charge_one(store, "a", &format!("{number} {name}")).await;
                 assert!(allowed(&answer), "{queue}: {answer:?}");
@@ -115,7 +110,7 @@ async fn who_was_waited_for_is_said_to_be_held() {
     let batch = || ["a", "b"].map(|name| request(name, charge("1"), PLENTY)).into();
     assert!(store.apply(batch()).await.iter().all(allowed));
     assert!(!store.is_held(&client("a")));
-    place.tell(&format!("HSET {} c {}", place.key("{a}:a"), "gone0001gone0002gone0003")).await;
+    place.set_queue("a", "gone0001gone0002gone0003").await;
     assert!(store.apply(batch()).await.iter().all(allowed));
     assert!(store.is_held(&client("a")) && !store.is_held(&client("b")));
 }
@@ -130,10 +125,10 @@ async fn who_is_denied_in_turn_makes_room() {
         let charge_of = async |store: &RedisStore, cost: &str| one_of(store, request("a", charge(cost), "3")).await;
         assert!(allowed(&charge_of(&one, "1").await));
         assert!(allowed(&charge_of(&other, "2").await));
-        place.tell(&format!("HSET {} c gone0001", place.key("{a}:a"))).await;
+        place.set_queue("a", "gone0001").await;
         // By what it knows there is room.
         assert!(!allowed(&charge_of(&one, "1").await));
-        assert_eq!(place.tell(&format!("HEXISTS {} c", place.key("{a}:a"))).await, Value::Int(0), "{detail:?}");
+        assert_eq!(place.queue("a").await, "", "{detail:?}");
     }
 }
 
@@ -181,10 +176,7 @@ async fn a_turn_that_goes_on_is_marked_so_until_it_ends() {
 
 /// Who stands in the queue of `a`; nobody where there is none.
 async fn queue(place: &Place) -> Vec<u8> {
-    match place.tell(&format!("HGET {} c", place.key("{a}:a"))).await {
-        Value::BulkString(queue) => queue,
-        _ => Vec::new(),
-    }
+    place.queue("a").await.into_bytes()
 }
 
 /// Whether the turn goes on of who stands first here.

@@ -37,7 +37,7 @@ async fn a_commit_is_answered_when_a_replica_has_it() {
         assert!(!charging.is_finished(), "{detail:?}: no replica has it");
         replica.resume();
         assert!(allowed(&charging.await.unwrap()));
-        let version = format!("HGET {} v", place.key("{a}:a"));
+        let version = format!("LINDEX {} 0", place.key("{a}:a"));
         let theirs = tell(&url_of(&replica.nodes()[0]), &version).await.unwrap();
         assert_ne!(theirs, Value::Nil);
         assert_eq!(theirs, place.tell(&version).await, "{detail:?}");

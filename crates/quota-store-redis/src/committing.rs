@@ -1,0 +1,219 @@
+//! What a try at a client's requests writes.
+
+use quota_core::{Account, PlanWrite, Writes};
+use quota_service::StoreError;
+
+use crate::account_list::AccountText;
+use crate::additions::Additions;
+use crate::attempt::{Attempt, Late};
+use crate::client_run::ClientRun;
+use crate::closing::Closing;
+use crate::facts::keys_of_ids;
+use crate::keys::Key;
+use crate::look_ups::LookUps;
+use crate::open_entries::OpenEntries;
+use crate::putting::put_before;
+use crate::removing::Removing;
+use crate::script::{Call, Outcome};
+use crate::state::State;
+use crate::stored::Memory;
+use crate::turn::Going;
+
+impl Attempt<'_> {
+    /// Writes, or confirms the version where there is nothing to write.
+    pub(crate) async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Late>, StoreError> {
+        let mut with_ids = self.keys_of_absent(account);
+        if LookUps::are_many(&self.absent, &with_ids) {
+            let late = Box::pin(self.look_up(std::mem::take(&mut with_ids))).await?;
+            if late.is_some() {
+                return Ok(late);
+            }
+        }
+        let looks_for_ids = !with_ids.is_empty();
+        let mut call = Call::new(self.state.version(), with_ids);
+        call.is_own = self.state.is_own();
+        call.token = Some((self.run.listener.token, self.turn.passed));
+        // With other clients in its batch it cannot come again before these are done.
+        call.going = if self.run.is_alone { self.turn.going() } else { Going::Ends };
+        if looks_for_ids {
+            call.look_for(std::mem::take(&mut self.absent));
+        }
+        if writes.is_empty() && self.may_repeat && !self.state.is_absent() {
+            // What was done before may be on too few replicas: a write after it is on them when it is.
+            call.write_account(self.snapshot(&self.run.script.new_version(), account));
+            return self.finish(call, account).await;
+        }
+        if writes.is_empty() {
+            if self.is_fresh && !looks_for_ids {
+                return Ok(None);
+            }
+            return self.finish(call, account).await;
+        }
+        let added = self.fill(&mut call, account, &writes).await?;
+        let (is_new, is_blank) = (self.state.is_absent(), account.is_blank() && self.memory == Memory::default());
+        if is_blank {
+            call.new = self.run.script.new_version();
+            call.command("UNLINK", Key::Account, Vec::new());
+            return self.finish(call, account).await;
+        }
+        let mut text = self.text(account, &writes, added);
+        if call.is_of_account() {
+            match self.put(text, account).await? {
+                None => return Ok(None),
+                Some(again) => text = again,
+            }
+        }
+        call.write_account(text);
+        if !is_new {
+            return self.finish(call, account).await;
+        }
+        Box::pin(self.run.list()).await?;
+        let late = self.finish(call, account).await?;
+        if late.is_none() {
+            // A pruning may have taken the name off meanwhile, for want of an account.
+            Box::pin(self.run.list_again()).await;
+        }
+        Ok(late)
+    }
+
+    /// What a commit writes of the account: what was added alone, where nothing else has changed and there is room for it.
+    fn text(&mut self, account: &Account, writes: &Writes, added: Option<OpenEntries>) -> AccountText {
+        let version = self.run.script.new_version();
+        let before = self.before.take();
+        let added = added.and_then(|added| {
+            let mut counted = before?;
+            counted.add_entries(&writes.entries, account.latest());
+            let is_all = counted == *account;
+            self.before = is_all.then_some(counted);
+            is_all.then(|| AccountText::added(&version, account.latest(), &added))
+        });
+        let added = added.filter(|text| self.state.has_room_for(text.as_str().len()));
+        added.unwrap_or_else(|| self.snapshot(&version, account))
+    }
+
+    fn snapshot(&self, version: &str, account: &Account) -> AccountText {
+        AccountText::snapshot(version, account, &self.memory)
+    }
+
+    /// Writes what is of the account alone without the script, if the account is as it was read and nobody waits; else gives it back.
+    async fn put(&mut self, text: AccountText, account: &Account) -> Result<Option<AccountText>, StoreError> {
+        let ClientRun { gathering, keys, settings, .. } = self.run;
+        let may_be_put = settings.wait.is_none() && self.state.has_room_for(text.as_str().len());
+        let Some(head) = self.state.may_be_stood_before().filter(|_| may_be_put) else { return Ok(Some(text)) };
+        if !put_before(gathering, keys, head, text.as_str()).await? {
+            return Ok(Some(text));
+        }
+        self.turn.committed(false, Going::Ends);
+        self.written(self.state.behind(text), account);
+        Ok(None)
+    }
+
+    /// A commit was done.
+    fn written(&mut self, state: State, account: &Account) {
+        self.state = state;
+        self.is_fresh = true;
+        self.known.clear();
+        self.absent.clear();
+        if self.before.is_none() {
+            self.remember(account);
+        }
+    }
+
+    /// Remembers the account at this version. Holds are too many to be copied.
+    pub(crate) fn remember(&mut self, account: &Account) {
+        self.before = (!account.has_holds()).then(|| account.clone());
+    }
+
+    /// Puts the entries that stand beside the account into their keys, where what is taken out is looked for.
+    ///
+    /// # Errors
+    /// [`StoreError::NotDone`] also where it is not known whether they were: no request was.
+    pub(crate) async fn close(&mut self, account: &Account) -> Result<Option<Late>, StoreError> {
+        let mut call = Call::new(self.state.version(), []);
+        let mut closing = Closing::new(self.run.settings, self.now);
+        closing.take(&mut self.memory.open_entries)?;
+        closing.write(&mut call);
+        call.write_account(self.snapshot(&self.run.script.new_version(), account));
+        // Without a token: whoever is first in the queue stays it, for as long as it may need.
+        let mut outcome = self.run.step(&call).await?;
+        if matches!(&outcome, Outcome::Changed(changed) if changed.is_other()) {
+            // Who was slower stands in the queue.
+            call.token = Some((self.run.listener.token, self.turn.passed));
+            outcome = self.run.step(&call).await?;
+        }
+        if let Outcome::Done { others_wait } = outcome {
+            self.turn.committed(others_wait, call.going);
+            self.state = call.written(&self.state, others_wait);
+        }
+        Ok(Late::of(outcome))
+    }
+
+    fn keys_of_absent(&self, account: &Account) -> Vec<Key> {
+        if self.absent.is_empty() {
+            return Vec::new();
+        }
+        // Where the first of the requests would have found them, too: to a later one they may be forgotten.
+        let presents = (self.now, self.span.0.max(account.latest()));
+        keys_of_ids(self.absent.iter(), &self.memory, self.run.settings, presents)
+    }
+
+    /// Looks for the absent before the commit.
+    async fn look_up(&mut self, keys: Vec<Key>) -> Result<Option<Late>, StoreError> {
+        let ids = std::mem::take(&mut self.absent).into_iter().collect();
+        let look_ups = LookUps { run: self.run, version: self.state.version(), passed: self.turn.passed, ids, keys };
+        Ok(look_ups.find(self.known).await?.and_then(Late::of))
+    }
+
+    async fn finish(&mut self, call: Call, account: &Account) -> Result<Option<Late>, StoreError> {
+        let outcome = self.run.call(&call).await?;
+        if let Outcome::Done { others_wait } = outcome {
+            self.turn.committed(others_wait, call.going);
+            self.is_fresh = true;
+            if call.new.is_empty() {
+                self.state = std::mem::take(&mut self.state).among(others_wait);
+            } else {
+                self.written(call.written(&self.state, others_wait), account);
+            }
+        }
+        Ok(Late::of(outcome))
+    }
+
+    /// Gives what is added, where nothing else is done beside the account.
+    async fn fill(
+        &mut self,
+        call: &mut Call,
+        account: &Account,
+        writes: &Writes,
+    ) -> Result<Option<OpenEntries>, StoreError> {
+        let (settings, present) = (self.run.settings, self.span.1.max(account.latest()));
+        if let Some(plan) = &writes.plan {
+            self.memory.plan = plan_text(plan)?;
+        }
+        if let Some(removal) = &writes.removal {
+            let found = match removal {
+                quota_core::Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.find(id)?.as_ref()),
+                quota_core::Removal::Range(_) => None,
+            };
+            let (wire, reading, keys) = (self.run.gathering.wire(), self.run.reading, &self.run.keys);
+            let removing = Removing { wire, reading, keys, settings, now: present };
+            Box::pin(removing.write(removal, found, call, &mut self.memory)).await?;
+        }
+        let mut added = None;
+        if !writes.entries.is_empty() {
+            // As the account's time has it, and not what else the batch asked: by that they are looked for.
+            let written = self.span.0.max(account.latest());
+            let (entries, lasting, known) = (&writes.entries, &self.run.lasting, &*self.known);
+            let additions = Additions { entries, lasting, known, written, may_be_open: !self.takes_out };
+            added = additions.write(call, &mut self.memory, settings)?;
+        }
+        Ok(added.filter(|_| writes.removal.is_none() && writes.plan.is_none()))
+    }
+}
+
+/// The plan as it stands beside the account; empty where there is none.
+fn plan_text(write: &PlanWrite) -> Result<String, StoreError> {
+    let PlanWrite::Set(plan, version) = write else { return Ok(String::new()) };
+    let quotas = serde_json::to_string(plan.as_ref());
+    let quotas = quotas.map_err(|error| StoreError::not_done("the plan has no JSON form", error))?;
+    Ok(format!("{} {quotas}", version.number()))
+}
