@@ -12,7 +12,10 @@ use crate::store_error::StoreError;
 #[derive(Debug)]
 pub struct Batch {
     requests: Vec<Request>,
-    clients: Vec<(ClientId, Vec<usize>)>,
+    /// The places of the requests, sorted by client.
+    places: Vec<usize>,
+    /// Each with how many of those places there are up to the last of its own.
+    clients: Vec<(ClientId, usize)>,
 }
 
 /// One client's requests of a batch, in the order in which they came.
@@ -34,19 +37,24 @@ impl Batch {
         let mut order: Vec<(&ClientId, usize)> =
             requests.iter().enumerate().map(|(place, request)| (&request.client, place)).collect();
         order.sort_unstable();
-        let mut clients: Vec<(ClientId, Vec<usize>)> = Vec::new();
-        for (client, place) in order {
+        let mut clients: Vec<(ClientId, usize)> = Vec::with_capacity(order.len());
+        for (until, (client, _)) in (1..).zip(&order) {
             match clients.last_mut() {
-                Some((last, places)) if last == client => places.push(place),
-                _ => clients.push((client.clone(), vec![place])),
+                Some((last, last_until)) if last == *client => *last_until = until,
+                _ => clients.push(((*client).clone(), until)),
             }
         }
-        Self { requests, clients }
+        let places = order.into_iter().map(|(_, place)| place).collect();
+        Self { requests, places, clients }
     }
 
     /// Each client's requests, clients ascending by bytes.
     pub fn clients(&self) -> impl ExactSizeIterator<Item = ClientRequests<'_>> {
-        self.clients.iter().map(|(client, places)| ClientRequests { client, requests: &self.requests, places })
+        let mut from = 0;
+        self.clients.iter().map(move |(client, until)| {
+            let places = self.places.get(std::mem::replace(&mut from, *until)..*until).unwrap_or_default();
+            ClientRequests { client, requests: &self.requests, places }
+        })
     }
 
     /// Answers that are still to be given.

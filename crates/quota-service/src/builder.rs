@@ -178,7 +178,8 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
     /// The service.
     ///
     /// # Panics
-    /// Outside a tokio runtime, for a store that takes batches: they are sent by tasks.
+    /// Outside a tokio runtime, for a store that takes batches: they are sent by tasks. These need the runtime's timers
+    /// (`enable_time`).
     #[must_use]
     pub fn build(self) -> QuotaService<S> {
         let instruments = Instruments::new();
@@ -191,6 +192,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
         let plans = Plans::new(self.origin, self.plan_cache_size, self.plan_ttl, self.unknown_ttl, self.deadline);
         let asks_server = lanes.is_some() && self.reference.is_none();
         let server = asks_server.then(|| Arc::new(ServerClock::new(&instruments)));
+        let follows_server = self.clock.is_none() && server.is_some();
         let clock: Arc<dyn Clock> = match (self.clock, &server) {
             (Some(own), _) => own,
             (None, Some(server)) => server.clone(),
@@ -201,6 +203,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
             plans,
             clock,
             server,
+            follows_server,
             reference: self.reference,
             max_ahead: self.max_ahead,
             deadline: self.deadline,

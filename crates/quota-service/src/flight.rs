@@ -5,50 +5,41 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use quota_core::{Answer, Decision};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::error::{ServiceError, cause};
-use crate::guard::GuardSeed;
+use crate::error::cause;
 use crate::instruments::Instruments;
 use crate::lanes::Reply;
-use crate::plan_set::{PlanSet, bring_up_to_date, plans_last, plans_of};
+use crate::plan_set::{PlanSet, bring_up_to_date, plans_of};
+use crate::queue::{InFlight, Waiter, Waiting};
 use crate::store::{Request, UsageStore};
 use crate::store_error::StoreError;
 
-/// A request that is sent, and who waits for its answer.
-pub(crate) type Sent = (Request, Waiting);
-
-/// Who waits for a request of a batch.
-pub(crate) type Waiting = Option<(Option<Box<GuardSeed>>, Replying)>;
-
-pub(crate) type Replying = oneshot::Sender<Result<Reply, ServiceError>>;
-
-/// Has a batch applied, delivers its answers and gives the plans that it set.
+/// Has a batch applied, delivers its answers to those who wait in `flight` and gives the plans that it set.
 pub(crate) async fn fly<S: UsageStore>(
     store: &S,
-    batch: Vec<Sent>,
+    mut batch: Vec<Request>,
+    flight: &InFlight,
     just_set: &[PlanSet],
     instruments: &Instruments,
 ) -> Vec<PlanSet> {
-    let (batch, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-    let (mut batch, waiting) = plans_last(batch, waiting);
     bring_up_to_date(&mut batch, just_set);
     let setting = plans_of(&batch);
     let begun = Instant::now();
     let size = batch.len();
     let applied = AssertUnwindSafe(async { store.apply(batch).await }).catch_unwind().await;
     instruments.batch(size, begun.elapsed());
+    let waiting = std::mem::take(&mut *flight.lock());
     match applied {
         Ok(answers) => {
             let set = setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
             deliver(waiting, answers);
             set
         }
-        // Dropping the senders tells the callers that it is not known.
+        // Dropping who waits tells them that it is not known.
         Err(_) => {
             tracing::error!("the store panicked: what became of its batch is not known");
-            for (seed, _) in waiting.into_iter().flatten() {
+            for Waiter { seed, .. } in waiting.into_iter().flatten() {
                 if let Some(seed) = seed {
                     Arc::clone(&seed.ender).lost(*seed);
                 }
@@ -60,7 +51,7 @@ pub(crate) async fn fly<S: UsageStore>(
 
 fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
     for (waiting, answer) in waiting.into_iter().zip(answers) {
-        let Some((seed, reply)) = waiting else {
+        let Some(Waiter { seed, replying }) = waiting else {
             log_release(&answer);
             continue;
         };
@@ -74,8 +65,7 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             }
             _ => None,
         });
-        // A caller who is gone drops the reply, and with it the guard.
-        let _ = reply.send(Ok(Reply { answer, guard }));
+        replying.answer(Reply { answer, guard });
     }
 }
 

@@ -1,6 +1,6 @@
 //! One lane: what waits, and what is in flight.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -8,54 +8,46 @@ use std::task::Poll;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use quota_core::{ClientId, Operation};
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
+use quota_core::ClientId;
 use tokio::time::Instant;
 
-use crate::error::ServiceError;
-use crate::flight::{Sent, fly};
+use crate::alarm::Alarm;
+use crate::flight::fly;
+use crate::inbox::Inbox;
 use crate::instruments::Instruments;
-use crate::lanes::{Message, SENT, WITHDRAWN, Ways};
+use crate::lanes::Ways;
 use crate::plan_set::PlanSet;
+use crate::queue::{Departing, InFlight, Message, Queue, Taken, end_late};
 use crate::store::UsageStore;
 
 /// One batch in flight at a time; what arrives meanwhile is the next. A client that is hot is taken out, and has one
 /// batch of its own in flight at a time, until nothing of it waits any more.
 pub(crate) struct Lane<S> {
     store: Arc<S>,
-    receiver: mpsc::UnboundedReceiver<Message>,
+    inbox: Arc<Inbox>,
     ways: Ways,
-    counts: Counts,
+    /// Of all lanes, those that are wanted.
+    queued: Arc<AtomicUsize>,
     instruments: Instruments,
     common: Queue,
     /// Of clients that have a batch of their own in flight.
     apart: HashMap<ClientId, Queue>,
     flights: FuturesUnordered<BoxFuture<'static, Landed>>,
-    /// Nothing more will arrive.
+    in_flight: Vec<InFlight>,
+    /// The first deadline of those who wait for this lane, or an earlier one.
+    alarm: Alarm,
+    /// What was in the inbox; empty but while it is sorted.
+    arrived: Vec<Message>,
+    /// Nothing more will arrive but releases.
     ended: bool,
-}
-
-/// What is counted of messages until they are taken out of their queue.
-pub(crate) struct Counts {
-    /// Of all lanes, those that are wanted: who withdraws one counts it down.
-    pub(crate) queued: Arc<AtomicUsize>,
-    /// Of this lane, all.
-    pub(crate) waiting: Arc<AtomicUsize>,
-}
-
-/// What waits for the batch before it.
-#[derive(Default)]
-struct Queue {
-    messages: VecDeque<Message>,
-    in_flight: bool,
-    /// What the batch before has set.
-    just_set: Vec<PlanSet>,
 }
 
 /// A batch that came back.
 struct Landed {
     /// Whose own batch it was; none for the common one.
     client: Option<ClientId>,
+    flight: InFlight,
     size: usize,
     set: Vec<PlanSet>,
 }
@@ -63,54 +55,63 @@ struct Landed {
 impl<S: UsageStore> Lane<S> {
     pub(crate) fn new(
         store: Arc<S>,
-        receiver: mpsc::UnboundedReceiver<Message>,
+        inbox: Arc<Inbox>,
         ways: Ways,
-        counts: Counts,
+        queued: Arc<AtomicUsize>,
         instruments: Instruments,
     ) -> Self {
-        let (common, apart, flights) = (Queue::default(), HashMap::new(), FuturesUnordered::new());
-        Self { store, receiver, ways, counts, instruments, common, apart, flights, ended: false }
+        Self {
+            store,
+            inbox,
+            ways,
+            queued,
+            instruments,
+            common: Queue::default(),
+            apart: HashMap::new(),
+            flights: FuturesUnordered::new(),
+            in_flight: Vec::new(),
+            alarm: Alarm::default(),
+            arrived: Vec::new(),
+            ended: false,
+        }
     }
 
     pub(crate) async fn run(mut self) {
         loop {
             self.take_in();
             self.depart();
-            if self.common.in_flight {
-                // What arrives meanwhile gathers.
-                if let Some(landed) = self.flights.next().await {
-                    self.land(landed).await;
+            if self.ended && self.flights.is_empty() {
+                if self.inbox.end() {
+                    return;
                 }
                 continue;
             }
+            // While a batch is in flight, what arrives gathers; but for the first of those who wait the alarm is set.
+            let gathers = self.ended || (self.common.in_flight && self.alarm.is_set());
             tokio::select! {
+                biased;
+                () = self.alarm.rings() => self.end_late(),
                 Some(landed) = self.flights.next() => self.land(landed).await,
-                message = self.receiver.recv(), if !self.ended => self.sort(message),
-                else => return,
+                () = self.inbox.filled(), if !gathers => {}
             }
         }
     }
 
     /// Takes in what has arrived.
     fn take_in(&mut self) {
-        while !self.ended {
-            match self.receiver.try_recv() {
-                Ok(message) => self.sort(Some(message)),
-                Err(mpsc::error::TryRecvError::Empty) => return,
-                Err(mpsc::error::TryRecvError::Disconnected) => self.ended = true,
-            }
+        let mut arrived = std::mem::take(&mut self.arrived);
+        self.ended = !self.inbox.take(&mut arrived);
+        if let Some(waiter) = arrived.iter().find_map(|message| message.waiting.as_ref()) {
+            // Those behind it have later ones, or look at theirs themselves.
+            self.alarm.set_before(waiter.replying.deadline());
         }
-    }
-
-    fn sort(&mut self, message: Option<Message>) {
-        let Some(message) = message else {
-            self.ended = true;
-            return;
-        };
-        if message.client().is_none() {
-            return self.receiver.close();
+        if self.apart.is_empty() {
+            self.common.messages.extend(arrived.drain(..));
         }
-        self.queue_of(message.client()).messages.push_back(message);
+        for message in arrived.drain(..) {
+            self.queue_of(&message.request.client).messages.push_back(message);
+        }
+        self.arrived = arrived;
     }
 
     /// Sends what can be sent.
@@ -130,10 +131,9 @@ impl<S: UsageStore> Lane<S> {
     }
 
     fn depart_common(&mut self) {
-        let mut batch = Vec::new();
-        while batch.is_empty() && !self.common.messages.is_empty() {
-            batch = wanted(&mut self.common.messages, self.ways.max_batch.get(), &self.counts);
-        }
+        let mut taken = Taken::default();
+        let mut batch = self.common.take(self.ways.max_batch.get(), &mut taken);
+        self.count_down(taken);
         let hot = self.hot_clients(&batch);
         if !hot.is_empty() {
             batch = self.take_out(hot, batch);
@@ -145,20 +145,26 @@ impl<S: UsageStore> Lane<S> {
         }
     }
 
+    fn count_down(&self, Taken { all, wanted }: Taken) {
+        self.queued.fetch_sub(wanted, Ordering::AcqRel);
+        self.inbox.sent(all);
+    }
+
     /// Sends the requests of these clients in batches of their own, and lets what waits behind them wait for those; the rest of the
     /// batch.
-    fn take_out(&mut self, clients: Vec<ClientId>, batch: Vec<Sent>) -> Vec<Sent> {
+    fn take_out(&mut self, clients: Vec<ClientId>, batch: Departing) -> Departing {
         self.apart.extend(clients.iter().map(|client| (client.clone(), Queue::default())));
         for message in std::mem::take(&mut self.common.messages) {
-            self.queue_of(message.client()).messages.push_back(message);
+            self.queue_of(&message.request.client).messages.push_back(message);
         }
         for set in std::mem::take(&mut self.common.just_set) {
-            self.queue_of(Some(&set.client)).just_set.push(set);
+            self.queue_of(&set.client).just_set.push(set);
         }
-        let mut own: HashMap<ClientId, Vec<Sent>> = clients.into_iter().map(|client| (client, Vec::new())).collect();
-        let mut rest = Vec::with_capacity(batch.len());
-        for sent in batch {
-            own.get_mut(&sent.0.client).unwrap_or(&mut rest).push(sent);
+        let mut own: HashMap<ClientId, Departing> =
+            clients.into_iter().map(|client| (client, Departing::default())).collect();
+        let mut rest = Departing::with_room_for(batch.len());
+        for (request, waiting) in batch {
+            own.get_mut(&request.client).unwrap_or(&mut rest).push(request, waiting);
         }
         for (client, batch) in own {
             self.send(batch, Some(client));
@@ -167,16 +173,15 @@ impl<S: UsageStore> Lane<S> {
     }
 
     /// Where a client's requests wait.
-    fn queue_of(&mut self, client: Option<&ClientId>) -> &mut Queue {
-        client.and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common)
+    fn queue_of(&mut self, client: &ClientId) -> &mut Queue {
+        self.apart.get_mut(client).unwrap_or(&mut self.common)
     }
 
     fn depart_apart(&mut self, client: ClientId) {
         let Some(queue) = self.apart.get_mut(&client) else { return };
-        let mut batch = Vec::new();
-        while batch.is_empty() && !queue.messages.is_empty() {
-            batch = wanted(&mut queue.messages, self.ways.max_batch.get(), &self.counts);
-        }
+        let mut taken = Taken::default();
+        let batch = queue.take(self.ways.max_batch.get(), &mut taken);
+        self.count_down(taken);
         if batch.is_empty() {
             let left = self.apart.remove(&client).unwrap_or_default();
             self.common.just_set.extend(left.just_set);
@@ -187,13 +192,12 @@ impl<S: UsageStore> Lane<S> {
 
     /// Clients with so many requests beside those of others that these would wait for theirs, and those whose accounts the store
     /// has waited for.
-    fn hot_clients(&self, batch: &[Sent]) -> Vec<ClientId> {
+    fn hot_clients(&self, batch: &Departing) -> Vec<ClientId> {
         let Some(hot) = self.ways.hot else { return Vec::new() };
-        let clients = || batch.iter().map(|(request, _)| &request.client);
-        let mut found: Vec<&ClientId> = clients().filter(|client| self.store.is_held(client)).collect();
+        let mut found: Vec<&ClientId> = batch.clients().filter(|client| self.store.is_held(client)).collect();
         if batch.len() > hot.get() {
             let mut counts: HashMap<&ClientId, usize> = HashMap::new();
-            for client in clients() {
+            for client in batch.clients() {
                 let count = counts.entry(client).or_default();
                 *count = count.saturating_add(1);
             }
@@ -207,21 +211,25 @@ impl<S: UsageStore> Lane<S> {
     }
 
     /// Whether somebody else's request waits behind a batch, which is one client's.
-    fn is_before_others(&self, batch: &[Sent]) -> bool {
-        let client = batch.first().map(|(request, _)| &request.client);
-        self.common.messages.iter().filter_map(Message::client).any(|other| Some(other) != client)
+    fn is_before_others(&self, batch: &Departing) -> bool {
+        let client = batch.clients().next();
+        self.common.messages.iter().any(|message| Some(&message.request.client) != client)
     }
 
     /// Sends a client's own batch, or one of the common queue.
-    fn send(&mut self, batch: Vec<Sent>, client: Option<ClientId>) {
-        let queue = self.queue_of(client.as_ref());
+    fn send(&mut self, batch: Departing, client: Option<ClientId>) {
+        let queue = client.as_ref().and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common);
         let just_set = std::mem::take(&mut queue.just_set);
         queue.in_flight = true;
         let (store, instruments, size) = (Arc::clone(&self.store), self.instruments.clone(), batch.len());
+        let Departing { requests, waiting } = batch.with_plans_last();
+        // Before its first step, which may come after the alarm.
+        let flight = InFlight::new(Mutex::new(waiting));
+        self.in_flight.push(Arc::clone(&flight));
         self.flights.push(
             async move {
-                let set = fly(&*store, batch, &just_set, &instruments).await;
-                Landed { client, size, set }
+                let set = fly(&*store, requests, &flight, &just_set, &instruments).await;
+                Landed { client, flight, size, set }
             }
             .boxed(),
         );
@@ -231,7 +239,8 @@ impl<S: UsageStore> Lane<S> {
     /// all of them, and not of the quickest.
     async fn land(&mut self, landed: Landed) {
         self.take_in();
-        let queue = self.queue_of(landed.client.as_ref());
+        self.in_flight.retain(|flight| !Arc::ptr_eq(flight, &landed.flight));
+        let queue = landed.client.as_ref().and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common);
         queue.in_flight = false;
         queue.just_set.extend(landed.set);
         let (waiting, answered) = (queue.messages.len(), landed.size);
@@ -240,6 +249,32 @@ impl<S: UsageStore> Lane<S> {
         if answered > 1 && waiting < answered && is_alone {
             behind_others().await;
         }
+    }
+
+    /// Tells those whose deadlines have passed: what is queued is never sent, what is in flight runs to its end.
+    fn end_late(&mut self) {
+        let (now, mut taken) = (Instant::now(), Taken::default());
+        let queues = std::iter::once(&mut self.common).chain(self.apart.values_mut());
+        let queued = queues.filter_map(|queue| queue.end_late(now, &mut taken)).min();
+        let sent = self.in_flight.iter().filter_map(|flight| end_late(flight, now)).min();
+        self.count_down(taken);
+        self.alarm.set(queued.into_iter().chain(sent).min());
+    }
+}
+
+impl<S> Drop for Lane<S> {
+    /// Also where its task is, at the end of its runtime: nothing is taken in that nobody sends.
+    fn drop(&mut self) {
+        self.inbox.close();
+        while !self.inbox.end() {
+            let mut arrived = Vec::new();
+            self.inbox.take(&mut arrived);
+            self.arrived.append(&mut arrived);
+        }
+        // Others are counted down by their callers.
+        let queues = std::iter::once(&self.common).chain(self.apart.values());
+        let messages = self.arrived.iter().chain(queues.flat_map(|queue| &queue.messages));
+        self.queued.fetch_sub(messages.filter(|message| message.waiting.is_none()).count(), Ordering::AcqRel);
     }
 }
 
@@ -255,45 +290,4 @@ async fn behind_others() {
         Poll::Pending
     })
     .await;
-}
-
-/// Takes the requests that are still wanted out of a queue, in order, at most so many, and not more entries than one
-/// backfill may bring.
-fn wanted(messages: &mut VecDeque<Message>, most: usize, counts: &Counts) -> Vec<Sent> {
-    let mut batch = Vec::with_capacity(messages.len().min(most));
-    let now = Instant::now();
-    let mut entries: usize = 0;
-    while batch.len() < most {
-        entries = entries.saturating_add(messages.front().map_or(0, Message::entries));
-        if entries > Operation::MAX_BACKFILL && !batch.is_empty() {
-            break;
-        }
-        let Some(message) = messages.pop_front() else { break };
-        counts.waiting.fetch_sub(1, Ordering::AcqRel);
-        let is_wanted = match message {
-            Message::Stop => false,
-            Message::Release(request) => {
-                batch.push((request, None));
-                true
-            }
-            Message::Job(job) if job.deadline <= now => {
-                let is_withdrawn = job.ticket.claim(WITHDRAWN);
-                if is_withdrawn {
-                    let _ = job.reply.send(Err(ServiceError::DeadlineQueued));
-                }
-                is_withdrawn
-            }
-            Message::Job(job) => {
-                let is_sent = job.ticket.claim(SENT);
-                if is_sent {
-                    batch.push((job.request, Some((job.seed, job.reply))));
-                }
-                is_sent
-            }
-        };
-        if is_wanted {
-            counts.queued.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-    batch
 }

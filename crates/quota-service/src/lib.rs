@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alarm;
 mod any_store;
 mod batch;
 mod builder;
@@ -17,6 +18,7 @@ mod error;
 mod flight;
 mod guard;
 mod held_clients;
+mod inbox;
 mod instruments;
 mod kept_accounts;
 mod lane;
@@ -29,8 +31,10 @@ mod plan_set;
 mod plan_source;
 mod plans;
 mod present;
+mod queue;
 mod server_clock;
 mod service;
+mod slip;
 mod store;
 mod store_error;
 mod usage;

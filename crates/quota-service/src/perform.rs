@@ -11,6 +11,7 @@ use crate::error::ServiceError;
 use crate::guard::GuardSeed;
 use crate::lanes::Reply;
 use crate::service::Inner;
+use crate::slip::Queued;
 use crate::store::{PlanStamp, PlanView, Request, UsageStore};
 use crate::store_error::StoreError;
 
@@ -41,8 +42,46 @@ impl<S: UsageStore> Inner<S> {
         at: Option<Instant>,
         seed: Option<&GuardSeed>,
     ) -> Result<Reply, ServiceError> {
-        let span = span(client, operation);
-        self.decide_in_span(client, operation, at, seed).instrument(span).await
+        let (span, mut begun) = (span(client, operation), None);
+        if span.is_disabled()
+            && let Some(queued) = self.queue_now(client, operation, at, seed, &mut begun)
+        {
+            match queued?.await {
+                Ok(reply) if self.is_of_another_plan(client, &reply) => {}
+                answered => return answered,
+            }
+        }
+        // Boxed, so that the way taken most often is a small future.
+        let deciding = self.decide_in_span(client, operation, at, seed, begun);
+        Box::pin(deciding.instrument(span)).await
+    }
+
+    /// Queues an operation where nothing has to be asked for, neither its plan nor the server's time; `begun` is when.
+    fn queue_now(
+        &self,
+        client: &ClientId,
+        operation: &Operation,
+        at: Option<Instant>,
+        seed: Option<&GuardSeed>,
+        begun: &mut Option<Begun>,
+    ) -> Option<Result<Queued<'_>, ServiceError>> {
+        let lanes = self.lanes.as_ref()?;
+        let now = tokio::time::Instant::now();
+        let is_present = at.is_none();
+        let at = match self.check_running().map(|()| self.instant_now(at, now)) {
+            Ok(at) => at?,
+            Err(error) => Err(error),
+        };
+        let at = match at {
+            Ok(at) => at,
+            Err(error) => return Some(Err(error)),
+        };
+        let plan = self.plans.view_now(client, if is_present { at } else { self.clock.now() })?;
+        note_asked(seed.filter(|_| is_present), at);
+        let deadline = now + self.deadline;
+        *begun = Some(Begun { at, deadline });
+        let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
+        Some(lanes.enqueue(request, seed.cloned().map(Box::new), deadline))
     }
 
     async fn decide_in_span(
@@ -51,14 +90,17 @@ impl<S: UsageStore> Inner<S> {
         operation: &Operation,
         at: Option<Instant>,
         seed: Option<&GuardSeed>,
+        begun: Option<Begun>,
     ) -> Result<Reply, ServiceError> {
-        let is_present = at.is_none();
-        let at = self.begin(at).await?;
-        if let Some(seed) = seed.filter(|_| is_present) {
-            // It is asked once.
-            let _ = seed.asked_at.set(at);
-        }
-        let deadline = self.deadline_from_now();
+        let Begun { at, deadline } = match begun {
+            Some(begun) => begun,
+            None => {
+                let is_present = at.is_none();
+                let at = self.begin(at).await?;
+                note_asked(seed.filter(|_| is_present), at);
+                Begun { at, deadline: self.deadline_from_now() }
+            }
+        };
         let request = |plan| Request { client: client.clone(), operation: operation.clone(), at, plan };
         for _ in 0..MAX_TRIES {
             let plan = match self.plans.view(client, self.clock.now()).await {
@@ -71,15 +113,19 @@ impl<S: UsageStore> Inner<S> {
                 Err(untold) => return Err(untold),
             };
             let reply = self.send(request(plan), seed, deadline).await?;
-            match reply.answer {
-                Err(StoreError::PlanChanged(version)) => {
-                    self.instruments.plan_changed();
-                    self.plans.forget_unless(client, version);
-                }
-                _ => return Ok(reply),
+            if !self.is_of_another_plan(client, &reply) {
+                return Ok(reply);
             }
         }
         Err(ServiceError::PlanKeepsChanging)
+    }
+
+    /// Whether the client's plan was changed meanwhile: then it is asked for anew.
+    fn is_of_another_plan(&self, client: &ClientId, reply: &Reply) -> bool {
+        let Err(StoreError::PlanChanged(version)) = &reply.answer else { return false };
+        self.instruments.plan_changed();
+        self.plans.forget_unless(client, *version);
+        true
     }
 
     /// The instant of an operation that is about to be sent.
@@ -106,7 +152,7 @@ impl<S: UsageStore> Inner<S> {
         };
         async move {
             match sent {
-                Ok(queued) => queued?.answer().await,
+                Ok(queued) => queued?.await,
                 Err(applied) => applied.await,
             }
         }
@@ -123,6 +169,19 @@ impl<S: UsageStore> Inner<S> {
             Arc::clone(&seed.ender).lost(seed);
         }
         answer.map(|answer| Reply { answer, guard: None }).ok_or(ServiceError::Unknown { id, source: None })
+    }
+}
+
+/// When an operation was begun, and until when it waits.
+struct Begun {
+    at: Instant,
+    deadline: tokio::time::Instant,
+}
+
+/// It is asked once.
+fn note_asked(seed: Option<&GuardSeed>, at: Instant) {
+    if let Some(seed) = seed {
+        let _ = seed.asked_at.set(at);
     }
 }
 

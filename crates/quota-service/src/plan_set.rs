@@ -6,17 +6,6 @@ use quota_core::{ClientId, Operation, Plan, PlanCheck, PlanVersion};
 
 use crate::store::Request;
 
-/// Puts changes of plans behind the rest. All of a batch is concurrent, so any order of it is true; in this one a
-/// client whose plan is set again and again is still charged, by the plan that its requests were made with.
-pub(crate) fn plans_last<W>(batch: Vec<Request>, waiting: Vec<W>) -> (Vec<Request>, Vec<W>) {
-    let is_plan = |request: &Request| matches!(request.operation, Operation::SetPlan { .. } | Operation::RemovePlan);
-    if !batch.iter().any(is_plan) {
-        return (batch, waiting);
-    }
-    let (plans, rest): (Vec<_>, Vec<_>) = batch.into_iter().zip(waiting).partition(|(request, _)| is_plan(request));
-    rest.into_iter().chain(plans).unzip()
-}
-
 /// A plan that a batch sets.
 pub(crate) struct PlanSet {
     pub(crate) place: usize,

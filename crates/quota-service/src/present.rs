@@ -12,8 +12,25 @@ impl<S: UsageStore> Inner<S> {
     pub(crate) async fn follow_server(&self) -> Result<(), ServiceError> {
         match &self.server {
             // Boxed, so that who need not wait is a small future.
-            Some(server) if !server.is_known(&self.store) => Box::pin(self.read(server.follow(&*self.store))).await,
+            Some(server) if server.known_at(tokio::time::Instant::now(), &self.store).is_none() => {
+                Box::pin(self.read(server.follow(&*self.store))).await
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// The instant of an operation, where nothing has to be waited for.
+    pub(crate) fn instant_now(
+        &self,
+        given: Option<Instant>,
+        now: tokio::time::Instant,
+    ) -> Option<Result<Instant, ServiceError>> {
+        let server = self.server.as_ref().map(|server| server.known_at(now, &self.store));
+        match (given, server) {
+            (_, Some(None)) => None,
+            // The service's own clock is the server's, which is not ahead of itself.
+            (None, Some(Some(server))) if self.follows_server => Some(Ok(server)),
+            _ => Some(self.instant(given)),
         }
     }
 

@@ -87,20 +87,25 @@ impl ServerClock {
         self.has_server.get() == Some(&true)
     }
 
-    /// Whether the server's time is known, so that nobody has to wait for it; a minute after it was asked it is asked again, in the
+    /// The server's time at this moment, where nobody has to wait for it; a minute after it was asked it is asked again, in the
     /// background.
-    pub(crate) fn is_known<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> bool {
-        match self.has_server.get() {
-            None => false,
-            Some(false) => true,
-            Some(true) if self.has_slept() => false,
-            Some(true) => {
-                if self.is_old() && !self.measuring.swap(true, Ordering::AcqRel) {
-                    tokio::spawn(Measuring(Arc::clone(self)).run(Arc::clone(store)));
-                }
-                true
-            }
+    pub(crate) fn known_at<S: UsageStore>(
+        self: &Arc<Self>,
+        now: tokio::time::Instant,
+        store: &Arc<S>,
+    ) -> Option<Instant> {
+        let own = SystemClock.now();
+        if !*self.has_server.get()? {
+            return Some(own);
         }
+        let elapsed = self.elapsed_at(now);
+        if self.has_slept_at(own, elapsed) {
+            return None;
+        }
+        if self.is_old_at(elapsed) && !self.measuring.swap(true, Ordering::AcqRel) {
+            tokio::spawn(Measuring(Arc::clone(self)).run(Arc::clone(store)));
+        }
+        Some(self.at(elapsed))
     }
 
     /// Asks for the first time, and after the machine has slept, however many callers wait.
@@ -145,13 +150,18 @@ impl ServerClock {
         Ok(true)
     }
 
-    fn is_old(&self) -> bool {
-        let age = self.elapsed().saturating_sub(self.measured.load(Ordering::Acquire));
+    fn is_old_at(&self, elapsed: u64) -> bool {
+        let age = elapsed.saturating_sub(self.measured.load(Ordering::Acquire));
         Duration::from_millis(age) >= MEASUREMENT_LASTS
     }
 
     fn has_slept(&self) -> bool {
-        let ahead = self.own_at_begun().saturating_sub(self.own_at_begun.load(Ordering::Acquire));
+        self.has_slept_at(SystemClock.now(), self.elapsed())
+    }
+
+    fn has_slept_at(&self, own: Instant, elapsed: u64) -> bool {
+        let own_at_begun = own.millis().saturating_sub_unsigned(elapsed);
+        let ahead = own_at_begun.saturating_sub(self.own_at_begun.load(Ordering::Acquire));
         u64::try_from(ahead).is_ok_and(|ahead| Duration::from_millis(ahead) > SLEPT)
     }
 
@@ -162,7 +172,17 @@ impl ServerClock {
 
     /// Milliseconds since this clock was made.
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.elapsed_at(tokio::time::Instant::now())
+    }
+
+    fn elapsed_at(&self, now: tokio::time::Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.begun).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The server's time so many milliseconds after this clock was made.
+    fn at(&self, elapsed: u64) -> Instant {
+        let millis = self.at_begun.load(Ordering::Acquire).saturating_add_unsigned(elapsed);
+        Instant::from_millis(millis).unwrap_or(if millis < 0 { Instant::MIN } else { Instant::MAX })
     }
 }
 
@@ -171,7 +191,6 @@ impl Clock for ServerClock {
         if !self.is_servers() {
             return SystemClock.now();
         }
-        let millis = self.at_begun.load(Ordering::Acquire).saturating_add_unsigned(self.elapsed());
-        Instant::from_millis(millis).unwrap_or(if millis < 0 { Instant::MIN } else { Instant::MAX })
+        self.at(self.elapsed())
     }
 }

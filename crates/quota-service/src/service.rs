@@ -42,6 +42,8 @@ pub(crate) struct Inner<S> {
     pub(crate) reference: Option<Arc<dyn Clock>>,
     /// The server's time, if the store is asked.
     pub(crate) server: Option<Arc<ServerClock>>,
+    /// The service's own clock is the server's.
+    pub(crate) follows_server: bool,
     pub(crate) max_ahead: Duration,
     pub(crate) deadline: Duration,
     pub(crate) on_store_error: OnStoreError,
@@ -194,7 +196,7 @@ impl<S: UsageStore> Inner<S> {
     /// handed through as it is: each copy of it would cost as much as the decision.
     #[inline]
     pub(crate) fn charge_now(&self, client: &ClientId, credits: Credits, label: Option<&Label>) -> Option<Decision> {
-        if self.reference.is_some() || self.shut_down.load(Ordering::Relaxed) {
+        if self.lanes.is_some() || self.reference.is_some() || self.shut_down.load(Ordering::Relaxed) {
             return None;
         }
         let charge = PlainCharge { client, credits, label, at: self.clock.now(), plans: self.plans.now() };

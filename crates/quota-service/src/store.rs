@@ -42,7 +42,7 @@ pub trait UsageStore: Send + Sync + 'static {
 
     /// Answers a plain charge at once, if the store can do so without waiting: it holds the account in memory and
     /// has the plan at hand that `plans` asks for. None means: go through [`UsageStore::apply`]; nothing happened.
-    /// Stores that do I/O return None.
+    /// Stores that do I/O return None. Not asked where operations are [`Dispatch::Batched`].
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
 
     /// Whether a client's account is thought to be held by somebody. The service then sends its requests in batches of

@@ -117,3 +117,20 @@ async fn a_hold_that_is_queued_at_a_shutdown_is_released() {
     drop(kept);
     assert_eq!(held(&after, &ann).await, Credits::ZERO);
 }
+
+/// Its release is made when the batch lands, and that is after nothing else is taken in any more.
+#[tokio::test]
+async fn a_hold_in_flight_that_nobody_waits_for_is_released_before_the_end() {
+    let store = Gated::batched();
+    let service = hundred_a_day(store.clone()).build();
+    let ann = ann();
+    store.close();
+    let hold = begun(service.hold(&ann, charge(5, "hold"), Ttl::DEFAULT)).await;
+    store.came(1).await;
+    drop(hold);
+    let ended = begun(service.shutdown()).await;
+    store.open();
+    ended.await;
+    assert_eq!(store.batches(), [["hold hold"], ["release hold"]]);
+    assert!(matches!(service.charge(&ann, Credits::ONE).await, Err(ServiceError::ShutDown)));
+}
