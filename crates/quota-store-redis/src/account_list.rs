@@ -10,6 +10,7 @@ use crate::open_entries::OpenEntries;
 use crate::reading::command;
 use crate::settings::Settings;
 use crate::stored::Memory;
+use crate::version::{VERSION, version_of};
 
 /// Stands before the account's document and each text beside it, or before what was added. No text holds it.
 pub(crate) const AND: char = '\u{4}';
@@ -17,8 +18,8 @@ pub(crate) const AND: char = '\u{4}';
 /// Begins, behind an [`AND`], what was added. No document does.
 const ADDED: char = '+';
 
-/// How many digits a version has.
-const VERSION: usize = 32;
+/// Bytes that stand between a version and what was added, at most.
+const MOST: usize = 24;
 
 /// The texts of the list that an account is kept in.
 ///
@@ -108,11 +109,6 @@ pub(crate) fn list_command(keys: &ClientKeys) -> Cmd {
     command
 }
 
-/// The version that a text begins with; empty where there is no text.
-pub(crate) fn version_of(text: &str) -> &str {
-    text.get(..VERSION).unwrap_or_default()
-}
-
 /// What a commit writes of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AccountText {
@@ -135,7 +131,12 @@ impl AccountText {
 
     /// What a commit has added.
     pub(crate) fn added(version: &str, latest: Instant, entries: &OpenEntries) -> Self {
-        Self { text: format!("{version}{AND}{ADDED}{} {}", latest.millis(), entries.as_str()), is_added: true }
+        use std::fmt::Write;
+
+        let mut text = String::with_capacity(version.len().saturating_add(entries.as_str().len()).saturating_add(MOST));
+        // Into memory: it cannot fail.
+        let _ = write!(text, "{version}{AND}{ADDED}{} {}", latest.millis(), entries.as_str());
+        Self { text, is_added: true }
     }
 
     pub(crate) fn version(&self) -> &str {

@@ -132,42 +132,38 @@ impl<'a> Attempt<'a> {
             attempt.learn_id(&mut turn, need);
         }
         let mut written = 0;
-        loop {
-            let stepped = match turn.step() {
-                Step::Read(needs) => Box::pin(attempt.read(&mut turn, needs)).await.map(|()| None),
-                Step::Write(writes) | Step::Done(writes) if attempt.memory.meets_dead(&writes) => {
-                    turn.answer_written(&mut answers.lock());
-                    return Ended::Dead(written);
-                }
-                Step::Write(writes) => {
-                    let stepped = attempt.commit(turn.account(), writes).await;
-                    if let Ok(None) = stepped {
-                        written = turn.written();
-                        attempt.now = attempt.span.0.max(turn.account().latest());
-                    }
-                    stepped
-                }
-                Step::Done(writes) => match attempt.commit(turn.account(), writes).await {
-                    Ok(None) => {
-                        let is_written = attempt.before.as_ref() == Some(turn.account());
-                        turn.answer(&mut answers.lock());
-                        let Self { state, memory, turn, .. } = attempt;
-                        (stored.state, stored.memory, stored.turn) = (state, memory, turn);
-                        stored.is_written = is_written;
-                        return Ended::Done(stored);
-                    }
-                    other => other,
+        let ended = loop {
+            let (writes, is_done) = match turn.step() {
+                Step::Write(writes) => (writes, false),
+                Step::Done(writes) => (writes, true),
+                Step::Read(needs) => match Box::pin(attempt.read(&mut turn, needs)).await {
+                    Ok(()) => continue,
+                    Err(error) => break Ended::Failed(written, error),
                 },
             };
-            let ended = match stepped {
-                Ok(None) => continue,
-                Ok(Some(late)) => late.ended(written),
-                Err(error) => Ended::Failed(written, error),
-            };
-            // What was written before stands, and so do its answers; those after it are given anew.
-            turn.answer_written(&mut answers.lock());
-            return ended;
-        }
+            if attempt.memory.meets_dead(&writes) {
+                break Ended::Dead(written);
+            }
+            match attempt.commit(turn.account(), writes).await {
+                Ok(None) if is_done => {
+                    let is_written = attempt.before.as_ref() == Some(turn.account());
+                    turn.answer(&mut answers.lock());
+                    let Self { state, memory, turn, .. } = attempt;
+                    (stored.state, stored.memory, stored.turn) = (state, memory, turn);
+                    stored.is_written = is_written;
+                    return Ended::Done(stored);
+                }
+                Ok(None) => {
+                    written = turn.written();
+                    attempt.now = attempt.span.0.max(turn.account().latest());
+                }
+                Ok(Some(late)) => break late.ended(written),
+                Err(error) => break Ended::Failed(written, error),
+            }
+        };
+        // What was written before stands, and so do its answers; those after it are given anew.
+        turn.answer_written(&mut answers.lock());
+        ended
     }
 
     fn learn_id(&mut self, turn: &mut ClientTurn<'_>, need: Need) {

@@ -100,11 +100,10 @@ impl<'a> ClientRun<'a> {
             Err(error) => return answers.lock().fail(requests, || error.again()),
         };
         let may_be_unlisted = is_cold && !stored.state.is_absent() && self.gathering.wire().is_cluster();
-        let runs = self.run(stored, known, requests, answers);
         if may_be_unlisted {
-            join(runs, Box::pin(self.list_again())).await;
+            Box::pin(join(self.run(stored, known, requests, answers), self.list_again())).await;
         } else {
-            runs.await;
+            self.run(stored, known, requests, answers).await;
         }
         if self.is_unlisted.load(Ordering::Relaxed) {
             // With the next batch it is read again, and listed.

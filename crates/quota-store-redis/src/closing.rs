@@ -57,9 +57,9 @@ impl<'a> Closing<'a> {
                 (Key::Account | Key::Sums(_), _) => None,
             };
             match (key, expiry) {
-                (Key::Entries(_), Some(expiry)) => call.add_for_a_while(key, &expiry, &words),
+                (Key::Entries(_), Some(expiry)) => call.add_for_a_while(key, &expiry, words),
                 (Key::Entries(_), None) => call.command("ZADD", key, words),
-                (_, Some(expiry)) => call.set_for_a_while(key, &expiry, &words),
+                (_, Some(expiry)) => call.set_for_a_while(key, &expiry, words),
                 (_, None) => call.command("HSET", key, words),
             }
         }

@@ -1,6 +1,6 @@
 //! What a try at a client's requests writes.
 
-use quota_core::{Account, PlanWrite, Writes};
+use quota_core::{Account, Instant, PlanWrite, Removal, Writes};
 use quota_service::StoreError;
 
 use crate::account_list::AccountText;
@@ -20,17 +20,44 @@ use crate::stored::Memory;
 use crate::turn::Going;
 
 impl Attempt<'_> {
-    /// Writes, or confirms the version where there is nothing to write.
+    /// Writes, or confirms the version where there is nothing to write. What is seldom waited for is boxed, as in a run.
     pub(crate) async fn commit(&mut self, account: &Account, writes: Writes) -> Result<Option<Late>, StoreError> {
-        let mut with_ids = self.keys_of_absent(account);
+        let with_ids = self.keys_of_absent(account);
+        if writes.removal.is_some() || LookUps::are_many(&self.absent, &with_ids) {
+            return Box::pin(self.commit_slowly(account, writes, with_ids)).await;
+        }
+        let mut call = self.call(with_ids);
+        let commit = self.prepare(&mut call, account, &writes)?;
+        drop(writes);
+        self.carry_out(commit, call, account).await
+    }
+
+    /// Where something has to be asked before.
+    async fn commit_slowly(
+        &mut self,
+        account: &Account,
+        writes: Writes,
+        mut with_ids: Vec<Key>,
+    ) -> Result<Option<Late>, StoreError> {
         if LookUps::are_many(&self.absent, &with_ids) {
-            let late = Box::pin(self.look_up(std::mem::take(&mut with_ids))).await?;
+            let late = self.look_up(std::mem::take(&mut with_ids)).await?;
             if late.is_some() {
                 return Ok(late);
             }
         }
+        let mut call = self.call(with_ids);
+        if let Some(removal) = &writes.removal {
+            self.remove(removal, &mut call, account).await?;
+        }
+        let commit = self.prepare(&mut call, account, &writes)?;
+        self.carry_out(commit, call, account).await
+    }
+
+    /// A call that confirms the version, and that the absent are.
+    fn call(&mut self, with_ids: Vec<Key>) -> Box<Call> {
         let looks_for_ids = !with_ids.is_empty();
-        let mut call = Call::new(self.state.version(), with_ids);
+        // The version that it expects is told where it is called: most charges need no call.
+        let mut call = Box::new(Call::new("", with_ids));
         call.is_own = self.state.is_own();
         call.token = Some((self.run.listener.token, self.turn.passed));
         // With other clients in its batch it cannot come again before these are done.
@@ -38,42 +65,51 @@ impl Attempt<'_> {
         if looks_for_ids {
             call.look_for(std::mem::take(&mut self.absent));
         }
+        call
+    }
+
+    /// What is to be done; what is written beside the account stands in the call then.
+    fn prepare(&mut self, call: &mut Call, account: &Account, writes: &Writes) -> Result<Commit, StoreError> {
         if writes.is_empty() && self.may_repeat && !self.state.is_absent() {
             // What was done before may be on too few replicas: a write after it is on them when it is.
             call.write_account(self.snapshot(&self.run.script.new_version(), account));
-            return self.finish(call, account).await;
+            return Ok(Commit::Call);
         }
         if writes.is_empty() {
-            if self.is_fresh && !looks_for_ids {
-                return Ok(None);
-            }
-            return self.finish(call, account).await;
+            let is_confirmed = self.is_fresh && !call.looks_for_ids();
+            return Ok(if is_confirmed { Commit::Nothing } else { Commit::Call });
         }
-        let added = self.fill(&mut call, account, &writes).await?;
-        let (is_new, is_blank) = (self.state.is_absent(), account.is_blank() && self.memory == Memory::default());
-        if is_blank {
-            call.new = self.run.script.new_version();
+        let added = self.fill(call, account, writes)?;
+        if account.is_blank() && self.memory == Memory::default() {
+            call.new = self.run.script.new_version().to_string();
             call.command("UNLINK", Key::Account, Vec::new());
-            return self.finish(call, account).await;
+            return Ok(Commit::Call);
         }
-        let mut text = self.text(account, &writes, added);
-        if call.is_of_account() {
-            match self.put(text, account).await? {
-                None => return Ok(None),
-                Some(again) => text = again,
+        Ok(Commit::Account(self.text(account, writes, added)))
+    }
+
+    async fn carry_out(
+        &mut self,
+        commit: Commit,
+        mut call: Box<Call>,
+        account: &Account,
+    ) -> Result<Option<Late>, StoreError> {
+        let mut is_listed = true;
+        match commit {
+            Commit::Nothing => return Ok(None),
+            Commit::Call => {}
+            Commit::Account(mut text) => {
+                if call.is_of_account() {
+                    match self.put(text, account).await? {
+                        None => return Ok(None),
+                        Some(again) => text = again,
+                    }
+                }
+                call.write_account(text);
+                is_listed = !self.state.is_absent();
             }
         }
-        call.write_account(text);
-        if !is_new {
-            return self.finish(call, account).await;
-        }
-        Box::pin(self.run.list()).await?;
-        let late = self.finish(call, account).await?;
-        if late.is_none() {
-            // A pruning may have taken the name off meanwhile, for want of an account.
-            Box::pin(self.run.list_again()).await;
-        }
-        Ok(late)
+        Box::pin(self.finish(call, account, is_listed)).await
     }
 
     /// What a commit writes of the account: what was added alone, where nothing else has changed and there is room for it.
@@ -164,7 +200,17 @@ impl Attempt<'_> {
         Ok(look_ups.find(self.known).await?.and_then(Late::of))
     }
 
-    async fn finish(&mut self, call: Call, account: &Account) -> Result<Option<Late>, StoreError> {
+    /// Calls the script; a client that is new is listed before.
+    async fn finish(
+        &mut self,
+        mut call: Box<Call>,
+        account: &Account,
+        is_listed: bool,
+    ) -> Result<Option<Late>, StoreError> {
+        self.state.version().clone_into(&mut call.expected);
+        if !is_listed {
+            self.run.list().await?;
+        }
         let outcome = self.run.call(&call).await?;
         if let Outcome::Done { others_wait } = outcome {
             self.turn.committed(others_wait, call.going);
@@ -175,28 +221,35 @@ impl Attempt<'_> {
                 self.written(call.written(&self.state, others_wait), account);
             }
         }
-        Ok(Late::of(outcome))
+        let late = Late::of(outcome);
+        if !is_listed && late.is_none() {
+            // A pruning may have taken the name off meanwhile, for want of an account.
+            self.run.list_again().await;
+        }
+        Ok(late)
+    }
+
+    /// Gives the call what is taken out.
+    async fn remove(&mut self, removal: &Removal, call: &mut Call, account: &Account) -> Result<(), StoreError> {
+        let found = match removal {
+            Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.find(id)?.as_ref()),
+            Removal::Range(_) => None,
+        };
+        let ClientRun { settings, reading, keys, .. } = self.run;
+        let (wire, now) = (self.run.gathering.wire(), self.present(account));
+        let removing = Removing { wire, reading, keys, settings, now };
+        removing.write(removal, found, call, &mut self.memory).await
+    }
+
+    /// The latest that anything of the batch asks for.
+    fn present(&self, account: &Account) -> Instant {
+        self.span.1.max(account.latest())
     }
 
     /// Gives what is added, where nothing else is done beside the account.
-    async fn fill(
-        &mut self,
-        call: &mut Call,
-        account: &Account,
-        writes: &Writes,
-    ) -> Result<Option<OpenEntries>, StoreError> {
-        let (settings, present) = (self.run.settings, self.span.1.max(account.latest()));
+    fn fill(&mut self, call: &mut Call, account: &Account, writes: &Writes) -> Result<Option<OpenEntries>, StoreError> {
         if let Some(plan) = &writes.plan {
             self.memory.plan = plan_text(plan)?;
-        }
-        if let Some(removal) = &writes.removal {
-            let found = match removal {
-                quota_core::Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.find(id)?.as_ref()),
-                quota_core::Removal::Range(_) => None,
-            };
-            let (wire, reading, keys) = (self.run.gathering.wire(), self.run.reading, &self.run.keys);
-            let removing = Removing { wire, reading, keys, settings, now: present };
-            Box::pin(removing.write(removal, found, call, &mut self.memory)).await?;
         }
         let mut added = None;
         if !writes.entries.is_empty() {
@@ -204,10 +257,20 @@ impl Attempt<'_> {
             let written = self.span.0.max(account.latest());
             let (entries, lasting, known) = (&writes.entries, &self.run.lasting, &*self.known);
             let additions = Additions { entries, lasting, known, written, may_be_open: !self.takes_out };
-            added = additions.write(call, &mut self.memory, settings)?;
+            added = additions.write(call, &mut self.memory, self.run.settings)?;
         }
         Ok(added.filter(|_| writes.removal.is_none() && writes.plan.is_none()))
     }
+}
+
+/// What is done to commit.
+enum Commit {
+    /// Nothing: there is nothing to write, and the account was read just now.
+    Nothing,
+    /// The script is called.
+    Call,
+    /// The account is written, by the script or without it.
+    Account(AccountText),
 }
 
 /// The plan as it stands beside the account; empty where there is none.

@@ -32,12 +32,14 @@ impl<'a> Gathering<'a> {
         self.wire
     }
 
-    /// Waits for the answer; only inside of [`Gathering::run`].
-    pub(crate) async fn call(&self, command: Cmd) -> Result<Value, CallError> {
+    /// Sends a command with those of others, and waits for its answer; only inside of [`Gathering::run`].
+    pub(crate) fn call(&self, command: Cmd) -> impl Future<Output = Result<Value, CallError>> + use<> {
         let (answer, answered) = oneshot::channel();
         self.waiting.lock().push((command, answer));
         // Nobody drops what waits but who drops the run.
-        answered.await.unwrap_or_else(|_| Err(CallError::NotSent(std::io::Error::other("it was not sent").into())))
+        let not_sent =
+            |_: oneshot::error::RecvError| Err(CallError::NotSent(std::io::Error::other("it was not sent").into()));
+        async move { answered.await.unwrap_or_else(not_sent) }
     }
 
     /// Runs `work` to its end.

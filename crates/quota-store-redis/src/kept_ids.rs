@@ -1,5 +1,7 @@
 //! Ids that are kept in one field.
 
+use std::fmt::Write;
+
 use quota_core::{Credits, Entry, Instant, Label, OperationId};
 use quota_service::StoreError;
 
@@ -81,15 +83,21 @@ fn all_but_last(text: &str) -> Option<&str> {
     text.get(..text.len().checked_sub(1)?)
 }
 
+/// About as long is the value of one entry.
+const BYTES: usize = 64;
+
 fn write(entries: &[&Entry], written: Instant) -> Option<[String; 2]> {
     let (mut before, others) = entries.split_first()?;
     let field = before.id.as_ref()?.as_str().to_owned();
-    let mut value = format!("{} {}", written.millis(), said_of(before));
+    let mut value = String::with_capacity(BYTES);
+    // Into memory: it cannot fail.
+    let _ = write!(value, "{} ", written.millis());
+    say(before, &mut value);
     for entry in others {
         value.push(NEXT);
         value.extend(entry.id.as_ref()?.as_str().chars().next_back());
         if (entry.at, entry.credits, &entry.label) != (before.at, before.credits, &before.label) {
-            value.push_str(&said_of(entry));
+            say(entry, &mut value);
         }
         before = entry;
     }
@@ -97,9 +105,9 @@ fn write(entries: &[&Entry], written: Instant) -> Option<[String; 2]> {
 }
 
 /// All that is kept of an entry beside its id.
-fn said_of(entry: &Entry) -> String {
+fn say(entry: &Entry, value: &mut String) {
     let label = entry.label.as_ref().map_or("", Label::as_str);
-    format!("{} {} {label}", entry.at.millis(), entry.credits.micros())
+    let _ = write!(value, "{} {} {label}", entry.at.millis(), entry.credits.micros());
 }
 
 fn read(field: &str, value: &str) -> Option<KeptIds> {

@@ -47,6 +47,7 @@ mod trust;
 mod turn;
 mod usage;
 mod values;
+mod version;
 
 pub use crate::builder::RedisBuilder;
 pub use crate::connect_error::ConnectError;

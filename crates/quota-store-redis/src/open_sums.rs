@@ -69,12 +69,28 @@ impl OpenSums {
                 closed.entry((quarter, label)).or_default().add(sum);
             }
         }
-        if self.sums.len() > MAX_LABELS {
-            for (key, sum) in self.take() {
-                closed.entry(key).or_default().add(sum);
-            }
+        for (key, sum) in self.bounded() {
+            closed.entry(key).or_default().add(sum);
         }
         closed
+    }
+
+    /// Whether there are sums of the quarter that begins then.
+    pub(crate) fn is_of(&self, quarter: i64) -> bool {
+        quarter == self.start && !self.sums.is_empty()
+    }
+
+    /// Takes in what a commit adds to the quarter that there are sums of.
+    pub(crate) fn add_to_newest(&mut self, label: &str, sum: Sum) {
+        match self.sums.get_mut(label) {
+            Some(known) => known.add(sum),
+            None => _ = self.sums.insert(label.to_owned(), sum),
+        }
+    }
+
+    /// What is to be written to the keys of days, where there are too many labels.
+    pub(crate) fn bounded(&mut self) -> BTreeMap<QuarterKey, Sum> {
+        if self.sums.len() > MAX_LABELS { self.take() } else { BTreeMap::new() }
     }
 
     /// Takes from a sum; gives what is to be written to its day's key, if anything is. Neither part is ever less than nothing.

@@ -254,7 +254,7 @@ impl Fields {
     fn write(self, key: Key, call: &mut Call) {
         // First, so that the key is not empty meanwhile. Only made ids leave others behind.
         if !self.come.is_empty() {
-            call.set_for_a_while(key, &Settings::expiry_of_retries(), &self.come);
+            call.set_for_a_while(key, &Settings::expiry_of_retries(), self.come);
         }
         if !self.gone.is_empty() {
             call.command("HDEL", key, self.gone);

@@ -4,7 +4,7 @@ use quota_core::{Detail, OperationId};
 use quota_service::{StoreError, block_of_made, may_be_made};
 use redis::{Cmd, Script, Value};
 
-use crate::account_list::{AccountText, version_of};
+use crate::account_list::AccountText;
 use crate::call_error::CallError;
 use crate::gathering::Gathering;
 use crate::kept_ids::KeptIds;
@@ -16,6 +16,7 @@ use crate::state::State;
 use crate::stored::Stored;
 use crate::turn::Going;
 use crate::values::{array, text, texts, unexpected};
+use crate::version::{Version, version_of};
 
 /// The version of an account that was not read yet: no account has it.
 pub(crate) const UNREAD: &str = "?";
@@ -149,6 +150,10 @@ impl Call {
         self.absent = given;
     }
 
+    pub(crate) const fn looks_for_ids(&self) -> bool {
+        !self.absent.is_empty()
+    }
+
     /// The ids that were looked for.
     pub(crate) fn looked_for(self) -> Vec<OperationId> {
         self.absent
@@ -180,20 +185,21 @@ impl Call {
 
     /// Puts fields and values into a hash, which expires in so many milliseconds if this commit makes it. It stands in
     /// no increment.
-    pub(crate) fn set_for_a_while(&mut self, key: Key, millis: &str, words: &[String]) {
+    pub(crate) fn set_for_a_while(&mut self, key: Key, millis: &str, words: Vec<String>) {
         self.for_a_while(HSETPX, key, millis, words);
     }
 
     /// Adds scores and members to a sorted set, which expires so too.
-    pub(crate) fn add_for_a_while(&mut self, key: Key, millis: &str, words: &[String]) {
+    pub(crate) fn add_for_a_while(&mut self, key: Key, millis: &str, words: Vec<String>) {
         self.for_a_while(ZADDPX, key, millis, words);
     }
 
-    fn for_a_while(&mut self, name: &'static str, key: Key, millis: &str, words: &[String]) {
+    fn for_a_while(&mut self, name: &'static str, key: Key, millis: &str, mut words: Vec<String>) {
         let place = self.place(key);
-        for some in words.chunks(WORDS) {
-            let words = std::iter::once(millis).chain(some.iter().map(String::as_str)).map(str::to_owned).collect();
-            self.commands.push((name, place, words));
+        while !words.is_empty() {
+            let rest = words.split_off(words.len().min(WORDS));
+            let some = std::iter::once(millis.to_owned()).chain(std::mem::replace(&mut words, rest)).collect();
+            self.commands.push((name, place, some));
         }
     }
 
@@ -318,11 +324,8 @@ impl CommitScript {
         Self { script: Script::new(include_str!("commit.lua")), detail }
     }
 
-    /// A random token of 122 bits, and whether it is a store's of entries or of quarters.
-    pub(crate) fn new_version(&self) -> String {
-        let mut version = uuid::Uuid::new_v4().simple().to_string();
-        version.replace_range(MARK..=MARK, mark(self.detail));
-        version
+    pub(crate) fn new_version(&self) -> Version {
+        Version::new(self.detail)
     }
 
     /// # Errors
@@ -332,7 +335,7 @@ impl CommitScript {
             Detail::Quarters => Detail::Entries,
             Detail::Entries => Detail::Quarters,
         };
-        if version.get(MARK..=MARK) != Some(mark(other)) {
+        if !Version::is_of(version, other) {
             return Ok(());
         }
         Err(StoreError::NotDone { message: server::is_anothers("the account's version"), source: None })
@@ -372,16 +375,6 @@ impl CommitScript {
             }
             _ => Ok(outcome),
         }
-    }
-}
-
-/// Where a version says the detail: at the digit that is the same in all random UUIDs.
-const MARK: usize = 12;
-
-const fn mark(detail: Detail) -> &'static str {
-    match detail {
-        Detail::Quarters => "a",
-        Detail::Entries => "e",
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a store knows of the list that an account is kept in.
 
-use crate::account_list::{AND, AccountText, version_of};
+use crate::account_list::{AND, AccountText};
+use crate::version::version_of;
 
 /// So many bytes at most stand in an account's list before its last text before a script puts one snapshot in their place, or so many texts.
 const MAX_BYTES: usize = 4_096;

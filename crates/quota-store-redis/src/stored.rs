@@ -134,17 +134,26 @@ impl Memory {
     /// Counts entries into the sums beside the account; gives what is to be written to keys of days.
     pub(crate) fn count<'a>(
         &mut self,
-        entries: impl IntoIterator<Item = &'a Entry>,
+        entries: impl IntoIterator<Item = &'a Entry> + Clone,
         detail: Detail,
     ) -> BTreeMap<QuarterKey, Sum> {
+        if detail == Detail::Entries {
+            for entry in entries.clone() {
+                self.entries.insert(day_of(entry.at.millis()));
+            }
+        }
+        let mut all = entries.clone().into_iter();
+        if all.all(|entry| self.open_sums.is_of(Cut::floor(entry.at.millis()))) {
+            // As most are: nothing is made for it but labels that are new.
+            for entry in entries {
+                self.open_sums.add_to_newest(self.labels.place(entry.label.as_ref()), Sum::of(entry));
+            }
+            return self.open_sums.bounded();
+        }
         let mut sums: BTreeMap<QuarterKey, Sum> = BTreeMap::new();
         for entry in entries {
-            let at = entry.at.millis();
             let label = self.labels.place(entry.label.as_ref()).to_owned();
-            sums.entry((Cut::floor(at), label)).or_default().add(Sum::of(entry));
-            if detail == Detail::Entries {
-                self.entries.insert(day_of(at));
-            }
+            sums.entry((Cut::floor(entry.at.millis()), label)).or_default().add(Sum::of(entry));
         }
         self.open_sums.add(sums)
     }

@@ -158,7 +158,21 @@ async fn batches_of_several_clients_take_turns_too() {
 async fn a_turn_that_goes_on_is_marked_so_until_it_ends() {
     let Some(place) = Place::shared() else { return };
     let stores = [place.store(Detail::Quarters).await, place.store(Detail::Quarters).await].map(Arc::new);
-    let load = Load::begin(&stores, &["a".to_owned()]);
+    let ended = Arc::new(AtomicBool::new(false));
+    let callers = stores.iter().enumerate().map(|(number, store)| {
+        let (store, ended) = (Arc::clone(store), Arc::clone(&ended));
+        tokio::spawn(async move {
+            let mut sent: usize = 0;
+            // Without a pause: a turn goes on for who comes again at once.
+            while !ended.load(Ordering::Relaxed) {
+                sent += 1;
+                let answer = charge_one(&store, "a", &format!("{number}-{sent}")).await;
+                assert!(allowed(&answer), "{answer:?}");
+            }
+            sent
+        })
+    });
+    let callers: Vec<_> = callers.collect();
     let (mut marked, mut unmarked) = (false, false);
     let begun = std::time::Instant::now();
     while !(marked && unmarked) {
@@ -170,8 +184,12 @@ async fn a_turn_that_goes_on_is_marked_so_until_it_ends() {
             (marked, unmarked) = (marked || goes_on(&queue), unmarked || !goes_on(&queue));
         }
     }
-    let sent = load.end().await;
-    assert_eq!(agreed_usage(&stores[0], "a").await, credits(&sent["a"].len().to_string()));
+    ended.store(true, Ordering::Relaxed);
+    let mut sent = 0;
+    for caller in callers {
+        sent += caller.await.unwrap();
+    }
+    assert_eq!(agreed_usage(&stores[0], "a").await, credits(&sent.to_string()));
 }
 
 /// Who stands in the queue of `a`; nobody where there is none.
