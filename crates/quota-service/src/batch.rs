@@ -1,5 +1,7 @@
 //! The requests of a batch, by client.
 
+use std::ops::Range;
+
 use quota_core::{Answer, ClientId, Need, Turn};
 
 use crate::store::Request;
@@ -14,8 +16,8 @@ pub struct Batch {
     requests: Vec<Request>,
     /// The places of the requests, sorted by client.
     places: Vec<usize>,
-    /// Each with how many of those places there are up to the last of its own.
-    clients: Vec<(ClientId, usize)>,
+    /// Each with which of those places are its own.
+    clients: Vec<(ClientId, Range<usize>)>,
 }
 
 /// One client's requests of a batch, in the order in which they came.
@@ -37,11 +39,12 @@ impl Batch {
         let mut order: Vec<(&ClientId, usize)> =
             requests.iter().enumerate().map(|(place, request)| (&request.client, place)).collect();
         order.sort_unstable();
-        let mut clients: Vec<(ClientId, usize)> = Vec::with_capacity(order.len());
-        for (until, (client, _)) in (1..).zip(&order) {
+        let mut clients: Vec<(ClientId, Range<usize>)> = Vec::with_capacity(order.len());
+        for (number, (client, _)) in order.iter().enumerate() {
+            let until = number.saturating_add(1);
             match clients.last_mut() {
-                Some((last, last_until)) if last == *client => *last_until = until,
-                _ => clients.push(((*client).clone(), until)),
+                Some((last, own)) if last == *client => own.end = until,
+                _ => clients.push(((*client).clone(), number..until)),
             }
         }
         let places = order.into_iter().map(|(_, place)| place).collect();
@@ -50,9 +53,8 @@ impl Batch {
 
     /// Each client's requests, clients ascending by bytes.
     pub fn clients(&self) -> impl ExactSizeIterator<Item = ClientRequests<'_>> {
-        let mut from = 0;
-        self.clients.iter().map(move |(client, until)| {
-            let places = self.places.get(std::mem::replace(&mut from, *until)..*until).unwrap_or_default();
+        self.clients.iter().map(|(client, own)| {
+            let places = self.places.get(own.clone()).unwrap_or_default();
             ClientRequests { client, requests: &self.requests, places }
         })
     }

@@ -109,7 +109,7 @@ impl<S: UsageStore> Lane<S> {
             self.common.messages.extend(arrived.drain(..));
         }
         for message in arrived.drain(..) {
-            self.queue_of(&message.request.client).messages.push_back(message);
+            self.queue_of(Some(&message.request.client)).messages.push_back(message);
         }
         self.arrived = arrived;
     }
@@ -155,10 +155,10 @@ impl<S: UsageStore> Lane<S> {
     fn take_out(&mut self, clients: Vec<ClientId>, batch: Departing) -> Departing {
         self.apart.extend(clients.iter().map(|client| (client.clone(), Queue::default())));
         for message in std::mem::take(&mut self.common.messages) {
-            self.queue_of(&message.request.client).messages.push_back(message);
+            self.queue_of(Some(&message.request.client)).messages.push_back(message);
         }
         for set in std::mem::take(&mut self.common.just_set) {
-            self.queue_of(&set.client).just_set.push(set);
+            self.queue_of(Some(&set.client)).just_set.push(set);
         }
         let mut own: HashMap<ClientId, Departing> =
             clients.into_iter().map(|client| (client, Departing::default())).collect();
@@ -173,8 +173,8 @@ impl<S: UsageStore> Lane<S> {
     }
 
     /// Where a client's requests wait.
-    fn queue_of(&mut self, client: &ClientId) -> &mut Queue {
-        self.apart.get_mut(client).unwrap_or(&mut self.common)
+    fn queue_of(&mut self, client: Option<&ClientId>) -> &mut Queue {
+        client.and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common)
     }
 
     fn depart_apart(&mut self, client: ClientId) {
@@ -218,7 +218,7 @@ impl<S: UsageStore> Lane<S> {
 
     /// Sends a client's own batch, or one of the common queue.
     fn send(&mut self, batch: Departing, client: Option<ClientId>) {
-        let queue = client.as_ref().and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common);
+        let queue = self.queue_of(client.as_ref());
         let just_set = std::mem::take(&mut queue.just_set);
         queue.in_flight = true;
         let (store, instruments, size) = (Arc::clone(&self.store), self.instruments.clone(), batch.len());
@@ -240,7 +240,7 @@ impl<S: UsageStore> Lane<S> {
     async fn land(&mut self, landed: Landed) {
         self.take_in();
         self.in_flight.retain(|flight| !Arc::ptr_eq(flight, &landed.flight));
-        let queue = landed.client.as_ref().and_then(|client| self.apart.get_mut(client)).unwrap_or(&mut self.common);
+        let queue = self.queue_of(landed.client.as_ref());
         queue.in_flight = false;
         queue.just_set.extend(landed.set);
         let (waiting, answered) = (queue.messages.len(), landed.size);

@@ -44,10 +44,11 @@ impl<S: UsageStore> Inner<S> {
     ) -> Result<Reply, ServiceError> {
         let (span, mut begun) = (span(client, operation), None);
         if span.is_disabled()
-            && let Some(queued) = self.queue_now(client, operation, at, seed, &mut begun)
+            && let Some(queued) = self.queue_now(client, operation, at, seed)
         {
-            match queued?.await {
-                Ok(reply) if self.is_of_another_plan(client, &reply) => {}
+            let (began, queued) = queued?;
+            match queued.await {
+                Ok(reply) if self.is_of_another_plan(client, &reply) => begun = Some(began),
                 answered => return answered,
             }
         }
@@ -56,32 +57,30 @@ impl<S: UsageStore> Inner<S> {
         Box::pin(deciding.instrument(span)).await
     }
 
-    /// Queues an operation where nothing has to be asked for, neither its plan nor the server's time; `begun` is when.
+    /// Queues an operation where nothing has to be asked for, neither its plan nor the server's time.
     fn queue_now(
         &self,
         client: &ClientId,
         operation: &Operation,
         at: Option<Instant>,
         seed: Option<&GuardSeed>,
-        begun: &mut Option<Begun>,
-    ) -> Option<Result<Queued<'_>, ServiceError>> {
+    ) -> Option<Result<(Begun, Queued<'_>), ServiceError>> {
         let lanes = self.lanes.as_ref()?;
+        if let Err(error) = self.check_running() {
+            return Some(Err(error));
+        }
         let now = tokio::time::Instant::now();
         let is_present = at.is_none();
-        let at = match self.check_running().map(|()| self.instant_now(at, now)) {
-            Ok(at) => at?,
-            Err(error) => Err(error),
-        };
-        let at = match at {
+        let at = match self.instant_now(at, now)? {
             Ok(at) => at,
             Err(error) => return Some(Err(error)),
         };
         let plan = self.plans.view_now(client, if is_present { at } else { self.clock.now() })?;
         note_asked(seed.filter(|_| is_present), at);
         let deadline = now + self.deadline;
-        *begun = Some(Begun { at, deadline });
         let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
-        Some(lanes.enqueue(request, seed.cloned().map(Box::new), deadline))
+        let queued = lanes.enqueue(request, seed.cloned().map(Box::new), deadline);
+        Some(queued.map(|queued| (Begun { at, deadline }, queued)))
     }
 
     async fn decide_in_span(

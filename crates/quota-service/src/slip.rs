@@ -64,25 +64,21 @@ pub(crate) fn slip(deadline: Instant, id: Option<OperationId>, queued: &AtomicUs
     (replying, Queued { slip, queued, id, sleep: None, has_ended: false })
 }
 
-impl State {
-    /// Ends it, unless it has ended; whom to wake, and whether it was queued still.
-    fn end(&mut self, by: End) -> Option<(Option<Waker>, bool)> {
-        let (waker, sent) = match self {
-            Self::Queued(waker) => (waker.take(), false),
-            Self::Sent(waker) => (waker.take(), true),
-            Self::Answered(_) | Self::Ended { .. } | Self::Left => return None,
-        };
-        *self = Self::Ended { by, sent };
-        Some((waker, !sent))
-    }
-}
-
 impl Slip {
-    /// See [`State::end`].
-    fn end(&self, by: End) -> Option<bool> {
-        let (waker, was_queued) = self.0.lock().end(by)?;
+    /// Ends it, unless it has ended; whether that takes it out of the queue.
+    fn end(&self, by: End) -> bool {
+        let (waker, sent) = {
+            let mut state = self.0.lock();
+            let (waker, sent) = match &mut *state {
+                State::Queued(waker) => (waker.take(), false),
+                State::Sent(waker) => (waker.take(), true),
+                State::Answered(_) | State::Ended { .. } | State::Left => return false,
+            };
+            *state = State::Ended { by, sent };
+            (waker, sent)
+        };
         waker.into_iter().for_each(Waker::wake);
-        Some(was_queued)
+        !sent
     }
 }
 
@@ -102,7 +98,7 @@ impl Replying {
 
     /// Its deadline has passed; whether it was queued still, and is not any more.
     pub(crate) fn be_late(&self) -> bool {
-        self.slip.as_ref().and_then(|slip| slip.end(End::Late)) == Some(true)
+        self.slip.as_ref().is_some_and(|slip| slip.end(End::Late))
     }
 
     /// Whether somebody waits for an answer.
