@@ -53,9 +53,11 @@ impl Drainer {
         let of_client = due.parts.entry(client.clone()).or_default();
         of_client.retain(|before| !before.stands() && parts.iter().all(|part| part.seq != before.seq));
         of_client.extend(parts);
-        if !std::mem::replace(&mut due.is_running, true) {
-            let running = Running { drainer: Arc::clone(self), is_over: false };
-            tokio::spawn(running.go());
+        let is_running = std::mem::replace(&mut due.is_running, true);
+        drop(due);
+        if !is_running {
+            // Not while it is locked: a runtime that is ending drops it at once.
+            tokio::spawn(Running { drainer: Arc::clone(self), is_over: false }.go());
         }
     }
 
@@ -65,9 +67,10 @@ impl Drainer {
         let of_client = due.later.entry(client.clone()).or_default();
         of_client.retain(|before| !before.stands());
         of_client.extend(parts);
-        if !std::mem::replace(&mut due.is_waiting, true) {
-            let waiting = Waiting { drainer: Arc::clone(self), is_over: false };
-            tokio::spawn(waiting.go());
+        let is_waiting = std::mem::replace(&mut due.is_waiting, true);
+        drop(due);
+        if !is_waiting {
+            tokio::spawn(Waiting { drainer: Arc::clone(self), is_over: false }.go());
         }
     }
 
@@ -226,6 +229,25 @@ mod tests {
         first.set_standing();
         drainer.hand_over(&client(0), vec![part(3)]);
         assert_eq!(due(&drainer, 0), [2, 3]);
+    }
+
+    #[test]
+    fn a_runtime_that_has_ended_drops_what_it_is_given_and_keeps_nobody_waiting() {
+        let driven = runtime();
+        let drainer = drainer(&driven);
+        let ended = runtime().handle().clone();
+        let (over, told) = std::sync::mpsc::channel();
+        let handed = Arc::clone(&drainer);
+        std::thread::spawn(move || {
+            let _ended = ended.enter();
+            handed.hand_over(&client(0), vec![part(1)]);
+            handed.hand_over_later(&client(0), std::iter::once(part(2)));
+            over.send(()).unwrap();
+        });
+        told.recv_timeout(Duration::from_secs(10)).unwrap();
+        let left = drainer.due.lock();
+        assert!(!left.is_running && !left.is_waiting, "the next commit begins anew");
+        assert_eq!((left.parts.len(), left.later.len()), (1, 1));
     }
 
     #[test]

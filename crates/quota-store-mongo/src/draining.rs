@@ -122,18 +122,19 @@ impl Tables {
 /// Adds to a quarter. All that commits before have added stands there.
 fn add_to_quarter(client: &ClientId, added: &OfQuarter, seq: i64) -> Document {
     let amounts = doc! { "$inc": { "m": added.micros, "n": added.entries }, "$set": { "s": seq } };
-    change_quarter(client, added, seq, amounts)
+    // Where it is there no more, it was forgotten, and with it what is taken out of it.
+    change_quarter(client, added, seq, amounts, added.entries >= 0)
 }
 
 /// Says what a quarter came to at a commit.
 fn set_quarter(client: &ClientId, total: &OfQuarter, seq: i64) -> Document {
-    change_quarter(client, total, seq, doc! { "$set": { "m": total.micros, "n": total.entries, "s": seq } })
+    change_quarter(client, total, seq, doc! { "$set": { "m": total.micros, "n": total.entries, "s": seq } }, true)
 }
 
-fn change_quarter(client: &ClientId, of: &OfQuarter, seq: i64, mut change: Document) -> Document {
+fn change_quarter(client: &ClientId, of: &OfQuarter, seq: i64, mut change: Document, makes: bool) -> Document {
     // Where the quarter has counted this commit, the query finds nothing, and to make another one fails on its key.
     let key = quarter_key(client, of.quarter, &of.label);
     let quarter = doc! { "_id": key, "c": client.as_str(), "s": { "$lt": seq } };
     change.extend(doc! { "$setOnInsert": { "q": of.quarter, "l": &of.label }, "$unset": { "gone": "" } });
-    doc! { "q": quarter, "u": change, "upsert": true }
+    doc! { "q": quarter, "u": change, "upsert": makes }
 }

@@ -110,7 +110,9 @@ impl MongoStore {
         }
         if let Some(retention) = self.settings.retention {
             let horizon = quarter_of(before.saturating_sub(retention)).millis();
-            self.forget_before(&client, horizon).await?;
+            // What was left to the next pruning, or has come since, counts with its quarter.
+            let unfolded = self.first_entry(&client, (0, horizon)).await?.map_or(horizon, Cut::floor);
+            self.forget_before(&client, unfolded.min(horizon)).await?;
         }
         Ok(())
     }

@@ -4,11 +4,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use mongodb::bson::doc;
-use quota_core::{Operation, Window};
+use quota_core::{Answer, Operation, Window};
 use quota_service::{Pruned, Request, StoreError, UsageStore};
 
 use crate::collections::{Collections, run};
-use crate::requests::{DAY, after_noon, allowed, backfill, charge, client, credits, one, one_at, request, used};
+use crate::requests::{
+    DAY, after_noon, allowed, backfill, charge, client, credits, noon, one, one_at, request, used, void,
+};
 
 /// As many as are taken out in three steps.
 const MANY: i64 = 4_500;
@@ -81,6 +83,32 @@ fn many_entries_of_one_quarter_are_all_told() {
         assert_eq!((pruned.entries, pruned.ids), (4_500, 4_500));
         assert!(collections.ledger_is_folded("a").await);
         assert_all_counted(collections).await;
+    });
+}
+
+#[test]
+fn what_is_left_to_the_next_pruning_keeps_its_sums() {
+    run(async |collections| {
+        let three_days_before = Window::new(after_noon(-3 * DAY), after_noon(-3 * DAY + 900_000)).unwrap();
+        let store = collections.builder(collections.url()).with_retention(Duration::from_secs(86_400));
+        let store = store.with_conflict_timeout(Duration::from_millis(1)).connect().await.unwrap();
+        let past = || backfill([("x".to_owned(), -3 * DAY)]);
+        one(&store, request("a", past(), "10")).await.unwrap();
+        let used = async || store.total(&client("a"), three_days_before).await.unwrap();
+        assert_eq!(used().await, credits("1"));
+        // Others have their turns all the time.
+        collections.change("a", doc! { "$set": { "q": ["another"] } }).await;
+        assert_eq!(store.prune(noon()).await.unwrap().entries, 0);
+        assert_eq!(used().await, credits("1"));
+        collections.change("a", doc! { "$unset": { "q": "" } }).await;
+        // Somebody forgets them all the same, as one with a shorter retention does in the moment in which the entry is added.
+        let quarters = collections.collection("quarters");
+        quarters.delete_many(doc! { "c": "a" }).await.unwrap();
+        assert!(matches!(one(&store, request("a", void("x"), "10")).await, Ok(Answer::Voided(true))));
+        assert_eq!(used().await, credits("0"), "no less than nothing");
+        one(&store, request("a", past(), "10")).await.unwrap();
+        assert_eq!(store.prune(noon()).await.unwrap().entries, 1);
+        assert_eq!(used().await, credits("0"));
     });
 }
 
