@@ -16,8 +16,9 @@ use crate::turn::Turn;
 use crate::window::Window;
 
 impl Turn<'_> {
-    pub(crate) fn void(&mut self, id: &OperationId) -> Result<bool, Stop> {
-        let Some(entry) = self.facts.entry(id)?.cloned() else { return Ok(false) };
+    pub(crate) fn void(&mut self, id: &OperationId, at: Option<Instant>) -> Result<bool, Stop> {
+        let named = self.facts.entry(id)?.filter(|entry| at.is_none_or(|at| at == entry.at));
+        let Some(entry) = named.cloned() else { return Ok(false) };
         self.account.remove_entry(&entry);
         self.writes.account = true;
         self.writes.removal = Some(Removal::Entry(entry));

@@ -82,6 +82,9 @@ pub enum Operation {
     Void {
         /// The entry.
         id: OperationId,
+        /// Only if the entry counts at this instant: by whoever tries again later, when the id may have become free and be
+        /// another entry's.
+        at: Option<Instant>,
     },
     /// Changes nothing.
     Status,
@@ -157,7 +160,7 @@ impl Operation {
     pub const fn id(&self) -> Option<&OperationId> {
         match self {
             Self::Charge { id, .. } | Self::Record { id, .. } | Self::Hold { id, .. } => id.as_id(),
-            Self::Extend { id, .. } | Self::Settle { id, .. } | Self::Release { id, .. } | Self::Void { id } => {
+            Self::Extend { id, .. } | Self::Settle { id, .. } | Self::Release { id, .. } | Self::Void { id, .. } => {
                 Some(id)
             }
             Self::Status | Self::Delete { .. } | Self::Backfill { .. } | Self::SetPlan { .. } | Self::RemovePlan => {

@@ -118,7 +118,7 @@ impl<'a> Turn<'a> {
             Operation::Charge { id: EntryId::Given(id), .. }
             | Operation::Record { id: EntryId::Given(id), .. }
             | Operation::Hold { id: EntryId::Given(id), .. }
-            | Operation::Void { id } => vec![Need::Entry(id.clone())],
+            | Operation::Void { id, .. } => vec![Need::Entry(id.clone())],
             Operation::Backfill { entries, .. } => entries.iter().map(|entry| Need::Entry(entry.id.clone())).collect(),
             _ => Vec::new(),
         }
@@ -150,7 +150,7 @@ impl<'a> Turn<'a> {
             Operation::Extend { id, ttl } => self.extend(id, *ttl, asked, now).map(Answer::Decision),
             Operation::Settle { id, credits } => self.settle(id, *credits, asked, now).map(Answer::Decision),
             Operation::Release { id, made } => self.release(id, *made, asked, now).map(Answer::Decision),
-            Operation::Void { id } => self.void(id).map(Answer::Voided),
+            Operation::Void { id, at } => self.void(id, *at).map(Answer::Voided),
             Operation::Status => self.status(asked, now).map(Answer::Status),
             Operation::Delete { range } => self.delete(*range).map(Answer::Deleted),
             Operation::Backfill { entries, not_after } => {

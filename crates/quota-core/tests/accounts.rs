@@ -53,7 +53,7 @@ fn operation(step: &Value) -> Option<Operation> {
         "extend" => Operation::Extend { id: id(step), ttl: ttl(step) },
         "settle" => Operation::Settle { id: id(step), credits: credits(step) },
         "release" => Operation::Release { id: id(step), made: None },
-        "void" => Operation::Void { id: id(step) },
+        "void" => Operation::Void { id: id(step), at: None },
         "status" => Operation::Status,
         "delete" => Operation::Delete { range: range(step) },
         "backfill" => {

@@ -227,9 +227,9 @@ impl Model {
             }
             Operation::Settle { id, credits } => self.settle(id, *credits, now),
             Operation::Release { id, .. } => self.end(id, now, |_, _| {}),
-            Operation::Void { id } => {
+            Operation::Void { id, at } => {
                 let count = self.entries.len();
-                self.entries.retain(|entry| entry.id.as_ref() != Some(id));
+                self.entries.retain(|entry| entry.id.as_ref() != Some(id) || at.is_some_and(|at| at != entry.at));
                 Outcome::Voided(self.entries.len() < count)
             }
             Operation::Status if self.plan.is_none() => Outcome::Refused("unknown_client"),
@@ -339,7 +339,7 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (any_id(), any_ttl()).prop_map(|(id, ttl)| Operation::Extend { id, ttl }),
         3 => (any_id(), any_credits()).prop_map(|(id, credits)| Operation::Settle { id, credits }),
         1 => any_id().prop_map(|id| Operation::Release { id, made: None }),
-        1 => any_id().prop_map(|id| Operation::Void { id }),
+        1 => any_id().prop_map(|id| Operation::Void { id, at: None }),
         1 => Just(Operation::Status),
         1 => range.prop_map(|range| Operation::Delete { range }),
         1 => prop::collection::vec(past, 0..4)

@@ -10,6 +10,7 @@ use quota_core::{Anchor, ClientId, Credits, Limit, Period, Plan, Quota, Tz};
 use quota_rocket::{ClientBy, Costs, Paid, Price, QuotaFairing, RouteCost};
 use quota_service::{PlanRegistry, QuotaService};
 use quota_store_memory::MemoryStore;
+use quota_testkit::{Gate, Gated, Keeper};
 use rocket::http::Header;
 use rocket::local::blocking::Client;
 use rocket::request::{FromRequest, Outcome};
@@ -99,19 +100,25 @@ fn client() -> (Client, QuotaService<MemoryStore>) {
 }
 
 fn service() -> QuotaService<MemoryStore> {
+    QuotaService::builder(MemoryStore::new()).with_registry(plans()).build()
+}
+
+fn plans() -> PlanRegistry {
     let anchor = Anchor::new("2022-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
     let year = Quota::new(Period::YEAR, Limit::Finite("100".parse().unwrap()), anchor);
-    let plans = PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap());
-    QuotaService::builder(MemoryStore::new()).with_registry(plans).build()
+    PlanRegistry::new().with(ClientId::new("client1").unwrap(), Plan::new([year]).unwrap())
 }
 
 fn client_with(quota: QuotaFairing) -> Client {
+    Client::untracked(rocket_with(quota)).unwrap()
+}
+
+fn rocket_with(quota: QuotaFairing) -> rocket::Rocket<rocket::Build> {
     let quota = quota.with_route("/set/<name>", Credits::new(7).unwrap());
     let config = rocket::Config { log_level: rocket::config::LogLevel::Off, ..rocket::Config::debug_default() };
-    let rocket = rocket::custom(config)
+    rocket::custom(config)
         .attach(quota)
-        .mount("/", routes![by_id, by_name, first, second, third, set_by_id, set_by_name, thing, free]);
-    Client::untracked(rocket).unwrap()
+        .mount("/", routes![by_id, by_name, first, second, third, set_by_id, set_by_name, thing, free])
 }
 
 #[test]
@@ -137,6 +144,51 @@ fn it_pays_once_on_three_routes() {
     assert_eq!(ask(&client, "/chain/x"), answer("94", "x"));
     assert_eq!(ask(&client, "/chain/true"), answer("93", "true or false"));
     assert_eq!(ask(&client, "/chain/7"), answer("88", "7"));
+}
+
+/// From here on the store does nothing.
+struct Shuts;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Shuts {
+    type Error = Infallible;
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, Infallible> {
+        if let Some(keeper) = request.rocket().state::<Arc<Keeper>>() {
+            keeper.set(Gate::NotDone);
+        }
+        Outcome::Success(Self)
+    }
+}
+
+#[get("/gate/<id>")]
+fn shut_by_id(id: u32, _quota: Costs<5>, _shuts: Shuts) -> String {
+    id.to_string()
+}
+
+#[get("/gate/<name>", rank = 2)]
+fn shut_by_name(name: &str, _quota: Costs<1>) -> String {
+    name.to_owned()
+}
+
+#[test]
+fn it_pays_once_where_what_it_paid_cannot_be_given_back() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _lanes_run_there = runtime.enter();
+    let (store, keeper) = Gated::new(MemoryStore::new());
+    let service = QuotaService::builder(store).with_registry(plans()).build();
+    let quota = QuotaFairing::new(service, ClientBy::header("X-Client-Id").unwrap());
+    let rocket = rocket_with(quota).manage(Arc::clone(&keeper)).mount("/", routes![shut_by_id, shut_by_name]);
+    let client = Client::untracked(rocket).unwrap();
+    // The charge of the first has no id; that of the second has one, and its store does not answer.
+    for remaining in ["95", "90"] {
+        keeper.set(Gate::Open);
+        assert_eq!(ask(&client, "/gate/x"), (200, Some(remaining.to_owned()), "x".to_owned()));
+    }
+    keeper.set(Gate::Open);
+    // It is not given back later either.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(ask(&client, "/item/7").1.as_deref(), Some("85"));
 }
 
 #[test]

@@ -81,6 +81,7 @@ fn app(program: Program) -> rocket::Rocket<Build> {
         success,
         answer,
         accepted,
+        beside,
         idle,
         compute,
         record,
@@ -279,6 +280,14 @@ impl Price for FourIfAccepted {
 #[get("/accepted?<status>")]
 fn accepted(_quota: Paid<FourIfAccepted>, status: u16) -> (Status, &'static str) {
     (Status::new(status), "ran")
+}
+
+#[get("/beside")]
+async fn beside(quota: Paid<FourOnSuccess>, uri: &Origin<'_>) -> Result<String, Refused> {
+    let charge = charge_from_query(query(uri))?;
+    let credits = charge.credits();
+    quota.charge(charge).await?;
+    Ok(credits.to_string())
 }
 
 #[get("/idle")]

@@ -129,7 +129,8 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
 
     /// How long an operation may take, in the queue and in the store together; 5 seconds by default, a year at most.
     /// Asking for the client's plan counts in it where the store takes batches, and has as long again where it does not
-    /// ([`crate::Dispatch`]); so has asking the store's server for its time, at the first operation.
+    /// ([`crate::Dispatch`]); so has asking the store's server for its time, at the first operation. What ends or extends a hold for
+    /// which no plan was told in time is tried without one, and has as long again.
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         // An instant that much later than now can be told on every platform.
         self.deadline = deadline.min(Duration::from_secs(366 * 86_400));
@@ -189,7 +190,7 @@ impl<S: UsageStore> QuotaServiceBuilder<S> {
                 Some(Lanes::spawn(&self.store, Ways { lanes, max_batch, hot }, self.queue_size, &instruments))
             }
         };
-        let plans = Plans::new(self.origin, self.plan_cache_size, self.plan_ttl, self.unknown_ttl, self.deadline);
+        let plans = Arc::new(Plans::new(self.origin, self.plan_cache_size, self.plan_ttl, self.unknown_ttl));
         let asks_server = lanes.is_some() && self.reference.is_none();
         let server = asks_server.then(|| Arc::new(ServerClock::new(&instruments)));
         let follows_server = self.clock.is_none() && server.is_some();

@@ -29,6 +29,11 @@ pub trait DynService: Send + Sync + 'static {
     /// # Errors
     /// As there.
     async fn void(&self, client: &ClientId, id: &OperationId) -> Result<bool, ServiceError>;
+    /// As [`QuotaService::void_at`].
+    ///
+    /// # Errors
+    /// As there.
+    async fn void_at(&self, client: &ClientId, id: &OperationId, at: Instant) -> Result<bool, ServiceError>;
     /// As [`QuotaService::record`].
     ///
     /// # Errors
@@ -112,6 +117,10 @@ impl<S: UsageStore> DynService for QuotaService<S> {
 
     async fn void(&self, client: &ClientId, id: &OperationId) -> Result<bool, ServiceError> {
         Self::void(self, client, id).await
+    }
+
+    async fn void_at(&self, client: &ClientId, id: &OperationId, at: Instant) -> Result<bool, ServiceError> {
+        Self::void_at(self, client, id, at).await
     }
 
     async fn record(&self, client: &ClientId, charge: Charge) -> Result<Decision, ServiceError> {

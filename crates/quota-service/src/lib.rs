@@ -37,6 +37,7 @@ mod service;
 mod slip;
 mod store;
 mod store_error;
+mod together;
 mod usage;
 
 #[doc = include_str!("write_your_own_store.md")]
@@ -69,6 +70,7 @@ pub use crate::store::{
     PlansNow, Pruned, Request, StoredPlan, UsageStore,
 };
 pub use crate::store_error::{Source, StoreError};
+pub use crate::together::{Joined, Together};
 
 pub use quota_core;
 pub use quota_core::{

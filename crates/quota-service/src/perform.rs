@@ -102,7 +102,7 @@ impl<S: UsageStore> Inner<S> {
         };
         let request = |plan| Request { client: client.clone(), operation: operation.clone(), at, plan };
         for _ in 0..MAX_TRIES {
-            let plan = match self.plans.view(client, self.clock.now()).await {
+            let plan = match self.plans.view(client, self.clock.now(), deadline).await {
                 Ok(plan) => plan,
                 Err(untold) if ends_hold(operation) => {
                     // Asking for the plan may have taken all of the time.
@@ -134,7 +134,7 @@ impl<S: UsageStore> Inner<S> {
         self.instant(at)
     }
 
-    fn deadline_from_now(&self) -> tokio::time::Instant {
+    pub(crate) fn deadline_from_now(&self) -> tokio::time::Instant {
         tokio::time::Instant::now() + self.deadline
     }
 

@@ -1,19 +1,23 @@
 //! The service's knowledge of its clients' plans.
 
-use std::sync::Arc;
+use std::error::Error;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use lru::LruCache;
 use parking_lot::Mutex;
 use quota_core::{ClientId, Instant, Plan, PlanCheck, PlanVersion};
-use tokio::sync::OnceCell;
+use tokio::time::error::Elapsed;
 
-use crate::deadline::within;
+use crate::deadline::within_until;
 use crate::error::ServiceError;
 use crate::made_id;
 use crate::plan_source::{PlanRegistry, PlanSource};
 use crate::store::{PlanStamp, PlanStore, PlanView, PlansNow};
-use crate::store_error::StoreError;
+use crate::store_error::{Source, StoreError};
+use crate::together::Together;
 
 /// How often a source is asked anew while its plans change under the question.
 const MAX_QUESTIONS: usize = 16;
@@ -30,19 +34,47 @@ pub(crate) enum Origin {
 pub(crate) struct Plans {
     origin: Origin,
     /// Locked for a look-up, never across a question.
-    met: Mutex<LruCache<ClientId, Asked>>,
+    met: Mutex<LruCache<ClientId, Arc<Question>>>,
     /// The greatest number of clients in it.
     size: usize,
     plan_ttl: Duration,
     unknown_ttl: Duration,
-    deadline: Duration,
     /// Tells this service's generations from those of another that brings its own plans to the same store.
     seed: u64,
 }
 
-/// A question to the origin, which all who ask meanwhile share: it is answered once; if whoever asks fails or goes
-/// away, the next one asks.
-type Asked = Arc<OnceCell<Known>>;
+/// A question to the origin, which all who ask meanwhile share, and its answer.
+#[derive(Default)]
+struct Question {
+    known: OnceLock<Known>,
+    together: Together<Result<Known, Untold>>,
+}
+
+/// Why the origin said nothing, to each of those who asked.
+#[derive(Clone)]
+enum Untold {
+    Source(Arc<dyn Error + Send + Sync>),
+    Store(Arc<StoreError>),
+}
+
+impl Untold {
+    fn by_source(error: Source) -> Self {
+        Self::Source(Arc::from(error))
+    }
+
+    fn by_store(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<Untold> for ServiceError {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Source(error) => Self::Plans(error.into()),
+            Untold::Store(error) => not_told(error.again()),
+        }
+    }
+}
 
 /// What the origin said.
 #[derive(Clone)]
@@ -54,23 +86,9 @@ struct Known {
 }
 
 impl Plans {
-    pub(crate) fn new(
-        origin: Origin,
-        size: usize,
-        plan_ttl: Duration,
-        unknown_ttl: Duration,
-        deadline: Duration,
-    ) -> Self {
+    pub(crate) fn new(origin: Origin, size: usize, plan_ttl: Duration, unknown_ttl: Duration) -> Self {
         let seed = made_id::plan_version().number().get();
-        Self {
-            origin,
-            met: Mutex::new(LruCache::unbounded()),
-            size: size.max(1),
-            plan_ttl,
-            unknown_ttl,
-            deadline,
-            seed,
-        }
+        Self { origin, met: Mutex::new(LruCache::unbounded()), size: size.max(1), plan_ttl, unknown_ttl, seed }
     }
 
     pub(crate) const fn origin(&self) -> &Origin {
@@ -94,7 +112,7 @@ impl Plans {
             return Some(PlanView { plan: registry.plan_of(client), check: PlanCheck::Any, stamp });
         }
         let mut met = self.met.lock();
-        let known = met.get(client)?.get().filter(|known| !self.is_old(known, generation, now))?.clone();
+        let known = met.get(client)?.known.get().filter(|known| !self.is_old(known, generation, now))?.clone();
         drop(met);
         Some(self.view_of(known))
     }
@@ -107,19 +125,25 @@ impl Plans {
         }
     }
 
-    /// The client's plan as it is known at the service's present, asked of the origin if it is not or has grown old.
-    pub(crate) async fn view(&self, client: &ClientId, now: Instant) -> Result<PlanView, ServiceError> {
+    /// The client's plan as it is known at the service's present, asked of the origin if it is not or has grown old, and waited for
+    /// until the deadline.
+    pub(crate) async fn view(
+        self: &Arc<Self>,
+        client: &ClientId,
+        now: Instant,
+        deadline: tokio::time::Instant,
+    ) -> Result<PlanView, ServiceError> {
         if let Some(view) = self.view_now(client, now) {
             return Ok(view);
         }
         let mut rounds = 0;
         loop {
             let generation = self.generation();
-            let asked = self.asked(client, |known| self.is_old(known, generation, now));
-            let known = match asked.get() {
+            let question = self.question(client, |known| self.is_old(known, generation, now));
+            let known = match question.known.get() {
                 Some(known) => known.clone(),
                 // Boxed, so that who need not wait is a small future.
-                None => Box::pin(self.answer(&asked, client, now)).await?,
+                None => Box::pin(self.answer(&question, client, now, deadline)).await?,
             };
             // The question may be one that another caller had asked before the plans changed.
             if known.stamp.generation == generation || rounds == MAX_QUESTIONS {
@@ -129,21 +153,55 @@ impl Plans {
         }
     }
 
-    async fn answer(&self, asked: &OnceCell<Known>, client: &ClientId, now: Instant) -> Result<Known, ServiceError> {
-        let waiting = asked.get_or_try_init(|| self.ask(client, now));
-        let known = within(self.deadline, waiting).await.map_err(|elapsed| ServiceError::Plans(elapsed.into()))??;
-        Ok(known.clone())
+    async fn answer(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        client: &ClientId,
+        now: Instant,
+        deadline: tokio::time::Instant,
+    ) -> Result<Known, ServiceError> {
+        let mut told = self.told(question, client, now, deadline).await;
+        if let (Ok(Err(_)), false) = told {
+            // It was begun by somebody else, earlier: now the origin may answer.
+            told = self.told(question, client, now, deadline).await;
+        }
+        told.0.map_err(|elapsed| ServiceError::Plans(elapsed.into()))?.map_err(ServiceError::from)
+    }
+
+    /// What the origin tells, and whether this has begun the question.
+    async fn told(
+        self: &Arc<Self>,
+        question: &Arc<Question>,
+        client: &ClientId,
+        now: Instant,
+        deadline: tokio::time::Instant,
+    ) -> (Result<Result<Known, Untold>, Elapsed>, bool) {
+        let mut is_own = false;
+        let asked = question.together.ask(|| {
+            is_own = true;
+            let (plans, question, client) = (Arc::clone(self), Arc::clone(question), client.clone());
+            let asking = async move {
+                let known = plans.ask(&client, now).await?;
+                Ok(question.known.get_or_init(|| known).clone())
+            };
+            asking.boxed()
+        });
+        let told = within_until(deadline, asked.clone()).await;
+        if told.is_err() {
+            question.together.forget(&asked);
+        }
+        (told, is_own)
     }
 
     /// The question that answers for this client: one that is answered, one that is being asked, or a new one.
-    fn asked(&self, client: &ClientId, old: impl Fn(&Known) -> bool) -> Asked {
+    fn question(&self, client: &ClientId, old: impl Fn(&Known) -> bool) -> Arc<Question> {
         let mut met = self.met.lock();
         match met.get(client) {
-            Some(asked) if !asked.get().is_some_and(old) => Arc::clone(asked),
+            Some(question) if !question.known.get().is_some_and(old) => Arc::clone(question),
             _ => {
-                let asked = Asked::default();
-                self.put(&mut met, client, Arc::clone(&asked));
-                asked
+                let question = Arc::<Question>::default();
+                self.put(&mut met, client, Arc::clone(&question));
+                question
             }
         }
     }
@@ -151,7 +209,7 @@ impl Plans {
     /// Forgets what the account says is no longer so.
     pub(crate) fn forget_unless(&self, client: &ClientId, version: Option<PlanVersion>) {
         let mut met = self.met.lock();
-        if met.peek(client).and_then(|asked| asked.get()).is_some_and(|known| known.version != version) {
+        if met.peek(client).and_then(|question| question.known.get()).is_some_and(|known| known.version != version) {
             met.pop(client);
         }
     }
@@ -161,11 +219,12 @@ impl Plans {
     pub(crate) fn learn(&self, client: &ClientId, plan: Arc<Plan>, version: PlanVersion) {
         let stamp = PlanStamp::lasting(self.generation());
         let known = Known { plan: Some(plan), version: Some(version), stamp };
-        self.put(&mut self.met.lock(), client, Arc::new(OnceCell::new_with(Some(known))));
+        let question = Question { known: OnceLock::from(known), together: Together::default() };
+        self.put(&mut self.met.lock(), client, Arc::new(question));
     }
 
-    fn put(&self, met: &mut LruCache<ClientId, Asked>, client: &ClientId, asked: Asked) {
-        met.put(client.clone(), asked);
+    fn put(&self, met: &mut LruCache<ClientId, Arc<Question>>, client: &ClientId, question: Arc<Question>) {
+        met.put(client.clone(), question);
         if met.len() > self.size {
             met.pop_lru();
         }
@@ -193,17 +252,19 @@ impl Plans {
         generation ^ self.seed
     }
 
-    async fn ask(&self, client: &ClientId, at: Instant) -> Result<Known, ServiceError> {
+    async fn ask(&self, client: &ClientId, at: Instant) -> Result<Known, Untold> {
         // Before the question: a change in between makes the answer old at once.
         let generation = self.generation();
         let (plan, version, changes_are_noticed) = match &self.origin {
             Origin::Registry(registry) => (registry.plan_of(client), None, true),
             Origin::Source(source) => {
-                let plan = source.plan(client).await.map_err(ServiceError::Plans)?;
-                (plan, None, source.generation().is_some())
+                // A panic of one asker would be one of all who share the question.
+                let told = AssertUnwindSafe(source.plan(client)).catch_unwind().await;
+                let plan = told.unwrap_or_else(|_| Err("the source of plans panicked".into()));
+                (plan.map_err(Untold::by_source)?, None, source.generation().is_some())
             }
             Origin::Store(store) => {
-                let stored = store.stored_plan(client).await.map_err(not_told)?;
+                let stored = store.stored_plan(client).await.map_err(Untold::by_store)?;
                 (stored.plan, stored.version, true)
             }
         };

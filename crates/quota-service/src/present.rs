@@ -13,7 +13,13 @@ impl<S: UsageStore> Inner<S> {
         match &self.server {
             // Boxed, so that who need not wait is a small future.
             Some(server) if server.known_at(tokio::time::Instant::now(), &self.store).is_none() => {
-                Box::pin(self.read(server.follow(&*self.store))).await
+                let asked = server.follow(&self.store);
+                let answer = async { asked.clone().await.map_err(|error| error.again()) };
+                let answered = Box::pin(self.read(answer)).await;
+                if answered.is_err() {
+                    server.forget(&asked);
+                }
+                answered
             }
             _ => Ok(()),
         }

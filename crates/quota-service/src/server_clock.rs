@@ -1,21 +1,22 @@
 //! The time of the store's server.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use quota_core::Instant;
-use tokio::sync::{Mutex, OnceCell};
 
 use crate::clock::{Clock, SystemClock};
 use crate::instruments::Instruments;
 use crate::store::UsageStore;
 use crate::store_error::StoreError;
+use crate::together::{Joined, Together};
 
 /// For how long a measurement is counted on from before the server is asked again.
 const MEASUREMENT_LASTS: Duration = Duration::from_secs(60);
 
-/// How long a server may take to tell its time again, which is twice the error, and how long it is left alone if it does not.
+/// How long a server may take to tell its time again, which is twice the error, and how long after a question it is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -35,36 +36,19 @@ const SLEPT: Duration = Duration::from_secs(2);
 pub(crate) struct ServerClock {
     begun: tokio::time::Instant,
     /// Whether there is a server; not set before its first answer.
-    has_server: OnceCell<bool>,
+    has_server: OnceLock<bool>,
     /// The server's milliseconds since 1970 when this clock was made.
     at_begun: AtomicI64,
     /// Milliseconds from then to the last measurement.
     measured: AtomicU64,
     /// The machine's own milliseconds since 1970 when this clock was made, as they were at the last measurement.
     own_at_begun: AtomicI64,
-    measuring: AtomicBool,
-    waking: Mutex<()>,
+    /// Milliseconds to the last question that was asked in the background. By this, and not by its end, the next one is asked: its
+    /// runtime may be one that nobody drives.
+    asked_again: AtomicU64,
+    /// The question that callers wait for.
+    together: Together<Result<(), Arc<StoreError>>>,
     instruments: Instruments,
-}
-
-/// A question that is under way. However it ends, another one may be asked.
-struct Measuring(Arc<ServerClock>);
-
-impl Drop for Measuring {
-    fn drop(&mut self) {
-        self.0.measuring.store(false, Ordering::Release);
-    }
-}
-
-impl Measuring {
-    async fn run<S: UsageStore>(self, store: Arc<S>) {
-        match tokio::time::timeout(PATIENCE, self.0.measure(&*store)).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => tracing::warn!(%error, "the server did not tell its time"),
-            Err(_) => tracing::warn!("the server did not tell its time in {PATIENCE:?}"),
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
 }
 
 impl ServerClock {
@@ -72,12 +56,12 @@ impl ServerClock {
     pub(crate) fn new(instruments: &Instruments) -> Self {
         Self {
             begun: tokio::time::Instant::now(),
-            has_server: OnceCell::new(),
+            has_server: OnceLock::new(),
             at_begun: AtomicI64::new(0),
             measured: AtomicU64::new(0),
             own_at_begun: AtomicI64::new(0),
-            measuring: AtomicBool::new(false),
-            waking: Mutex::new(()),
+            asked_again: AtomicU64::new(0),
+            together: Together::default(),
             instruments: instruments.clone(),
         }
     }
@@ -102,39 +86,52 @@ impl ServerClock {
         if self.has_slept_at(own, elapsed) {
             return None;
         }
-        if self.is_old_at(elapsed) && !self.measuring.swap(true, Ordering::AcqRel) {
-            tokio::spawn(Measuring(Arc::clone(self)).run(Arc::clone(store)));
+        if self.is_old_at(elapsed) && self.begins_to_ask(elapsed) {
+            tokio::spawn(Arc::clone(self).measure_again(Arc::clone(store)));
         }
         Some(self.at(elapsed))
     }
 
-    /// Asks for the first time, and after the machine has slept, however many callers wait.
-    ///
-    /// # Errors
-    /// The store's, where it could not be asked.
-    pub(crate) async fn follow(&self, store: &impl UsageStore) -> Result<(), StoreError> {
-        let has_server = self.has_server.get_or_try_init(|| self.measure(store)).await?;
-        if *has_server && self.has_slept() {
-            let _one_asks = self.waking.lock().await;
-            if self.has_slept() {
-                self.measure(store).await?;
-            }
+    /// Whether nobody has asked in the background lately; then this caller does.
+    fn begins_to_ask(&self, elapsed: u64) -> bool {
+        let asked = self.asked_again.load(Ordering::Acquire);
+        Duration::from_millis(elapsed.saturating_sub(asked)) >= PAUSE
+            && self.asked_again.compare_exchange(asked, elapsed, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    async fn measure_again<S: UsageStore>(self: Arc<Self>, store: Arc<S>) {
+        match tokio::time::timeout(PATIENCE, self.measure(&*store)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the server did not tell its time"),
+            Err(_) => tracing::warn!("the server did not tell its time in {PATIENCE:?}"),
         }
-        Ok(())
+    }
+
+    /// Asks for the first time, and after the machine has slept, however many callers wait. Its error is the store's, where it could
+    /// not be asked.
+    pub(crate) fn follow<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> Joined<Result<(), Arc<StoreError>>> {
+        self.together.ask(|| {
+            let (clock, store) = (Arc::clone(self), Arc::clone(store));
+            async move { clock.measure(&*store).await.map(drop).map_err(Arc::new) }.boxed()
+        })
+    }
+
+    /// Lets the next caller ask anew, where this one has waited for as long as it may.
+    pub(crate) fn forget(&self, asked: &Joined<Result<(), Arc<StoreError>>>) {
+        self.together.forget(asked);
     }
 
     /// Asks the server; false where there is none.
     async fn measure(&self, store: &impl UsageStore) -> Result<bool, StoreError> {
         // The machine may sleep while the question is on its way.
+        let mut has_server = true;
         for _ in 0..QUESTIONS {
-            if !self.ask(store).await? {
-                return Ok(false);
-            }
-            if !self.has_slept() {
+            has_server = self.ask(store).await?;
+            if !has_server || !self.has_slept() {
                 break;
             }
         }
-        Ok(true)
+        Ok(*self.has_server.get_or_init(|| has_server))
     }
 
     /// Asks the server once; false where there is none.
@@ -192,5 +189,18 @@ impl Clock for ServerClock {
             return SystemClock.now();
         }
         self.at(self.elapsed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asked_and_never_came_to_an_end_is_not_waited_for() {
+        let clock = ServerClock::new(&Instruments::new());
+        assert!(clock.begins_to_ask(60_000));
+        assert!(!clock.begins_to_ask(60_001) && !clock.begins_to_ask(64_999));
+        assert!(clock.begins_to_ask(65_000) && !clock.begins_to_ask(65_000));
     }
 }

@@ -36,7 +36,7 @@ pub struct QuotaService<S> {
 
 pub(crate) struct Inner<S> {
     pub(crate) store: Arc<S>,
-    pub(crate) plans: Plans,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The server's time, if the application tells it.
     pub(crate) reference: Option<Arc<dyn Clock>>,

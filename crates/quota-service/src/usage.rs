@@ -123,7 +123,7 @@ impl<S: UsageStore> QuotaService<S> {
                 let stored = stored.map_err(|elapsed| ServiceError::Plans(elapsed.into()))?;
                 Ok(stored.map_err(not_told)?.plan)
             }
-            _ => Ok(inner.plans.view(client, inner.clock.now()).await?.plan),
+            _ => Ok(inner.plans.view(client, inner.clock.now(), inner.deadline_from_now()).await?.plan),
         }
     }
 
@@ -132,7 +132,21 @@ impl<S: UsageStore> QuotaService<S> {
     /// # Errors
     /// [`ServiceError`]
     pub async fn void(&self, client: &ClientId, id: &OperationId) -> Result<bool, ServiceError> {
-        match self.inner.ask(client, Operation::Void { id: id.clone() }).await? {
+        self.void_if(client, id, None).await
+    }
+
+    /// The same where the entry counts at this instant ([`quota_core::Allowed::counted_at`]; one that was settled, at its hold's);
+    /// false if there is none, or another. For whoever tries again: after the first try the id is free, and may be another
+    /// entry's by the time of the second.
+    ///
+    /// # Errors
+    /// [`ServiceError`]
+    pub async fn void_at(&self, client: &ClientId, id: &OperationId, at: Instant) -> Result<bool, ServiceError> {
+        self.void_if(client, id, Some(at)).await
+    }
+
+    async fn void_if(&self, client: &ClientId, id: &OperationId, at: Option<Instant>) -> Result<bool, ServiceError> {
+        match self.inner.ask(client, Operation::Void { id: id.clone(), at }).await? {
             Answer::Voided(voided) => Ok(voided),
             other => Err(unexpected(&other)),
         }
@@ -254,8 +268,7 @@ impl<S: UsageStore> Inner<S> {
         let at = self.instant(None)?;
         let plan = self.plans.view_with(plan);
         let request = Request { client: client.clone(), operation: Operation::Status, at, plan };
-        let deadline = tokio::time::Instant::now() + self.deadline;
-        self.send(request, None, deadline).await?.answer.map_err(|error| failed(error, None))
+        self.send(request, None, self.deadline_from_now()).await?.answer.map_err(|error| failed(error, None))
     }
 
     async fn ask(&self, client: &ClientId, operation: Operation) -> Result<Answer, ServiceError> {

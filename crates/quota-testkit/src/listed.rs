@@ -54,6 +54,7 @@ macro_rules! for_each_case {
                 a_denied_id_can_be_tried_again
                 an_id_is_free_after_a_void
                 a_void_of_nothing_takes_nothing
+                a_void_of_another_instant_takes_nothing
                 a_void_gives_back_in_the_entrys_own_window
                 an_id_is_free_after_a_deletion
                 an_id_is_free_after_its_hold_was_released_or_has_expired

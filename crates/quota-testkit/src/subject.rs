@@ -147,6 +147,11 @@ impl<S: UsageStore> Subject<S> {
         self.service.void(&self.client, &operation_id(id)).await.expect("an answer")
     }
 
+    /// Voids an entry if it counts at this instant.
+    pub async fn void_at(&self, id: &str, instant: &str) -> bool {
+        self.service.void_at(&self.client, &operation_id(id), at(instant)).await.expect("an answer")
+    }
+
     /// The status of a client that has a plan.
     pub async fn status(&self) -> Status {
         self.service.status(&self.client).await.expect("a status")

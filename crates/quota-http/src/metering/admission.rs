@@ -210,8 +210,10 @@ impl Request {
         key: OperationId,
     ) -> Result<Admitted, RefusalResponse> {
         let answer = self.meter.service.charge(&client, self.priced(cost, Some(key.clone()))).await;
-        let paid =
-            if answer.as_ref().is_ok_and(is_new) { Paid::Charged(self.trial(&client, key)) } else { Paid::Before };
+        let paid = match &answer {
+            Ok(decision) if is_new(decision) => Paid::Charged(self.trial(&client, key).of(decision)),
+            _ => Paid::Before,
+        };
         self.concluded(client, answer, Some(Stake::OnStatus(condition, paid)))
     }
 
@@ -305,16 +307,16 @@ impl Admitted {
     /// back, and waits for that.
     ///
     /// # Errors
-    /// These quotas, where that cannot be: the charge has no id. From now on those of the route have.
+    /// These quotas, where that cannot be, and then it is paid: the charge has no id (from now on those of the route have), or the
+    /// store does not say that it was taken back.
     pub async fn give_back(self) -> Result<(), RequestQuota> {
         let Self { quota, stake } = self;
         quota.note_unsure();
-        match stake {
+        let is_given_back = match stake {
             Some(stake) => stake.give_back(&quota).await,
-            None if quota.cost().is_by_handler() => {}
-            None => return Err(quota),
-        }
-        Ok(())
+            None => quota.cost().is_by_handler(),
+        };
+        if is_given_back { Ok(()) } else { Err(quota) }
     }
 }
 

@@ -4,8 +4,9 @@ use futures_core::Stream;
 use quota_core::{Credits, Decision, OperationId, Refusal};
 use quota_service::{HoldGuard, ServiceError, Settled};
 
+use crate::metering::charged::Charged;
 use crate::metering::quota_error::{Cause, QuotaError};
-use crate::metering::request_quota::{Charged, RequestQuota};
+use crate::metering::request_quota::RequestQuota;
 use crate::metering::settled_after::{OnDrop, SettledAfter};
 use crate::metering::under_key::UnderKey;
 

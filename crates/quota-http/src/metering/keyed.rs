@@ -5,12 +5,13 @@ use std::sync::Arc;
 use quota_core::{ClientId, Decision, Refusal, Ttl};
 use quota_service::{Charge, HoldGuard, Holding, ServiceError};
 
-use crate::metering::meter::{Meter, is_new, is_replayed};
+use crate::metering::meter::{Meter, is_held, is_new, is_replayed};
 use crate::metering::routes::Route;
 use crate::metering::trial::Trial;
 use crate::task::to_its_end;
 
 /// What came of a charge under a request's idempotency key.
+#[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is moved once")]
 pub(crate) enum Keyed {
     /// It was decided. With what takes it back, where this very request was charged: dropped while it is armed, it does.
     Decided(Decision, Option<Trial>),
@@ -60,13 +61,19 @@ impl Meter {
         charge: Charge,
     ) -> Result<Keyed, ServiceError> {
         let id = charge.id().cloned();
-        let decision = self.service.charge(client, charge).await?;
-        let trial = id.filter(|_| is_new(&decision)).map(|id| Trial::new(self, client, route, id));
+        let charged = self.service.charge(client, charge).await;
+        if is_held(&charged) {
+            // By whatever it is held, who asks again later is told what came of that.
+            return Ok(Keyed::UnderWay);
+        }
+        let decision = charged?;
+        let trial = id.filter(|_| is_new(&decision)).map(|id| Trial::new(self, client, route, id).of(&decision));
         Ok(Keyed::Decided(decision, trial))
     }
 
     async fn settle_under_key(self: &Arc<Self>, guard: HoldGuard, route: &Arc<Route>) -> Result<Keyed, ServiceError> {
-        let mut trial = Trial::new(self, guard.client(), route, guard.id().clone());
+        // What is settled counts when it was held.
+        let mut trial = Trial::new(self, guard.client(), route, guard.id().clone()).of(guard.decision());
         let settle = async move {
             let cost = guard.credits();
             match guard.settle(cost).await {

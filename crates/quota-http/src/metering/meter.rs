@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
-use quota_core::{ClientId, Decision, Ttl};
+use quota_core::{ClientId, Decision, Refusal, Ttl};
 use quota_service::{Charge, Holding, ServiceError, SharedService};
 
 use crate::answers::Answers;
@@ -90,6 +90,11 @@ impl Watch {
 /// Whether a decision was made before, under the same id.
 pub(crate) const fn is_replayed(decision: &Decision) -> bool {
     matches!(decision, Decision::Allowed(allowed) if allowed.replayed())
+}
+
+/// Whether it was refused since its id is an active hold's.
+pub(crate) const fn is_held(answer: &Result<Decision, ServiceError>) -> bool {
+    matches!(answer, Err(ServiceError::Refused(Refusal::IdConflict { is_held: true, .. })))
 }
 
 /// Whether it was certainly made now. What is let through unchecked may have been charged before, under the same id.

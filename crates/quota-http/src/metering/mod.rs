@@ -1,6 +1,7 @@
 //! What decides about a request, for every framework.
 
 mod admission;
+mod charged;
 mod client_by;
 mod condition;
 mod found;
@@ -23,6 +24,7 @@ mod trial;
 mod under_key;
 
 pub use admission::{Admission, Admitted};
+pub use charged::Charged;
 pub use client_by::ClientBy;
 pub use framework::Framework;
 pub use held::Held;
@@ -31,6 +33,6 @@ pub use meter::Watch;
 pub use metered_future::{Finish, MeteredFuture};
 pub use metering::{Metering, Passage};
 pub use quota_error::QuotaError;
-pub use request_quota::{Charged, RequestQuota};
+pub use request_quota::RequestQuota;
 pub use route_cost::RouteCost;
 pub use settled_after::{OnDrop, SettledAfter};

@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
-use quota_core::{Allowed, ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
+use quota_core::{ClientId, Decision, Denied, Label, OperationId, Refusal, Status, Ttl};
 use quota_service::{Charge, Holding, ServiceError};
 
 use crate::answers::Answers;
 use crate::metering::admission::Asked;
+use crate::metering::charged::Charged;
 use crate::metering::framework::Framework;
 use crate::metering::held::Held;
 use crate::metering::idempotency::{OnReplay, is_reserved};
 use crate::metering::keyed::Keyed;
-use crate::metering::meter::{Meter, log};
+use crate::metering::meter::{Meter, is_held, log};
 use crate::metering::quota_error::{Cause, QuotaError};
 use crate::metering::route_cost::{CostMark, RouteCost};
 use crate::metering::routes::Route;
@@ -44,15 +45,6 @@ struct Shared {
     is_superseded: AtomicBool,
     /// Those of the layer around this one's.
     outer: OnceLock<RequestQuota>,
-}
-
-/// A charge that a handler asked for and that was not denied.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Charged {
-    /// Done; the state of every quota afterwards. [`Allowed::replayed`] where its id was charged before.
-    Allowed(Allowed),
-    /// The store could not answer and the service fails open: nothing is known.
-    Unchecked,
 }
 
 impl RequestQuota {
@@ -140,6 +132,10 @@ impl RequestQuota {
     pub async fn record(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
         let answer = self.meter().service.record(self.client(), charge).await;
+        if key.is_some() && is_held(&answer) {
+            // Another request's.
+            return Err(self.error(Cause::UnderWay));
+        }
         self.concluded(answer, key)
     }
 

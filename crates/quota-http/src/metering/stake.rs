@@ -20,7 +20,6 @@ pub(crate) enum Stake {
 }
 
 /// How the cost of a conditional charge was secured.
-#[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is moved twice")]
 pub(crate) enum Paid {
     Held(HoldGuard),
     Charged(Trial),
@@ -57,13 +56,17 @@ impl Stake {
         }
     }
 
-    /// Gives back what was charged or held: nothing of it was asked for.
-    pub(crate) async fn give_back(self, quota: &RequestQuota) {
+    /// Gives back what was charged or held: nothing of it was asked for. Whether it was; what was not stays charged.
+    pub(crate) async fn give_back(self, quota: &RequestQuota) -> bool {
         match self {
-            Self::UnlessUnhandled(trial) => {
-                trial.take_back().await;
+            Self::UnlessUnhandled(trial) | Self::OnStatus(_, Paid::Charged(trial)) => {
+                trial.take_back_or_let_stand().await
             }
-            Self::OnStatus(_, paid) => paid.give_back(quota).await,
+            // A hold that is not released expires.
+            Self::OnStatus(_, paid) => {
+                paid.give_back(quota).await;
+                true
+            }
         }
     }
 }
@@ -94,6 +97,8 @@ impl Paid {
     async fn give_back(self, quota: &RequestQuota) {
         match self {
             Self::Held(guard) => match guard.release().await {
+                // Where the handler was denied, its answer says when to come again: that is not what the release would say.
+                Ok(_) if quota.decision().is_some_and(|decision| decision.is_denied()) => {}
                 Ok(decision) => quota.note(&decision),
                 Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) => quota.forget(),
                 Err(error) => {

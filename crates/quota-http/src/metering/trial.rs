@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quota_core::{ClientId, OperationId};
+use quota_core::{ClientId, Decision, Instant, OperationId};
 use quota_service::ServiceError;
 use tokio::runtime::Handle;
 use tracing::Instrument;
@@ -22,13 +22,31 @@ pub(crate) struct Trial {
     client: ClientId,
     route: Arc<Route>,
     id: OperationId,
+    /// When the charge counts, where its id may be another's as soon as it is taken back. A made one is nobody else's.
+    at: Option<Instant>,
     /// Whether a drop takes the charge back.
     is_armed: bool,
 }
 
 impl Trial {
     pub(crate) fn new(meter: &Arc<Meter>, client: &ClientId, route: &Arc<Route>, id: OperationId) -> Self {
-        Self { meter: Arc::clone(meter), client: client.clone(), route: Arc::clone(route), id, is_armed: true }
+        Self {
+            meter: Arc::clone(meter),
+            client: client.clone(),
+            route: Arc::clone(route),
+            id,
+            at: None,
+            is_armed: true,
+        }
+    }
+
+    /// Of a charge under a request's key: only that one is taken back, and not what the next request pays under the same key.
+    pub(crate) fn of(mut self, charged: &Decision) -> Self {
+        self.at = match charged {
+            Decision::Allowed(allowed) => Some(allowed.counted_at()),
+            Decision::Denied(_) | Decision::Unchecked => None,
+        };
+        self
     }
 
     /// The id of the charge.
@@ -46,30 +64,59 @@ impl Trial {
         self.disarm();
     }
 
-    /// Takes the charge back and waits for that; whether it was done. It goes on if nobody waits any more.
-    pub(crate) async fn take_back(mut self) -> bool {
-        self.disarm();
-        to_its_end(self.void(&[])).await.unwrap_or(false)
+    /// Takes the charge back and waits for that; whether it was done. It goes on if nobody waits any more, and is tried again
+    /// where the store does not answer, for which nobody waits.
+    pub(crate) async fn take_back(self) -> bool {
+        self.take_back_once(true).await
     }
 
-    /// Tries again after these pauses, where the store does not answer.
-    fn void(&self, pauses: &'static [Duration]) -> impl Future<Output = bool> + Send + 'static {
-        let (meter, client, route, id) =
-            (Arc::clone(&self.meter), self.client.clone(), Arc::clone(&self.route), self.id.clone());
-        async move {
-            let mut voided = meter.service.void(&client, &id).await;
-            for pause in pauses {
-                if !matches!(&voided, Err(error) if may_be_tried_again(error)) {
-                    break;
-                }
-                tokio::time::sleep(*pause).await;
-                voided = meter.service.void(&client, &id).await;
-            }
-            if let Err(error) = &voided {
-                let (route, error): (_, &dyn Error) = (route.pattern(), error);
-                tracing::warn!(%client, route, error, "a request that was not to be charged stays charged");
+    /// Takes the charge back and waits for that, or lets it stand for good; whether it was taken back.
+    pub(crate) async fn take_back_or_let_stand(self) -> bool {
+        self.take_back_once(false).await
+    }
+
+    async fn take_back_once(mut self, tries_again: bool) -> bool {
+        self.disarm();
+        let once = async move {
+            let voided = self.void().await;
+            // Armed, it goes on when it is dropped.
+            self.is_armed = tries_again && may_be_tried_again(&voided);
+            if !self.is_armed {
+                self.log(&voided);
             }
             voided.is_ok()
+        };
+        to_its_end(once).await.unwrap_or(false)
+    }
+
+    /// One try.
+    fn void(&self) -> impl Future<Output = Result<bool, ServiceError>> + Send + 'static {
+        let (meter, client, id, at) = (Arc::clone(&self.meter), self.client.clone(), self.id.clone(), self.at);
+        async move {
+            match at {
+                Some(at) => meter.service.void_at(&client, &id, at).await,
+                None => meter.service.void(&client, &id).await,
+            }
+        }
+    }
+
+    /// Tries until the store answers, or to no avail; nobody waits for it.
+    async fn void_in_the_end(self) {
+        let mut voided = self.void().await;
+        for pause in PAUSES {
+            if !may_be_tried_again(&voided) {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            voided = self.void().await;
+        }
+        self.log(&voided);
+    }
+
+    fn log(&self, voided: &Result<bool, ServiceError>) {
+        if let Err(error) = voided {
+            let (client, route, error): (_, _, &dyn Error) = (&self.client, self.route.pattern(), error);
+            tracing::warn!(%client, route, error, "a request that was not to be charged stays charged");
         }
     }
 }
@@ -77,8 +124,8 @@ impl Trial {
 /// While nobody waits for it: a store that did not answer the charge may not answer what comes next either.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
 
-const fn may_be_tried_again(error: &ServiceError) -> bool {
-    error.is_store_failure() || matches!(error, ServiceError::Overloaded)
+const fn may_be_tried_again(voided: &Result<bool, ServiceError>) -> bool {
+    matches!(voided, Err(error) if error.is_store_failure() || matches!(error, ServiceError::Overloaded))
 }
 
 /// An id for a charge that has none.
@@ -93,7 +140,9 @@ impl Drop for Trial {
         }
         // Without a runtime there is nobody to do it, and no server either.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(self.void(&PAUSES).in_current_span());
+            let mut trial = Self::new(&self.meter, &self.client, &self.route, self.id.clone());
+            (trial.at, trial.is_armed) = (self.at, false);
+            runtime.spawn(trial.void_in_the_end().in_current_span());
         }
     }
 }

@@ -1,10 +1,15 @@
 //! Plans of the application's own, and plans set in code.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use quota_service::quota_core::Remaining;
-use quota_service::{Balance, Credits, Decision, ManualClock, PlanRegistry, QuotaService, Refusal, ServiceError};
+use quota_service::{
+    Balance, ClientId, Credits, Decision, ManualClock, Plan, PlanRegistry, PlanSource, QuotaService, Refusal,
+    ServiceError, Source,
+};
 use quota_store_memory::MemoryStore;
 use tokio::sync::Barrier;
 
@@ -92,8 +97,79 @@ async fn an_asker_who_goes_away_does_not_keep_the_others_waiting() {
     drop(asker);
     source.wait(false);
     assert!(waiting.await.unwrap().is_allowed());
-    assert_eq!(source.asked(), 2, "the one who waited asks in its place");
+    assert_eq!(source.asked(), 1, "the one who waited goes on with the question");
     assert_eq!(used(&service, &client).await, Credits::ONE, "who went away is not charged");
+}
+
+/// As one in a list of futures of which another one is worked on.
+#[tokio::test]
+async fn an_asker_who_is_not_polled_any_more_keeps_nobody_waiting() {
+    let source = Told::new();
+    source.set(ann(), daily(100));
+    source.wait(true);
+    let service = service(&source, &clock());
+    let client = ann();
+    let left_alone = begun(service.charge(&client, Credits::ONE)).await;
+    let waiting = begun(service.charge(&client, Credits::ONE)).await;
+    source.wait(false);
+    for answer in [waiting.await, service.charge(&client, Credits::ONE).await, left_alone.await] {
+        assert!(answer.unwrap().is_allowed());
+    }
+    assert_eq!(source.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_was_waited_for_in_vain_is_asked_anew() {
+    let source = Told::new();
+    source.set(ann(), daily(100));
+    source.wait(true);
+    let service = service(&source, &clock());
+    let client = ann();
+    let other = begun(service.charge(&client, Credits::ONE)).await;
+    let late = service.charge(&client, Credits::ONE).await;
+    assert!(matches!(&late, Err(ServiceError::Plans(_))), "{late:?}");
+    let next = begun(service.charge(&client, Credits::ONE)).await;
+    assert_eq!(source.asked(), 2);
+    source.wait(false);
+    assert!(next.await.unwrap().is_allowed());
+    drop(other);
+}
+
+/// Answers once, after four seconds, and then no more.
+struct Late {
+    asked: AtomicUsize,
+    generation: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl PlanSource for Late {
+    async fn plan(&self, _: &ClientId) -> Result<Option<Arc<Plan>>, Source> {
+        if self.asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        Ok(Some(Arc::new(daily(100))))
+    }
+
+    fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_often_a_plan_is_asked_for_it_is_waited_for_until_the_deadline() {
+    let generation = Arc::new(AtomicU64::new(1));
+    let source = Late { asked: AtomicUsize::new(0), generation: Arc::clone(&generation) };
+    let service = QuotaService::builder(MemoryStore::new()).with_plan_source(source).build();
+    let began = tokio::time::Instant::now();
+    let client = ann();
+    let first = begun(service.charge(&client, Credits::ONE)).await;
+    generation.store(2, Ordering::SeqCst);
+    // What the first one has asked is old when it is told, and is asked for again.
+    let second = service.charge(&client, Credits::ONE).await;
+    assert!(matches!(&second, Err(ServiceError::Plans(_))), "{second:?}");
+    assert_eq!(began.elapsed().as_secs(), 5);
+    assert!(first.await.unwrap().is_allowed());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use quota_service::{
 };
 
 use crate::gated::{Gated, not_done};
-use crate::given::{ann, charge, daily, noon};
+use crate::given::{ann, begun, charge, daily, noon};
 
 fn told_noon() -> Result<Instant, StoreError> {
     Ok(noon())
@@ -49,6 +49,18 @@ async fn the_present_is_the_servers_and_is_asked_again_after_a_minute() {
     assert_eq!(store.time_questions(), 2);
     service.status(&ann()).await.unwrap();
     assert!(present(&store).since(noon()) < Duration::from_secs(1), "the server still says noon");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_asked_and_is_not_polled_any_more_keeps_nobody_waiting() {
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let service = over(&store).build();
+    let client = ann();
+    let left_alone = begun(service.charge(&client, Credits::ONE)).await;
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert_eq!(store.time_questions(), 1);
+    assert!(left_alone.await.unwrap().is_allowed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -291,7 +291,7 @@ mod tests {
             apply(&store, Operation::Status).await;
         }
         assert!(on_kept(&store, record(None)).await);
-        let void = Operation::Void { id: OperationId::new("second").unwrap() };
+        let void = Operation::Void { id: OperationId::new("second").unwrap(), at: None };
         assert!(!on_kept(&store, void).await);
         assert!(on_kept(&store, record(None)).await, "it is still kept");
         // The id is there, and nobody else has written.

@@ -145,7 +145,7 @@ mod tests {
             let charge = Operation::Charge { credits: Credits::ONE, id: EntryId::Given(id.clone()), label: None };
             let batch = Batch::new(vec![
                 request(&client, charge),
-                request(&client, Operation::Void { id }),
+                request(&client, Operation::Void { id, at: None }),
                 request(&client, Operation::Delete { range: Window::ALL }),
             ]);
             let mut answers = batch.answers();

@@ -126,7 +126,7 @@ pub(crate) async fn quarters_are_the_sums_of_entries<D: Database>(database: &D) 
         let requests = (0..40).map(|number| {
             let name = format!("c{}", number % 7);
             let operation = match (round + number) % 8 {
-                0 => Operation::Void { id: OperationId::new(format!("i{}", number / 2)).unwrap() },
+                0 => Operation::Void { id: OperationId::new(format!("i{}", number / 2)).unwrap(), at: None },
                 _ => charge_as(&format!("i{round}-{number}"), "0.25"),
             };
             let mut request = request(&name, operation, "100000");

@@ -143,7 +143,7 @@ pub(crate) async fn a_sum_that_was_read_without_a_write_is_read_again<D: Databas
     one(&other, backfill("booked", "2024-02-20T12:00:00Z")).await.unwrap();
     assert_eq!(used(&one(&store, monthly(Operation::Status)).await), "2");
     // What was booked in February was of March.
-    one(&other, request("a", Operation::Void { id }, "10")).await.unwrap();
+    one(&other, request("a", Operation::Void { id, at: None }, "10")).await.unwrap();
     one(&other, backfill("corrected", "2024-03-10T12:00:00Z")).await.unwrap();
     let answer = one(&store, monthly(charge("4"))).await;
     assert!(!allowed(&answer), "{answer:?}");

@@ -145,7 +145,8 @@ pub(crate) async fn a_pruning_that_others_end_is_tried_again_with_a_bound<D: Dat
 pub(crate) async fn what_is_late_before_its_commit_is_not_done<D: Database>(database: &D) {
     let store = database.connect_hasty().await.unwrap();
     let names = ["one", "two", "three", "four"];
-    let voids = || names.map(|name| request("a", Operation::Void { id: OperationId::new(name).unwrap() }, "10"));
+    let voids =
+        || names.map(|name| request("a", Operation::Void { id: OperationId::new(name).unwrap(), at: None }, "10"));
     for name in names {
         assert!(allowed(&charge(database, name).await));
     }

@@ -59,7 +59,7 @@ async fn what_changes_nothing_writes_nothing() {
         request("a", charge("1"), now, &plan),
         request("a", charge_with_id("3", "x"), now, &plan),
         request("a", Operation::Status, now, &plan),
-        request("a", Operation::Void { id: id("y") }, now, &plan),
+        request("a", Operation::Void { id: id("y"), at: None }, now, &plan),
         request("a", Operation::Delete { range: range("2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z") }, now, &plan),
         request("new", Operation::Status, now, &plan),
         request("new", charge("3.000001"), now, &plan),
@@ -219,7 +219,7 @@ async fn operations_of_one_client_in_one_batch_see_each_other() {
     let batch = vec![
         request("a", charge_with_id("4", "x"), now, &plan),
         request("a", charge_with_id("4", "x"), now, &plan),
-        request("a", Operation::Void { id: id("x") }, now, &plan),
+        request("a", Operation::Void { id: id("x"), at: None }, now, &plan),
         request("a", charge_with_id("9", "x"), now, &plan),
         request("a", labelled("1", "l"), now, &plan),
         request("a", Operation::Delete { range: day }, now, &plan),

@@ -103,7 +103,7 @@ async fn a_pruned_id_is_forgotten_and_a_kept_one_replays() {
     assert!(replayed(&one(&store, request("a", charge_with_id("4", "e3"), now, &unlimited())).await));
     let again = one(&store, request("a", charge_with_id("1", "e1"), now, &unlimited())).await;
     assert!(allowed(&again) && !replayed(&again));
-    let voided = one(&store, request("a", Operation::Void { id: id("e2") }, now, &unlimited())).await;
+    let voided = one(&store, request("a", Operation::Void { id: id("e2"), at: None }, now, &unlimited())).await;
     assert!(matches!(voided, Ok(Answer::Voided(false))));
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("16"));
 }

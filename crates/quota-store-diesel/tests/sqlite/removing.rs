@@ -49,7 +49,7 @@ async fn whatever_is_removed_the_quarters_are_the_entries_summed() {
         let range = Window::new(one_end.min(other), one_end.max(other)).unwrap();
         let operation = match random.below(3) {
             0 => Operation::Delete { range },
-            _ => Operation::Void { id: id(&format!("{}-{}", random.below(round + 1), random.below(6))) },
+            _ => Operation::Void { id: id(&format!("{}-{}", random.below(round + 1), random.below(6))), at: None },
         };
         let removed = one(&store, request("x", operation.clone(), now, &unlimited())).await.unwrap();
         assert!(matches!(removed, Answer::Voided(_) | Answer::Deleted(_)));

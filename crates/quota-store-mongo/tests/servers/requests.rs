@@ -85,7 +85,7 @@ pub(crate) fn shown(error: &dyn Error) -> String {
 }
 
 pub(crate) fn void(id: &str) -> Operation {
-    Operation::Void { id: OperationId::new(id).unwrap() }
+    Operation::Void { id: OperationId::new(id).unwrap(), at: None }
 }
 
 pub(crate) fn delete(range: Window) -> Operation {

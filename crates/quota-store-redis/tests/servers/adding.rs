@@ -89,7 +89,7 @@ async fn whoever_reads_an_account_reads_what_was_added_to_it_whatever_that_was()
                 3 => (charge("1"), 1),
                 4 => (hold(&name), 0),
                 6 => (Operation::Settle { id: id(&format!("id {}", number - 2)), credits: credits("2") }, 2),
-                7 => (Operation::Void { id: id(&made_of(&format!("block {}", number - 2), '0')) }, -1),
+                7 => (Operation::Void { id: id(&made_of(&format!("block {}", number - 2), '0')), at: None }, -1),
                 _ => {
                     let at = now.saturating_sub(std::time::Duration::from_secs(3_600));
                     let entry = PastEntry { id: id(&name), at, credits: Credits::ONE, label: None };

@@ -44,7 +44,7 @@ async fn amounts_beyond_what_doubles_tell_apart_are_exact() {
         let days = other.daily(&client(name), &query).await.unwrap();
         assert_eq!(days.iter().map(|day| day.credits).collect::<Vec<Credits>>(), [expected]);
         // Taken out again, what is left is exact as well.
-        let void = Operation::Void { id: OperationId::new("great").unwrap() };
+        let void = Operation::Void { id: OperationId::new("great").unwrap(), at: None };
         one(&other, request(name, void, LIMIT)).await.unwrap();
         assert_eq!(agreed_usage(&store, name).await, expected.checked_sub(credits(BEYOND)).unwrap());
     }
@@ -126,7 +126,7 @@ async fn usage_is_exact_while_quarters_end() {
                         // Some go on to the next day; some voids are of quarters that have ended.
                         assert!(allowed(&charge_later(&store, "a", &id, number + caller % 3).await));
                         if number % 5 == 0 {
-                            let void = Operation::Void { id: OperationId::new(&id).unwrap() };
+                            let void = Operation::Void { id: OperationId::new(&id).unwrap(), at: None };
                             one(&store, request("a", void, PLENTY)).await.unwrap();
                         }
                     }
@@ -177,7 +177,7 @@ async fn a_foreign_key_is_its_clients_error_and_left_alone() {
         // Later, so that what was added before is to go to its day's key.
         let mut batch = [name, "well"].map(|name| at_quarter(request(name, charge_as(name, "1"), "10"), 1));
         if is_put_later {
-            batch[0].operation = Operation::Void { id: OperationId::new("nobody's").unwrap() };
+            batch[0].operation = Operation::Void { id: OperationId::new("nobody's").unwrap(), at: None };
         }
         let answers = store.apply(batch.to_vec()).await;
         assert!(matches!(answers[0], Err(StoreError::Corrupt { .. })), "{name}: {:?}", answers[0]);

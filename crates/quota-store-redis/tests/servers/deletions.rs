@@ -46,7 +46,7 @@ async fn delete(store: &RedisStore, from: u64, to: u64) -> u64 {
 }
 
 fn void(id: &str) -> Operation {
-    Operation::Void { id: OperationId::new(id).unwrap() }
+    Operation::Void { id: OperationId::new(id).unwrap(), at: None }
 }
 
 /// How many entries and ids stand in the day's keys, and whether there is a note of dead ones.

@@ -50,7 +50,7 @@ async fn keys_of_a_day_outlive_it_by_the_retention_and_a_day_also_where_they_wer
         for kind in ["e", "i"] {
             assert_lasts(&place, &format!("{{a}}:{kind}:19797"), 801 * DAY + 12 * HOUR).await;
         }
-        let void = Operation::Void { id: OperationId::new(id).unwrap() };
+        let void = Operation::Void { id: OperationId::new(id).unwrap(), at: None };
         one(&store, request("a", void, PLENTY)).await.unwrap();
     }
     for quarters in 0..2 {
@@ -103,7 +103,7 @@ async fn a_key_of_ids_that_was_emptied_and_is_made_anew_goes_too() {
     // It is forgotten, and written in its own place.
     assert!(allowed(&charge_later(&store, "a", "x", 6).await));
     assert_counted(6, "19797 13:1").await;
-    let void = Operation::Void { id: OperationId::new("x").unwrap() };
+    let void = Operation::Void { id: OperationId::new("x").unwrap(), at: None };
     one(&store, at_quarter(request("a", void, PLENTY), 6)).await.unwrap();
     assert!(allowed(&charge_later(&store, "a", "y", 8).await));
     assert_counted(8, "19797 14:1").await;

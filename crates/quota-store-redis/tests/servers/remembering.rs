@@ -134,7 +134,7 @@ async fn a_made_id_is_taken_out_of_its_block_alone() {
     let store = place.store(Detail::Quarters).await;
     charge_block(&store, "013").await;
     for (gone, left) in [('0', "13"), ('3', "1"), ('1', "")] {
-        let void = Operation::Void { id: id(&made_of("block", gone)) };
+        let void = Operation::Void { id: id(&made_of("block", gone)), at: None };
         assert!(matches!(one(&store, request("a", void, PLENTY)).await, Ok(Answer::Voided(true))), "{gone}");
         for last in left.chars() {
             assert!(replayed(&charge_one(&store, "a", &made_of("block", last)).await), "{last} after {gone}");
@@ -150,7 +150,7 @@ async fn several_made_ids_of_a_block_are_taken_out_in_one_batch() {
     let Some(place) = Place::shared() else { return };
     let store = place.store(Detail::Quarters).await;
     charge_block(&store, "0123").await;
-    let void = |last| request("a", Operation::Void { id: id(&made_of("block", last)) }, PLENTY);
+    let void = |last| request("a", Operation::Void { id: id(&made_of("block", last)), at: None }, PLENTY);
     let answers = store.apply(vec![void('0'), void('2'), void('0')]).await;
     for (answer, expected) in answers.iter().zip([true, true, false]) {
         assert!(matches!(answer, Ok(Answer::Voided(voided)) if *voided == expected), "{answer:?}");
@@ -324,7 +324,7 @@ async fn an_entry_whose_sums_are_gone_is_voided_without_sums() {
         credits: credits(cost),
         label: None,
     };
-    let void = |name: &str| request("a", Operation::Void { id: id(name) }, PLENTY);
+    let void = |name: &str| request("a", Operation::Void { id: id(name), at: None }, PLENTY);
     backfill(&store, vec![entry("early", "3")]).await;
     one(&store, void("early")).await.unwrap();
     assert_eq!(total(&store).await, Credits::ZERO, "where they are there still, it is taken out");

@@ -79,7 +79,7 @@ pub(crate) fn allowed(answer: &Answered) -> bool {
 
 /// Lets a store put what it has added to its keys: where something is taken out, it is there.
 pub(crate) async fn put_in_place(store: &RedisStore, name: &str, quarters: u32) {
-    let void = Operation::Void { id: OperationId::new("nobody's").unwrap() };
+    let void = Operation::Void { id: OperationId::new("nobody's").unwrap(), at: None };
     let answer = one(store, at_quarter(request(name, void, PLENTY), quarters)).await;
     assert!(matches!(answer, Ok(Answer::Voided(false))), "{answer:?}");
 }

@@ -206,7 +206,7 @@ async fn a_commit_without_an_answer_is_not_sent_again() {
         let (ours, theirs) = (Arc::new(place.store(detail).await), place.store(detail).await);
         assert!(allowed(&one(&ours, request("a", charge_as("old", "1"), PLENTY)).await));
         // The answer of each is lost, and another process commits before the connection ends.
-        let void = Operation::Void { id: OperationId::new("old").unwrap() };
+        let void = Operation::Void { id: OperationId::new("old").unwrap(), at: None };
         for (operation, with_id) in [(plain("1"), charge_as("1", "1")), (void.clone(), void)] {
             // What takes something out does so at once.
             put_in_place(&ours, "a", 0).await;
@@ -239,7 +239,7 @@ async fn a_step_without_an_answer_leaves_the_request_undone() {
         for id in ["1", "2"] {
             assert!(allowed(&one(&ours, request("a", charge_as(id, "1"), PLENTY)).await));
         }
-        let void = || request("a", Operation::Void { id: OperationId::new("1").unwrap() }, PLENTY);
+        let void = || request("a", Operation::Void { id: OperationId::new("1").unwrap(), at: None }, PLENTY);
         between.is_armed.store(true, Ordering::SeqCst);
         let (asks, asked) = (Arc::clone(&ours), void());
         let asking = tokio::spawn(async move { one(&asks, asked).await });

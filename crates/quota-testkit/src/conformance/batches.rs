@@ -85,7 +85,7 @@ pub async fn an_id_twice_in_one_batch_is_charged_once<F: StoreFactory>(harness: 
 }
 
 pub async fn what_is_taken_out_in_a_batch_follows_what_was_put_in<F: StoreFactory>(harness: &Harness<F>) {
-    let void = |id| Operation::Void { id: operation_id(id) };
+    let void = |id| Operation::Void { id: operation_id(id), at: None };
     let operations = vec![
         charge_as("i", "4"),
         void("i"),

@@ -72,6 +72,25 @@ pub async fn a_void_of_nothing_takes_nothing<F: StoreFactory>(harness: &Harness<
     assert_eq!(client.stands().await, ("1".into(), "2".into(), "7".into()));
 }
 
+pub async fn a_void_of_another_instant_takes_nothing<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[per_day("10")]).await;
+    assert_eq!(client.charge_as("i", "1").await, "allowed");
+    assert_eq!(client.hold("h", "2", minutes(5)).await, "allowed");
+    harness.clock().advance(minutes(1));
+    assert_eq!(client.settle("h", "2").await, "allowed");
+    for id in ["i", "h"] {
+        assert!(!client.void_at(id, "2024-03-15T12:00:00.001Z").await);
+        assert!(!client.void_at(id, "2024-03-15T12:01:00Z").await);
+    }
+    assert_eq!(client.used().await, "3");
+    // What was settled counts when it was held.
+    assert!(client.void_at("i", "2024-03-15T12:00:00Z").await && client.void_at("h", "2024-03-15T12:00:00Z").await);
+    assert_eq!(client.charge_as("i", "1").await, "allowed");
+    assert!(!client.void_at("i", "2024-03-15T12:00:00Z").await);
+    assert_eq!(client.stands().await, ("1".into(), "0".into(), "9".into()));
+}
+
 pub async fn a_void_gives_back_in_the_entrys_own_window<F: StoreFactory>(harness: &Harness<F>) {
     let client = harness.subject("a").await;
     client.plan(&[per_day("10")]).await;

@@ -143,6 +143,23 @@ pub fn of_two_violated_quotas_the_one_that_resets_last_is_shown<H: HttpHarness>(
     assert!(denied.body.contains(r#""remaining":"1","resets_at":"2024-03-02T00:00:00Z""#), "{}", denied.body);
 }
 
+pub fn a_denial_of_a_handler_is_told_whatever_is_released_after_it<H: HttpHarness>() {
+    let ground = Setting::<H>::with([quota(Period::DAY, "10"), quota(Period::MONTH, "12")]).serve();
+    ground.record("5");
+    // Four are held for its success, so that one is left of the day and three of the month.
+    let denied = ground.get("/beside?credits=5");
+    assert_eq!(denied.status, 429);
+    denied.assert_headers([
+        ("retry-after", Some("2635200")),
+        ("x-ratelimit-limit", Some("12")),
+        ("x-ratelimit-remaining", Some("3")),
+        ("x-ratelimit-reset", Some("1711929600")),
+    ]);
+    ground.assert_used("5");
+    assert_eq!(ground.get("/beside?credits=1").remaining(), Some("0"));
+    ground.assert_used("10");
+}
+
 pub fn a_long_wait_is_not_told_beyond_the_bound<H: HttpHarness>() {
     for (seconds, told) in [(43_200, Some("43200")), (43_199, None)] {
         let bound = Duration::from_secs(seconds);

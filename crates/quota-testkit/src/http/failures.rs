@@ -10,7 +10,7 @@ use quota_service::OnStoreError;
 use crate::gated::Gate;
 use crate::http::HttpHarness;
 use crate::http::answer::Answer;
-use crate::http::ground::{Ground, read, request, wait_until};
+use crate::http::ground::{Ground, read, request, wait_until, with_key};
 use crate::http::setting::Setting;
 use crate::http::store::OnSettle;
 
@@ -257,6 +257,35 @@ pub fn a_client_that_goes_away_while_its_key_is_charged_has_it_free<H: HttpHarne
             ground.assert_used("5");
         }
     }
+}
+
+pub fn what_is_taken_back_late_is_not_what_the_key_paid_for_since<H: HttpHarness>() {
+    for path in ["/five", "/by-query?n=5", "/compute?credits=5"] {
+        let ground = Setting::<H>::ten().keys(IdempotencyKeys::default()).queued(9).serve();
+        ground.orders.on_settle.send_replace(OnSettle::KeepsItsAnswer);
+        let asked = ground.begin(with_key(path, "k"));
+        wait_until(|| ground.asked() == 2, || format!("{path} has asked {} times", ground.asked()));
+        // What nobody knows is settled is taken back, which nobody knows either.
+        ground.set_gate(Gate::UnknownDone);
+        ground.orders.on_settle.send_replace(OnSettle::LosesItsAnswer);
+        assert_unavailable(&asked.answer().unwrap());
+        ground.wait_for_voids(1);
+        ground.orders.on_settle.send_replace(OnSettle::Answers);
+        ground.set_gate(Gate::Open);
+        ground.clock().advance(Duration::from_millis(1));
+        assert_eq!(ground.get_with_key(path, "k").status, 200, "{path}");
+        ground.wait_for_voids(2);
+        ground.assert_used("5");
+        ground.get_with_key(path, "k").assert_problem(409, "already charged");
+    }
+}
+
+pub fn what_no_handler_answers_is_taken_back_in_the_end<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    ground.void_nothing(1);
+    let answer = ground.send(request(Method::PUT, "/five"));
+    assert!(matches!(answer.status, 404 | 405), "{answer:?}");
+    ground.wait_until(|held, used| (held, used) == ("0", "0"));
 }
 
 /// The client says nothing more.

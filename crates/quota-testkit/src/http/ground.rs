@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Uri, Version};
 use http_body_util::BodyExt;
-use quota_core::{ClientId, Credits, Ttl};
-use quota_service::{HoldGuard, Holding, ManualClock, SharedService};
+use quota_core::{ClientId, Credits, OperationId, Ttl};
+use quota_service::{Charge, HoldGuard, Holding, ManualClock, SharedService};
 use tokio::runtime::Runtime;
 
 use crate::gated::{Gate, Keeper};
@@ -176,6 +176,15 @@ impl<H: HttpHarness> Ground<H> {
         (0..times).map(|_| hold()).collect()
     }
 
+    /// Holds so much under an id.
+    pub(super) fn hold_as(&self, id: &str, credits: &str) -> HoldGuard {
+        let charge = Charge::new(credits.parse().unwrap()).with_id(OperationId::new(id).unwrap());
+        match self.runtime.block_on(self.service.hold(&ClientId::new(CLIENT).unwrap(), charge, Ttl::DEFAULT)) {
+            Ok(Holding::Held(guard)) => guard,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Whether the store fails from here on.
     pub(super) fn fail(&self, fails: bool) {
         self.orders.fails.store(fails, Ordering::SeqCst);
@@ -184,6 +193,18 @@ impl<H: HttpHarness> Ground<H> {
     /// The store remembers no more ids from here on.
     pub(super) fn fill(&self) {
         self.orders.is_full.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until the store was to void something so often.
+    #[track_caller]
+    pub(super) fn wait_for_voids(&self, times: usize) {
+        let voids = || self.orders.voids.load(Ordering::SeqCst);
+        wait_until(|| voids() >= times, || format!("{} times something was to be voided", voids()));
+    }
+
+    /// The store says so often that it has not voided what it was to.
+    pub(super) fn void_nothing(&self, times: usize) {
+        self.orders.voids_in_vain.store(times, Ordering::SeqCst);
     }
 
     /// How often the store was asked and waited for.

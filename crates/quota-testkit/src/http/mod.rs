@@ -74,6 +74,7 @@ pub use crate::http::steady::steady_service;
 /// | `/success/{number}` | 4, on success | the same |
 /// | `/answer?status=&work=` | 4, on success | does its [`Pause::work`], then that status, `ran` |
 /// | `/accepted?status=` | 4, if the status is 202 | that status, `ran` |
+/// | `/beside?credits=` | 4, on success, and the handler charges what [`charge_from_query`] says | 200, the credits |
 /// | `/idle` | by the handler, which charges nothing | 200, `ran` |
 /// | `/compute?credits=&id=&at=` | by the handler: charges what [`charge_from_query`] says | 200, the credits |
 /// | `/record?credits=&id=&at=` | by the handler: records what [`charge_from_query`] says | 200, the credits |
@@ -155,6 +156,7 @@ macro_rules! http_suite {
                 a_denial_says_what_to_do,
                 where_waiting_never_helps_nobody_is_told_to_wait,
                 of_two_violated_quotas_the_one_that_resets_last_is_shown,
+                a_denial_of_a_handler_is_told_whatever_is_released_after_it,
                 a_long_wait_is_not_told_beyond_the_bound,
                 the_fields_are_structured_lists,
                 parts_of_a_second_are_rounded_up,
@@ -240,6 +242,7 @@ macro_rules! http_suite {
                 a_key_of_a_handler_that_panics_is_free_where_that_pays_nothing,
                 a_key_under_way_is_a_conflict_and_is_left_alone,
                 a_hold_of_another_cost_under_a_key_under_way_is_a_conflict,
+                a_charge_under_a_key_under_way_is_told_so,
             }
             failures {
                 a_store_that_fails_closed_is_unavailable_and_tells_nothing,
@@ -255,6 +258,8 @@ macro_rules! http_suite {
                 what_nobody_knows_is_charged_once_under_its_key,
                 what_nobody_knows_is_settled_before_it_runs_leaves_the_key_free,
                 a_client_that_goes_away_while_its_key_is_charged_has_it_free,
+                what_is_taken_back_late_is_not_what_the_key_paid_for_since,
+                what_no_handler_answers_is_taken_back_in_the_end,
                 what_nobody_knows_is_held_leaves_the_key_free,
                 what_nobody_knows_is_charged_is_taken_back_without_a_key,
                 what_nobody_knows_is_settled_is_taken_back_without_a_key,

@@ -273,6 +273,22 @@ pub fn a_hold_of_another_cost_under_a_key_under_way_is_a_conflict<H: HttpHarness
     ground.assert_used("4");
 }
 
+pub fn a_charge_under_a_key_under_way_is_told_so<H: HttpHarness>() {
+    let ground = keyed::<H>().serve();
+    let asked = ["/record?credits=3", "/compute?credits=3&at=2024-02-29T18:00:00Z", "/compute?credits=3"];
+    for (path, key) in asked.into_iter().zip(["k", "k", "other"]) {
+        let (route, _) = path.split_once('?').unwrap();
+        let held = ground.hold_as(&format!("key:GET {route}:{key}"), "3");
+        let other = ground.get_with_key(path, key);
+        other.assert_problem(409, "a request with this idempotency key is under way");
+        other.assert_no_quota();
+        drop(held);
+        ground.wait_for_held("0");
+        assert_eq!(ground.get_with_key(path, key).status, 200, "{path}");
+    }
+    ground.assert_used("9");
+}
+
 pub fn only_what_the_application_says_is_charged<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     for (status, remaining) in [(200, "10"), (404, "10"), (202, "6"), (500, "6"), (202, "2"), (200, "2")] {

@@ -25,6 +25,10 @@ pub(super) struct Orders {
     pub(super) fails: AtomicBool,
     /// Whether it remembers no more ids, as one with quarters does of a client that has used very many.
     pub(super) is_full: AtomicBool,
+    /// How often it does not void what it is to.
+    pub(super) voids_in_vain: AtomicUsize,
+    /// How often it was to void something.
+    pub(super) voids: AtomicUsize,
     /// How often it was asked and waited for.
     pub(super) asked: AtomicUsize,
     /// What it does when a hold is to be settled.
@@ -43,6 +47,11 @@ pub(super) enum OnSettle {
 }
 
 impl Orders {
+    /// Whether this void is in vain.
+    fn voids_in_vain(&self) -> bool {
+        self.voids_in_vain.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |times| times.checked_sub(1)).is_ok()
+    }
+
     async fn settled(&self, answers: Vec<Result<Answer, StoreError>>) -> Vec<Result<Answer, StoreError>> {
         // The sender lives in `self`, so waiting does not fail.
         let _ = self.on_settle.subscribe().wait_for(|now| *now != OnSettle::KeepsItsAnswer).await;
@@ -81,8 +90,13 @@ impl Failing {
     async fn answers(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         let mut answers = Vec::with_capacity(batch.len());
         for request in batch {
+            if let Operation::Void { .. } = &request.operation {
+                self.orders.voids.fetch_add(1, Ordering::SeqCst);
+            }
             if self.is_full_for(&request) {
                 answers.push(Err(StoreError::Refused(Refusal::TooManyIds)));
+            } else if matches!(request.operation, Operation::Void { .. }) && self.orders.voids_in_vain() {
+                answers.push(Err(StoreError::NotDone { message: "as asked".to_owned(), source: None }));
             } else if let Operation::Settle { .. } = &request.operation {
                 answers.extend(self.orders.settled(self.store.apply(vec![request]).await).await);
             } else {
