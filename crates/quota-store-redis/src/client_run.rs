@@ -39,7 +39,7 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
     held: &'a HeldClients,
-    /// In a cluster: its list has not said that the client stands there.
+    /// Its list has not said that the client stands there.
     is_unlisted: AtomicBool,
     pub(crate) client: &'a ClientId,
     pub(crate) keys: ClientKeys,
@@ -99,7 +99,7 @@ impl<'a> ClientRun<'a> {
             Ok(begun) => begun,
             Err(error) => return answers.lock().fail(requests, || error.again()),
         };
-        let may_be_unlisted = is_cold && !stored.state.is_absent() && self.gathering.wire().is_cluster();
+        let may_be_unlisted = is_cold && !stored.state.is_absent();
         if may_be_unlisted {
             Box::pin(join(self.run(stored, known, requests, answers), self.list_again())).await;
         } else {
@@ -266,13 +266,18 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    /// The lists of a cluster stand on primaries of their own, which may also have lost the name in a failover. Where such a one does
-    /// not answer at once, the next batch lists the client, or the next process that reads the account.
+    /// A pruning may have taken the name off, and who made the account may have ended then. The lists of a cluster stand on primaries of
+    /// their own, which may also have lost it in a failover, and do not always answer at once. Then the next batch lists the client, or
+    /// the next process that reads the account.
     pub(crate) async fn list_again(&self) {
         let wire = self.gathering.wire();
-        let listed = wire.call_briefly(self.listing()).await;
+        let listed = if wire.is_cluster() {
+            wire.call_briefly(self.listing()).await
+        } else {
+            Some(self.gathering.call(self.listing()).await)
+        };
         let is_answered = matches!(listed, Some(Ok(_) | Err(CallError::Refused(_))));
-        self.is_unlisted.store(wire.is_cluster() && !is_answered, Ordering::Relaxed);
+        self.is_unlisted.store(!is_answered, Ordering::Relaxed);
     }
 
     fn listing(&self) -> redis::Cmd {

@@ -34,8 +34,22 @@ pub(crate) struct Cluster {
     map: Mutex<Arc<SlotMap>>,
     nodes: Mutex<HashMap<Place, Arc<Node>>>,
     answering: Answering,
-    /// When it was last asked who has which slots. Locked while it is.
-    looked: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    looked: Mutex<Looked>,
+}
+
+/// When it was asked who has which slots.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looked {
+    begun: Option<Instant>,
+    ended: Option<Instant>,
+}
+
+impl Looked {
+    /// Whether it is to be asked now. Who has begun to ask is waited for, but not for ever: its runtime may be one that nobody drives.
+    fn is_due(&self) -> bool {
+        let pause = if self.ended >= self.begun { LOOKED_AGAIN_AFTER } else { LOOKING };
+        self.ended.max(self.begun).is_none_or(|last| last.elapsed() >= pause)
+    }
 }
 
 /// What is asked of a cluster.
@@ -78,6 +92,9 @@ const LOOKS: u32 = 8;
 /// How often at most it is asked who has which slots.
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
+/// And how long after somebody has begun to ask and has not ended.
+const LOOKING: Duration = Duration::from_secs(10);
+
 /// How long a node may take to tell that, when there are others to ask.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
@@ -98,7 +115,7 @@ impl Cluster {
             map: Mutex::default(),
             nodes: Mutex::default(),
             answering: Answering::new(timeouts.silence()),
-            looked: Arc::default(),
+            looked: Mutex::default(),
         };
         cluster.learn_of_any(cluster.seeds().collect(), timeouts.connect.saturating_mul(2)).await?;
         Ok(cluster)
@@ -239,14 +256,17 @@ impl Cluster {
 
     /// Asks who has which slots, which nobody waits for.
     fn look(self: &Arc<Self>) {
-        let Ok(mut looked) = Arc::clone(&self.looked).try_lock_owned() else { return };
-        if looked.is_some_and(|looked| looked.elapsed() < LOOKED_AGAIN_AFTER) {
+        let mut looked = self.looked.lock();
+        if !looked.is_due() {
             return;
         }
+        looked.begun = Some(Instant::now());
+        // A runtime that is ending drops it at once.
+        drop(looked);
         let cluster = Arc::clone(self);
         tokio::spawn(async move {
             cluster.learn().await;
-            *looked = Some(Instant::now());
+            cluster.looked.lock().ended = Some(Instant::now());
         });
     }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
+use quota_service::Together;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Pipeline, PushInfo, PushKind, RedisError, Value};
-use tokio::time::Instant;
 
 use crate::call_error::CallError;
 use crate::listener::Ear;
@@ -45,12 +45,17 @@ pub(crate) enum Source {
 /// The driver's own connection manager is not used: it cannot tell a command that was never sent from one that was, and
 /// does not ask sentinels again.
 pub(crate) struct Node {
+    way: Way,
+    live: Arc<Mutex<Option<Live>>>,
+    connecting: Together<Result<Live, RedisError>>,
+}
+
+/// How it is connected.
+#[derive(Clone)]
+struct Way {
     source: Arc<Source>,
     timeouts: Timeouts,
     ear: Option<Arc<Ear>>,
-    live: Mutex<Option<Live>>,
-    /// When connecting failed last, and why. Locked while connecting.
-    failed: tokio::sync::Mutex<Option<(Instant, RedisError)>>,
 }
 
 #[derive(Clone)]
@@ -61,12 +66,16 @@ struct Live {
 
 impl Node {
     pub(crate) fn new(source: Arc<Source>, timeouts: Timeouts) -> Self {
-        Self { source, timeouts, ear: None, live: Mutex::new(None), failed: tokio::sync::Mutex::new(None) }
+        Self::by(Way { source, timeouts, ear: None })
     }
 
     /// One that hears what is said on a channel.
     pub(crate) fn listening(source: Arc<Source>, timeouts: Timeouts, ear: Ear) -> Self {
-        Self { ear: Some(Arc::new(ear)), ..Self::new(source, timeouts) }
+        Self::by(Way { source, timeouts, ear: Some(Arc::new(ear)) })
+    }
+
+    fn by(way: Way) -> Self {
+        Self { way, live: Arc::default(), connecting: Together::default() }
     }
 
     /// Whether there is a connection that is not known to be lost.
@@ -118,46 +127,42 @@ impl Node {
     }
 
     fn ready(&self) -> Option<Live> {
-        self.live.lock().as_ref().filter(|live| !live.lost.load(Ordering::Acquire)).cloned()
+        ready(&self.live)
     }
 
+    /// Who connects meanwhile is waited for, and shares what came of it: they don't try one after the other.
     async fn live(&self) -> Result<Live, RedisError> {
         if let Some(live) = self.ready() {
             return Ok(live);
         }
-        let asked = Instant::now();
-        let mut failed = self.failed.lock().await;
-        if let Some(live) = self.ready() {
-            return Ok(live);
-        }
-        // Whoever waited shares what came of it: they don't try one after the other.
-        if let Some((when, error)) = failed.as_ref().filter(|(when, _)| *when >= asked) {
-            let _ = when;
-            return Err(error.clone());
-        }
+        let connecting = self.connecting.ask(|| self.connect());
         // Sentinels are asked over connections of their own.
-        let patience = self.timeouts.connect.saturating_mul(2);
-        let connected = tokio::time::timeout(patience, self.connect()).await;
-        let connected = connected.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
-        match connected {
-            Ok(live) => {
-                *self.live.lock() = Some(live.clone());
-                Ok(live)
-            }
-            Err(error) => {
-                *failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
+        let patience = self.way.timeouts.connect.saturating_mul(2);
+        tokio::time::timeout(patience, connecting.clone()).await.unwrap_or_else(|_| {
+            self.connecting.forget(&connecting);
+            Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
+        })
     }
 
     /// Boxed: the driver's futures are so deep in each other that a caller who spawns a task would meet the compiler's
     /// recursion limit.
-    fn connect(&self) -> BoxFuture<'_, Result<Live, RedisError>> {
-        self.connect_now().boxed()
+    fn connect(&self) -> BoxFuture<'static, Result<Live, RedisError>> {
+        let (way, place) = (self.way.clone(), Arc::clone(&self.live));
+        let connect = async move {
+            // Who connected before may have been done just now.
+            if let Some(live) = ready(&place) {
+                return Ok(live);
+            }
+            let live = way.connect().await?;
+            *place.lock() = Some(live.clone());
+            Ok(live)
+        };
+        connect.boxed()
     }
+}
 
-    async fn connect_now(&self) -> Result<Live, RedisError> {
+impl Way {
+    async fn connect(&self) -> Result<Live, RedisError> {
         let lost = Arc::new(AtomicBool::new(false));
         let (notice, ear) = (Arc::clone(&lost), self.ear.clone());
         let config = AsyncConnectionConfig::new()
@@ -188,6 +193,10 @@ impl Node {
         }
         Ok(Live { connection, lost })
     }
+}
+
+fn ready(live: &Mutex<Option<Live>>) -> Option<Live> {
+    live.lock().as_ref().filter(|live| !live.lost.load(Ordering::Acquire)).cloned()
 }
 
 async fn any(clients: &[Client], config: &AsyncConnectionConfig) -> Result<MultiplexedConnection, RedisError> {

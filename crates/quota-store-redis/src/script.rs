@@ -10,13 +10,12 @@ use crate::gathering::Gathering;
 use crate::kept_ids::KeptIds;
 use crate::keys::{ClientKeys, Key};
 use crate::queue::{Queue, Token};
-use crate::server;
 use crate::settings::Settings;
 use crate::state::State;
 use crate::stored::Stored;
 use crate::turn::Going;
 use crate::values::{array, text, texts, unexpected};
-use crate::version::{Version, version_of};
+use crate::version::{Version, check_detail, version_of};
 
 /// The version of an account that was not read yet: no account has it.
 pub(crate) const UNREAD: &str = "?";
@@ -328,17 +327,13 @@ impl CommitScript {
         Version::new(self.detail)
     }
 
+    /// The account that is told to who is first in its queue.
+    ///
     /// # Errors
-    /// Where the account is that of a store which keeps its ledger otherwise: another was made in place of this one.
-    fn check_detail(&self, version: &str) -> Result<(), StoreError> {
-        let other = match self.detail {
-            Detail::Quarters => Detail::Entries,
-            Detail::Entries => Detail::Quarters,
-        };
-        if !Version::is_of(version, other) {
-            return Ok(());
-        }
-        Err(StoreError::NotDone { message: server::is_anothers("the account's version"), source: None })
+    /// Where it cannot be read, or is that of a store which keeps its ledger otherwise.
+    pub(crate) fn told(&self, texts: &[String], settings: &Settings) -> Result<Stored, StoreError> {
+        check_detail(texts.first().map(|head| version_of(head)).unwrap_or_default(), self.detail)?;
+        Stored::read(texts, settings)
     }
 
     /// Calls the script by its digest, and with its text where the server does not know it. Nothing else is tried again.
@@ -366,7 +361,7 @@ impl CommitScript {
         let (answer, replicas) = called.map_err(of)?;
         let outcome = call.outcome(answer)?;
         if let Outcome::Changed(changed) = &outcome {
-            self.check_detail(changed.version())?;
+            check_detail(changed.version(), self.detail)?;
         }
         match (wait, &outcome) {
             (Some((wanted, _)), Outcome::Done { .. }) if replicas < i64::try_from(wanted).unwrap_or(i64::MAX) => {

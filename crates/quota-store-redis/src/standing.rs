@@ -50,7 +50,7 @@ impl Standing<'_> {
             patience.check()?;
             match (hearing, self.listener) {
                 (Some(mut hearing), Some(listener)) => match hearing.told(waiting.until()).await {
-                    Some(Some(texts)) => return Stored::read(&texts, self.settings),
+                    Some(Some(texts)) => return self.script.told(&texts, self.settings),
                     Some(None) => {}
                     None => listener.look_after(),
                 },

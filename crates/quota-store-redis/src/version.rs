@@ -4,6 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 
 use quota_core::Detail;
+use quota_service::StoreError;
+
+use crate::server;
 
 /// How many digits a version has.
 pub(crate) const VERSION: usize = 32;
@@ -36,6 +39,19 @@ const fn mark(detail: Detail) -> u8 {
         Detail::Quarters => b'a',
         Detail::Entries => b'e',
     }
+}
+
+/// # Errors
+/// Where a version is that of a store which keeps its ledger otherwise: another was made in place of this one.
+pub(crate) fn check_detail(version: &str, own: Detail) -> Result<(), StoreError> {
+    let other = match own {
+        Detail::Quarters => Detail::Entries,
+        Detail::Entries => Detail::Quarters,
+    };
+    if !Version::is_of(version, other) {
+        return Ok(());
+    }
+    Err(StoreError::NotDone { message: server::is_anothers("the account's version"), source: None })
 }
 
 /// The version that a text begins with; empty where there is no text.
@@ -72,5 +88,15 @@ mod tests {
             assert_eq!(version_of(&format!("{version} and more")), version.to_string());
         }
         assert!(!Version::is_of("?", Detail::Quarters) && version_of("?").is_empty());
+    }
+
+    #[test]
+    fn an_account_of_another_stores_is_refused() {
+        let details = [Detail::Quarters, Detail::Entries];
+        for (own, of) in details.into_iter().flat_map(|own| details.map(|of| (own, of))) {
+            let checked = check_detail(&Version::new(of), own);
+            assert_eq!(checked.is_err_and(|error| error.to_string().contains("open this one again")), own != of);
+        }
+        assert!(check_detail("", Detail::Quarters).is_ok(), "none");
     }
 }

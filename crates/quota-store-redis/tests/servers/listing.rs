@@ -85,3 +85,20 @@ async fn who_is_made_while_others_prune_is_listed() {
         assert_eq!(listed_by(&store, 100).await, names);
     }
 }
+
+/// Who made the account has ended before it was listed again.
+#[tokio::test]
+async fn whose_name_was_taken_off_for_good_is_listed_by_who_reads_its_account_next() {
+    let Some(place) = Place::shared() else { return };
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let place = Place::at(place.url.clone());
+        assert!(allowed(&charge_one(&place.store(detail).await, "a", "1").await));
+        for list in 0..16 {
+            place.tell(&format!("ZREM {} a", place.key(&format!("clients:{{{list}}}")))).await;
+        }
+        let store = place.store(detail).await;
+        assert!(listed_by(&store, 100).await.is_empty());
+        assert!(allowed(&charge_one(&store, "a", "2").await));
+        assert_eq!(listed_by(&store, 100).await, ["a"]);
+    }
+}

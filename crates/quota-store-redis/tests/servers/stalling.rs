@@ -1,9 +1,11 @@
 //! A server that stops to answer.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use quota_core::{Detail, Operation};
-use quota_service::UsageStore;
+use quota_service::{PlanStore, UsageStore};
 
 use crate::requests::{
     PLENTY, agreed_usage, allowed, charge_one, client, credits, is_not_done, is_unknown, one, request, used,
@@ -51,4 +53,24 @@ async fn a_server_that_is_silent_past_the_deadline_ends_in_an_error_and_is_used_
         assert!(tries < 100, "the server speaks again");
     }
     assert_eq!(agreed_usage(&patient, "a").await, expected.checked_add(quota_core::Credits::ONE).unwrap());
+}
+
+/// As one in a list of futures of which another one is worked on.
+#[tokio::test]
+async fn who_connects_and_is_not_polled_any_more_keeps_nobody_waiting() {
+    let Some((_server, place)) = private() else { return };
+    let builder = place.builder().with_detail(Detail::Entries).with_connections(NonZeroUsize::MIN);
+    let store = builder.connect().await.unwrap();
+    assert!(allowed(&charge_one(&store, "a", "1").await));
+    for id in 2..=5 {
+        place.tell("CLIENT KILL TYPE normal").await;
+        // It is noticed.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let name = client("a");
+        let mut left_alone = Box::pin(store.stored_plan(&name));
+        assert!(left_alone.as_mut().now_or_never().is_none());
+        let charged = tokio::time::timeout(Duration::from_secs(5), charge_one(&store, "a", &id.to_string())).await;
+        assert!(allowed(&charged.unwrap()));
+        left_alone.await.unwrap();
+    }
 }
