@@ -42,8 +42,8 @@ impl Records {
         self.table.find_mut(hash, |record| record.client == *client).map(|record| &mut **record)
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Record> {
-        self.table.iter_mut().map(|record| &mut **record)
+    pub(crate) fn clients(&self) -> Vec<ClientId> {
+        self.table.iter().map(|record| record.client.clone()).collect()
     }
 
     /// Runs one operation; `rehash` is for a table that grows. A record that says nothing is not kept.

@@ -97,7 +97,11 @@ impl MemoryStore {
 
     fn prune_shard(&self, shard: &Shard, before: Instant) -> Pruned {
         let mut pruned = Pruned::default();
-        for record in shard.lock().iter_mut() {
+        // Its lock is held for one client, not for all.
+        let clients = shard.lock().clients();
+        for client in clients {
+            let mut records = shard.lock();
+            let Some(record) = records.find_mut(self.hash(&client), &client) else { continue };
             pruned.entries = pruned.entries.saturating_add(record.ledger.fold(before));
             pruned.ids = pruned.ids.saturating_add(record.ledger.forget_ids(before, self.keeping));
             record.ledger.forget_sums(before, self.keeping);

@@ -22,6 +22,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use quota_core::{Detail, OperationId};
 use quota_service::{AnyStore, QuotaService, UsageStore};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::import::mark::{Mark, Repeated};
@@ -180,7 +181,8 @@ fn asks_for_entries(url: &str) -> bool {
 /// Nothing is counted for a bar that nobody sees.
 fn count_beside(url: &str, names: Names, bar: &ProgressBar) -> JoinHandle<()> {
     let (url, bar) = (url.to_owned(), bar.clone());
-    tokio::spawn(async move {
+    let is_file = url.starts_with("sqlite:");
+    let count = async move {
         if bar.is_hidden() {
             return;
         }
@@ -193,7 +195,13 @@ fn count_beside(url: &str, names: Names, bar: &ProgressBar) -> JoinHandle<()> {
                 bar.set_style(style);
             }
         }
-    })
+    };
+    if is_file {
+        // A file is read without waiting: the only thread of a small machine is left to what talks to the target.
+        let runtime = Handle::current();
+        return tokio::task::spawn_blocking(move || runtime.block_on(count));
+    }
+    tokio::spawn(count)
 }
 
 /// Drawn on the error stream, and only where that is a terminal.

@@ -29,6 +29,8 @@ pub(super) struct MongoCollection {
     cursor: Option<Cursor<Document>>,
     /// Kept back: the next may share its key.
     last: Option<Last>,
+    /// How many documents like the last may come again, behind a cursor that was opened again.
+    read_again: u64,
     /// Whether nothing came since the server had closed a cursor.
     is_reopened: bool,
     /// Where it is.
@@ -59,8 +61,14 @@ impl MongoCollection {
                 database.name()
             );
         }
-        let mut source =
-            Self { collection: database.collection(name), cursor: None, last: None, is_reopened: false, server };
+        let mut source = Self {
+            collection: database.collection(name),
+            cursor: None,
+            last: None,
+            read_again: 0,
+            is_reopened: false,
+            server,
+        };
         source.check().await?;
         Ok(source)
     }
@@ -127,7 +135,9 @@ impl MongoCollection {
             match timely(&self.server, cursor.try_next()).await? {
                 Ok(found) => {
                     (self.cursor, self.is_reopened) = (Some(cursor), false);
-                    return Ok(found);
+                    if !self.was_read(found.as_ref()) {
+                        return Ok(found);
+                    }
                 }
                 Err(error) if is_closed(&error) && !self.is_reopened && self.last_id().is_some() => {
                     self.is_reopened = true;
@@ -138,13 +148,22 @@ impl MongoCollection {
     }
 
     /// In the order of the key: what is written meanwhile is met once, or not at all and by the next run.
-    async fn cursor_behind_last(&self) -> anyhow::Result<Cursor<Document>> {
+    async fn cursor_behind_last(&mut self) -> anyhow::Result<Cursor<Document>> {
         // Compared as an expression, for a filter finds keys of the same type only.
         let behind = |id: &Bson| doc! { "$expr": { "$gte": ["$_id", { "$literal": id }] } };
         let rest = self.last_id().map(behind).unwrap_or_default();
-        let alike = self.last.as_ref().map_or(0, |last| last.alike);
-        let all = self.collection.find(rest).sort(doc! { "_id": 1 }).skip(alike).batch_size(BATCH);
+        // Not skipped there: what was read may be there no more.
+        self.read_again = self.last.as_ref().map_or(0, |last| last.alike);
+        let all = self.collection.find(rest).sort(doc! { "_id": 1 }).batch_size(BATCH);
         timely(&self.server, all.into_future()).await?.map_err(|error| self.unread(&error))
+    }
+
+    /// Whether it was read before the cursor was opened again.
+    fn was_read(&mut self, found: Option<&Document>) -> bool {
+        let is_last = found.is_some_and(|found| found.get("_id") == self.last_id());
+        let was_read = self.read_again > 0 && is_last;
+        self.read_again = if was_read { self.read_again.saturating_sub(1) } else { 0 };
+        was_read
     }
 
     fn last_id(&self) -> Option<&Bson> {
@@ -250,7 +269,17 @@ mod tests {
             }
         }));
         let collection = mongodb::Client::with_options(options).unwrap().database("quota").collection(name);
-        (MongoCollection { collection, cursor: None, last: None, is_reopened: false, server: "it".to_owned() }, cursors)
+        (
+            MongoCollection {
+                collection,
+                cursor: None,
+                last: None,
+                read_again: 0,
+                is_reopened: false,
+                server: "it".to_owned(),
+            },
+            cursors,
+        )
     }
 
     #[tokio::test]
@@ -276,6 +305,10 @@ mod tests {
                 assert!(keys.insert(row.key), "none twice");
             }
             pages += 1;
+            // The one that was read last may be deleted meanwhile: none behind it is left out.
+            if let (0, Some(id)) = (pages % 2, source.last_id().cloned()) {
+                source.collection.delete_one(doc! { "_id": id }).await.unwrap();
+            }
             let cursor = *cursors.lock().unwrap().last().unwrap();
             let database = mongodb::Client::with_uri_str(&url).await.unwrap().database("quota");
             database.run_command(doc! { "killCursors": &name, "cursors": [cursor] }).await.unwrap();

@@ -19,7 +19,7 @@ use crate::open_error::OpenError;
 use crate::rows::{self, PlanSql};
 use crate::sqlite::builder::SqliteBuilder;
 use crate::sqlite::ledger::SqliteLedger;
-use crate::sqlite::location::Location;
+use crate::sqlite::location::{FileId, Location};
 use crate::sqlite::opening::{open_reader, open_writer};
 use crate::sqlite::session::Session;
 use crate::sqlite::workers::{Gone, Workers};
@@ -34,6 +34,8 @@ use crate::texts::Texts;
 pub struct SqliteStore {
     pub(super) builder: SqliteBuilder,
     location: Location,
+    /// What stood there when it was opened.
+    file: Option<FileId>,
     texts: Arc<Texts>,
     pub(super) writer: Workers,
     pub(super) readers: Workers,
@@ -68,8 +70,8 @@ impl SqliteStore {
         let planner = Session::new(open_reader(builder, &location)?, Arc::clone(&texts));
         let readers = Workers::start("quota-sqlite-reader", readers?)?;
         let planner = Workers::start("quota-sqlite-plans", vec![planner])?;
-        let held = HeldClients::default();
-        Ok(Self { builder: builder.clone(), location, texts, writer, readers, planner, held })
+        let (held, file) = (HeldClients::default(), location.file());
+        Ok(Self { builder: builder.clone(), location, file, texts, writer, readers, planner, held })
     }
 
     /// Reads what rows of a client say; once more where rows that a large deletion has left were in the way.
@@ -165,9 +167,16 @@ impl UsageStore for SqliteStore {
     }
 
     async fn health(&self) -> Result<(), StoreError> {
-        // A connection of its own: the others would answer from what they keep, even if the file was removed.
+        // A connection of its own: the others would answer from what they keep, even if the file was removed. Not behind those who read
+        // years of usage.
         let (builder, location, texts) = (self.builder.clone(), self.location.clone(), Arc::clone(&self.texts));
-        let checked = self.readers.read(move |_| {
+        let file = self.file;
+        let checked = self.planner.read(move |_| {
+            if location.file() != file {
+                // It is not opened: to SQLite it would be the log's that stands beside it.
+                let message = "the file is gone, or another one stands in its place: open the store again".to_owned();
+                return Err(StoreError::NotDone { message, source: None });
+            }
             let connection = open_reader(&builder, &location)
                 .map_err(|error| StoreError::not_done("the file cannot be opened", error))?;
             let version = Session::new(connection, texts).read(|ledger| {
@@ -210,7 +219,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_plan_is_not_looked_up_behind_long_readings() {
+    async fn plans_and_health_are_not_looked_up_behind_long_readings() {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path().join("usage.db")).unwrap();
         let (end, ended) = channel::<()>();
@@ -223,8 +232,9 @@ mod tests {
         let busy = futures_util::future::join_all((0..readers).map(|_| long()));
         let looking_up = async {
             let plan = store.stored_plan(&ClientId::new("someone").unwrap()).await;
+            let health = store.health().await;
             drop(end);
-            plan
+            health.and(plan)
         };
         let (busy, plan) = futures_util::future::join(busy, looking_up).await;
         assert_eq!(busy.into_iter().map(Result::unwrap).collect::<Vec<_>>(), vec![true; readers]);

@@ -249,4 +249,12 @@ async fn the_store_says_what_it_is() {
     store.health().await.unwrap();
     std::fs::rename(file.path(), file.folder.path().join("gone.db")).unwrap();
     assert!(matches!(store.health().await, Err(StoreError::NotDone { .. })));
+    // Another one in its place is not this store's, and is left as it is.
+    let other = file.folder.path().join("other.db");
+    drop(quota_store_diesel::SqliteStore::open(&other).unwrap());
+    std::fs::rename(&other, file.path()).unwrap();
+    let before = std::fs::read(file.path()).unwrap();
+    let replaced = store.health().await;
+    assert!(format!("{replaced:?}").contains("another one stands in its place: open the store again"), "{replaced:?}");
+    assert!(std::fs::read(file.path()).unwrap() == before);
 }
