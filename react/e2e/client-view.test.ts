@@ -43,6 +43,19 @@ test("a range across a change of the clocks in two zones", async () => {
   expect(await usage.getByText("25 hours").count()).toBe(1);
 });
 
+test("an id that a header cannot carry is refused", async () => {
+  const page = await open();
+  await page.goto(`${URL_}${PREFIX}`);
+  const asked: string[] = [];
+  page.on("request", (request) => void asked.push(request.url()));
+  for (const id of ["client1 ", " client1"]) {
+    await page.getByLabel("Client id").fill(id);
+    await page.keyboard.press("Enter");
+    await page.getByText("and here no blank at its ends").waitFor();
+  }
+  expect(asked.filter((url) => !url.includes("/assets/"))).toEqual([]);
+});
+
 test("the keyboard reaches everything", async () => {
   const client = await newClient({ day: "5" });
   const page = await open();

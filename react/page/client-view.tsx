@@ -52,7 +52,8 @@ function Own({ words, client, onLeave }: OwnProps): ReactNode {
 /** What is wrong with an id, if anything. */
 function chosen(id: string, words: Words, set: (id: string) => void): string | undefined {
   const bytes = new TextEncoder().encode(id).length;
-  if (bytes === 0 || bytes > LONGEST || /\p{Cc}/u.test(id)) return words.clientIsWrong;
+  // A header's value has no blanks at its ends: with them, it would be asked for another client.
+  if (bytes === 0 || bytes > LONGEST || /\p{Cc}|^ | $/u.test(id)) return words.clientIsWrong;
   set(id);
   return undefined;
 }

@@ -11,7 +11,7 @@ export const words: Words = {
   clientHint: "This server is told who asks by a header. The id is kept until this page is closed.",
   show: "Show",
   another: "Another client",
-  clientIsWrong: "A client's id has 1 to 255 bytes and no control characters.",
+  clientIsWrong: "A client's id has 1 to 255 bytes, no control characters, and here no blank at its ends.",
   token: "Operator token",
   tokenHint: "It is kept in memory until this page is closed, and nowhere else.",
   tokenIsWrong: "The server does not accept this token.",

@@ -11,7 +11,7 @@ export const words: Words = {
   clientHint: "Wer fragt, sagt diesem Server ein Header. Die Kennung bleibt, bis diese Seite geschlossen wird.",
   show: "Zeigen",
   another: "Anderer Kunde",
-  clientIsWrong: "Eine Kennung hat 1 bis 255 Bytes und keine Steuerzeichen.",
+  clientIsWrong: "Eine Kennung hat 1 bis 255 Bytes, keine Steuerzeichen, und hier kein Leerzeichen am Rand.",
   token: "Betriebs-Token",
   tokenHint: "Es bleibt im Speicher, bis diese Seite geschlossen wird, und nirgends sonst.",
   tokenIsWrong: "Der Server nimmt dieses Token nicht an.",

@@ -219,6 +219,20 @@ describe("useStatus", () => {
     expect(place.textContent).toBe("5");
   });
 
+  test("takes the answer to what it asks while the network comes back", async () => {
+    let answer = (): Response | Promise<Response> => problem(400, "no");
+    const server = new FakeServer().on("GET status", () => answer());
+    await render(<Shown />, { quota: server.client() });
+    expect(seen.error?.kind).toBe("refused");
+    let tell: (answer: Response) => void = () => undefined;
+    answer = () => new Promise((resolve) => (tell = resolve));
+    await act(async () => void seen.refresh());
+    await act(async () => void window.dispatchEvent(new Event("online")));
+    await act(async () => tell(json(status(quotaState()))));
+    await settled();
+    expect([seen.isLoading, seen.error, seen.status?.quotas[0]?.used]).toEqual([false, undefined, "5"]);
+  });
+
   test("goes on after a 401 when there are credentials again", async () => {
     let isSignedIn = true;
     const server = new FakeServer().on("GET status", () => (isSignedIn ? json(status(quotaState())) : problem(401, "who?")));

@@ -1,6 +1,7 @@
+import { act, type ReactNode, useState } from "react";
 import { describe, expect, test, vi } from "vitest";
 
-import { type Plan, QuotaManager } from "../src";
+import { type Plan, type QuotaClient, QuotaManager } from "../src";
 import { FakeServer, json, problem } from "./fake-server";
 import { click, eventually, fill, pass, press, render, setHidden, settled } from "./render";
 import { quotaState, status, USAGE } from "./samples";
@@ -84,6 +85,26 @@ describe("finding a client", () => {
     await pass(10_000);
     expect(fake.asked("after=b")).toHaveLength(2);
     expect(getAllByRole("option")).toHaveLength(3);
+  });
+
+  test("another API's clients are listed from the first on, without those of the one before", async () => {
+    const one = server().on("GET clients", (request) => {
+      const isFirst = new URL(request.url).searchParams.get("after") === null;
+      return json(isFirst ? { clients: ["a", "b"], next: "b" } : { clients: ["c"], next: null });
+    });
+    const other = new FakeServer().json("GET clients", { clients: ["x"], next: null });
+    let change: (quota: QuotaClient) => void = () => undefined;
+    function App(): ReactNode {
+      const [quota, setQuota] = useState(() => one.client());
+      change = setQuota;
+      return <QuotaManager quota={quota} />;
+    }
+    const { getAllByRole, getByText } = await render(<App />);
+    await eventually(() => getByText("3 clients"));
+    await act(async () => change(other.client()));
+    await settled();
+    expect(getAllByRole("option").map((option) => option.textContent)).toEqual(["x"]);
+    expect(new Set(other.asked("clients"))).toEqual(new Set(["GET clients?limit=200"]));
   });
 
   test("another prefix does not inherit what failed", async () => {

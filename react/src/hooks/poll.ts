@@ -114,7 +114,8 @@ export class Poll<T> {
   private askAt(due: number): void {
     const left = due - performance.now();
     if (left <= 0) void this.refresh();
-    else this.plan(left);
+    // What runs plans the next one itself.
+    else if (!this.running) this.plan(left);
   }
 
   private plan(pause: number): void {

@@ -47,7 +47,15 @@ export function useClients(quota: QuotaClient, prefix: string): UseClients {
   const { data, error, isLoading, refresh } = usePoll<Clients>(quota, { words, client: undefined, every: 0, load });
   const known = useMemo(() => data && [...before, ...data.clients], [data, before]);
   const last = useRef<string[]>([]);
-  if (known) last.current = known;
+  const [of, setOf] = useState(quota);
+  if (of !== quota) {
+    // Another API's, or another operator's: none of these is its.
+    setOf(quota);
+    last.current = [];
+    setPlace({ prefix: place.prefix, before: [], after: undefined, turn: turn + 1 });
+  } else if (known) {
+    last.current = known;
+  }
   // While a list is waited for, the last one stands; where it cannot be had, what there is without it.
   const clients = known ?? (error ? before : last.current);
   const more = () => {
