@@ -44,6 +44,15 @@ struct Looked {
     ended: Option<Instant>,
 }
 
+/// Somebody who asks that: it ends with its runtime, too.
+struct Looking(Arc<Cluster>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        self.0.looked.lock().ended = Some(Instant::now());
+    }
+}
+
 impl Looked {
     /// Whether it is to be asked now. Who has begun to ask is waited for, but not for ever: its runtime may be one that nobody drives.
     fn is_due(&self) -> bool {
@@ -263,11 +272,8 @@ impl Cluster {
         looked.begun = Some(Instant::now());
         // A runtime that is ending drops it at once.
         drop(looked);
-        let cluster = Arc::clone(self);
-        tokio::spawn(async move {
-            cluster.learn().await;
-            cluster.looked.lock().ended = Some(Instant::now());
-        });
+        let looking = Looking(Arc::clone(self));
+        tokio::spawn(async move { looking.0.learn().await });
     }
 
     /// Learns it of a primary that answers; of any node else, also of those that were given, where all have moved.
