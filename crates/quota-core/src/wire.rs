@@ -119,6 +119,14 @@ impl<'de> Deserialize<'de> for Every {
                 // Whichever the unit is: the bounds are the same.
                 Period::new(Unit::Second, count).map(|period| Every(period.every())).map_err(E::custom)
             }
+
+            /// JSON has one kind of number: 1.0 is 1.
+            fn visit_f64<E: de::Error>(self, every: f64) -> Result<Every, E> {
+                match every.to_string().parse() {
+                    Ok(whole) => self.visit_u64(whole),
+                    Err(_) => Err(E::invalid_type(de::Unexpected::Float(every), &self)),
+                }
+            }
         }
 
         deserializer.deserialize_u64(Count)

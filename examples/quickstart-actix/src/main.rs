@@ -21,8 +21,11 @@ async fn main() -> anyhow::Result<()> {
     let routes = Routes::new(&service, settings.usage_api(&service))?;
 
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
+    let asked = quickstart_shared::asked_to_stop().context("signals cannot be heard")?;
     let server = HttpServer::new(move || App::new().configure(|app| routes.register(app)))
         .shutdown_timeout(PATIENCE)
+        // What actix-web hears by itself ends requests at once on ctrl-c.
+        .shutdown_signal(asked)
         .tcp_nodelay(true)
         // A client that goes away ends its handler, and what it holds is released.
         .h1_allow_half_closed(false)
@@ -31,7 +34,6 @@ async fn main() -> anyhow::Result<()> {
     let address = server.addrs().first().copied().unwrap_or(address);
     quickstart_shared::print_what_to_try(address)?;
 
-    // It hears ctrl-c and SIGTERM by itself.
     let served = server.run().await;
     // What was answered is stored already; what is still held is released, however serving ended.
     service.shutdown().await;

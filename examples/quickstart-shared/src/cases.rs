@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use rustix::process::Signal;
 use tempfile::{TempDir, tempdir};
 
 use crate::server::{Server, command};
@@ -147,14 +148,18 @@ pub fn a_restart_shows_the_same_remaining(program: &str) {
 }
 
 pub fn what_was_answered_before_it_stopped_is_stored(program: &str) {
-    let folder = tempdir().unwrap();
-    let plans = yearly(&folder, "1000000");
-    let settings = [("QUOTA_PLANS", plans.as_str())];
-    let (status, answered) = Server::start(program, &folder, &settings).stop_under_load("/api/fetch-data", 200);
-    assert!(status.success());
-    let remaining: usize =
-        Server::start(program, &folder, &settings).get("/api/fetch-data").remaining().parse().unwrap();
-    assert_eq!(remaining, 1_000_000 - answered - 1);
+    // As a service manager stops it, and as ctrl-c does: nothing is cut that was charged.
+    for signal in [Signal::TERM, Signal::INT] {
+        let folder = tempdir().unwrap();
+        let plans = yearly(&folder, "1000000");
+        let settings = [("QUOTA_PLANS", plans.as_str())];
+        let server = Server::start(program, &folder, &settings);
+        let (status, answered) = server.stop_under_load("/api/fetch-data", 200, signal);
+        assert!(status.success(), "{signal:?}");
+        let server = Server::start(program, &folder, &settings);
+        let remaining: usize = server.get("/api/fetch-data").remaining().parse().unwrap();
+        assert_eq!(remaining, 1_000_000 - answered - 1, "{signal:?}");
+    }
 }
 
 pub fn many_callers_never_get_more_than_the_limit(program: &str) {

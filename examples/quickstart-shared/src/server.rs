@@ -73,9 +73,9 @@ impl Server {
         Self::answer(request.call().unwrap())
     }
 
-    /// Calls from eight threads as `client1` until the example stops, which it is told to after `enough` answers.
+    /// Calls from eight threads as `client1` until the example stops, which this signal tells it to after `enough` answers.
     /// Returns how many were answered with 200.
-    pub(crate) fn stop_under_load(mut self, path: &str, enough: usize) -> (ExitStatus, usize) {
+    pub(crate) fn stop_under_load(mut self, path: &str, enough: usize, signal: Signal) -> (ExitStatus, usize) {
         let answered = AtomicUsize::new(0);
         let url = format!("{}{path}", self.base);
         std::thread::scope(|scope| {
@@ -91,7 +91,7 @@ impl Server {
                 assert!(began.elapsed() < std::time::Duration::from_secs(60), "the server does not answer");
                 std::thread::yield_now();
             }
-            kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
+            kill_process(Pid::from_child(&self.process), signal).unwrap();
         });
         (self.process.wait().unwrap(), answered.into_inner())
     }

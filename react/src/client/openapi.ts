@@ -233,7 +233,7 @@ export interface components {
         Instant: string;
         /**
          * Format: date-time
-         * @description RFC 3339 with any offset, whole milliseconds.
+         * @description RFC 3339 with any offset, whole milliseconds; answered in UTC.
          */
         Moment: string;
         /**
@@ -251,7 +251,7 @@ export interface components {
             period: "SECOND" | "MINUTE" | "HOUR" | "DAY" | "WEEK" | "MONTH" | "YEAR";
             every: number;
             limit: components["schemas"]["Limit"];
-            anchor: components["schemas"]["Instant"];
+            anchor: components["schemas"]["Moment"];
             /** @description An IANA time zone. */
             tz: string;
         };

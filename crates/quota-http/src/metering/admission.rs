@@ -19,7 +19,7 @@ use crate::metering::request_quota::RequestQuota;
 use crate::metering::route_cost::CostMark;
 use crate::metering::routes::Route;
 use crate::metering::stake::{Paid, Stake};
-use crate::metering::trial::{Trial, made_id};
+use crate::metering::trial::{Made, Trial, made_id};
 use crate::quota_headers::HeadersMut;
 use crate::response::RefusalResponse;
 
@@ -218,7 +218,7 @@ impl Request {
     }
 
     fn trial(&self, client: &ClientId, id: OperationId) -> Trial {
-        Trial::new(&self.meter, client, &self.asked.route, id)
+        Trial::new(&self.meter, client, &self.asked.route, Made::under(id))
     }
 
     /// The charge of a request, under its label.

@@ -8,6 +8,7 @@ use crate::metering::charged::Charged;
 use crate::metering::quota_error::{Cause, QuotaError};
 use crate::metering::request_quota::RequestQuota;
 use crate::metering::settled_after::{OnDrop, SettledAfter};
+use crate::metering::trial::Made;
 use crate::metering::under_key::UnderKey;
 
 /// Credits that a handler has set aside. Dropped (the handler fails, panics, is cancelled; a stream of its own that it was moved
@@ -23,8 +24,8 @@ pub struct Held {
 #[derive(Debug)]
 struct Request {
     quota: RequestQuota,
-    /// Nobody but this knows the hold's id: it was made for it.
-    is_made: bool,
+    /// What a settlement charges, where that is this request's alone.
+    made: Option<Made>,
     /// If it is held under that; none once something is charged under it.
     key: Option<UnderKey>,
 }
@@ -49,8 +50,8 @@ impl Request {
 }
 
 impl Held {
-    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>, is_made: bool) -> Self {
-        Self { guard, of: Request { quota, is_made, key } }
+    pub(crate) const fn new(guard: HoldGuard, quota: RequestQuota, key: Option<UnderKey>, made: Option<Made>) -> Self {
+        Self { guard, of: Request { quota, made, key } }
     }
 
     /// The decision with the state of every quota after the hold was made.
@@ -75,7 +76,7 @@ impl Held {
     ///
     /// # Errors
     /// [`QuotaError`], never a denial; the hold is then released, and the headers tell nothing of it. Of a hold without an id of
-    /// one's own and a key of which nobody knows whether it was settled ([`ServiceError::Unknown`]), the answer takes back what
+    /// one's own of which nobody knows whether it was settled ([`ServiceError::Unknown`]), the answer takes back what
     /// was; a handler that tries again under the hold's id does not answer with the error.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
         let settled = self.guard.settle(cost).await;
@@ -87,10 +88,7 @@ impl Held {
             Err(error) => self.of.note_failed(error).await,
         }
         settled.map_err(|error| {
-            let made = match &error {
-                ServiceError::Unknown { id, .. } if self.of.is_made => id.clone(),
-                _ => None,
-            };
+            let made = self.of.made.take().filter(|_| matches!(error, ServiceError::Unknown { .. }));
             self.of.quota.error(Cause::Failed(error)).with_made(made)
         })
     }

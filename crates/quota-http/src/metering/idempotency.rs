@@ -14,7 +14,7 @@ use crate::member::{Malformed, MemberError};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnReplay {
-    /// It is answered with 409, "already charged", and the handler does not run.
+    /// It is answered with 409, "already charged", and the handler does not run. Where the handler charges itself, it runs until then.
     #[default]
     Refuse,
     /// The handler runs once more, free of charge. For handlers that store their answers by the key: one payment buys
@@ -30,9 +30,10 @@ pub enum OnReplay {
 /// refused since nobody knows what the store has done, or whose client goes away before it runs, is not paid, and may be sent again.
 ///
 /// A key is 1 to 128 visible ASCII characters, bare or as a quoted string of a structured field. Where the handler
-/// charges itself, its first charge or hold without an id of its own is made under the key.
+/// charges itself, its first charge or hold without an id of its own is made under the key: what it does before that it does for a
+/// replay too.
 ///
-/// The charge's id is `key:<method> <route>:<key>`, with `%25` and `%3A` for the percent signs and colons of the route, so that
+/// The charge's id is `key:<method> <route>:<key>` (of a `HEAD`, which is answered as `GET`, with that method), with `%25` and `%3A` for the percent signs and colons of the route, so that
 /// no two requests of other routes, methods or keys have the same; where that is too long, its SHA-256 stands after `key:`.
 /// Handlers cannot charge under an id that begins so ([`crate::RequestQuota`] refuses it, 400). Nobody else is hindered: what an
 /// application charges by `QuotaService` itself, such as in a task, should have ids that begin otherwise.

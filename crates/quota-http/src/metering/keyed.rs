@@ -7,7 +7,7 @@ use quota_service::{Charge, HoldGuard, Holding, ServiceError};
 
 use crate::metering::meter::{Meter, is_held, is_new, is_replayed};
 use crate::metering::routes::Route;
-use crate::metering::trial::Trial;
+use crate::metering::trial::{Made, Trial};
 use crate::task::to_its_end;
 
 /// What came of a charge under a request's idempotency key.
@@ -67,13 +67,14 @@ impl Meter {
             return Ok(Keyed::UnderWay);
         }
         let decision = charged?;
-        let trial = id.filter(|_| is_new(&decision)).map(|id| Trial::new(self, client, route, id).of(&decision));
+        let trial =
+            id.filter(|_| is_new(&decision)).map(|id| Trial::new(self, client, route, Made::under(id)).of(&decision));
         Ok(Keyed::Decided(decision, trial))
     }
 
     async fn settle_under_key(self: &Arc<Self>, guard: HoldGuard, route: &Arc<Route>) -> Result<Keyed, ServiceError> {
         // What is settled counts when it was held.
-        let mut trial = Trial::new(self, guard.client(), route, guard.id().clone()).of(guard.decision());
+        let mut trial = Trial::new(self, guard.client(), route, Made::under(guard.id().clone())).of(guard.decision());
         let settle = async move {
             let cost = guard.credits();
             match guard.settle(cost).await {

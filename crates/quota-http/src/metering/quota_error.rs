@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use quota_core::{Denied, OperationId};
+use quota_core::Denied;
 use quota_service::ServiceError;
 
 use crate::metering::meter::log;
 use crate::metering::request_quota::RequestQuota;
+use crate::metering::trial::Made;
 use crate::response::RefusalResponse;
 
 /// A charge, a hold or a status that a handler asked for and did not get. As an answer it is what the layer would have
@@ -15,8 +16,8 @@ use crate::response::RefusalResponse;
 pub struct QuotaError {
     cause: Box<Cause>,
     quota: RequestQuota,
-    /// The id, of nobody's choice, of a charge that may have been made.
-    made: Option<OperationId>,
+    /// A charge that may have been made, of this request alone.
+    made: Option<Made>,
 }
 
 #[derive(Debug)]
@@ -38,8 +39,8 @@ impl QuotaError {
         Self { cause: Box::new(cause), quota, made: None }
     }
 
-    /// With the id of what the answer takes back.
-    pub(crate) fn with_made(self, made: Option<OperationId>) -> Self {
+    /// With what the answer takes back.
+    pub(crate) fn with_made(self, made: Option<Made>) -> Self {
         Self { made, ..self }
     }
 
@@ -74,8 +75,8 @@ impl QuotaError {
         if matches!(&*self.cause, Cause::Failed(_) | Cause::KeyConflict | Cause::UnderWay) {
             self.quota.note_unknown();
         }
-        // By dropping it. The client is told that it was not charged, and nobody else knows the id.
-        drop(self.made.map(|id| self.quota.trial(id)));
+        // By dropping it. The client is told that it was not charged.
+        drop(self.made.map(|made| self.quota.trial(made)));
         let answers = self.quota.answers();
         match &*self.cause {
             Cause::Denied(denied) => answers.denied(denied),

@@ -20,7 +20,7 @@ use crate::metering::quota_error::{Cause, QuotaError};
 use crate::metering::route_cost::{CostMark, RouteCost};
 use crate::metering::routes::Route;
 use crate::metering::shown::Shown;
-use crate::metering::trial::Trial;
+use crate::metering::trial::{Made, Trial};
 use crate::metering::under_key::UnderKey;
 use crate::quota_headers::HeadersMut;
 
@@ -105,7 +105,7 @@ impl RequestQuota {
         let has_id = charge.id().is_some();
         let answer = self.meter().service.charge(self.client(), charge).await;
         let made = match &answer {
-            Err(ServiceError::Unknown { id, .. }) if !has_id => id.clone(),
+            Err(ServiceError::Unknown { id, .. }) if !has_id => id.clone().map(Made::under),
             _ => None,
         };
         self.concluded(answer, None).map_err(|error| error.with_made(made))
@@ -165,7 +165,11 @@ impl RequestQuota {
         match held {
             Ok(Some(Holding::Held(guard) | Holding::Unchecked(guard))) => {
                 self.note(guard.decision());
-                Ok(Held::new(guard.renewing(), self.clone(), key, is_made))
+                let made = match key {
+                    Some(_) => Made::of_hold(&guard),
+                    None => is_made.then(|| Made::under(guard.id().clone())),
+                };
+                Ok(Held::new(guard.renewing(), self.clone(), key, made))
             }
             Ok(Some(Holding::Denied(denied))) => {
                 self.note(&Decision::Denied(Denied::clone(&denied)));
@@ -218,8 +222,8 @@ impl RequestQuota {
     }
 
     /// A charge of this request's client and route that is not to stand.
-    pub(crate) fn trial(&self, id: OperationId) -> Trial {
-        Trial::new(&self.0.meter, self.client(), &self.0.asked.route, id)
+    pub(crate) fn trial(&self, charge: Made) -> Trial {
+        Trial::new(&self.0.meter, self.client(), &self.0.asked.route, charge)
     }
 
     /// Leaves the headers to a layer further in, which runs the request or refuses it.

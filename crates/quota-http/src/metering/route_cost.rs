@@ -65,7 +65,8 @@ impl<F: Framework> RouteCost<F> {
     }
 
     /// Nothing is charged before: the handler charges or holds itself, in all what it says. The answer carries the quota
-    /// headers even if the handler did neither. [`RouteCost::on_success`] changes nothing of that: a handler that holds decides
+    /// headers even if the handler did neither, where they can be told: nobody is refused before the handler asks, neither for want
+    /// of a plan nor of a store. A handler that works first asks [`crate::RequestQuota::status`] before it does. [`RouteCost::on_success`] changes nothing of that: a handler that holds decides
     /// itself when it settles.
     #[must_use]
     pub const fn by_handler() -> Self {
@@ -88,7 +89,7 @@ impl<F: Framework> RouteCost<F> {
         self
     }
 
-    /// The same for a choice of statuses, such as `|status| !status.is_server_error()`.
+    /// The same for a choice of statuses, such as `|status| !status.is_server_error()`. A 405 is never charged.
     #[must_use]
     pub fn on_status(mut self, charged: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
         self.condition = Some(Condition::new(charged));

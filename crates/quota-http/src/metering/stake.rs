@@ -7,7 +7,7 @@ use quota_service::{HoldGuard, ServiceError};
 use crate::metering::condition::Condition;
 use crate::metering::meter::log;
 use crate::metering::request_quota::RequestQuota;
-use crate::metering::trial::Trial;
+use crate::metering::trial::{Made, Trial};
 use crate::response::RefusalResponse;
 
 /// What is still to be decided when a request's answer is there.
@@ -76,13 +76,15 @@ impl Paid {
         match self {
             Self::Held(guard) => {
                 let cost = guard.credits();
+                let under_key = quota.idempotency_id().map(|_| Made::of_hold(&guard));
                 match guard.settle(cost).await {
                     Ok(settled) => quota.note(settled.decision()),
                     Err(error) => {
                         log(&error, quota.client());
-                        if let (ServiceError::Unknown { id: Some(id), .. }, None) = (&error, quota.idempotency_id()) {
-                            // It is told that it was not metered, and nobody else knows the id: dropped, it is taken back.
-                            drop(quota.trial(id.clone()));
+                        if let ServiceError::Unknown { id, .. } = &error {
+                            // It is told that it was not metered: dropped, it is taken back.
+                            let made = under_key.unwrap_or_else(|| id.clone().map(Made::under));
+                            drop(made.map(|made| quota.trial(made)));
                         }
                         return Err(quota.answers().failed(&error));
                     }

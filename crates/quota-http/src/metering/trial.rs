@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quota_core::{ClientId, Decision, Instant, OperationId};
-use quota_service::ServiceError;
+use quota_service::{HoldGuard, ServiceError};
 use tokio::runtime::Handle;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -21,37 +21,52 @@ pub(crate) struct Trial {
     meter: Arc<Meter>,
     client: ClientId,
     route: Arc<Route>,
-    id: OperationId,
-    /// When the charge counts, where its id may be another's as soon as it is taken back. A made one is nobody else's.
-    at: Option<Instant>,
+    charge: Made,
     /// Whether a drop takes the charge back.
     is_armed: bool,
 }
 
+/// A charge that may have been made, and that is one request's whatever stands under its id.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    id: OperationId,
+    /// When the charge counts, where its id may be another's as soon as it is taken back. A made one is nobody else's.
+    at: Option<Instant>,
+}
+
+impl Made {
+    /// Under an id that was made for it.
+    pub(crate) const fn under(id: OperationId) -> Self {
+        Self { id, at: None }
+    }
+
+    /// Of what this request was told that it holds, under its key: it counts when it was held. None where it was told nothing.
+    pub(crate) fn of_hold(held: &HoldGuard) -> Option<Self> {
+        counted_at(held.decision()).map(|at| Self { id: held.id().clone(), at: Some(at) })
+    }
+}
+
+const fn counted_at(decision: &Decision) -> Option<Instant> {
+    match decision {
+        Decision::Allowed(allowed) => Some(allowed.counted_at()),
+        Decision::Denied(_) | Decision::Unchecked => None,
+    }
+}
+
 impl Trial {
-    pub(crate) fn new(meter: &Arc<Meter>, client: &ClientId, route: &Arc<Route>, id: OperationId) -> Self {
-        Self {
-            meter: Arc::clone(meter),
-            client: client.clone(),
-            route: Arc::clone(route),
-            id,
-            at: None,
-            is_armed: true,
-        }
+    pub(crate) fn new(meter: &Arc<Meter>, client: &ClientId, route: &Arc<Route>, charge: Made) -> Self {
+        Self { meter: Arc::clone(meter), client: client.clone(), route: Arc::clone(route), charge, is_armed: true }
     }
 
     /// Of a charge under a request's key: only that one is taken back, and not what the next request pays under the same key.
     pub(crate) fn of(mut self, charged: &Decision) -> Self {
-        self.at = match charged {
-            Decision::Allowed(allowed) => Some(allowed.counted_at()),
-            Decision::Denied(_) | Decision::Unchecked => None,
-        };
+        self.charge.at = counted_at(charged);
         self
     }
 
     /// The id of the charge.
     pub(crate) const fn id(&self) -> &OperationId {
-        &self.id
+        &self.charge.id
     }
 
     /// Lets the charge stand from here on, unless [`Trial::take_back`] says otherwise.
@@ -91,7 +106,7 @@ impl Trial {
 
     /// One try.
     fn void(&self) -> impl Future<Output = Result<bool, ServiceError>> + Send + 'static {
-        let (meter, client, id, at) = (Arc::clone(&self.meter), self.client.clone(), self.id.clone(), self.at);
+        let (meter, client, Made { id, at }) = (Arc::clone(&self.meter), self.client.clone(), self.charge.clone());
         async move {
             match at {
                 Some(at) => meter.service.void_at(&client, &id, at).await,
@@ -140,8 +155,8 @@ impl Drop for Trial {
         }
         // Without a runtime there is nobody to do it, and no server either.
         if let Ok(runtime) = Handle::try_current() {
-            let mut trial = Self::new(&self.meter, &self.client, &self.route, self.id.clone());
-            (trial.at, trial.is_armed) = (self.at, false);
+            let mut trial = Self::new(&self.meter, &self.client, &self.route, self.charge.clone());
+            trial.disarm();
             runtime.spawn(trial.void_in_the_end().in_current_span());
         }
     }

@@ -112,6 +112,7 @@ pub fn what_a_body_says_wrongly_is_named<H: HttpHarness>() {
         (plan(&[quota("period", json!("FORTNIGHT"))]), "quotas[0].period"),
         (plan(&[quota("every", json!(0))]), "quotas[0]"),
         (plan(&[quota("every", json!(-1))]), "quotas[0].every"),
+        (plan(&[quota("every", json!(1.5))]), "quotas[0].every"),
         (plan(&[quota("tz", json!("Mars/Olympus"))]), "quotas[0].tz"),
         (plan(&[quota("anchor", json!("2024-02-30T00:00:00Z"))]), "quotas[0].anchor"),
     ] {

@@ -26,7 +26,10 @@ enum Sender {
 
 impl Connection {
     pub(super) async fn open(address: SocketAddr, version: Version) -> Self {
-        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        // What gives a request up is not to wait until the request is acknowledged.
+        stream.set_nodelay(true).unwrap();
+        let stream = TokioIo::new(stream);
         if version == Version::HTTP_2 {
             let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
             let driver = tokio::spawn(async { drop(connection.await) });

@@ -1,6 +1,5 @@
 //! A store that cannot answer, and a limit that is reached.
 
-use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use http::Method;
@@ -10,7 +9,8 @@ use quota_service::OnStoreError;
 use crate::gated::Gate;
 use crate::http::HttpHarness;
 use crate::http::answer::Answer;
-use crate::http::ground::{Ground, read, request, wait_until, with_key};
+use crate::http::ground::{Ground, request, wait_until, with_key};
+use crate::http::leaving::Leaving;
 use crate::http::setting::Setting;
 use crate::http::store::OnSettle;
 
@@ -241,11 +241,10 @@ pub fn a_client_that_goes_away_while_its_key_is_charged_has_it_free<H: HttpHarne
             } else {
                 ground.set_gate(Gate::HeldAfter);
             }
-            let sent = format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Client-Id: client1\r\nIdempotency-Key: k\r\n\r\n");
-            let asked = ground.write(&sent);
+            let asked = Leaving::ask(&ground, with_key(path, "k"));
             let steps = if is_held { 2 } else { 1 };
             wait_until(|| ground.asked() == steps, || format!("{path} has asked {} times", ground.asked()));
-            leave::<H>(&asked);
+            let _connection = asked.leave::<H>();
             ground.orders.on_settle.send_replace(OnSettle::Answers);
             ground.set_gate(Gate::Open);
             // Where it has not run, it is not paid.
@@ -288,16 +287,6 @@ pub fn what_no_handler_answers_is_taken_back_in_the_end<H: HttpHarness>() {
     ground.wait_until(|held, used| (held, used) == ("0", "0"));
 }
 
-/// The client says nothing more.
-fn leave<H: HttpHarness>(asked: &TcpStream) {
-    asked.shutdown(Shutdown::Write).unwrap();
-    if H::CANCELS {
-        // It ends the connection, and what it was waiting for in it.
-        assert_eq!(read(asked.try_clone().unwrap()), "");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 pub fn what_nobody_knows_is_held_leaves_the_key_free<H: HttpHarness>() {
     for path in ["/answer?status=200", "/generate?max=4&actual=4"] {
         for gate in [Gate::UnknownDone, Gate::UnknownUndone] {
@@ -337,16 +326,28 @@ pub fn what_nobody_knows_is_charged_is_taken_back_without_a_key<H: HttpHarness>(
     ground.assert_used("5");
 }
 
-pub fn what_nobody_knows_is_settled_is_taken_back_without_a_key<H: HttpHarness>() {
-    for (path, held) in [("/answer?status=200&work=wait", "4"), ("/generate?max=8&actual=5&work=wait", "8")] {
-        let ground = Setting::<H>::ten().queued(9).serve();
-        let asked = ground.begin(request(Method::GET, path));
-        ground.wait_for_held(held);
-        ground.set_gate(Gate::UnknownDone);
-        ground.pause().end();
-        assert_unavailable(&asked.answer().unwrap());
-        ground.set_gate(Gate::Open);
-        ground.wait_until(|held, now| (held, now) == ("0", "0"));
+pub fn what_nobody_knows_is_settled_is_taken_back<H: HttpHarness>() {
+    for (path, held, paid) in
+        [("/answer?status=200&work=wait", "4", "4"), ("/generate?max=8&actual=5&work=wait", "8", "5")]
+    {
+        for key in [None, Some("k")] {
+            let ground = Setting::<H>::ten().keys(IdempotencyKeys::default()).queued(9).serve();
+            let send = || key.map_or_else(|| request(Method::GET, path), |key| with_key(path, key));
+            let asked = ground.begin(send());
+            ground.wait_for_held(held);
+            ground.set_gate(Gate::UnknownDone);
+            ground.pause().end();
+            assert_unavailable(&asked.answer().unwrap());
+            ground.set_gate(Gate::Open);
+            ground.wait_until(|held, now| (held, now) == ("0", "0"));
+            // It is told to try again: that runs, and is paid.
+            ground.clock().advance(Duration::from_millis(1));
+            assert_eq!(ground.send(send()).status, 200, "{path}");
+            ground.assert_used(paid);
+            if key.is_some() {
+                ground.send(send()).assert_problem(409, "already charged");
+            }
+        }
     }
 }
 
@@ -378,9 +379,9 @@ pub fn a_charge_that_waits_is_not_made_for_a_client_that_goes_away<H: HttpHarnes
         let sent = ground.begin(request(Method::GET, "/one"));
         ground.wait_for_a_held_batch();
         let before = ground.times_read();
-        let asked = ground.write(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Client-Id: client1\r\n\r\n"));
+        let asked = Leaving::ask(&ground, request(Method::GET, path));
         wait_until(|| ground.times_read() > before, || format!("{path} is not queued"));
-        leave::<H>(&asked);
+        let _connection = asked.leave::<H>();
         ground.set_gate(Gate::Open);
         assert_eq!(sent.answer().unwrap().status, 200);
         if H::CANCELS {

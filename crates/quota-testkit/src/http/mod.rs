@@ -20,6 +20,7 @@ mod ground;
 pub mod handlers;
 mod http2;
 pub mod keeping;
+mod leaving;
 mod log;
 mod logged;
 pub mod logs;
@@ -262,7 +263,7 @@ macro_rules! http_suite {
                 what_no_handler_answers_is_taken_back_in_the_end,
                 what_nobody_knows_is_held_leaves_the_key_free,
                 what_nobody_knows_is_charged_is_taken_back_without_a_key,
-                what_nobody_knows_is_settled_is_taken_back_without_a_key,
+                what_nobody_knows_is_settled_is_taken_back,
                 what_nobody_knows_is_charged_stands_where_the_service_fails_open,
                 a_charge_that_waits_is_not_made_for_a_client_that_goes_away,
             }
@@ -282,6 +283,7 @@ macro_rules! http_suite {
                 clients_and_entries_come_in_pages,
                 entries_are_told_between_instants,
                 a_plan_is_previewed_set_and_removed,
+                a_plan_is_taken_in_any_form_that_is_described,
                 a_form_is_a_post_whatever_method_it_names,
                 usage_is_deleted_between_bounds_or_all_of_it,
                 denials_are_told_the_last_one_first,

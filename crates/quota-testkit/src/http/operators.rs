@@ -89,6 +89,23 @@ pub fn a_plan_is_previewed_set_and_removed<H: HttpHarness>() {
     ground.get("/one").assert_problem(403, "no quota is available to this client");
 }
 
+pub fn a_plan_is_taken_in_any_form_that_is_described<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    for (member, form, read) in [
+        ("every", json!(1.0), json!(1)),
+        ("anchor", json!("2024-01-01T07:00:00+01:00"), json!("2024-01-01T06:00:00.000Z")),
+        ("anchor", json!("2024-01-01T06:00:00.000000Z"), json!("2024-01-01T06:00:00.000Z")),
+        ("limit", json!("2.500000"), json!("2.5")),
+    ] {
+        let mut quota = per_day("2");
+        quota[member] = form;
+        let plan = json!({ "quotas": [quota] }).to_string();
+        assert_eq!(ground.operate(Method::PUT, "/clients/client1/plan", &plan).status, 200, "{plan}");
+        let told = ground.operate(Method::GET, "/clients/client1/plan", "").json();
+        assert_eq!(told["quotas"][0][member], read, "{plan}");
+    }
+}
+
 pub fn usage_is_deleted_between_bounds_or_all_of_it<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     ground.get("/five");
