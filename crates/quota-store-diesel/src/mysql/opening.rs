@@ -8,6 +8,7 @@ use crate::connect_error::ConnectError;
 use crate::migrations::{MYSQL, OBJECTS, SCHEMA, newest};
 use crate::mysql::engine::Mysql;
 use crate::mysql::link::MysqlLink;
+use crate::mysql::texts::is_on;
 use crate::server::{Engine, Fault, Found, check};
 use crate::statement::{Bind, Sql};
 
@@ -36,8 +37,9 @@ pub(super) async fn prepare(engine: &Mysql, link: &mut MysqlLink) -> Result<(), 
 
 async fn check_server(engine: &Mysql, connection: &mut AsyncMysqlConnection) -> Result<(), ConnectError> {
     let server = engine.server.clone();
-    let sql =
-        Sql::new("SELECT VERSION(), CAST(@@global.read_only AS SIGNED), CAST(@@session.max_allowed_packet AS SIGNED)");
+    let is_read_only = is_on("@@global.read_only");
+    let text = format!("SELECT VERSION(), {is_read_only}, CAST(@@session.max_allowed_packet AS SIGNED)");
+    let sql = Sql::new(&text);
     let rows: Result<Vec<(String, i64, i64)>, Error> =
         RunQueryDsl::load(sql.with::<(Text, BigInt, BigInt)>(&[]), connection).await;
     let Some((version, read_only, packet)) =
@@ -189,6 +191,17 @@ mod tests {
         link.connection.batch_execute(PATIENCE).await.unwrap();
         let text = "SELECT CONVERT(CONCAT(@@session.lock_wait_timeout, ' ', @@session.wait_timeout) USING utf8mb4)";
         assert_eq!(link.words(&Sql::new(text), &[]).await.unwrap(), ["60 120"]);
+    }
+
+    #[tokio::test]
+    async fn a_variable_is_read_as_older_and_newer_servers_tell_it() {
+        let Some(url) = quota_servers::url(Server::Mysql) else { return };
+        let engine = Mysql::new(&url, &Settings::new(TablePrefix::default())).unwrap();
+        let mut link = engine.connect().await.unwrap();
+        for (told, on) in [("0", 0), ("1", 1), ("'OFF'", 0), ("'ON'", 1), ("'NO_LOCK'", 1), ("'NO_LOCK_NO_ADMIN'", 1)] {
+            let text = format!("SELECT {}", is_on(told));
+            assert_eq!(link.numbers(&Sql::new(&text), &[]).await.unwrap(), [on], "{told}");
+        }
     }
 
     #[test]

@@ -61,10 +61,11 @@ impl MysqlTexts {
     pub(crate) fn new(prefix: &TablePrefix) -> (Self, Texts) {
         let fill = |template: &str| prefix.fill(template);
         // The index by name: a small table would else be read whole, and wait for every lock in it.
-        let lock = fill(
-            "SELECT client, document, folded_until, labels, deleted_from, deleted_to, \
-             CAST(@@global.read_only AS SIGNED) FROM {p}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
-        );
+        let lock = fill(&format!(
+            "SELECT client, document, folded_until, labels, deleted_from, deleted_to, {} \
+             FROM {{p}}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
+            is_on("@@global.read_only")
+        ));
         let named = fill(
             "SELECT client, id, at, credits, label FROM {p}entries FORCE INDEX ({p}entries_by_id) WHERE (id, client) IN (",
         );
@@ -96,10 +97,16 @@ impl MysqlTexts {
             ),
             remove_plans: fill("DELETE FROM {p}plans WHERE client IN "),
             time: Sql::new("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"),
-            writable: Sql::new("SELECT CAST(IF(@@global.read_only, 0, 1) AS SIGNED)"),
+            writable: Sql::new(&format!("SELECT 1 - {}", is_on("@@global.read_only"))),
         };
         (texts, Texts::new(prefix, DIALECT))
     }
+}
+
+/// 1 where a variable is on, 0 where it is off. MariaDB 12.0.1 and later tell `read_only` by words (`OFF`, `ON`, `NO_LOCK`; MDEV-36425),
+/// all others by a number; a word is the number 0.
+pub(crate) fn is_on(variable: &str) -> String {
+    format!("CAST(CAST({variable} AS CHAR) NOT IN ('0', 'OFF') AS SIGNED)")
 }
 
 #[cfg(test)]
