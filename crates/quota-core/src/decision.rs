@@ -87,6 +87,12 @@ impl Allowed {
         Self { quotas, at, counted_at: at, replayed: false }
     }
 
+    /// The same with quotas that were read afterwards.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
     /// The state of every quota afterwards.
     #[must_use]
     pub const fn quotas(&self) -> &Quotas {

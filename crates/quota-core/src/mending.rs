@@ -66,7 +66,7 @@ impl Turn<'_> {
         let taken = new.iter().filter_map(|entry| self.account.active_hold(entry.id.as_ref()?, latest));
         let ended: i128 = taken.map(|hold| i128::from(hold.credits.micros())).sum();
         self.account.check_lifetime(latest, Credits::ZERO, sum - ended)?;
-        self.terms.take_room(new.len())?;
+        self.take_room(new.len(), now)?;
         for entry in new {
             // An expired hold that is not forgotten yet must not come back, for a clock behind, beside its id's entry.
             if let Some(id) = &entry.id {

@@ -49,13 +49,6 @@ impl Terms {
         }
     }
 
-    /// Takes room for so many more ids, if it is there.
-    pub(crate) fn take_room(&mut self, count: usize) -> Result<(), Stop> {
-        self.check_room(count)?;
-        self.use_room(count);
-        Ok(())
-    }
-
     pub(crate) const fn use_room(&mut self, count: usize) {
         self.room_for_ids = self.room_for_ids.saturating_sub(count);
     }

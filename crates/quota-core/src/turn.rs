@@ -306,13 +306,15 @@ impl<'a> Turn<'a> {
         Ok(plan)
     }
 
-    /// A hold that is active can be ended without a plan.
+    /// A hold that is active can be ended without a plan, and so it is where the caller knows another: who has gone meanwhile does not
+    /// ask again with the client's, and its settlement is a charge.
     fn plan_of_hold<'p>(&self, id: &OperationId, asked: Asked<'p>, now: Instant) -> Result<Option<&'p Plan>, Stop> {
-        let plan = self.known_plan(asked)?;
-        if plan.is_none() && self.account.active_hold(id, now).is_none() {
-            return Err(Refusal::UnknownClient.into());
+        let is_active = self.account.active_hold(id, now).is_some();
+        match self.known_plan(asked) {
+            Err(Stop::PlanChanged(_)) if is_active => Ok(None),
+            Ok(None) if !is_active => Err(Refusal::UnknownClient.into()),
+            known => known,
         }
-        Ok(plan)
     }
 
     /// Seats a plan, and gives it: none where there is none, it has no window now, or its windows outlast the sums. A hold
@@ -357,10 +359,20 @@ impl<'a> Turn<'a> {
         let id = cost.id.as_id().cloned();
         // One that was made for who gave none is no promise to remember it for as long.
         if let EntryId::Given(_) = cost.id {
-            self.terms.take_room(1)?;
+            self.take_room(1, now)?;
         }
         self.account.advance(now);
         self.write_entry(Entry { id, at: now, credits: cost.credits, label: cost.label.cloned() });
+        Ok(())
+    }
+
+    /// Takes room for so many more ids, beside what each active hold keeps free.
+    pub(crate) fn take_room(&mut self, ids: usize, now: Instant) -> Result<(), Stop> {
+        // Holds are counted only where they may matter.
+        if self.terms.check_room(ids.saturating_add(Account::MAX_HOLDS)).is_err() {
+            self.terms.check_room(ids.saturating_add(self.account.count_active_holds(now)))?;
+        }
+        self.terms.use_room(ids);
         Ok(())
     }
 

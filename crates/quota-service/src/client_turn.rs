@@ -25,7 +25,7 @@ const MAX_ROUNDS: usize = 16;
 /// let stamp = PlanStamp::lasting(0);
 /// let plan = PlanView { plan: None, check: PlanCheck::Any, stamp };
 /// let client = ClientId::new("client1")?;
-/// let batch = Batch::new(vec![Request { client, operation: Operation::RemovePlan, at: Instant::MIN, plan }]);
+/// let batch = Batch::new(vec![Request { client, operation: Operation::RemovePlan, at: Instant::MIN, asked: Instant::MIN, plan }]);
 /// let mut answers = batch.answers();
 /// for requests in batch.clients() {
 ///     let mut account = Account::new();

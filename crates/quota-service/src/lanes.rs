@@ -137,5 +137,5 @@ pub(crate) fn release_request(client: ClientId, release: Operation, at: quota_co
 
     let stamp = crate::store::PlanStamp::ONCE;
     let plan = crate::store::PlanView { plan: None, check: PlanCheck::Any, stamp };
-    Request { client, operation: release, at, plan }
+    Request { client, operation: release, at, asked: at, plan }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tracing::Instrument;
 
-use quota_core::{ClientId, Instant, Operation, PlanCheck, Refusal};
+use quota_core::{Answer, ClientId, Decision, Instant, Operation, PlanCheck, Refusal};
 
 use crate::deadline::within;
 use crate::error::ServiceError;
@@ -28,7 +28,7 @@ impl<S: UsageStore> Inner<S> {
         let span = span(client, &operation);
         let performed = async {
             let at = self.begin(None).await?;
-            let request = Request { client: client.clone(), operation, at, plan: no_plan() };
+            let request = Request { client: client.clone(), operation, at, asked: at, plan: no_plan() };
             self.send(request, None, self.deadline_from_now()).await
         };
         performed.instrument(span).await
@@ -49,6 +49,9 @@ impl<S: UsageStore> Inner<S> {
             let (began, queued) = queued?;
             match queued.await {
                 Ok(reply) if self.is_of_another_plan(client, &reply) => begun = Some(began),
+                Ok(reply) if began.has_quotas && is_ended_blind(operation, &reply) => {
+                    return Ok(self.told_anew(client, reply).await);
+                }
                 answered => return answered,
             }
         }
@@ -77,10 +80,11 @@ impl<S: UsageStore> Inner<S> {
         };
         let plan = self.plans.view_now(client, if is_present { at } else { self.clock.now() })?;
         note_asked(seed.filter(|_| is_present), at);
-        let deadline = now + self.deadline;
-        let request = Request { client: client.clone(), operation: operation.clone(), at, plan };
+        let (asked, deadline) = (if is_present { at } else { self.present() }, now + self.deadline);
+        let has_quotas = plan.has_quotas();
+        let request = Request { client: client.clone(), operation: operation.clone(), at, asked, plan };
         let queued = lanes.enqueue(request, seed.cloned().map(Box::new), deadline);
-        Some(queued.map(|queued| (Begun { at, deadline }, queued)))
+        Some(queued.map(|queued| (Begun { at, asked, deadline, has_quotas }, queued)))
     }
 
     async fn decide_in_span(
@@ -91,16 +95,17 @@ impl<S: UsageStore> Inner<S> {
         seed: Option<&GuardSeed>,
         begun: Option<Begun>,
     ) -> Result<Reply, ServiceError> {
-        let Begun { at, deadline } = match begun {
+        let Begun { at, asked, deadline, .. } = match begun {
             Some(begun) => begun,
             None => {
                 let is_present = at.is_none();
                 let at = self.begin(at).await?;
                 note_asked(seed.filter(|_| is_present), at);
-                Begun { at, deadline: self.deadline_from_now() }
+                let asked = if is_present { at } else { self.present() };
+                Begun { at, asked, deadline: self.deadline_from_now(), has_quotas: false }
             }
         };
-        let request = |plan| Request { client: client.clone(), operation: operation.clone(), at, plan };
+        let request = |plan| Request { client: client.clone(), operation: operation.clone(), at, asked, plan };
         for _ in 0..MAX_TRIES {
             let plan = match self.plans.view(client, self.clock.now(), deadline).await {
                 Ok(plan) => plan,
@@ -111,12 +116,28 @@ impl<S: UsageStore> Inner<S> {
                 }
                 Err(untold) => return Err(untold),
             };
+            let has_quotas = plan.has_quotas();
             let reply = self.send(request(plan), seed, deadline).await?;
+            if has_quotas && is_ended_blind(operation, &reply) {
+                return Ok(self.told_anew(client, reply).await);
+            }
             if !self.is_of_another_plan(client, &reply) {
                 return Ok(reply);
             }
         }
         Err(ServiceError::PlanKeepsChanging)
+    }
+
+    /// With where the quotas stand under the client's plan, which is not the one that its hold was ended with. What can't be told does
+    /// not undo it.
+    async fn told_anew(&self, client: &ClientId, mut reply: Reply) -> Reply {
+        let status = Box::pin(self.perform(client, Operation::Status)).await;
+        if let Ok(Answer::Decision(Decision::Allowed(allowed))) = &mut reply.answer
+            && let Ok(Reply { answer: Ok(Answer::Status(status)), .. }) = status
+        {
+            *allowed = allowed.clone().with_quotas(status.quotas().clone());
+        }
+        reply
     }
 
     /// Whether the client's plan was changed meanwhile: then it is asked for anew.
@@ -174,7 +195,10 @@ impl<S: UsageStore> Inner<S> {
 /// When an operation was begun, and until when it waits.
 struct Begun {
     at: Instant,
+    asked: Instant,
     deadline: tokio::time::Instant,
+    /// Whether the plan that it was sent with has any.
+    has_quotas: bool,
 }
 
 /// It is asked once.
@@ -202,6 +226,12 @@ const fn is_planned(operation: &Operation) -> bool {
 /// Whether it is about a hold that, while it is active, needs no plan.
 const fn ends_hold(operation: &Operation) -> bool {
     matches!(operation, Operation::Extend { .. } | Operation::Settle { .. } | Operation::Release { .. })
+}
+
+/// Whether it has ended a hold, or extended it, and tells of no quota.
+fn is_ended_blind(operation: &Operation, reply: &Reply) -> bool {
+    ends_hold(operation)
+        && matches!(&reply.answer, Ok(Answer::Decision(Decision::Allowed(allowed))) if allowed.quotas().as_slice().is_empty())
 }
 
 /// Whether a plan would have been needed.

@@ -1,9 +1,12 @@
 //! The instant of an operation.
 
+use std::sync::Arc;
+
 use quota_core::{Instant, Refusal};
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
+use crate::server_clock::ServerClock;
 use crate::service::Inner;
 use crate::store::UsageStore;
 
@@ -13,16 +16,28 @@ impl<S: UsageStore> Inner<S> {
         match &self.server {
             // Boxed, so that who need not wait is a small future.
             Some(server) if server.known_at(tokio::time::Instant::now(), &self.store).is_none() => {
-                let asked = server.follow(&self.store);
-                let answer = async { asked.clone().await.map_err(|error| error.again()) };
-                let answered = Box::pin(self.read(answer)).await;
-                if answered.is_err() {
-                    server.forget(&asked);
-                }
-                answered
+                Box::pin(self.ask_server(server)).await
             }
             _ => Ok(()),
         }
+    }
+
+    /// Waits for the server's time. Where what it told before could go on, that does if it keeps silent: it may do all else.
+    async fn ask_server(&self, server: &Arc<ServerClock>) -> Result<(), ServiceError> {
+        let asked = server.follow(&self.store);
+        let answer = self.read(async { asked.clone().await.map_err(|error| error.again()) });
+        let Some(patience) = server.patience() else {
+            let answered = answer.await;
+            if answered.is_err() {
+                server.forget(&asked);
+            }
+            return answered;
+        };
+        if !matches!(tokio::time::timeout(patience, answer).await, Ok(Ok(()))) {
+            server.forget(&asked);
+            server.go_on();
+        }
+        Ok(())
     }
 
     /// The instant of an operation, where nothing has to be waited for.

@@ -1,6 +1,6 @@
 //! The time of the store's server.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -16,6 +16,10 @@ use crate::together::{Joined, Together};
 /// For how long a measurement is counted on from before the server is asked again.
 const MEASUREMENT_LASTS: Duration = Duration::from_secs(60);
 
+/// And for how long nobody waits for the answer. Nobody has come meanwhile, or the server has not told: it may be another one, or
+/// have been set, and an instant that is too far ahead cannot be taken back.
+const STALE: Duration = Duration::from_secs(120);
+
 /// How long a server may take to tell its time again, which is twice the error, and how long after a question it is left alone.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(5);
@@ -29,8 +33,8 @@ const SLEPT: Duration = Duration::from_secs(2);
 /// The time of a store's server: this machine's monotonic time and what the server's clock was ahead of it when it
 /// was asked last. So all processes on one store agree on the present however wrong their own clocks are.
 ///
-/// It is asked at a service's first operation, and again by an operation that comes a minute later, in the background; by the
-/// first operation after the machine has slept (or its clock was set forward) before that is done.
+/// It is asked at a service's first operation, and again by an operation that comes a minute later, in the background; by one that
+/// comes two minutes later before that is done, and so by the first after the machine has slept (or its clock was set forward).
 /// Half of the time that the question took is the greatest error. Where a store has no server ([`UsageStore::server_time`]
 /// is none), and before the first answer, it is [`SystemClock`].
 pub(crate) struct ServerClock {
@@ -46,6 +50,8 @@ pub(crate) struct ServerClock {
     /// Milliseconds to the last question that was asked in the background. By this, and not by its end, the next one is asked: its
     /// runtime may be one that nobody drives.
     asked_again: AtomicU64,
+    /// It did not tell when it was waited for: what it told before goes on, and nobody waits for it until it tells again.
+    goes_on: AtomicBool,
     /// The question that callers wait for.
     together: Together<Result<(), Arc<StoreError>>>,
     instruments: Instruments,
@@ -61,6 +67,7 @@ impl ServerClock {
             measured: AtomicU64::new(0),
             own_at_begun: AtomicI64::new(0),
             asked_again: AtomicU64::new(0),
+            goes_on: AtomicBool::new(false),
             together: Together::default(),
             instruments: instruments.clone(),
         }
@@ -83,10 +90,10 @@ impl ServerClock {
             return Some(own);
         }
         let elapsed = self.elapsed_at(now);
-        if self.has_slept_at(own, elapsed) {
+        if self.has_slept_at(own, elapsed) || self.is_stale_at(elapsed) {
             return None;
         }
-        if self.is_old_at(elapsed) && self.begins_to_ask(elapsed) {
+        if self.age_at(elapsed) >= MEASUREMENT_LASTS && self.begins_to_ask(elapsed) {
             tokio::spawn(Arc::clone(self).measure_again(Arc::clone(store)));
         }
         Some(self.at(elapsed))
@@ -107,13 +114,25 @@ impl ServerClock {
         }
     }
 
-    /// Asks for the first time, and after the machine has slept, however many callers wait. Its error is the store's, where it could
+    /// Asks for the first time, after long, and after the machine has slept, however many callers wait. Its error is the store's, where it could
     /// not be asked.
     pub(crate) fn follow<S: UsageStore>(self: &Arc<Self>, store: &Arc<S>) -> Joined<Result<(), Arc<StoreError>>> {
         self.together.ask(|| {
             let (clock, store) = (Arc::clone(self), Arc::clone(store));
             async move { clock.measure(&*store).await.map(drop).map_err(Arc::new) }.boxed()
         })
+    }
+
+    /// How long its answer is worth waiting for where what it told before could go on; none where that could not.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        (self.is_servers() && !self.has_slept()).then_some(PATIENCE)
+    }
+
+    /// It does not tell its time, and may do all else: what it told before goes on.
+    pub(crate) fn go_on(&self) {
+        if !self.goes_on.swap(true, Ordering::AcqRel) {
+            tracing::warn!("the server did not tell its time: what it told before is counted on");
+        }
     }
 
     /// Lets the next caller ask anew, where this one has waited for as long as it may.
@@ -143,13 +162,17 @@ impl ServerClock {
         self.at_begun.store(server.millis().saturating_sub_unsigned(middle), Ordering::Release);
         self.measured.store(answered, Ordering::Release);
         self.own_at_begun.store(own, Ordering::Release);
+        self.goes_on.store(false, Ordering::Release);
         self.instruments.offset(SystemClock.now(), server);
         Ok(true)
     }
 
-    fn is_old_at(&self, elapsed: u64) -> bool {
-        let age = elapsed.saturating_sub(self.measured.load(Ordering::Acquire));
-        Duration::from_millis(age) >= MEASUREMENT_LASTS
+    fn age_at(&self, elapsed: u64) -> Duration {
+        Duration::from_millis(elapsed.saturating_sub(self.measured.load(Ordering::Acquire)))
+    }
+
+    fn is_stale_at(&self, elapsed: u64) -> bool {
+        self.age_at(elapsed) >= STALE && !self.goes_on.load(Ordering::Acquire)
     }
 
     fn has_slept(&self) -> bool {

@@ -142,6 +142,9 @@ pub struct Request {
     pub operation: Operation,
     /// The caller's instant.
     pub at: Instant,
+    /// The present when it was asked, and so `at` itself unless the caller gave one. An id that is to be remembered for some time is
+    /// so from then on, however long past its entry is.
+    pub asked: Instant,
     /// The client's plan, as the service knows it.
     pub plan: PlanView,
 }
@@ -155,6 +158,13 @@ pub struct PlanView {
     pub check: PlanCheck,
     /// What a store that answers [`UsageStore::charge_now`] may keep with the account.
     pub stamp: PlanStamp,
+}
+
+impl PlanView {
+    /// Whether there is a plan, and with quotas.
+    pub(crate) fn has_quotas(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| !plan.quotas().is_empty())
+    }
 }
 
 /// How long a plan that is not the store's own may be used without asking again.

@@ -267,7 +267,7 @@ impl<S: UsageStore> Inner<S> {
         self.follow_server().await?;
         let at = self.instant(None)?;
         let plan = self.plans.view_with(plan);
-        let request = Request { client: client.clone(), operation: Operation::Status, at, plan };
+        let request = Request { client: client.clone(), operation: Operation::Status, at, asked: at, plan };
         self.send(request, None, self.deadline_from_now()).await?.answer.map_err(|error| failed(error, None))
     }
 

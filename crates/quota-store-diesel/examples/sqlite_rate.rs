@@ -53,7 +53,8 @@ async fn measure(directory: &std::path::Path, row: &Row, synchronous: Synchronou
         let id = if row.ids == Ids::Given { EntryId::Given(id) } else { EntryId::Made(id) };
         let stamp = PlanStamp::lasting(0);
         let plan = PlanView { plan: Some(Arc::clone(&plan)), check: PlanCheck::Any, stamp };
-        Ok(Request { client, operation: Operation::Charge { credits: Credits::ONE, id, label: None }, at: now(), plan })
+        let (operation, at) = (Operation::Charge { credits: Credits::ONE, id, label: None }, now());
+        Ok(Request { client, operation, at, asked: at, plan })
     };
     // Every client has its account, as in a service that has run for a while.
     for _ in 0..row.clients / 16 + 1 {

@@ -52,15 +52,15 @@ impl Record {
 
     /// Runs one operation; nothing is written where it is refused or denied.
     pub(crate) fn apply(&mut self, request: &Request, keeping: Keeping) -> Result<Answer, StoreError> {
-        let now = request.at.max(self.account.latest());
+        let present = request.asked.max(request.at).max(self.account.latest());
         let asked = Asked { plan: request.plan.plan.as_deref(), check: request.plan.check, at: request.at };
-        let mut turn = Turn::new(&mut self.account, self.ledger.terms(keeping, now));
+        let mut turn = Turn::new(&mut self.account, self.ledger.terms(keeping, present));
         let answer = loop {
             match turn.run(&request.operation, asked) {
                 Ok(answer) => break Ok(answer),
                 Err(Stop::Needs(needs)) => {
                     for need in needs {
-                        let fact = self.ledger.answer(&need, keeping, now);
+                        let fact = self.ledger.answer(&need, keeping, present);
                         turn.learn(need, fact);
                     }
                 }
@@ -74,8 +74,8 @@ impl Record {
             }
         };
         let writes = turn.take_writes();
-        // The account's time, since an operation may be asked for an instant long past.
-        let written = request.at.max(self.account.latest());
+        // Not the account's time: it may have stood still for long, and the operation be asked for an instant long past.
+        let written = request.asked.max(self.account.latest());
         // What was refused or denied forgets nothing: its clock may have been wrong.
         self.ledger.forget_ids(self.account.latest(), keeping);
         self.write(writes, written, keeping);

@@ -2,7 +2,10 @@
 
 use std::collections::BinaryHeap;
 use std::fmt;
+use std::future::poll_fn;
 use std::hash::BuildHasher;
+use std::mem;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -204,6 +207,7 @@ impl UsageStore for MemoryStore {
             let one = self.prune_shard(shard, quarter_of(before));
             pruned.entries = pruned.entries.saturating_add(one.entries);
             pruned.ids = pruned.ids.saturating_add(one.ids);
+            let_others_run().await;
         }
         Ok(pruned)
     }
@@ -222,6 +226,19 @@ impl PlanStore for MemoryStore {
     async fn stored_plan(&self, client: &ClientId) -> Result<StoredPlan, StoreError> {
         Ok(self.read(client, Record::stored_plan).unwrap_or_default())
     }
+}
+
+/// Gives this thread to whoever else is ready, once.
+async fn let_others_run() {
+    let mut they_ran = false;
+    poll_fn(|context| {
+        if mem::replace(&mut they_ran, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Reads a cursor that was given out for this range.

@@ -64,11 +64,18 @@ async fn an_id_is_remembered_for_as_long_as_was_chosen() {
 async fn an_id_that_is_written_for_long_ago_is_remembered_for_a_day_as_well() {
     let clock = noon();
     let (service, client) = service(clock.clone());
-    let _ = service.charge(&client, Credits::ONE).await.unwrap();
-    let long_ago = clock.now().saturating_sub(2 * DAY);
-    assert!(!is_replayed(&service, &client, charge("a").with_at(long_ago)).await);
-    assert!(!is_replayed(&service, &client, charge("b")).await);
-    assert!(is_replayed(&service, &client, charge("a")).await);
+    // Its account's time is no later than that, or it is.
+    for id in ["a", "b"] {
+        let long_ago = clock.now().saturating_sub(2 * DAY);
+        assert!(!is_replayed(&service, &client, charge(id).with_at(long_ago)).await);
+        let _ = service.charge(&client, Credits::ONE).await.unwrap();
+        assert!(is_replayed(&service, &client, charge(id)).await);
+        clock.advance(DAY - Duration::from_millis(1));
+        assert!(is_replayed(&service, &client, charge(id)).await);
+        clock.advance(Duration::from_millis(1));
+        assert!(!is_replayed(&service, &client, charge(id)).await);
+        clock.advance(DAY);
+    }
 }
 
 #[tokio::test]
@@ -88,6 +95,21 @@ async fn held_ids_have_the_same_bound_and_a_settlement_is_never_refused_for_it()
         assert!(settled <= 100_000);
     }
     assert_eq!(settled, 100_000);
+}
+
+#[tokio::test]
+async fn a_hold_keeps_room_for_its_settlement_whatever_is_charged_meanwhile() {
+    let (service, client) = service(noon());
+    let hold = service.hold(&client, Charge::new(Credits::ONE), Ttl::DEFAULT).await.unwrap();
+    let Holding::Held(guard) = hold else { panic!("{hold:?}") };
+    let mut charged = 0;
+    while service.charge_with(&client, charge(&charged.to_string())).await.is_ok() {
+        charged += 1;
+    }
+    assert_eq!(charged, 99_999);
+    guard.settle(Credits::ONE).await.unwrap();
+    let answer = service.charge_with(&client, charge("one more")).await;
+    assert!(matches!(answer, Err(ServiceError::Refused(Refusal::TooManyIds))), "{answer:?}");
 }
 
 #[tokio::test]

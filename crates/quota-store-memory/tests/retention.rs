@@ -1,10 +1,12 @@
 //! A store that keeps sums for a bounded time.
 
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use quota_service::{
-    Anchor, Charge, ClientId, Clock, Credits, Decision, Holding, Limit, ManualClock, OperationId, Period, Plan,
-    PlanRegistry, Quota, QuotaService, Refusal, ServiceError, Ttl, Tz, Window,
+    Anchor, Charge, ClientId, Clock, Credits, Decision, Holding, Instant, Limit, ManualClock, OperationId, Period,
+    Plan, PlanRegistry, Quota, QuotaService, Refusal, ServiceError, Ttl, Tz, Window,
 };
 use quota_store_memory::MemoryStore;
 
@@ -98,4 +100,15 @@ async fn pruning_forgets_sums_past_the_horizon_and_no_window_misses_them() {
     service.prune(clock.now()).await.unwrap();
     assert_eq!(service.total_usage(&client(), Window::ALL).await.unwrap(), Credits::ZERO);
     assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_allowed());
+}
+
+#[tokio::test]
+async fn others_of_the_same_thread_run_while_a_store_is_pruned() {
+    let service = QuotaService::builder(MemoryStore::new()).with_stored_plans().build();
+    service.set_plan(&client(), plan(Period::MONTH)).await.unwrap();
+    let mut pruning = pin!(service.prune(Instant::MAX));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(pruning.as_mut().poll(&mut context).is_pending(), "it has shards to go");
+    assert!(service.charge(&client(), Credits::ONE).await.unwrap().is_allowed());
+    pruning.await.unwrap();
 }

@@ -8,7 +8,7 @@ use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError, may_b
 
 use crate::client_run::ClientRun;
 use crate::facts::{KnownIds, Ledger};
-use crate::script::{Changed, Outcome};
+use crate::script::{Call, Changed, Outcome};
 use crate::state::State;
 use crate::stored::{Memory, Stored};
 use crate::turn::Turn;
@@ -75,7 +75,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) absent: HashSet<OperationId>,
     /// The account was read for these requests, and nothing but it.
     pub(crate) is_fresh: bool,
-    /// The earliest instant that a request asks for, and the latest.
+    /// The earliest present at which a request was asked, or later instant that it asks for, and the latest.
     pub(crate) span: (Instant, Instant),
     /// The earliest present of a request that is not written yet.
     pub(crate) now: Instant,
@@ -83,6 +83,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) may_repeat: bool,
     /// A request takes something out.
     pub(crate) takes_out: bool,
+    /// The ledger was found at another version.
+    pub(crate) reads_other: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -97,7 +99,7 @@ impl<'a> Attempt<'a> {
     ) -> Ended {
         let Stored { state, account, memory, is_written, turn: taken } = &mut *stored;
         let (state, memory) = (std::mem::take(state), std::mem::take(memory));
-        let instants = || requests.iter().map(|(_, request)| request.at);
+        let instants = || requests.iter().map(|(_, request)| request.asked.max(request.at));
         let span = (instants().min().unwrap_or(Instant::MIN), instants().max().unwrap_or(Instant::MIN));
         let now = span.0.max(account.latest());
         let terms = run.settings.terms(&memory, now);
@@ -116,6 +118,7 @@ impl<'a> Attempt<'a> {
             now,
             may_repeat,
             takes_out,
+            reads_other: false,
         };
         if takes_out && !attempt.memory.open_entries.is_empty() {
             match Box::pin(attempt.close(account)).await {
@@ -138,7 +141,7 @@ impl<'a> Attempt<'a> {
                 Step::Done(writes) => (writes, true),
                 Step::Read(needs) => match Box::pin(attempt.read(&mut turn, needs)).await {
                     Ok(()) => continue,
-                    Err(error) => break Ended::Failed(written, error),
+                    Err(error) => break Box::pin(attempt.failed(written, error)).await,
                 },
             };
             if attempt.memory.meets_dead(&writes) {
@@ -158,7 +161,7 @@ impl<'a> Attempt<'a> {
                     attempt.now = attempt.span.0.max(turn.account().latest());
                 }
                 Ok(Some(late)) => break late.ended(written),
-                Err(error) => break Ended::Failed(written, error),
+                Err(error) => break Box::pin(attempt.failed(written, error)).await,
             }
         };
         // What was written before stands, and so do its answers; those after it are given anew.
@@ -180,8 +183,9 @@ impl<'a> Attempt<'a> {
     }
 
     async fn read(&mut self, turn: &mut ClientTurn<'_>, needs: Vec<Need>) -> Result<(), StoreError> {
-        let (wire, reading, keys) = (self.run.gathering.wire(), self.run.reading, &self.run.keys);
-        let ledger = Ledger { wire, reading, keys, detail: self.run.settings.detail };
+        let version = self.state.version().to_owned();
+        let at = self.run.ledger_at(&version);
+        let ledger = Ledger { at: &at, detail: self.run.settings.detail };
         for need in needs {
             if matches!(need, Need::Entry(_)) {
                 self.learn_id(turn, need);
@@ -191,10 +195,27 @@ impl<'a> Attempt<'a> {
             match ledger.fact(&need, &self.memory).await {
                 Ok(fact) => turn.learn(need, fact),
                 Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => turn.give_up(error),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.reads_other = at.is_other();
+                    return Err(error);
+                }
             }
         }
         Ok(())
+    }
+
+    /// What a failure comes to after so many requests were written: where the ledger was found at another version, the account is read
+    /// again. Who was slower stands in the queue.
+    async fn failed(&self, written: usize, error: StoreError) -> Ended {
+        if !self.reads_other {
+            return Ended::Failed(written, error);
+        }
+        self.run.read_on_one_wire();
+        let call = Call::in_turn((self.run.listener.token, self.turn.passed), None);
+        match self.run.call(&call).await {
+            Ok(outcome) => Late::of(outcome).map_or(Ended::Failed(written, error), |late| late.ended(written)),
+            Err(error) => Ended::Failed(written, error),
+        }
     }
 }
 

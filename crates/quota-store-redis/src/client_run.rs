@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, Operation, OperationId};
 use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, StoreError};
 
+use crate::at_version::AtVersion;
 use crate::attempt::{Attempt, Ended, lasting_ids};
 use crate::call_error::CallError;
 use crate::dead_entries::{DeadEntries, no_request};
@@ -30,7 +31,9 @@ use crate::stored::Stored;
 pub(crate) struct ClientRun<'a> {
     pub(crate) gathering: &'a Gathering<'a>,
     /// For long answers, which delay no commit there.
-    pub(crate) reading: &'a Wire,
+    reading: &'a Wire,
+    /// What is read there was found at another version: it may lead to another server than commits do.
+    reads_on_one_wire: AtomicBool,
     pub(crate) listener: &'a Listener,
     patience: Patience,
     /// There are no other clients in the batch.
@@ -73,10 +76,11 @@ impl<'a> ClientRun<'a> {
             (requests.client(), &link.listener, link.for_reading_in_batch(gathering.wire()));
         let lasting = if settings.detail == Detail::Quarters { lasting_ids(requests) } else { HashSet::new() };
         let (keys, patience) = (settings.prefix.client(client), Patience::new(settings.patience));
-        let is_unlisted = AtomicBool::new(false);
+        let [reads_on_one_wire, is_unlisted] = [AtomicBool::new(false), AtomicBool::new(false)];
         Self {
             gathering,
             reading,
+            reads_on_one_wire,
             listener,
             patience,
             is_alone,
@@ -188,7 +192,8 @@ impl<'a> ClientRun<'a> {
         // Where only ids were found, nobody was quicker.
         let was_slower = changed.is_other();
         let stored = changed.stored(self.settings)?;
-        let earliest = requests.iter().map(|(_, request)| request.at).min().unwrap_or(quota_core::Instant::MIN);
+        let asked = requests.iter().map(|(_, request)| request.asked.max(request.at));
+        let earliest = asked.min().unwrap_or(quota_core::Instant::MIN);
         if was_slower {
             known.clear();
         }
@@ -231,6 +236,18 @@ impl<'a> ClientRun<'a> {
             Outcome::Changed(changed) => changed.stored(self.settings),
             Outcome::Done { .. } | Outcome::Queued(_) => Err(corrupt("a version", UNREAD)),
         }
+    }
+
+    /// The client's ledger at a version of its account.
+    pub(crate) fn ledger_at<'r>(&'r self, version: &'r str) -> AtVersion<'r> {
+        let wire = self.gathering.wire();
+        let reading = if self.reads_on_one_wire.load(Ordering::Relaxed) { wire } else { self.reading };
+        AtVersion::new(wire, reading, &self.keys, version)
+    }
+
+    /// Reads nothing any more where commits do not go.
+    pub(crate) fn read_on_one_wire(&self) {
+        self.reads_on_one_wire.store(true, Ordering::Relaxed);
     }
 
     pub(crate) async fn call(&self, call: &Call) -> Result<Outcome, StoreError> {

@@ -362,7 +362,7 @@ impl Cluster {
         let seed = self.seeds.first().ok_or_else(|| CallError::NotSent(unserved()))?;
         let server = seed.clone().set_addr(place.address(seed.addr()));
         let client = self.trusted.client(server).map_err(CallError::NotSent)?;
-        let node = Arc::new(Node::new(Arc::new(Source::Single(client)), self.timeouts));
+        let node = Arc::new(Node::new(Arc::new(Source::Single(Box::new(client))), self.timeouts));
         nodes.insert(place.clone(), Arc::clone(&node));
         Ok(node)
     }

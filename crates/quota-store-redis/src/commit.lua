@@ -119,7 +119,12 @@ if is_other or queue ~= '' then
     local LONG = 16384
     function tell(waiting, is_its_turn)
         local name = #account .. ':' .. account
-        local message = name .. (is_its_turn and table.concat(call('LRANGE', account, 0, -1), '\5') or '')
+        -- What was written is done, whatever may not be read any more.
+        local list = is_its_turn and redis.pcall('LRANGE', account, 0, -1)
+        local message = name
+        if list and not list.err then
+            message = name .. table.concat(list, '\5')
+        end
         if #message > LONG then
             message = name
         end

@@ -235,10 +235,12 @@ impl Attempt<'_> {
             Removal::Entry(entry) => entry.id.as_ref().and_then(|id| self.known.find(id)?.as_ref()),
             Removal::Range(_) => None,
         };
-        let ClientRun { settings, reading, keys, .. } = self.run;
-        let (wire, now) = (self.run.gathering.wire(), self.present(account));
-        let removing = Removing { wire, reading, keys, settings, now };
-        removing.write(removal, found, call, &mut self.memory).await
+        let (now, version) = (self.present(account), self.state.version());
+        let at = self.run.ledger_at(version);
+        let removing = Removing { at: &at, settings: self.run.settings, now };
+        let written = removing.write(removal, found, call, &mut self.memory).await;
+        self.reads_other = at.is_other();
+        written
     }
 
     /// The latest that anything of the batch asks for.

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use quota_core::{Credits, Detail, Fact, Instant, Need, OperationId, Window};
 use quota_service::{StoreError, may_be_made};
 
+use crate::at_version::AtVersion;
 use crate::entry_text::corrupt;
 use crate::kept_ids::{KeptIds, Named};
-use crate::keys::{ClientKeys, Key};
-use crate::link::Wire;
+use crate::keys::Key;
 use crate::reading::Reading;
 use crate::settings::Settings;
 use crate::stored::Memory;
@@ -113,12 +113,9 @@ pub(crate) fn keys_of_ids<'a>(
 /// one batch are hardly ever hours apart.
 const MOST_RETRIES: i64 = 16;
 
-/// A client's ledger, read beside its account's version.
+/// A client's ledger.
 pub(crate) struct Ledger<'a> {
-    pub(crate) wire: &'a Wire,
-    /// For long answers.
-    pub(crate) reading: &'a Wire,
-    pub(crate) keys: &'a ClientKeys,
+    pub(crate) at: &'a AtVersion<'a>,
     pub(crate) detail: Detail,
 }
 
@@ -147,7 +144,7 @@ impl Ledger<'_> {
             return Ok(Sum::default());
         }
         let reading = Reading::of(range, self.detail, memory);
-        reading.sum((self.wire, self.reading), self.keys, memory).await
+        reading.sum(self.at, memory).await
     }
 }
 

@@ -3,6 +3,7 @@
 mod account_list;
 mod additions;
 mod answering;
+mod at_version;
 mod attempt;
 mod builder;
 mod call_error;

@@ -41,9 +41,14 @@ impl Link {
         prefix: &KeyPrefix,
     ) -> Result<Self, RedisError> {
         let source = match servers {
-            Servers::Single(server) => Source::Single(trusted.client((**server).clone())?),
+            Servers::Single(server) => Source::Single(Box::new(trusted.client((**server).clone())?)),
             Servers::Sentinel { sentinels, master, server } => {
-                Source::Sentinel(tokio::sync::Mutex::new(trusted.sentinels(sentinels, master, server)?))
+                let (trusted, sentinels) = (trusted.clone(), sentinels.clone());
+                let (master, server) = (master.clone(), server.clone());
+                let asking = move || trusted.sentinels(&sentinels, &master, &server);
+                // What is wrong with it is told now.
+                drop(asking()?);
+                Source::Sentinel(Box::new(asking))
             }
             Servers::Cluster(nodes) => {
                 // What is said at one node is heard at all.

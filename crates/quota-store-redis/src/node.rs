@@ -33,9 +33,10 @@ impl Timeouts {
 
 /// Whom to connect to.
 pub(crate) enum Source {
-    Single(Client),
-    /// The primary that the sentinels name, asked anew at each connection.
-    Sentinel(tokio::sync::Mutex<SentinelClient>),
+    Single(Box<Client>),
+    /// The primary that the sentinels name, asked anew at each connection. Each has a client of its own: nobody waits for one
+    /// whose runtime is driven no more.
+    Sentinel(Box<dyn Fn() -> Result<SentinelClient, RedisError> + Send + Sync>),
     /// The first of these that answers.
     Any(Vec<Client>),
 }
@@ -182,8 +183,8 @@ impl Way {
             });
         let mut connection = match &*self.source {
             Source::Single(client) => client.get_multiplexed_async_connection_with_config(&config).await,
-            Source::Sentinel(sentinels) => {
-                let client = sentinels.lock().await.async_get_client().await?;
+            Source::Sentinel(asking) => {
+                let client = asking()?.async_get_client().await?;
                 client.get_multiplexed_async_connection_with_config(&config).await
             }
             Source::Any(clients) => any(clients, &config).await,

@@ -6,10 +6,9 @@ use quota_core::{Cut, Detail, Entry, Instant, Span, Window};
 use quota_service::StoreError;
 use redis::{Cmd, Value};
 
-use crate::call_error::CallError;
+use crate::at_version::AtVersion;
 use crate::entry_text::{bound, read_member};
 use crate::keys::{ClientKeys, Key, day_of};
-use crate::link::Wire;
 use crate::stored::Memory;
 use crate::sum_text::{QuarterKey, Sum, read_day, rounded};
 use crate::values::{fields, texts};
@@ -33,10 +32,9 @@ pub(crate) struct Read {
 /// So many members are read in one step: the server does nothing else meanwhile.
 const MEMBERS_AT_ONCE: usize = 10_000;
 
-/// The entries of a span within one day, read in pages. They are not of one state but by the commit on the account's version.
+/// The entries of a span within one day, read in pages.
 pub(crate) struct Pages<'a> {
-    wire: &'a Wire,
-    keys: &'a ClientKeys,
+    at: &'a AtVersion<'a>,
     span: Span,
     /// Where the next page begins; none after the last.
     from: Option<String>,
@@ -80,19 +78,13 @@ impl Reading {
         self.days.iter().map(|day| command("HGETALL", keys, Key::Sums(*day)))
     }
 
-    /// Sums up what is read for a commit on the account's version: entries in pages, on the wire for long answers.
-    pub(crate) async fn sum(
-        mut self,
-        (wire, reading): (&Wire, &Wire),
-        keys: &ClientKeys,
-        memory: &Memory,
-    ) -> Result<Sum, StoreError> {
+    /// Sums up what is read for a commit: entries in pages.
+    pub(crate) async fn sum(mut self, at: &AtVersion<'_>, memory: &Memory) -> Result<Sum, StoreError> {
         let edges = std::mem::take(&mut self.edges);
-        let commands: Vec<Cmd> = self.commands_of_days(keys).collect();
-        let values = wire.call_all(&commands).await.map_err(CallError::of_read)?;
-        let mut sum = self.read(values, memory)?.sum();
+        let commands: Vec<Cmd> = self.commands_of_days(at.keys).collect();
+        let mut sum = self.read(at.read_all(&commands).await?, memory)?.sum();
         for span in edges {
-            let mut pages = Pages::new(reading, keys, span);
+            let mut pages = Pages::new(at, span);
             memory.open_entries.within(span).for_each(|entry| sum.add(Sum::of(&entry)));
             while let Some(entries) = pages.next().await? {
                 let alive = entries.iter().filter(|entry| !memory.is_dead(entry.at.millis()));
@@ -135,24 +127,22 @@ impl Read {
 }
 
 impl<'a> Pages<'a> {
-    pub(crate) fn new(wire: &'a Wire, keys: &'a ClientKeys, span: Span) -> Self {
-        Self { wire, keys, span, from: Some(format!("[{}", bound(day_of(span.0), span.0))) }
+    pub(crate) fn new(at: &'a AtVersion<'a>, span: Span) -> Self {
+        Self { at, span, from: Some(format!("[{}", bound(day_of(span.0), span.0))) }
     }
 
     /// The next page; none after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
         let Some(from) = self.from.take() else { return Ok(None) };
-        let (day, own) = (day_of(self.span.0), self.keys.name(Key::Account));
-        let page = self.command(day, &from);
-        let mut answers = self.wire.read_all(vec![page], &own).await.map_err(CallError::of_read)?;
-        let members = texts(answers.pop().unwrap_or_default())?;
+        let day = day_of(self.span.0);
+        let members = texts(self.at.read_long(self.command(day, &from)).await?)?;
         let last = members.last().filter(|_| members.len() >= MEMBERS_AT_ONCE);
         self.from = last.map(|last| format!("({last}"));
         members.iter().map(|member| Ok(read_member(day, member)?.1)).collect::<Result<_, _>>().map(Some)
     }
 
     fn command(&self, day: i64, from: &str) -> Cmd {
-        let mut page = command("ZRANGEBYLEX", self.keys, Key::Entries(day));
+        let mut page = command("ZRANGEBYLEX", self.at.keys, Key::Entries(day));
         page.arg(from).arg(format!("({}", bound(day, self.span.1))).arg("LIMIT").arg(0).arg(MEMBERS_AT_ONCE);
         page
     }

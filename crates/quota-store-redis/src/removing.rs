@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use quota_core::{Cut, Detail, Entry, Instant, Removal, Span, Window};
 use quota_service::StoreError;
 
-use crate::call_error::CallError;
+use crate::at_version::AtVersion;
 use crate::dead_entries::{ENTRIES_AT_ONCE, parts_of};
 use crate::entry_text::{bound, member, read_member};
 use crate::kept_ids::{KeptIds, Named};
-use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
-use crate::link::Wire;
+use crate::keys::{DAY_MILLIS, Key, day_of};
 use crate::reading::{Pages, command, count_in, cut, members_in, newest_in};
 use crate::script::Call;
 use crate::settings::Settings;
@@ -19,13 +18,9 @@ use crate::sum_text::{QuarterKey, Sum, fields_of, read_day};
 use crate::values::{count, fields, texts};
 
 /// Where one client's entries are taken out.
-///
-/// What has to be read for it is read beside the account's version; the commit on that version makes it true.
 pub(crate) struct Removing<'a> {
-    pub(crate) wire: &'a Wire,
-    /// For long answers.
-    pub(crate) reading: &'a Wire,
-    pub(crate) keys: &'a ClientKeys,
+    /// What has to be read for it; the commit on that version makes it true.
+    pub(crate) at: &'a AtVersion<'a>,
     pub(crate) settings: &'a Settings,
     /// The account's present.
     pub(crate) now: Instant,
@@ -103,8 +98,7 @@ impl Removing<'_> {
         call: &mut Call,
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
-        let value = self.wire.call(&command("HGETALL", self.keys, Key::Sums(day))).await;
-        let all = fields(value.map_err(CallError::of_read)?)?;
+        let all = fields(self.at.read(command("HGETALL", self.at.keys, Key::Sums(day))).await?)?;
         let gone = read_day(day, all.clone(), span)?;
         let words: Vec<String> = gone.keys().flat_map(|(quarter, label)| fields_of(*quarter, label)).collect();
         if words.len() == all.len() {
@@ -126,7 +120,7 @@ impl Removing<'_> {
         memory: &mut Memory,
     ) -> Result<(), StoreError> {
         for edge in edges {
-            let (mut pages, mut sums) = (Pages::new(self.reading, self.keys, *edge), BTreeMap::new());
+            let (mut pages, mut sums) = (Pages::new(self.at, *edge), BTreeMap::new());
             while let Some(entries) = pages.next().await? {
                 tally(&mut sums, &entries, memory);
             }
@@ -134,8 +128,8 @@ impl Removing<'_> {
         }
         let span = (range.start().millis(), range.end().millis());
         let parts = parts_of(span, memory);
-        let commands: Vec<_> = parts.iter().map(|part| count_in(self.keys, *part)).collect();
-        let counts = self.wire.call_all(&commands).await.map_err(CallError::of_read)?;
+        let commands: Vec<_> = parts.iter().map(|part| count_in(self.at.keys, *part)).collect();
+        let counts = self.at.read_all(&commands).await?;
         if counts.iter().map(count).fold(0, u64::saturating_add) > ENTRIES_AT_ONCE {
             memory.dead = Some((span.0, self.after_newest(&parts).await?));
             return Ok(());
@@ -157,7 +151,7 @@ impl Removing<'_> {
 
     /// The few entries of a span within one day.
     async fn entries_in(&self, span: Span) -> Result<Vec<Entry>, StoreError> {
-        let members = self.wire.call(&members_in(self.keys, span)).await.map_err(CallError::of_read)?;
+        let members = self.at.read(members_in(self.at.keys, span)).await?;
         texts(members)?.iter().map(|member| Ok(read_member(day_of(span.0), member)?.1)).collect()
     }
 
@@ -165,8 +159,7 @@ impl Removing<'_> {
     /// ends.
     async fn after_newest(&self, parts: &[Span]) -> Result<i64, StoreError> {
         for part in parts.iter().rev() {
-            let newest = self.wire.call(&newest_in(self.keys, *part)).await.map_err(CallError::of_read)?;
-            if let Some(member) = texts(newest)?.first() {
+            if let Some(member) = texts(self.at.read(newest_in(self.at.keys, *part)).await?)?.first() {
                 return Ok(read_member(day_of(part.0), member)?.1.at.millis().saturating_add(1));
             }
         }
@@ -179,9 +172,8 @@ impl Removing<'_> {
         let days = memory.ids.days_since(i64::MIN).map(Key::Ids);
         let keys: Vec<Key> = days.chain([retries, retries.saturating_sub(1)].map(Key::Retries)).collect();
         for key in keys {
-            let value = self.wire.call(&command("HGETALL", self.keys, key)).await;
             let mut changed = Fields::default();
-            for (field, value) in fields(value.map_err(CallError::of_read)?)? {
+            for (field, value) in fields(self.at.read(command("HGETALL", self.at.keys, key)).await?)? {
                 let mut kept = KeptIds::read(&field, &value)?;
                 let before = kept.entries().len();
                 kept.retain(|entry| !range.contains(entry.at));
@@ -230,8 +222,7 @@ impl Removing<'_> {
         if !is_noted || !may_have_expired {
             return Ok(is_noted);
         }
-        let exists = self.wire.call(&command("EXISTS", self.keys, Key::Sums(day))).await;
-        Ok(count(&exists.map_err(CallError::of_read)?) > 0)
+        Ok(count(&self.at.read(command("EXISTS", self.at.keys, Key::Sums(day))).await?) > 0)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::entry_text::{bound, bound_after, corrupt, member, read_label, read_me
 use crate::facts::{count, credits};
 use crate::keys::{ClientKeys, DAY_MILLIS, Key, day_of};
 use crate::open_entries::OpenEntries;
-use crate::reading::{Read, Reading, members_in};
+use crate::reading::{Read, Reading};
 use crate::store::RedisStore;
 use crate::stored::Memory;
 use crate::values::{array, texts};
@@ -33,14 +33,38 @@ impl RedisStore {
 
     pub(crate) async fn days_of(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError> {
         let (keys, detail) = (self.settings.prefix.client(client), self.settings.detail);
-        let edges = |memory: &Memory| match detail {
-            Detail::Entries => edges_of(query.range, memory.folded_until),
-            Detail::Quarters => Vec::new(),
+        // Quarters inside which the zone changed its clocks, long past: the sums tell which there are.
+        let mut inner: Vec<Span> = Vec::new();
+        for _ in 0..TRIES {
+            let edges = |memory: &Memory| match detail {
+                Detail::Entries => [edges_of(query.range, memory.folded_until), inner.clone()].concat(),
+                Detail::Quarters => Vec::new(),
+            };
+            let reading = |memory: &Memory| Reading::new(DaysReading::quarters(query.range), edges(memory), memory);
+            let (memory, read) = self.snapshot(&keys, query.range, reading).await?;
+            let mut days = self.days_read(query, &memory, &read)?;
+            let (edges, cuts) = (edges(&memory), days.cuts().to_vec());
+            let is_read = |cut: &Span| edges.iter().any(|edge| edge.0 <= cut.0 && cut.1 <= edge.1);
+            if cuts.iter().all(is_read) {
+                let counts = |millis: i64| cuts.iter().any(|(from, to)| (*from..*to).contains(&millis));
+                for entry in read.entries.iter().filter(|entry| counts(entry.at.millis())) {
+                    days.add_entry(entry.at, entry.credits, entry.label.as_ref());
+                }
+                return Ok(days.finish());
+            }
+            // Once more, for all of one moment.
+            let unread: Vec<Span> = cuts.into_iter().filter(|cut| !is_read(cut)).collect();
+            inner.extend(unread);
+        }
+        Err(keeps_changing())
+    }
+
+    /// The sums that were read, sorted into days.
+    fn days_read(&self, query: &DailyQuery, memory: &Memory, read: &Read) -> Result<DaysReading, StoreError> {
+        let folded_until = match self.settings.detail {
+            Detail::Quarters => Instant::MAX,
+            Detail::Entries => memory.folded_until,
         };
-        let reading = |memory: &Memory| Reading::new(DaysReading::quarters(query.range), edges(memory), memory);
-        let (memory, read) = self.snapshot(&keys, query.range, reading).await?;
-        let folded_until = if detail == Detail::Quarters { Instant::MAX } else { memory.folded_until };
-        let read_edges = edges(&memory);
         let mut days = DaysReading::new(query, folded_until, memory.labels.clone());
         for ((start, label), sum) in &read.sums {
             days.add_quarter(QuarterSum {
@@ -50,27 +74,7 @@ impl RedisStore {
                 entries: count(sum.entries)?,
             });
         }
-        for (from, to) in days.cuts().to_vec() {
-            let is_read = read_edges.iter().any(|edge| edge.0 <= from && to <= edge.1);
-            // A zone that changed its clocks inside a quarter: long past.
-            let own = if is_read { Vec::new() } else { self.entries_in(&keys, (from, to), &memory).await? };
-            let entries = if is_read { &read.entries } else { &own };
-            let counts = |millis: i64| (from..to).contains(&millis) && !memory.is_dead(millis);
-            for entry in entries.iter().filter(|entry| counts(entry.at.millis())) {
-                days.add_entry(entry.at, entry.credits, entry.label.as_ref());
-            }
-        }
-        Ok(days.finish())
-    }
-
-    /// Those beside the account may stand in their keys by now.
-    async fn entries_in(&self, keys: &ClientKeys, span: Span, memory: &Memory) -> Result<Vec<Entry>, StoreError> {
-        let answer = self.link.for_reading().call(&members_in(keys, span)).await.map_err(CallError::of_read)?;
-        let read = |member: &String| Ok(read_member(day_of(span.0), member)?.1);
-        let mut entries = texts(answer)?.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
-        let open: Vec<Entry> = memory.open_entries.within(span).filter(|entry| !entries.contains(entry)).collect();
-        entries.extend(open);
-        Ok(entries)
+        Ok(days)
     }
 
     /// Reads in one step, so that a deletion is seen whole or not at all. What is to be read is told by the list of the

@@ -66,6 +66,32 @@ pub async fn sums_past_a_retention_are_forgotten_in_steps<F: StoreFactory>(facto
     assert_eq!(other.used().await, "3");
 }
 
+/// The same for stores that forget whole days of UTC: what is within the retention is there, and no day that ended before it.
+///
+/// # Panics
+/// Where the store does otherwise.
+pub async fn days_past_a_retention_are_forgotten<F: StoreFactory>(factory: F, forgetting: F::Store) {
+    const DAYS: u32 = 100;
+    let harness = Harness::new(Arc::new(factory));
+    let client = harness.subject_of(&harness.builder_over(forgetting).build(), "a");
+    let other = harness.subject("a").await;
+    client.plan(&[per_day("10")]).await;
+    let day = |number: u32| at("2023-11-01T00:00:00Z").saturating_add(QUARTER.saturating_mul(96 * number));
+    let noon = |number| day(number).saturating_add(QUARTER.saturating_mul(48));
+    let entries: Vec<_> =
+        (0..DAYS).map(|number| past_entry(&format!("i{number}"), noon(number), Credits::ONE)).collect();
+    client.service().backfill(client.client(), entries).await.expect("a backfill");
+    other.service().store().prune(day(DAYS)).await.expect("a pruning");
+    assert_eq!(other.total().await, DAYS.to_string(), "what has no retention forgets nothing");
+    client.service().store().prune(day(DAYS)).await.expect("a pruning");
+    // Two days and two hours: the third day is begun.
+    assert_eq!(other.total().await, "3");
+    let kept = Window::new(day(DAYS - 3), day(DAYS)).expect("a range");
+    assert_eq!(other.service().total_usage(other.client(), kept).await.expect("a sum").to_string(), "3");
+    assert_eq!(client.charge("10").await, "allowed");
+    assert_eq!(client.charge("1").await, "denied");
+}
+
 /// A case for stores that are made with a retention, as [`sums_past_a_retention_are_forgotten_in_steps`]: a plan with a window that may
 /// outlast what is kept is not taken, and decides nothing where somebody else has set it.
 ///

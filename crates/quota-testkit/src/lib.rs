@@ -31,7 +31,8 @@ mod words;
 pub use quota_servers::{Node, PrivateServer, Server, ServerError, private as private_server, url as server};
 
 pub use crate::forgetting::{
-    RETENTION, sums_past_a_retention_are_forgotten_in_steps, windows_past_a_retention_are_refused,
+    RETENTION, days_past_a_retention_are_forgotten, sums_past_a_retention_are_forgotten_in_steps,
+    windows_past_a_retention_are_refused,
 };
 pub use crate::gated::{Gate, Gated, Keeper};
 pub use crate::harness::{Boxed, Harness, StoreFactory};

@@ -65,6 +65,7 @@ macro_rules! for_each_case {
                 ids_are_compared_by_bytes
                 ids_of_any_text_are_backfilled_labelled_listed_and_voided
                 ids_are_remembered_for_a_day_where_only_quarters_are_kept
+                an_id_of_long_ago_is_remembered_from_when_it_was_written
                 a_look_at_the_future_forgets_no_id
                 no_more_than_100_000_ids_are_remembered_where_only_quarters_are_kept
             }

@@ -63,3 +63,12 @@ async fn longer_windows_are_refused_with_a_retention() {
         windows_past_a_retention_are_refused(keys, store).await;
     }
 }
+
+#[tokio::test]
+async fn days_past_a_retention_are_forgotten() {
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let Some(keys) = Keys::new(detail) else { return };
+        let store = keys.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+        quota_testkit::days_past_a_retention_are_forgotten(keys, store).await;
+    }
+}

@@ -5,8 +5,8 @@
 use quota_core::Detail;
 use quota_servers::Server;
 
-use quota_store_redis::{KeyPrefix, RedisStore};
-use quota_testkit::StoreFactory;
+use quota_store_redis::{KeyPrefix, RedisBuilder, RedisStore};
+use quota_testkit::{RETENTION, StoreFactory, windows_past_a_retention_are_refused};
 
 struct Keys {
     url: String,
@@ -21,14 +21,17 @@ impl Keys {
         let prefix = KeyPrefix::new(&format!("t{}", quota_servers::own_name())).expect("a prefix");
         Some(Self { url, prefix, detail })
     }
+
+    fn builder(&self) -> RedisBuilder {
+        RedisStore::builder(&self.url).with_prefix(self.prefix.clone()).with_detail(self.detail)
+    }
 }
 
 impl StoreFactory for Keys {
     type Store = RedisStore;
 
     async fn open(&self) -> RedisStore {
-        let builder = RedisStore::builder(&self.url).with_prefix(self.prefix.clone()).with_detail(self.detail);
-        builder.connect().await.expect("the server is there")
+        self.builder().connect().await.expect("the server is there")
     }
 }
 
@@ -50,4 +53,22 @@ mod quarters {
         Some(keys) => keys,
         None => return,
     });
+}
+
+#[tokio::test]
+async fn longer_windows_are_refused_with_a_retention() {
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let Some(keys) = Keys::new(detail) else { return };
+        let store = keys.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+        windows_past_a_retention_are_refused(keys, store).await;
+    }
+}
+
+#[tokio::test]
+async fn days_past_a_retention_are_forgotten() {
+    for detail in [Detail::Entries, Detail::Quarters] {
+        let Some(keys) = Keys::new(detail) else { return };
+        let store = keys.builder().with_retention(RETENTION).connect().await.expect("the server is there");
+        quota_testkit::days_past_a_retention_are_forgotten(keys, store).await;
+    }
 }

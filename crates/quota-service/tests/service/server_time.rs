@@ -51,6 +51,51 @@ async fn the_present_is_the_servers_and_is_asked_again_after_a_minute() {
     assert!(present(&store).since(noon()) < Duration::from_secs(1), "the server still says noon");
 }
 
+/// Nobody asked while nobody came: another server may stand there now.
+#[tokio::test(start_paused = true)]
+async fn the_server_is_asked_before_anything_else_where_nobody_came_for_two_minutes() {
+    fn told_ten() -> Result<Instant, StoreError> {
+        Ok(noon().saturating_sub(Duration::from_secs(2 * 3_600)))
+    }
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let service = over(&store).build();
+    service.status(&ann()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(120)).await;
+    store.tell_time(told_ten);
+    let (one, two) = (ann(), ann());
+    let (one, two) = tokio::join!(service.charge(&one, Credits::ONE), service.charge(&two, Credits::ONE));
+    assert!(one.unwrap().is_allowed() && two.unwrap().is_allowed());
+    assert_eq!((present(&store), store.time_questions()), (told_ten().unwrap(), 2), "one asks for all");
+    let late = charge(1, "late").with_at(noon());
+    let answer = service.charge_with(&ann(), late).await;
+    assert!(matches!(answer, Err(ServiceError::Refused(Refusal::ClockAhead { .. }))), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_told_its_time_and_does_not_any_more_stops_nobody() {
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let service = over(&store).build();
+    service.status(&ann()).await.unwrap();
+    tokio::time::advance(Duration::from_secs(300)).await;
+    store.tell_time(fails);
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert_eq!(present(&store).since(noon()), Duration::from_secs(300));
+    assert_eq!(store.time_questions(), 2);
+    // From here on it is asked in the background, and not by everybody.
+    for _ in 0..10 {
+        assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    }
+    assert_eq!(store.time_questions(), 3);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    store.tell_time(told_noon);
+    service.status(&ann()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    service.status(&ann()).await.unwrap();
+    assert!(present(&store).since(noon()) < Duration::from_secs(1), "it has told again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_has_asked_and_is_not_polled_any_more_keeps_nobody_waiting() {
     let store = Gated::batched();

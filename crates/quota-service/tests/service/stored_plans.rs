@@ -1,10 +1,13 @@
 //! Plans that are kept in the store, and services that share one.
 
-use quota_service::{AnyStore, Credits, OnStoreError, PlanRegistry, QuotaService, Refusal, ServiceError, StoreError};
+use quota_service::{
+    AnyStore, Charge, Credits, Decision, HoldGuard, Holding, Limit, OnStoreError, PlanRegistry, QuotaService, Refusal,
+    ServiceError, StoreError, Ttl, UsageStore, Window,
+};
 use quota_store_memory::MemoryStore;
 
 use crate::gated::Gated;
-use crate::given::{ann, charge, clock, credits, daily, out_of_range, used};
+use crate::given::{ann, begun, charge, clock, credits, daily, out_of_range, used};
 use crate::told::Told;
 
 fn two_processes() -> (QuotaService<AnyStore>, QuotaService<AnyStore>) {
@@ -67,6 +70,49 @@ async fn a_stored_plan_without_a_window_now_is_refused_and_the_old_one_stays() {
     for service in [&one, &other] {
         assert_eq!(service.plan(&ann()).await.unwrap().as_deref(), Some(&daily(2)));
         assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_settled_under_another_plan_than_was_known_and_tells_of_the_new_one() {
+    let (one, other) = two_processes();
+    one.set_plan(&ann(), daily(10)).await.unwrap();
+    let guard = held(&other).await;
+    one.set_plan(&ann(), daily(7)).await.unwrap();
+    let settled = guard.settle(credits(2)).await.unwrap();
+    let Decision::Allowed(allowed) = settled.decision() else { panic!("{settled:?}") };
+    let quota = &allowed.quotas().as_slice()[0];
+    assert_eq!((quota.used(), quota.limit()), (credits(2), Limit::Finite(credits(7))));
+    let guard = held(&one).await;
+    other.remove_plan(&ann()).await.unwrap();
+    let settled = guard.settle(credits(1)).await.unwrap();
+    assert!(settled.decision().quotas().unwrap().as_slice().is_empty());
+    assert_eq!(one.total_usage(&ann(), Window::ALL).await.unwrap(), credits(3));
+}
+
+/// Nobody is there to ask again.
+#[tokio::test]
+async fn a_settlement_that_was_sent_is_done_though_the_plan_was_changed_and_its_caller_goes_away() {
+    let store = Gated::batched();
+    let service = || QuotaService::builder(store.clone()).with_stored_plans().with_clock(clock()).build();
+    let (one, other) = (service(), service());
+    one.set_plan(&ann(), daily(10)).await.unwrap();
+    let guard = held(&other).await;
+    one.set_plan(&ann(), daily(7)).await.unwrap();
+    store.close();
+    let sent = store.batches().len();
+    let settling = begun(guard.settle(credits(2))).await;
+    store.came(sent + 1).await;
+    drop(settling);
+    store.open();
+    assert_eq!(used(&other, &ann()).await, credits(2));
+    assert_eq!(store.ledger(&ann()).await, credits(2));
+}
+
+async fn held<S: UsageStore>(service: &QuotaService<S>) -> HoldGuard {
+    match service.hold(&ann(), Charge::new(credits(5)), Ttl::DEFAULT).await.unwrap() {
+        Holding::Held(guard) => guard,
+        other => panic!("{other:?}"),
     }
 }
 

@@ -235,7 +235,8 @@ mod tests {
     fn request(client: &str, operation: Operation) -> Request {
         let plan =
             PlanView { plan: Some(Arc::new(Plan::default())), check: PlanCheck::Any, stamp: PlanStamp::lasting(0) };
-        Request { client: ClientId::new(client).unwrap(), operation, at: "2024-03-15T12:00:00Z".parse().unwrap(), plan }
+        let at = "2024-03-15T12:00:00Z".parse().unwrap();
+        Request { client: ClientId::new(client).unwrap(), operation, at, asked: at, plan }
     }
 
     fn record(id: Option<&str>) -> Operation {

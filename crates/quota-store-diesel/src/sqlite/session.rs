@@ -122,7 +122,7 @@ mod tests {
     fn request(client: &ClientId, operation: Operation) -> Request {
         let stamp = PlanStamp::lasting(0);
         let plan = PlanView { plan: Some(Arc::new(Plan::default())), check: PlanCheck::Any, stamp };
-        Request { client: client.clone(), operation, at: Instant::MIN, plan }
+        Request { client: client.clone(), operation, at: Instant::MIN, asked: Instant::MIN, plan }
     }
 
     #[test]

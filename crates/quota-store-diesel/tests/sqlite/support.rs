@@ -131,7 +131,7 @@ pub(crate) fn unlimited() -> Arc<Plan> {
 pub(crate) fn request(name: &str, operation: Operation, now: Instant, plan: &Arc<Plan>) -> Request {
     let stamp = PlanStamp::lasting(0);
     let plan = PlanView { plan: Some(Arc::clone(plan)), check: PlanCheck::Any, stamp };
-    Request { client: client(name), operation, at: now, plan }
+    Request { client: client(name), operation, at: now, asked: now, plan }
 }
 
 pub(crate) fn charge(cost: &str) -> Operation {

@@ -35,7 +35,7 @@ pub(crate) fn per_year(limit: &str) -> Arc<Plan> {
 pub(crate) fn request(name: &str, operation: Operation, limit: &str) -> Request {
     let stamp = PlanStamp::lasting(0);
     let plan = PlanView { plan: Some(per_year(limit)), check: PlanCheck::Any, stamp };
-    Request { client: client(name), operation, at: noon(), plan }
+    Request { client: client(name), operation, at: noon(), asked: noon(), plan }
 }
 
 pub(crate) fn charge(cost: &str) -> Operation {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use quota_core::{Credits, Detail};
+use quota_core::{Answer, Credits, Detail, Instant, Operation, OperationId, PastEntry, Window};
 use quota_servers::PrivateServer;
+use quota_service::UsageStore;
 use quota_store_redis::ConnectError;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::load::{Load, ask_again, charge_until_allowed};
-use crate::requests::{agreed_usage, credits};
-use crate::servers::{Place, private_cluster, shown};
+use crate::requests::{PLENTY, agreed_usage, allowed, charge_one, client, credits, one, request};
+use crate::servers::{Place, private_cluster, private_pair, shown};
 
 /// What the sentinel wants.
 const PASSWORD: &str = "hunter2secret";
@@ -69,6 +70,43 @@ async fn a_cluster_whose_nodes_have_all_moved_is_found_where_it_was_found_first(
     }
 }
 
+/// A connection that nobody has used meanwhile may lead to it for as long as it has not heard of the new one.
+#[tokio::test]
+async fn what_an_old_primary_tells_of_a_ledger_is_not_taken_for_the_new_ones() {
+    let Some((new, place, old)) = private_pair().await else { return };
+    let beside = Place { url: old.url().to_owned(), prefix: place.prefix.clone() };
+    let direct = place.store(Detail::Entries).await;
+    let past = |id: &str, at: &str, cost: &str| {
+        let (id, at) = (OperationId::new(id).unwrap(), at.parse().unwrap());
+        let entries = vec![PastEntry { id, at, credits: credits(cost), label: None }];
+        request("a", Operation::Backfill { entries, not_after: Instant::MAX }, PLENTY)
+    };
+    // Behind this, entries stand in keys of their own.
+    let nothing = || request("a", Operation::Void { id: OperationId::new("nothing").unwrap(), at: None }, PLENTY);
+    for (id, at, cost) in [("gone", "2024-03-15T09:01:00Z", "5"), ("left", "2024-03-15T09:10:00Z", "2")] {
+        one(&direct, past(id, at, cost)).await.unwrap();
+    }
+    one(&direct, nothing()).await.unwrap();
+    let account = place.account("a").await;
+    while beside.account("a").await != account {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    beside.tell("REPLICAOF NO ONE").await;
+    let elsewhere = beside.store(Detail::Entries).await;
+    one(&elsewhere, past("lost", "2024-03-15T09:02:00Z", "3")).await.unwrap();
+    one(&elsewhere, nothing()).await.unwrap();
+
+    let address = Address::of(new.nodes()[0].port()).await;
+    let store = Place { url: format!("redis://127.0.0.1:{}", address.port), prefix: place.prefix.clone() };
+    let store = store.store(Detail::Entries).await;
+    assert!(allowed(&charge_one(&store, "a", "here").await));
+    address.leads_to.store(old.nodes()[0].port(), Ordering::Relaxed);
+    let range = Window::new("2024-03-15T09:00:00Z".parse().unwrap(), "2024-03-15T09:05:00Z".parse().unwrap()).unwrap();
+    let deleted = one(&store, request("a", Operation::Delete { range }, PLENTY)).await;
+    assert!(matches!(deleted, Ok(Answer::Deleted(1))), "{deleted:?}");
+    assert_eq!(agreed_usage(&direct, "a").await, credits("3"));
+}
+
 /// An address that leads to one server and later to another, as a name does.
 struct Address {
     port: u16,
@@ -109,6 +147,12 @@ async fn first_dies(mut server: PrivateServer, place: &Place, clients: u32) {
     charge_until_allowed(&stores[1], &names).await;
     let sent = load.end().await;
     charge_until_allowed(&stores[0], &names).await;
+    // Usage is read over other connections, and the sentinels may not all have seen the new primary at work.
+    for store in &stores {
+        while store.total(&client(&names[0]), Window::ALL).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
     for (name, ids) in &sent {
         let used = agreed_usage(&stores[0], name).await;
         assert_eq!(agreed_usage(&stores[1], name).await, used);

@@ -35,7 +35,8 @@ fn per_year(limit: &str) -> Arc<Plan> {
 pub(crate) fn request(name: &str, operation: Operation, limit: &str) -> Request {
     let stamp = PlanStamp::lasting(0);
     let plan = PlanView { plan: Some(per_year(limit)), check: PlanCheck::Any, stamp };
-    Request { client: client(name), operation, at: "2024-03-15T12:00:00Z".parse().unwrap(), plan }
+    let at = "2024-03-15T12:00:00Z".parse().unwrap();
+    Request { client: client(name), operation, at, asked: at, plan }
 }
 
 pub(crate) fn charge(cost: &str) -> Operation {

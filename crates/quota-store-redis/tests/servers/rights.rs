@@ -140,3 +140,20 @@ async fn a_commit_that_is_stopped_in_its_midst_is_told_apart() {
         assert_eq!(place.tell(&format!("EXISTS {account}")).await, Value::Int(0), "{code}");
     }
 }
+
+/// Who is next is told the account, or asks.
+#[tokio::test]
+async fn what_was_written_is_done_where_it_may_not_be_read_any_more() {
+    let Some((_server, place)) = private() else { return };
+    let clerk = clerk(&place, std::slice::from_ref(&place.url), "~* &* +@all -lrange").await;
+    let account = place.key("{a}:a");
+    let [before, after] = ["0", "1"].map(|digit| digit.repeat(32));
+    let (own, next) = ("aaaaaaa0", "bbbbbbb0");
+    tell_words(&place.url, &["RPUSH", &account, &[&before, own, next, "\u{4}{}"].concat()]).await.unwrap();
+    let script = include_str!("../../src/commit.lua");
+    let ends = [own, "-"].concat();
+    let commit = ["EVAL", script, "1", &account, &before, &after, "", &ends, "0", "ACCOUNT", "\u{4}[]"];
+    let others_wait = Value::Int(2);
+    assert_eq!(tell_words(&clerk.url, &commit).await.unwrap(), others_wait);
+    assert_eq!(place.account("a").await, [[&after, next, "\u{4}[]"].concat()]);
+}

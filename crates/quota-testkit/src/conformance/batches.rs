@@ -18,7 +18,7 @@ pub(super) fn request<F: StoreFactory>(
     plan: PlanView,
 ) -> Request {
     let at = quota_service::Clock::now(harness.clock());
-    Request { client: harness.client(name), operation, at, plan }
+    Request { client: harness.client(name), operation, at, asked: at, plan }
 }
 
 /// A view of a plan that no account has to agree to.

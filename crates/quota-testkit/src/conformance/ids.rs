@@ -1,6 +1,7 @@
 //! What makes retries safe.
 
-use quota_core::{GroupBy, Label, PastEntry};
+use quota_core::{GroupBy, Label, OperationId, PastEntry};
+use quota_service::Charge;
 
 use crate::{Harness, StoreFactory, at, credits, minutes, past_entry, per_day, seconds};
 
@@ -265,6 +266,26 @@ pub async fn ids_are_remembered_for_a_day_where_only_quarters_are_kept<F: StoreF
     harness.clock().set(at("2024-03-17T12:00:00Z"));
     let expected = if harness.keeps_entries().await { "replayed" } else { "allowed" };
     assert_eq!(client.charge_as("i", "4").await, expected);
+}
+
+/// Such as by who counts events that come late, and each at least once.
+pub async fn an_id_of_long_ago_is_remembered_from_when_it_was_written<F: StoreFactory>(harness: &Harness<F>) {
+    let (client, other) = (harness.subject("a").await, harness.subject("a").await);
+    harness.clock().set(at("2024-03-11T12:00:00Z"));
+    client.plan(&[per_day("10")]).await;
+    harness.clock().set(at("2024-03-15T12:00:00Z"));
+    let event = || {
+        let id = OperationId::new("event").unwrap();
+        Charge::new(credits("2")).with_id(id).with_at(at("2024-03-12T12:00:00Z"))
+    };
+    assert_eq!(client.record_with(event()).await, "allowed");
+    assert_eq!(client.charge("1").await, "allowed");
+    for again in [&client, &other] {
+        assert_eq!(again.record_with(event()).await, "replayed");
+    }
+    assert_eq!(other.total().await, "3");
+    assert!(other.void("event").await);
+    assert_eq!(client.total().await, "1");
 }
 
 pub async fn a_look_at_the_future_forgets_no_id<F: StoreFactory>(harness: &Harness<F>) {
