@@ -105,11 +105,6 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>, servers:
         (Profile::Soak, true) => cargo.args(["--cargo-profile", profile.folder()]),
         _ => cargo.args(profile.flags()),
     };
-    if nextest && profile == Profile::Debug {
-        // Much of it waits for servers.
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        cargo.args(["--test-threads", &cores.saturating_add(cores.div_ceil(2)).to_string()]);
-    }
     if profile == Profile::Soak {
         cargo.env("QUOTA_SOAK", "1").env("PROPTEST_CASES", SOAK_PROPERTY_CASES);
         if nextest {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use actix_web::Error;
-use actix_web::body::{EitherBody, MessageBody};
+use actix_web::body::{self, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use http::StatusCode;
 use quota_http::{Admission, Admitted, Finish, Passage, RefusalResponse, RequestQuota, Watch};
@@ -95,7 +95,7 @@ impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
         match (answered, self) {
             (Ok(mut response), Self::Write(quota, pays)) => {
                 quota.answered(pays.status_of(&response), &mut Headers(response.headers_mut()));
-                Ok(response.map_into_left_body())
+                Ok(with_body(response, &quota))
             }
             (Ok(response), Self::Watch(watch)) => {
                 if response.response().extensions().get::<OfUsage>().is_none() {
@@ -108,6 +108,15 @@ impl<B> Finish<Result<ServiceResponse<B>, Error>> for Then {
             (Err(error), Self::Nothing | Self::Watch(_)) => Err(error),
         }
     }
+}
+
+/// With its body, but for a stream that settles a hold and whose method is `HEAD`: over HTTP/1.1 the server would read it to its end for
+/// nobody.
+fn with_body<B>(response: ServiceResponse<B>, quota: &RequestQuota) -> ServiceResponse<EitherBody<B>> {
+    if quota.hides_length() && response.request().method() == actix_web::http::Method::HEAD {
+        return response.map_body(|_, _| EitherBody::right(BoxBody::new(body::None::new())));
+    }
+    response.map_into_left_body()
 }
 
 fn refuse<B>(request: ServiceRequest, refusal: RefusalResponse) -> ServiceResponse<EitherBody<B>> {
@@ -137,7 +146,7 @@ where
         Ok(mut response) => {
             let status = pays.status_of(&response);
             match admitted.conclude(status, &mut Headers(response.headers_mut())).await {
-                Ok(()) => Ok(response.map_into_left_body()),
+                Ok(()) => Ok(with_body(response, &quota)),
                 Err(refusal) => Ok(response.into_response(response_of(refusal)).map_into_right_body()),
             }
         }

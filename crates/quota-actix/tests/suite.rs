@@ -142,7 +142,7 @@ fn app(
         .service(web::resource("/compute").route(web::get().to(compute)))
         .service(web::resource("/record").route(web::get().to(record)))
         .service(web::resource("/generate").route(web::get().to(generate)))
-        .service(web::resource("/stream").route(web::get().to(streamed)))
+        .service(web::resource("/stream").route(web::get().to(streamed)).route(web::head().to(streamed)))
         .service(web::resource("/twice").route(web::get().to(twice)))
         .service(web::resource("/told").route(web::get().to(seen)));
     let mut usage = UsageRoutes::new(program.usage, client);

@@ -21,6 +21,9 @@ use crate::{mongo, mysql, postgres, prefix};
 /// nobody serves anything meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a file of SQLite may be locked when it is looked at.
+const LOCKED: Duration = Duration::from_secs(5);
+
 /// What the help of commands that only read says beside.
 pub(crate) const OPENING: &str = "Opening a store brings tables of an older version up to date.";
 
@@ -49,8 +52,7 @@ pub(crate) async fn existing(url: &str) -> anyhow::Result<AnyStore> {
         if !path.is_file() {
             return Err(anyhow!("{} is no file: look at its path", path.display()).context(CLOSED));
         }
-        // What is no database at all is told in the store's own words.
-        if let Ok(false) = holds_store(&path, &noted_in(url)) {
+        if !holds_store(&path, &noted_in(url)).with_context(|| unread(&path)).context(CLOSED)? {
             let none = anyhow!("{} is an SQLite database without a store: look at its path", path.display());
             return Err(none.context(CLOSED));
         }
@@ -129,12 +131,20 @@ pub(crate) fn open_file(path: &Path) -> anyhow::Result<SqliteConnection> {
     let text = path.to_str().context("its path is not UTF-8: rename it")?;
     // The bytes that a URI of SQLite gives a meaning to.
     let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let opened = SqliteConnection::establish(&format!("file:{escaped}?mode=ro"));
+    // In `//abs/file` it would take `abs` for a host.
+    let host = if escaped.starts_with('/') { "//" } else { "" };
+    let opened = SqliteConnection::establish(&format!("file:{host}{escaped}?mode=ro"));
     let mut connection = opened.map_err(|error| anyhow!("{error}"))?;
-    // Reads the header. What else may be wrong is told by who reads on.
-    let left =
-        connection.batch_execute("PRAGMA schema_version").err().and_then(|error| left_beside(&error.to_string()));
+    // Reads the header, and waits for who holds the file for a moment. What else may be wrong is told by who reads on.
+    let header =
+        connection.batch_execute(&format!("PRAGMA busy_timeout = {}; PRAGMA schema_version", LOCKED.as_millis()));
+    let left = header.err().and_then(|error| left_beside(&error.to_string()));
     left.map_or(Ok(connection), |left| Err(anyhow!("{left}")))
+}
+
+/// What was said of a file that cannot be looked at.
+fn unread(path: &Path) -> String {
+    format!("{} cannot be read", path.display())
 }
 
 /// What SQLite means by an error of reading a file that it could open.
@@ -166,7 +176,7 @@ fn holds_store(path: &Path, noted: &str) -> anyhow::Result<bool> {
 
 fn look_at_file(path: &Path, noted: &str) -> anyhow::Result<bool> {
     if path.is_file() {
-        return holds_store(path, noted).with_context(|| format!("{} cannot be read", path.display()));
+        return holds_store(path, noted).with_context(|| unread(path));
     }
     look_at_folder(path)?;
     Ok(false)

@@ -178,9 +178,13 @@ impl Account {
     pub fn decision(&self, verdict: Verdict, plan: &Plan, credits: Credits, at: Instant) -> Decision {
         let quotas = self.evaluate(plan, at.max(self.latest));
         match verdict {
-            Verdict::Allowed => {
-                Decision::Allowed(Allowed { quotas, at, counted_at: at.max(self.latest), replayed: false })
-            }
+            Verdict::Allowed => Decision::Allowed(Allowed {
+                quotas,
+                at,
+                counted_at: at.max(self.latest),
+                replayed: false,
+                plan_changed: false,
+            }),
             Verdict::Denied => Decision::Denied(Denied::new(quotas, at, credits)),
         }
     }

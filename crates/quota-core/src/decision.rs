@@ -39,6 +39,7 @@ pub struct Allowed {
     pub(crate) at: Instant,
     pub(crate) counted_at: Instant,
     pub(crate) replayed: bool,
+    pub(crate) plan_changed: bool,
 }
 
 /// An operation that was not done, since it would exceed a quota.
@@ -84,13 +85,19 @@ impl Allowed {
     /// An answer with these quotas to a caller who asked at `at`.
     #[must_use]
     pub const fn new(quotas: Quotas, at: Instant) -> Self {
-        Self { quotas, at, counted_at: at, replayed: false }
+        Self { quotas, at, counted_at: at, replayed: false, plan_changed: false }
     }
 
-    /// The same with quotas that were read afterwards.
+    /// The same with quotas that were read afterwards, under the client's plan.
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
-        Self { quotas, ..self }
+        Self { quotas, plan_changed: false, ..self }
+    }
+
+    /// Whether a hold was ended, or extended, though the caller knew another plan than the client's: then no quotas are told.
+    #[must_use]
+    pub const fn plan_changed(&self) -> bool {
+        self.plan_changed
     }
 
     /// The state of every quota afterwards.

@@ -122,17 +122,22 @@ impl Account {
             }
         }
         for hold in document.holds {
-            account.restore_hold(hold.read()?);
+            account.restore_hold(hold.read()?)?;
         }
         Ok(account)
     }
 
     /// Puts a hold back into the slots that hold it.
-    fn restore_hold(&mut self, hold: Hold) {
+    fn restore_hold(&mut self, hold: Hold) -> Result<(), DocumentError> {
+        let holds = self.holds.get_or_insert_default();
+        if holds.find_mut(&hold.id).is_some() {
+            return Err(DocumentError::Malformed(format!("the hold {} is there twice", hold.id)));
+        }
         for slot in &mut self.slots {
             slot.add_hold(hold.at, hold.credits);
         }
-        self.holds.get_or_insert_default().insert(hold);
+        holds.insert(hold);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use crate::instant::Instant;
 use crate::ledger::{Fact, Facts, Need, Stop, Writes};
 use crate::operation::{Answer, EntryId, Operation};
 use crate::plan::{Plan, PlanVersion};
+use crate::quotas::Quotas;
 use crate::refusal::Refusal;
 use crate::terms::Terms;
 
@@ -170,13 +171,13 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
         if let Seen::Replay = seen {
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
+            return Ok(replayed(quotas, asked, now));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
         }
         self.add_cost(cost, now)?;
-        Ok(self.allowed(Some(plan), asked.at, now))
+        Ok(self.allowed(Some(plan), asked, now))
     }
 
     fn record(&mut self, cost: &Cost<'_>, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
@@ -185,10 +186,10 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         if let Seen::Replay = seen {
             let quotas = self.account.evaluate(plan, now);
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
+            return Ok(replayed(quotas, asked, now));
         }
         self.add_cost(cost, now)?;
-        Ok(self.allowed(Some(plan), asked.at, now))
+        Ok(self.allowed(Some(plan), asked, now))
     }
 
     fn hold(
@@ -209,7 +210,7 @@ impl<'a> Turn<'a> {
         let quotas = self.account.evaluate(plan, now);
         if active.is_some() {
             self.writes.account |= self.account.share_hold(id, asker);
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
+            return Ok(replayed(quotas, asked, now));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
@@ -225,7 +226,7 @@ impl<'a> Turn<'a> {
         let (credits, label) = (cost.credits, cost.label.cloned());
         self.account.add_hold(Hold { id: id.clone(), at: now, credits, expires, label, asker });
         self.writes.account = true;
-        Ok(self.allowed(Some(plan), asked.at, now))
+        Ok(self.allowed(Some(plan), asked, now))
     }
 
     fn extend(&mut self, id: &OperationId, ttl: Ttl, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
@@ -238,7 +239,7 @@ impl<'a> Turn<'a> {
         self.account.remove_hold(id);
         self.account.add_hold(Hold { expires, ..hold });
         self.writes.account = true;
-        Ok(self.allowed(plan, asked.at, now))
+        Ok(self.allowed(plan, asked, now))
     }
 
     fn settle(&mut self, id: &OperationId, credits: Credits, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
@@ -253,7 +254,7 @@ impl<'a> Turn<'a> {
             }
             let plan = self.seat_if(plan, now)?;
             let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
-            return Ok(Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true }));
+            return Ok(replayed(quotas, asked, now));
         };
         let plan = self.seat_if(plan, now)?;
         self.account.check_lifetime(now, hold.credits, credits.micros().into())?;
@@ -261,7 +262,7 @@ impl<'a> Turn<'a> {
         self.account.remove_hold(id);
         self.terms.use_room(1);
         self.write_entry(Entry { id: Some(hold.id), at: hold.at, credits, label: hold.label });
-        Ok(self.allowed(plan, asked.at, now))
+        Ok(self.allowed(plan, asked, now))
     }
 
     fn release(
@@ -280,7 +281,7 @@ impl<'a> Turn<'a> {
         self.account.advance(now);
         self.account.remove_hold(id);
         self.writes.account = true;
-        Ok(self.allowed(plan, asked.at, now))
+        Ok(self.allowed(plan, asked, now))
     }
 
     fn status(&mut self, asked: Asked<'_>, now: Instant) -> Result<Status, Stop> {
@@ -383,8 +384,14 @@ impl<'a> Turn<'a> {
         self.writes.entries.push(entry);
     }
 
-    fn allowed(&self, plan: Option<&Plan>, at: Instant, now: Instant) -> Decision {
+    fn allowed(&self, plan: Option<&Plan>, asked: Asked<'_>, now: Instant) -> Decision {
         let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
-        Decision::Allowed(Allowed { quotas, at, counted_at: now, replayed: false })
+        let plan_changed = self.known_plan(asked).is_err();
+        Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: false, plan_changed })
     }
+}
+
+/// What was done before, and where the quotas stand now.
+const fn replayed(quotas: Quotas, asked: Asked<'_>, now: Instant) -> Decision {
+    Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true, plan_changed: false })
 }

@@ -155,3 +155,19 @@ fn a_document_of_a_newer_format_is_refused() {
     assert_eq!(other, quota_core::DocumentError::Newer { found: 3, known: 1 });
     assert!(quota_core::Account::from_document("{}").is_err());
 }
+
+/// It would be counted twice and ended once.
+#[test]
+fn a_document_that_holds_one_id_twice_is_damaged() {
+    let mut store = ListStore { plan: Some(Plan::default()), ..ListStore::default() };
+    let id = EntryId::Given("h".parse().unwrap());
+    let hold = Operation::Hold { credits: Credits::ONE, id, ttl: Ttl::DEFAULT, label: None, asker: None };
+    store.run(&hold, "2024-03-01T12:00:00Z".parse().unwrap()).unwrap();
+    let document: Value = serde_json::from_str(&store.account.to_document()).unwrap();
+    let mut twice = document.clone();
+    let held = document["holds"][0].clone();
+    twice["holds"].as_array_mut().unwrap().push(held);
+    quota_core::Account::from_document(&document.to_string()).unwrap();
+    let error = quota_core::Account::from_document(&twice.to_string()).unwrap_err();
+    assert!(matches!(error, quota_core::DocumentError::Malformed(_)), "{error:?}");
+}

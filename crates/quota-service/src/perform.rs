@@ -49,9 +49,7 @@ impl<S: UsageStore> Inner<S> {
             let (began, queued) = queued?;
             match queued.await {
                 Ok(reply) if self.is_of_another_plan(client, &reply) => begun = Some(began),
-                Ok(reply) if began.has_quotas && is_ended_blind(operation, &reply) => {
-                    return Ok(self.told_anew(client, reply).await);
-                }
+                Ok(reply) if is_told_nothing(&reply) => return Ok(self.told_anew(client, reply, began.deadline).await),
                 answered => return answered,
             }
         }
@@ -81,10 +79,9 @@ impl<S: UsageStore> Inner<S> {
         let plan = self.plans.view_now(client, if is_present { at } else { self.clock.now() })?;
         note_asked(seed.filter(|_| is_present), at);
         let (asked, deadline) = (if is_present { at } else { self.present() }, now + self.deadline);
-        let has_quotas = plan.has_quotas();
         let request = Request { client: client.clone(), operation: operation.clone(), at, asked, plan };
         let queued = lanes.enqueue(request, seed.cloned().map(Box::new), deadline);
-        Some(queued.map(|queued| (Begun { at, asked, deadline, has_quotas }, queued)))
+        Some(queued.map(|queued| (Begun { at, asked, deadline }, queued)))
     }
 
     async fn decide_in_span(
@@ -95,14 +92,14 @@ impl<S: UsageStore> Inner<S> {
         seed: Option<&GuardSeed>,
         begun: Option<Begun>,
     ) -> Result<Reply, ServiceError> {
-        let Begun { at, asked, deadline, .. } = match begun {
+        let Begun { at, asked, deadline } = match begun {
             Some(begun) => begun,
             None => {
                 let is_present = at.is_none();
                 let at = self.begin(at).await?;
                 note_asked(seed.filter(|_| is_present), at);
                 let asked = if is_present { at } else { self.present() };
-                Begun { at, asked, deadline: self.deadline_from_now(), has_quotas: false }
+                Begun { at, asked, deadline: self.deadline_from_now() }
             }
         };
         let request = |plan| Request { client: client.clone(), operation: operation.clone(), at, asked, plan };
@@ -116,10 +113,9 @@ impl<S: UsageStore> Inner<S> {
                 }
                 Err(untold) => return Err(untold),
             };
-            let has_quotas = plan.has_quotas();
             let reply = self.send(request(plan), seed, deadline).await?;
-            if has_quotas && is_ended_blind(operation, &reply) {
-                return Ok(self.told_anew(client, reply).await);
+            if is_told_nothing(&reply) {
+                return Ok(self.told_anew(client, reply, deadline).await);
             }
             if !self.is_of_another_plan(client, &reply) {
                 return Ok(reply);
@@ -130,10 +126,11 @@ impl<S: UsageStore> Inner<S> {
 
     /// With where the quotas stand under the client's plan, which is not the one that its hold was ended with. What can't be told does
     /// not undo it.
-    async fn told_anew(&self, client: &ClientId, mut reply: Reply) -> Reply {
-        let status = Box::pin(self.perform(client, Operation::Status)).await;
+    async fn told_anew(&self, client: &ClientId, mut reply: Reply, deadline: tokio::time::Instant) -> Reply {
+        let status = Box::pin(self.perform(client, Operation::Status));
         if let Ok(Answer::Decision(Decision::Allowed(allowed))) = &mut reply.answer
-            && let Ok(Reply { answer: Ok(Answer::Status(status)), .. }) = status
+            && let Ok(Ok(Reply { answer: Ok(Answer::Status(status)), .. })) =
+                tokio::time::timeout_at(deadline, status).await
         {
             *allowed = allowed.clone().with_quotas(status.quotas().clone());
         }
@@ -197,8 +194,6 @@ struct Begun {
     at: Instant,
     asked: Instant,
     deadline: tokio::time::Instant,
-    /// Whether the plan that it was sent with has any.
-    has_quotas: bool,
 }
 
 /// It is asked once.
@@ -228,10 +223,9 @@ const fn ends_hold(operation: &Operation) -> bool {
     matches!(operation, Operation::Extend { .. } | Operation::Settle { .. } | Operation::Release { .. })
 }
 
-/// Whether it has ended a hold, or extended it, and tells of no quota.
-fn is_ended_blind(operation: &Operation, reply: &Reply) -> bool {
-    ends_hold(operation)
-        && matches!(&reply.answer, Ok(Answer::Decision(Decision::Allowed(allowed))) if allowed.quotas().as_slice().is_empty())
+/// Whether it has ended a hold under another plan than the client's.
+fn is_told_nothing(reply: &Reply) -> bool {
+    matches!(&reply.answer, Ok(Answer::Decision(Decision::Allowed(allowed))) if allowed.plan_changed())
 }
 
 /// Whether a plan would have been needed.

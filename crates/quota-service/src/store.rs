@@ -160,13 +160,6 @@ pub struct PlanView {
     pub stamp: PlanStamp,
 }
 
-impl PlanView {
-    /// Whether there is a plan, and with quotas.
-    pub(crate) fn has_quotas(&self) -> bool {
-        self.plan.as_ref().is_some_and(|plan| !plan.quotas().is_empty())
-    }
-}
-
 /// How long a plan that is not the store's own may be used without asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanStamp {

@@ -77,7 +77,8 @@ impl Record {
         // Not the account's time: it may have stood still for long, and the operation be asked for an instant long past.
         let written = request.asked.max(self.account.latest());
         // What was refused or denied forgets nothing: its clock may have been wrong.
-        self.ledger.forget_ids(self.account.latest(), keeping);
+        let forgets = if writes.is_empty() { self.account.latest() } else { written };
+        self.ledger.forget_ids(forgets, keeping);
         self.write(writes, written, keeping);
         self.keep(&request.plan, request.at);
         answer

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::try_join_all;
 use quota_service::StoreError;
 use redis::{Cmd, Value};
 
@@ -58,21 +59,23 @@ impl<'a> AtVersion<'a> {
     }
 
     async fn read_on(&self, wire: &Wire, commands: &[Cmd]) -> Result<Vec<Value>, StoreError> {
-        let mut all = Vec::with_capacity(commands.len());
-        for some in commands.chunks(COMMANDS_AT_ONCE) {
-            let mut head = command("LINDEX", self.keys, Key::Account);
-            head.arg(0);
-            let asked = [&[head], some].concat();
-            let answers = wire.read_at_once(&asked, &self.keys.name(Key::Account)).await;
-            let mut answers = answers.map_err(CallError::of_read)?.into_iter();
-            let head = text(answers.next().unwrap_or_default())?.unwrap_or_default();
-            if version_of(&head) != self.version {
-                self.is_other.store(true, Ordering::Relaxed);
-                let message = "the account has changed while its ledger was read".to_owned();
-                return Err(StoreError::NotDone { message, source: None });
-            }
-            all.extend(answers);
+        let steps = commands.chunks(COMMANDS_AT_ONCE).map(|some| self.read_at_once(wire, some));
+        Ok(try_join_all(steps).await?.concat())
+    }
+
+    /// What is read in one step.
+    async fn read_at_once(&self, wire: &Wire, commands: &[Cmd]) -> Result<Vec<Value>, StoreError> {
+        let mut head = command("LINDEX", self.keys, Key::Account);
+        head.arg(0);
+        let asked = [&[head], commands].concat();
+        let answers = wire.read_at_once(&asked, &self.keys.name(Key::Account)).await;
+        let mut answers = answers.map_err(CallError::of_read)?.into_iter();
+        let head = text(answers.next().unwrap_or_default())?.unwrap_or_default();
+        if version_of(&head) != self.version {
+            self.is_other.store(true, Ordering::Relaxed);
+            let message = "the account has changed while its ledger was read".to_owned();
+            return Err(StoreError::NotDone { message, source: None });
         }
-        Ok(all)
+        Ok(answers.collect())
     }
 }

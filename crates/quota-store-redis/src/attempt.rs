@@ -213,6 +213,11 @@ impl<'a> Attempt<'a> {
         self.run.read_on_one_wire();
         let call = Call::in_turn((self.run.listener.token, self.turn.passed), None);
         match self.run.call(&call).await {
+            // It stands in the queue, be it as the first: for the next try this is a turn that came, and nothing came of.
+            Ok(Outcome::Changed(mut changed)) => {
+                changed.comes_again = true;
+                Ended::Changed(written, changed)
+            }
             Ok(outcome) => Late::of(outcome).map_or(Ended::Failed(written, error), |late| late.ended(written)),
             Err(error) => Ended::Failed(written, error),
         }

@@ -235,11 +235,16 @@ fn seconds(timestamp: Option<&Bson>) -> Option<i64> {
     match timestamp? {
         Bson::Int32(seconds) => Some(i64::from(*seconds).saturating_mul(MILLIS)),
         Bson::Int64(seconds) => Some(seconds.saturating_mul(MILLIS)),
-        Bson::Double(seconds) if seconds.fract() == 0.0 => {
-            format!("{seconds:.0}").parse::<i64>().ok().map(|seconds| seconds.saturating_mul(MILLIS))
-        }
+        Bson::Double(seconds) if seconds.fract() == 0.0 => whole(&format!("{seconds:.0}")),
+        Bson::Decimal128(seconds) => whole(&seconds.to_string()),
         _ => None,
     }
+}
+
+fn whole(seconds: &str) -> Option<i64> {
+    let (whole, decimals) = seconds.split_once('.').unwrap_or((seconds, ""));
+    let is_whole = decimals.bytes().all(|digit| digit == b'0');
+    whole.parse::<i64>().ok().filter(|_| is_whole).map(|seconds| seconds.saturating_mul(MILLIS))
 }
 
 #[cfg(test)]
@@ -365,6 +370,10 @@ mod tests {
         let (.., credits) = read(doc! { "_id": 7, "credits": -1 });
         assert_eq!(credits, decimal("-1"));
         assert_eq!(row(&doc! { "credits": 1 }), Row::without_id("NULL", 1), "nothing tells it from others");
+        for (told, at) in [("1709251200", time), ("1709251200.000", time), ("1709251200.5", None)] {
+            let told: Decimal128 = told.parse().unwrap();
+            assert_eq!(read(doc! { "_id": 7, "timestamp": told }).2, at, "{told}");
+        }
         let (_, client, at, credits) = read(doc! { "_id": "x", "timestamp": 1.5, "credits": "2", "clientId": true });
         assert_eq!((client, at, credits), (None, None, None));
     }

@@ -70,7 +70,14 @@ impl Summary {
 
     /// Skips so many rows that have one key.
     pub(super) fn skip(&mut self, key: &str, count: u64, skip: Skip) {
-        self.skipped.entry(skip).or_default().add(key, count, self.named);
+        let has_no_id = skip == Skip::NoId;
+        let named = self.skipped.entry(skip).or_default();
+        if has_no_id && named.names.last().is_some_and(|last| last == key) {
+            // Nothing tells them apart.
+            named.count = named.count.saturating_add(count);
+        } else {
+            named.add(key, count, self.named);
+        }
     }
 
     pub(super) fn conflict(&mut self, id: &str) {
@@ -150,7 +157,8 @@ mod tests {
     #[test]
     fn rows_of_one_name_are_counted_and_named_once() {
         let mut summary = Summary::new();
-        summary.skip("NULL", 10_000_000, Skip::NoId);
+        summary.skip("NULL", 9_999_999, Skip::NoId);
+        summary.skip("NULL", 1, Skip::NoId);
         summary.skip("x", 1, Skip::NoId);
         let lines = summary.lines(false);
         assert!(

@@ -2,6 +2,9 @@
 
 use std::process::{Command, Stdio};
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, SqliteConnection};
+
 use crate::support::{Folder, both, database, refused};
 
 const WINDOWS: [&str; 7] = ["windows", "--period", "SECOND", "--anchor", "2024-01-31", "--count", "10000"];
@@ -64,8 +67,12 @@ fn what_a_terminal_would_act_on_is_escaped_in_errors_of_the_arguments() {
 fn a_store_that_is_not_there_is_not_made() {
     let folder = Folder::new();
     let (absent, foreign) = (folder.url("absent.db"), database(&folder, "app.db", "CREATE TABLE users (id INTEGER)"));
+    // As some write the path of a file from the root on.
+    let slashes = format!("sqlite:///{}", folder.path("app.db"));
     let before = std::fs::read(folder.path("app.db")).unwrap();
-    for (store, said) in [(&absent, "absent.db is no file"), (&foreign, "without a store")] {
+    for (store, said) in
+        [(&absent, "absent.db is no file"), (&foreign, "without a store"), (&slashes, "without a store")]
+    {
         for arguments in [
             &["usage", "client1", "--store", store][..],
             &["status", "client1", "--store", store],
@@ -78,6 +85,37 @@ fn a_store_that_is_not_there_is_not_made() {
     }
     assert!(!std::path::Path::new(&folder.path("absent.db")).exists());
     assert_eq!(std::fs::read(folder.path("app.db")).unwrap(), before);
+}
+
+#[test]
+fn a_database_that_is_locked_for_a_moment_is_not_made_a_store() {
+    let folder = Folder::new();
+    let foreign = database(&folder, "app.db", "CREATE TABLE users (id INTEGER)");
+    let before = std::fs::read(folder.path("app.db")).unwrap();
+    let mut writer = SqliteConnection::establish(&folder.path("app.db")).unwrap();
+    writer.batch_execute("BEGIN EXCLUSIVE").unwrap();
+    let ends = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        writer.batch_execute("ROLLBACK").unwrap();
+    });
+    let said = refused(&["usage", "client1", "--store", &foreign]);
+    assert!(said.contains("without a store"), "{said}");
+    ends.join().unwrap();
+    assert_eq!(std::fs::read(folder.path("app.db")).unwrap(), before);
+}
+
+#[test]
+fn a_path_that_begins_with_two_slashes_means_itself() {
+    let folder = Folder::new();
+    let old = "CREATE TABLE api_billing_usage (id INTEGER PRIMARY KEY, client_id, timestamp, credits); \
+        INSERT INTO api_billing_usage VALUES (1, 'client1', 1709251200, 2)";
+    database(&folder, "old.db", old);
+    let [from, to] = ["old.db", "quota.db"].map(|name| format!("sqlite:///{}", folder.path(name)));
+    let import = ["import-frappy", "--from", &from, "--to", &to];
+    assert_eq!(both(&import).0, Some(0));
+    let (code, said, _) = both(&[&import[..], &["--dry-run"]].concat());
+    assert!(code == Some(0) && said.contains("1 rows read"), "{said}");
+    assert!(both(&["usage", "client1", "--store", &to, "--from", "2024-03-01"]).1.contains("2024-03-01"));
 }
 
 #[test]

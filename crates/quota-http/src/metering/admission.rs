@@ -14,7 +14,7 @@ use crate::metering::found::Found;
 use crate::metering::framework::Framework;
 use crate::metering::idempotency::OnReplay;
 use crate::metering::keyed::Keyed;
-use crate::metering::meter::{Meter, is_new, is_replayed, log};
+use crate::metering::meter::{Meter, is_replayed, log};
 use crate::metering::request_quota::RequestQuota;
 use crate::metering::route_cost::CostMark;
 use crate::metering::routes::Route;
@@ -209,11 +209,13 @@ impl Request {
         condition: Condition,
         key: OperationId,
     ) -> Result<Admitted, RefusalResponse> {
-        let answer = self.meter.service.charge(&client, self.priced(cost, Some(key.clone()))).await;
-        let paid = match &answer {
-            Ok(decision) if is_new(decision) => Paid::Charged(self.trial(&client, key).of(decision)),
-            _ => Paid::Before,
+        let charge = self.priced(cost, Some(key));
+        let (answer, trial) = match self.meter.charge_at_once(&client, &self.asked.route, charge).await {
+            Ok(Keyed::Decided(decision, trial)) => (Ok(decision), trial),
+            Ok(Keyed::UnderWay) => return Err(self.meter.answers.under_way()),
+            Err(error) => (Err(error), None),
         };
+        let paid = trial.map_or(Paid::Before, Paid::Charged);
         self.concluded(client, answer, Some(Stake::OnStatus(condition, paid)))
     }
 

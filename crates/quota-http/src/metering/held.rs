@@ -77,7 +77,7 @@ impl Held {
     /// # Errors
     /// [`QuotaError`], never a denial; the hold is then released, and the headers tell nothing of it. Of a hold without an id of
     /// one's own of which nobody knows whether it was settled ([`ServiceError::Unknown`]), the answer takes back what
-    /// was; a handler that tries again under the hold's id does not answer with the error.
+    /// was, unless the hold had expired before; a handler that tries again under the hold's id does not answer with the error.
     pub async fn settle(mut self, cost: Credits) -> Result<Settled, QuotaError> {
         let settled = self.guard.settle(cost).await;
         match &settled {

@@ -18,7 +18,8 @@ pub enum OnReplay {
     #[default]
     Refuse,
     /// The handler runs once more, free of charge. For handlers that store their answers by the key: one payment buys
-    /// any number of runs.
+    /// any number of runs. (What nobody knew was charged, and was answered with 503, is taken back: one that is sent again before that
+    /// is done has run free.)
     Run,
 }
 
@@ -32,6 +33,9 @@ pub enum OnReplay {
 /// A key is 1 to 128 visible ASCII characters, bare or as a quoted string of a structured field. Where the handler
 /// charges itself, its first charge or hold without an id of its own is made under the key: what it does before that it does for a
 /// replay too.
+///
+/// Of two layers around each other that charge the same clients in the same store, only one may read keys: to the inner one, a key that
+/// the outer one has charged is charged already.
 ///
 /// The charge's id is `key:<method> <route>:<key>` (of a `HEAD`, which is answered as `GET`, with that method), with `%25` and `%3A` for the percent signs and colons of the route, so that
 /// no two requests of other routes, methods or keys have the same; where that is too long, its SHA-256 stands after `key:`.

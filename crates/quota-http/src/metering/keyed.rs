@@ -53,23 +53,28 @@ impl Meter {
         }
     }
 
-    /// Where nobody knows whether it was made, it stands: it may be an earlier request's.
-    async fn charge_at_once(
+    /// Where nobody knows whether it was made, it stands: it may be an earlier request's. It goes on by itself: what is made for nobody
+    /// is taken back.
+    pub(crate) async fn charge_at_once(
         self: &Arc<Self>,
         client: &ClientId,
         route: &Arc<Route>,
         charge: Charge,
     ) -> Result<Keyed, ServiceError> {
-        let id = charge.id().cloned();
-        let charged = self.service.charge(client, charge).await;
-        if is_held(&charged) {
-            // By whatever it is held, who asks again later is told what came of that.
-            return Ok(Keyed::UnderWay);
-        }
-        let decision = charged?;
-        let trial =
-            id.filter(|_| is_new(&decision)).map(|id| Trial::new(self, client, route, Made::under(id)).of(&decision));
-        Ok(Keyed::Decided(decision, trial))
+        let (meter, client, route) = (Arc::clone(self), client.clone(), Arc::clone(route));
+        let at_once = async move {
+            let id = charge.id().cloned();
+            let charged = meter.service.charge(&client, charge).await;
+            if is_held(&charged) {
+                // By whatever it is held, who asks again later is told what came of that.
+                return Ok(Keyed::UnderWay);
+            }
+            let decision = charged?;
+            let trial = |id| Trial::new(&meter, &client, &route, Made::under(id)).of(&decision);
+            let trial = id.filter(|_| is_new(&decision)).map(trial);
+            Ok(Keyed::Decided(decision, trial))
+        };
+        to_its_end(at_once).await.unwrap_or(Err(ServiceError::ShutDown))
     }
 
     async fn settle_under_key(self: &Arc<Self>, guard: HoldGuard, route: &Arc<Route>) -> Result<Keyed, ServiceError> {

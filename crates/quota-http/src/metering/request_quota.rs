@@ -96,7 +96,7 @@ impl RequestQuota {
     /// charged where it was denied. An id of the charge's own that begins with `key:`, as those of keys do, is a 400.
     /// Of a charge without an id of which nobody knows whether it was made ([`ServiceError::Unknown`]), the answer
     /// takes back what was; a handler that tries again under the error's id does not answer with it. Under the request's key
-    /// it is taken back at once, also where this future is dropped, and the next charge is the first.
+    /// it is taken back at once, also where this future is dropped, and the next charge is the first (not one [`Charge::with_at`]).
     pub async fn charge(&self, charge: impl Into<Charge> + Send) -> Result<Charged, QuotaError> {
         let (charge, key) = self.prepared(charge.into())?;
         if let Some(key) = key {

@@ -1,8 +1,8 @@
 //! Plans that are kept in the store, and services that share one.
 
 use quota_service::{
-    AnyStore, Charge, Credits, Decision, HoldGuard, Holding, Limit, OnStoreError, PlanRegistry, QuotaService, Refusal,
-    ServiceError, StoreError, Ttl, UsageStore, Window,
+    AnyStore, Charge, Credits, Decision, HoldGuard, Holding, Limit, OnStoreError, Plan, PlanRegistry, QuotaService,
+    Refusal, ServiceError, StoreError, Ttl, UsageStore, Window,
 };
 use quota_store_memory::MemoryStore;
 
@@ -76,18 +76,22 @@ async fn a_stored_plan_without_a_window_now_is_refused_and_the_old_one_stays() {
 #[tokio::test]
 async fn a_hold_is_settled_under_another_plan_than_was_known_and_tells_of_the_new_one() {
     let (one, other) = two_processes();
-    one.set_plan(&ann(), daily(10)).await.unwrap();
-    let guard = held(&other).await;
-    one.set_plan(&ann(), daily(7)).await.unwrap();
-    let settled = guard.settle(credits(2)).await.unwrap();
-    let Decision::Allowed(allowed) = settled.decision() else { panic!("{settled:?}") };
-    let quota = &allowed.quotas().as_slice()[0];
-    assert_eq!((quota.used(), quota.limit()), (credits(2), Limit::Finite(credits(7))));
+    for (known, expected) in [(daily(10), 2), (Plan::default(), 4)] {
+        one.set_plan(&ann(), known).await.unwrap();
+        let guard = held(&other).await;
+        one.set_plan(&ann(), daily(7)).await.unwrap();
+        let settled = guard.settle(credits(2)).await.unwrap();
+        let Decision::Allowed(allowed) = settled.decision() else { panic!("{settled:?}") };
+        let quota = &allowed.quotas().as_slice()[0];
+        assert_eq!((quota.used(), quota.limit()), (credits(expected), Limit::Finite(credits(7))));
+        assert!(!allowed.plan_changed());
+    }
+    one.set_plan(&ann(), daily(20)).await.unwrap();
     let guard = held(&one).await;
     other.remove_plan(&ann()).await.unwrap();
     let settled = guard.settle(credits(1)).await.unwrap();
     assert!(settled.decision().quotas().unwrap().as_slice().is_empty());
-    assert_eq!(one.total_usage(&ann(), Window::ALL).await.unwrap(), credits(3));
+    assert_eq!(one.total_usage(&ann(), Window::ALL).await.unwrap(), credits(5));
 }
 
 /// Nobody is there to ask again.

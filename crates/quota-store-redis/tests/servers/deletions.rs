@@ -1,5 +1,6 @@
 //! Many entries of a day that are deleted or pruned: whole at once, and taken out in steps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -200,8 +201,14 @@ async fn who_reads_much_for_a_deletion_has_its_turn_while_others_charge() {
     let Some(place) = Place::shared() else { return };
     let (store, other) = (place.store(Detail::Entries).await, Arc::new(place.store(Detail::Entries).await));
     fill(&store, 20_000, Duration::from_millis(45)).await;
-    let load = Load::begin(&[other], &["a".to_owned()]);
-    assert_eq!(delete(&store, 0, 450).await, 10_000);
-    let charged = load.end().await["a"].len();
-    assert_eq!(agreed_usage(&store, "a").await, credits(&(10_000 + charged).to_string()));
+    let (mut left, mut charged) = (20_000, BTreeSet::new());
+    // Of one caller nobody stands in the queue while it is answered.
+    for (callers, from) in [(1, 0), (2, 225)] {
+        let load = Load::by(std::iter::repeat_n(&other, callers), &["a".to_owned()]);
+        assert_eq!(delete(&store, from, from + 225).await, 5_000, "beside {callers}");
+        left -= 5_000;
+        charged.extend(load.end().await.remove("a").unwrap());
+        let expected = left + charged.len();
+        assert_eq!(agreed_usage(&store, "a").await, credits(&expected.to_string()));
+    }
 }

@@ -22,15 +22,19 @@ pub(crate) struct Load {
 pub(crate) type Sent = BTreeMap<String, Vec<String>>;
 
 impl Load {
-    /// Each store is a process of its own to the servers.
+    /// Two callers a store, each of which is a process of its own to the servers.
     pub(crate) fn begin(stores: &[Arc<RedisStore>], names: &[String]) -> Self {
+        Self::by(stores.iter().chain(stores), names)
+    }
+
+    /// A caller for each of these.
+    pub(crate) fn by<'a>(stores: impl IntoIterator<Item = &'a Arc<RedisStore>>, names: &[String]) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let caller = |number: usize, store: &Arc<RedisStore>| {
             let (store, ended, names) = (Arc::clone(store), Arc::clone(&ended), names.to_vec());
             tokio::spawn(async move { go_on(&store, &ended, &names, number).await })
         };
-        // Two callers a store.
-        let callers = stores.iter().chain(stores).enumerate().map(|(number, store)| caller(number, store)).collect();
+        let callers = stores.into_iter().enumerate().map(|(number, store)| caller(number, store)).collect();
         Self { ended, callers }
     }
 

@@ -216,6 +216,7 @@ macro_rules! http_suite {
             }
             streams {
                 a_stream_that_ends_is_settled_before_its_end_is_seen,
+                the_head_of_a_stream_leaves_nothing,
                 a_stream_that_cannot_be_paid_does_not_begin,
                 a_hold_is_renewed_while_it_is_streamed,
                 a_stream_that_cannot_be_settled_leaves_nothing,

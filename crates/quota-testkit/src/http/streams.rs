@@ -23,6 +23,17 @@ pub fn a_stream_that_ends_is_settled_before_its_end_is_seen<H: HttpHarness>() {
     }
 }
 
+/// Nobody reads a body of it.
+pub fn the_head_of_a_stream_leaves_nothing<H: HttpHarness>() {
+    let ground = Setting::<H>::ten().serve();
+    let answer = ground.send(request(Method::HEAD, "/stream?max=8&chunks=3"));
+    assert_eq!((answer.status, answer.body.as_str(), answer.remaining()), (200, "", Some("2")));
+    ground.wait_for_held("0");
+    ground.pause().end();
+    ground.get("/idle");
+    ground.assert_used("0");
+}
+
 pub fn a_stream_that_cannot_be_paid_does_not_begin<H: HttpHarness>() {
     let ground = Setting::<H>::ten().serve();
     let answer = ground.get("/stream?max=11&chunks=3");
