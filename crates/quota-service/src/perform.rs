@@ -49,7 +49,9 @@ impl<S: UsageStore> Inner<S> {
             let (began, queued) = queued?;
             match queued.await {
                 Ok(reply) if self.is_of_another_plan(client, &reply) => begun = Some(began),
-                Ok(reply) if is_told_nothing(&reply) => return Ok(self.told_anew(client, reply, began.deadline).await),
+                Ok(reply) if is_told_nothing(&reply) => {
+                    return Ok(Box::pin(self.told_anew(client, reply, began.deadline)).await);
+                }
                 answered => return answered,
             }
         }
