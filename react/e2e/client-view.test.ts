@@ -56,6 +56,17 @@ test("an id that a header cannot carry is refused", async () => {
   expect(asked.filter((url) => !url.includes("/assets/"))).toEqual([]);
 });
 
+test("who comes back from the operators' view is still there", async () => {
+  const client = await newClient({ day: "5" });
+  const page = await open();
+  await openAsClient(page, client);
+  await page.getByRole("link", { name: "Operators" }).click();
+  await page.getByLabel("Operator token").waitFor();
+  await page.getByRole("link", { name: "Your usage" }).click();
+  await page.getByRole("heading", { name: client }).waitFor();
+  expect(await page.getByLabel("Client id").count()).toBe(0);
+});
+
 test("the keyboard reaches everything", async () => {
   const client = await newClient({ day: "5" });
   const page = await open();

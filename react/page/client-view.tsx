@@ -8,16 +8,21 @@ import type { Words } from "./words";
 
 const LONGEST = 255;
 
+interface ClientViewProps {
+  words: Words;
+  client: string | undefined;
+  onClient: (client: string | undefined) => void;
+}
+
 /** What a caller sees of its own quotas and usage. */
-export function ClientView({ words }: { words: Words }): ReactNode {
-  const [client, setClient] = useState<string>();
+export function ClientView({ words, client, onClient }: ClientViewProps): ReactNode {
   const [isBack, setIsBack] = useState(false);
   if (clientHeader !== undefined && client === undefined) {
-    return <Ask name={words.client} hint={words.clientHint} act={words.show} isBack={isBack} onAnswer={(id) => chosen(id, words, setClient)} />;
+    return <Ask name={words.client} hint={words.clientHint} act={words.show} isBack={isBack} onAnswer={(id) => chosen(id, words, onClient)} />;
   }
   const leave = () => {
     setIsBack(true);
-    setClient(undefined);
+    onClient(undefined);
   };
   return <Own key={client} words={words} client={client} onLeave={clientHeader === undefined ? undefined : leave} />;
 }

@@ -13,7 +13,7 @@ export const words: Words = {
   another: "Another client",
   clientIsWrong: "A client's id has 1 to 255 bytes, no control characters, and here no blank at its ends.",
   token: "Operator token",
-  tokenHint: "It is kept in memory until this page is closed, and nowhere else.",
+  tokenHint: "It is kept in memory until this view is left, and nowhere else.",
   tokenIsWrong: "The server does not accept this token.",
   noOperators: "This server takes no operator token.",
   signIn: "Sign in",

@@ -13,7 +13,7 @@ export const words: Words = {
   another: "Anderer Kunde",
   clientIsWrong: "Eine Kennung hat 1 bis 255 Bytes, keine Steuerzeichen, und hier kein Leerzeichen am Rand.",
   token: "Betriebs-Token",
-  tokenHint: "Es bleibt im Speicher, bis diese Seite geschlossen wird, und nirgends sonst.",
+  tokenHint: "Es bleibt im Speicher, bis diese Ansicht verlassen wird, und nirgends sonst.",
   tokenIsWrong: "Der Server nimmt dieses Token nicht an.",
   noOperators: "Dieser Server nimmt kein Betriebs-Token an.",
   signIn: "Anmelden",

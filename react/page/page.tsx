@@ -10,6 +10,8 @@ const OPERATORS = "#operators";
 /** A client's view, and at `#operators` that of operators. */
 export function Page({ first }: { first: Words }): ReactNode {
   const [words, setWords] = useState(first);
+  // Beside the view: whoever comes back from the other one is still there.
+  const [client, setClient] = useState<string>();
   const isOperators = useHash() === OPERATORS;
   const { language } = words.labels;
   useEffect(() => {
@@ -33,7 +35,7 @@ export function Page({ first }: { first: Words }): ReactNode {
         <Languages words={words} onWords={setWords} />
       </header>
       <main className="quota page-main">
-        {isOperators ? <Operators words={words} /> : <ClientView words={words} />}
+        {isOperators ? <Operators words={words} /> : <ClientView words={words} client={client} onClient={setClient} />}
       </main>
     </>
   );

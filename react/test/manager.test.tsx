@@ -68,6 +68,21 @@ describe("finding a client", () => {
     expect(fake.asked("clients").at(-1)).toBe("GET clients?limit=200&after=b");
   });
 
+  test("nobody is said not to be there before the server was asked", async () => {
+    const fake = server().on("GET clients", (request) => {
+      const prefix = new URL(request.url).searchParams.get("prefix");
+      return json({ clients: prefix === null || prefix === "xa" ? ["xa"] : [], next: null });
+    });
+    const { getByRole, getByText, place } = await render(<QuotaManager />, { quota: fake.client() });
+    await eventually(() => getByRole("option", { name: "xa" }));
+    const search = getByRole("searchbox") as HTMLInputElement;
+    await fill(search, "y");
+    await eventually(() => getByText("No client's id begins with y.", { exact: false }));
+    await fill(search, "xa");
+    expect(place.textContent).not.toContain("No client's id begins");
+    await eventually(() => getByRole("option", { name: "xa" }));
+  });
+
   test("a page that cannot be had is asked for again after a while, and not at once", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval"] });
     let fails = true;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 
+use crate::receipt::Receipt;
 use crate::store::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoredPlan,
     UsageStore,
@@ -25,6 +26,7 @@ trait DynStore: Send + Sync + 'static {
     fn charge_now(&self, charge: &PlainCharge<'_>) -> Option<Decision>;
     fn is_held(&self, client: &ClientId) -> bool;
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>>;
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>>;
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError>;
     async fn daily(&self, client: &ClientId, query: &DailyQuery) -> Result<Vec<DayUsage>, StoreError>;
     async fn entries(&self, client: &ClientId, query: &EntriesQuery) -> Result<EntriesPage, StoreError>;
@@ -56,6 +58,10 @@ impl<S: UsageStore + PlanStore> DynStore for S {
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         UsageStore::apply(self, batch).await
+    }
+
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>> {
+        UsageStore::apply_with_receipt(self, batch, receipt).await
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
@@ -121,6 +127,10 @@ impl UsageStore for AnyStore {
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         self.0.apply(batch).await
+    }
+
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>> {
+        self.0.apply_with_receipt(batch, receipt).await
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {

@@ -12,6 +12,7 @@ use crate::instruments::Instruments;
 use crate::lanes::Reply;
 use crate::plan_set::{PlanSet, bring_up_to_date, plans_of};
 use crate::queue::{InFlight, Waiter, Waiting};
+use crate::receipt::Receipt;
 use crate::store::{Request, UsageStore};
 use crate::store_error::StoreError;
 
@@ -25,15 +26,18 @@ pub(crate) async fn fly<S: UsageStore>(
 ) -> Vec<PlanSet> {
     bring_up_to_date(&mut batch, just_set);
     let setting = plans_of(&batch);
+    let receipt = Receipt::new();
     let begun = Instant::now();
     let size = batch.len();
-    let applied = AssertUnwindSafe(async { store.apply(batch).await }).catch_unwind().await;
+    let applied = AssertUnwindSafe(async { store.apply_with_receipt(batch, &receipt).await }).catch_unwind().await;
     instruments.batch(size, begun.elapsed());
     let waiting = std::mem::take(&mut *flight.lock());
     match applied {
         Ok(answers) => {
             let set = setting.into_iter().filter(|set| matches!(answers.get(set.place), Some(Ok(_)))).collect();
-            deliver(waiting, answers);
+            if deliver(waiting, answers) {
+                receipt.confirm();
+            }
             set
         }
         // Dropping who waits tells them that it is not known.
@@ -49,7 +53,9 @@ pub(crate) async fn fly<S: UsageStore>(
     }
 }
 
-fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
+/// Whether all were received, by those who still want them.
+fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) -> bool {
+    let mut are_received = answers.len() == waiting.len();
     for (waiting, answer) in waiting.into_iter().zip(answers) {
         let Some(Waiter { seed, replying }) = waiting else {
             log_release(&answer);
@@ -65,8 +71,11 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) {
             }
             _ => None,
         });
-        replying.answer(Reply { answer, guard });
+        // Who is told that it is not known may ask again.
+        are_received &= !matches!(answer, Err(StoreError::Unknown { .. }));
+        are_received &= replying.answer(Reply { answer, guard });
     }
+    are_received
 }
 
 /// A hold that is gone already was settled, released or has expired; another failure leaves it to its ttl.

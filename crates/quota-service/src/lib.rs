@@ -32,6 +32,7 @@ mod plan_source;
 mod plans;
 mod present;
 mod queue;
+mod receipt;
 mod server_clock;
 mod service;
 mod slip;
@@ -64,6 +65,7 @@ pub use crate::made_id::{block_of_made, may_be_made};
 pub use crate::patience::Patience;
 pub use crate::plan_file::{PlanFile, PlanFileError};
 pub use crate::plan_source::{PlanRegistry, PlanSource};
+pub use crate::receipt::Receipt;
 pub use crate::service::QuotaService;
 pub use crate::store::{
     ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStamp, PlanStore, PlanView,

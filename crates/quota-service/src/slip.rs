@@ -106,17 +106,19 @@ impl Replying {
         self.slip.as_ref().is_some_and(|slip| matches!(*slip.0.lock(), State::Queued(_) | State::Sent(_)))
     }
 
-    /// The answer. A caller who is gone leaves it to be dropped, and with it a hold's guard.
-    pub(crate) fn answer(mut self, reply: Reply) {
-        let Some(slip) = self.slip.take() else { return };
+    /// The answer. A caller who is gone leaves it to be dropped, and with it a hold's guard. Whether it was received: else the caller may
+    /// have been told that it is not known.
+    pub(crate) fn answer(mut self, reply: Reply) -> bool {
+        let Some(slip) = self.slip.take() else { return false };
         let waker = {
             let mut state = slip.0.lock();
-            let (State::Queued(waker) | State::Sent(waker)) = &mut *state else { return };
+            let (State::Queued(waker) | State::Sent(waker)) = &mut *state else { return false };
             let waker = waker.take();
             *state = State::Answered(reply);
             waker
         };
         waker.into_iter().for_each(Waker::wake);
+        true
     }
 }
 

@@ -10,6 +10,7 @@ use quota_core::{
     PlanVersion, Tz, Window,
 };
 
+use crate::receipt::Receipt;
 use crate::store_error::StoreError;
 
 /// Keeps accounts and ledgers, and applies operations to them, each client's atomically and in order.
@@ -55,6 +56,18 @@ pub trait UsageStore: Send + Sync + 'static {
 
     /// Applies a batch. The answers stand in the order of the requests, one for each.
     fn apply(&self, batch: Vec<Request>) -> impl Future<Output = Vec<Result<Answer, StoreError>>> + Send;
+
+    /// The same, of a batch whose receipt says later that its answers were received: for a store that can spare itself what nobody
+    /// can ask for then. The service calls this; by default the receipt is not looked at. A store that hands batches on to another, and may answer
+    /// otherwise than that, gives it a receipt of its own, or none.
+    fn apply_with_receipt(
+        &self,
+        batch: Vec<Request>,
+        receipt: &Receipt,
+    ) -> impl Future<Output = Vec<Result<Answer, StoreError>>> + Send {
+        let _ = receipt;
+        self.apply(batch)
+    }
 
     /// The sum of a client's entries in a range.
     ///

@@ -19,6 +19,9 @@ pub(crate) enum Failure {
     /// There is no connection to the server.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Unconnected(Arc<dyn std::error::Error + Send + Sync>),
+    /// Others hold this account and so many more that its turn to wait for the lock did not come.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    Crowded,
     /// The server did not answer in time, and no commit was on its way: it is rolled back with its connection.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Late,
@@ -70,6 +73,14 @@ impl From<Failure> for StoreError {
             },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Unconnected(error) => Self::not_done("there is no connection", error),
+            #[cfg(any(feature = "postgres", feature = "mysql"))]
+            Failure::Crowded => Self::NotDone {
+                message:
+                    "others hold the client's account, and too many more for all to be waited for: look for what holds \
+                          locks on the table of accounts"
+                        .to_owned(),
+                source: None,
+            },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Late => Self::NotDone { message: "the server did not answer in time".to_owned(), source: None },
             #[cfg(any(feature = "postgres", feature = "mysql"))]

@@ -1,16 +1,19 @@
 //! One client's requests, run until they are answered.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use mongodb::bson::{Document, doc};
 use parking_lot::Mutex;
-use quota_core::{ClientId, Credits, Fact, Need, OperationId, Plan, Writes};
+use quota_core::{ClientId, Credits, Entry, Fact, Need, OperationId, Plan, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Step, StoreError};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::claim::{Claim, queue};
 use crate::escrow::Escrow;
 use crate::escrow_run::Charging;
+use crate::leaving::Unfinished;
 use crate::ledger::Ledger;
 use crate::meetings::Meetings;
 use crate::outbox::first_seq;
@@ -27,6 +30,8 @@ pub(crate) struct ClientRun<'a> {
     /// What other clients' runs ask for at the same time.
     pub(crate) together: &'a Together<'a>,
     pub(crate) client: &'a ClientId,
+    /// Until when earlier deletions may be finished for those of this run; told by the first that has to wait.
+    pub(crate) finishing_until: OnceLock<Instant>,
 }
 
 /// How a try ended.
@@ -148,7 +153,7 @@ pub(crate) struct Attempt<'a> {
     /// Of the last request.
     plan: Option<&'a Plan>,
     /// As it was read or committed last; its account is not kept up.
-    stored: Stored,
+    pub(crate) stored: Stored,
     /// The account was read for these requests, or committed, and nothing since.
     is_fresh: bool,
     /// Ends with the commit.
@@ -191,9 +196,9 @@ impl Attempt<'_> {
         }
         self.is_fresh = false;
         let ledger = self.ledger();
-        let waiting = |id: &OperationId| self.stored.outbox.named(id).cloned();
+        let waiting = self.stored.outbox.named(needs.iter().filter_map(id_of));
         let ids: Vec<OperationId> =
-            needs.iter().filter_map(id_of).filter(|id| waiting(id).is_none()).cloned().collect();
+            needs.iter().filter_map(id_of).filter(|id| !waiting.contains_key(*id)).cloned().collect();
         let named = match ids.is_empty() {
             true => Vec::new(),
             false => match ledger.named(&ids, self.run.together).await {
@@ -204,14 +209,24 @@ impl Attempt<'_> {
                 other => other?,
             },
         };
-        for need in needs {
-            let standing = |id| named.iter().find(|entry| entry.id.as_ref() == Some(id)).cloned();
-            let fact = match id_of(&need) {
-                Some(id) => Ok(Fact::Entry(waiting(id).or_else(|| standing(id)))),
-                None => ledger.fact(&need).await,
+        let standing: HashMap<OperationId, Entry> =
+            named.into_iter().filter_map(|entry| Some((entry.id.clone()?, entry))).collect();
+        for need in &needs {
+            let fact = match (id_of(need), need) {
+                (Some(id), _) => Ok(Fact::Entry(waiting.get(id).cloned().or_else(|| standing.get(id).cloned()))),
+                (None, Need::Count(range)) => match self.finish_earlier(*range).await {
+                    Ok(()) => ledger.fact(need).await,
+                    Err(Unfinished::Failed(error)) => return Err(error),
+                    // It is this deletion that waits for the one before, and none of the other requests.
+                    Err(late) => {
+                        turn.give_up(late.into());
+                        continue;
+                    }
+                },
+                (None, _) => ledger.fact(need).await,
             };
             match fact {
-                Ok(fact) => turn.learn(need, fact),
+                Ok(fact) => turn.learn(need.clone(), fact),
                 Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => turn.give_up(error),
                 Err(error) => return Err(error),
             }

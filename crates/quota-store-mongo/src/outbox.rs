@@ -1,5 +1,6 @@
 //! What a client's commits left to be written into the ledger.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use mongodb::bson::{Bson, DateTime, Document};
@@ -105,9 +106,16 @@ impl Outbox {
         self.waiting().map(|part| part.entries.len()).sum::<usize>() > MANY
     }
 
-    /// The entry with an id, where it waits. Nothing waits behind what takes an entry out: so it is not taken out.
-    pub(crate) fn named(&self, id: &OperationId) -> Option<&Entry> {
-        self.parts.iter().flat_map(|part| &part.entries).find(|entry| entry.id.as_ref() == Some(id))
+    /// The entries with these ids, where they wait. Nothing waits behind what takes an entry out: so they are not taken out.
+    pub(crate) fn named<'a>(&self, ids: impl Iterator<Item = &'a OperationId>) -> HashMap<&'a OperationId, Entry> {
+        let mut sought: HashMap<&OperationId, Option<Entry>> = ids.map(|id| (id, None)).collect();
+        for entry in self.parts.iter().flat_map(|part| &part.entries) {
+            if let Some(found) = entry.id.as_ref().and_then(|id| sought.get_mut(id)) {
+                // The first, should there be two.
+                found.get_or_insert_with(|| entry.clone());
+            }
+        }
+        sought.into_iter().filter_map(|(id, found)| Some((id, found?))).collect()
     }
 
     pub(crate) fn set_standing(&self) {
@@ -169,12 +177,14 @@ mod tests {
         let first = Outbox::default().with(part(1, 1));
         let second = first.with(part(2, 1));
         assert_eq!(seqs(second.waiting()), [1, 2]);
-        assert_eq!(second.named(&id("i1")).unwrap().at.millis(), 1);
+        let named =
+            |outbox: &Outbox| outbox.named([&id("i1"), &id("other")].into_iter()).into_values().collect::<Vec<_>>();
+        assert_eq!(named(&second).iter().map(|entry| entry.at.millis()).collect::<Vec<_>>(), [1]);
         first.set_standing();
         assert_eq!((seqs(second.waiting()), second.standing()), (vec![2], vec![1]));
         let third = second.with(part(3, 1));
         assert_eq!(seqs(&third.parts), [2, 3]);
-        assert_eq!(third.named(&id("i1")), None);
+        assert_eq!(named(&third), []);
         assert_eq!(seqs(&third.with(Part::new(4)).parts), [2, 3], "a commit may leave nothing");
         third.set_standing();
         assert!(third.is_empty() && third.to_bson().is_none());

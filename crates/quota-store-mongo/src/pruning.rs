@@ -148,15 +148,26 @@ impl MongoStore {
 
     /// Folds some whole quarters of a client; none where nothing is left. Says until where it has looked.
     async fn fold(&self, client: &ClientId, span: Span) -> Result<Option<(Pruned, i64)>, StoreError> {
-        let mut patience = Patience::new(self.settings.patience);
         let mut claim = Claim::new(self, client);
+        let folded = self.fold_in_turn(client, span, &mut claim).await;
+        if !matches!(folded, Ok(Some(_))) {
+            // Else its turn is over with what was written.
+            claim.leave().await;
+        }
+        folded
+    }
+
+    async fn fold_in_turn(
+        &self,
+        client: &ClientId,
+        span: Span,
+        claim: &mut Claim<'_>,
+    ) -> Result<Option<(Pruned, i64)>, StoreError> {
+        let mut patience = Patience::new(self.settings.patience);
         let (mut is_first, mut counted) = (false, None);
         loop {
-            let Some((old, stored)) = self.old_of(client, span, counted.take()).await? else {
-                claim.leave().await;
-                return Ok(None);
-            };
-            let filter = stored.filter(client.as_str(), is_first.then_some(&claim));
+            let Some((old, stored)) = self.old_of(client, span, counted.take()).await? else { return Ok(None) };
+            let filter = stored.filter(client.as_str(), is_first.then_some(&*claim));
             let mut set = doc! { "v": Uuid::new_v4().simple().to_string() };
             if old.is_further {
                 set.extend(doc! { "f": old.span.1, "fs": old.seq });

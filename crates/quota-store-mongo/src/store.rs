@@ -1,7 +1,7 @@
 //! The store.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
@@ -107,7 +107,7 @@ impl UsageStore for MongoStore {
         let answers = Mutex::new(batch.answers());
         self.drainer.room().await;
         let together = Together::new(&self.tables);
-        let run = |client| ClientRun { store: self, together: &together, client };
+        let run = |client| ClientRun { store: self, together: &together, client, finishing_until: OnceLock::new() };
         let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
         let answering = runs.iter().map(|(run, requests)| async {
             let stored = run.answer(*requests, &answers).await?;

@@ -97,7 +97,7 @@ impl<'a> Attempt<'a> {
         requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
     ) -> Ended {
-        let Stored { state, account, memory, is_written, turn: taken } = &mut *stored;
+        let Stored { state, account, memory, is_written, turn: taken, .. } = &mut *stored;
         let (state, memory) = (std::mem::take(state), std::mem::take(memory));
         let instants = || requests.iter().map(|(_, request)| request.asked.max(request.at));
         let span = (instants().min().unwrap_or(Instant::MIN), instants().max().unwrap_or(Instant::MIN));

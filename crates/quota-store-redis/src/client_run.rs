@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, try_join};
 use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, Operation, OperationId};
-use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, StoreError};
+use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, Receipt, StoreError};
 
 use crate::at_version::AtVersion;
 use crate::attempt::{Attempt, Ended, lasting_ids};
@@ -38,6 +38,7 @@ pub(crate) struct ClientRun<'a> {
     patience: Patience,
     /// There are no other clients in the batch.
     pub(crate) is_alone: bool,
+    receipt: Option<&'a Receipt>,
     pub(crate) settings: &'a Settings,
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
@@ -70,6 +71,7 @@ impl<'a> ClientRun<'a> {
         gathering: &'a Gathering<'a>,
         requests: ClientRequests<'a>,
         is_alone: bool,
+        receipt: Option<&'a Receipt>,
     ) -> Self {
         let RedisStore { settings, link, script, kept, held, .. } = store;
         let (client, listener, reading) =
@@ -84,6 +86,7 @@ impl<'a> ClientRun<'a> {
             listener,
             patience,
             is_alone,
+            receipt,
             settings,
             script,
             kept,
@@ -97,7 +100,10 @@ impl<'a> ClientRun<'a> {
 
     /// What is seldom waited for is boxed, here and in an attempt: a batch has such a future for each of its clients.
     pub(crate) async fn answer(&self, requests: ClientRequests<'_>, answers: &Mutex<Answers>) {
-        let kept = self.kept.take(self.client);
+        let mut kept = self.kept.take(self.client);
+        if let Some(kept) = &mut kept {
+            kept.settle();
+        }
         let is_cold = kept.is_none();
         let (stored, known) = match self.begin(kept, requests).await {
             Ok(begun) => begun,
@@ -175,7 +181,8 @@ impl<'a> ClientRun<'a> {
         }
     }
 
-    fn keep(&self, stored: Box<Stored>) {
+    fn keep(&self, mut stored: Box<Stored>) {
+        stored.receipt = self.receipt.cloned();
         // Where there is no account there is nothing to keep.
         if !stored.state.is_absent() {
             self.kept.put(self.client, stored);

@@ -1,12 +1,11 @@
 //! What a try at a client's requests writes.
 
-use quota_core::{Account, Instant, PlanWrite, Removal, Writes};
+use quota_core::{Account, Instant, OperationId, PlanWrite, Removal, Writes};
 use quota_service::StoreError;
 
 use crate::account_list::AccountText;
 use crate::additions::Additions;
 use crate::attempt::{Attempt, Late};
-use crate::client_run::ClientRun;
 use crate::closing::Closing;
 use crate::facts::keys_of_ids;
 use crate::keys::Key;
@@ -100,7 +99,7 @@ impl Attempt<'_> {
             Commit::Call => {}
             Commit::Account(mut text) => {
                 if call.is_of_account() {
-                    match self.put(text, account).await? {
+                    match self.put(text, account, call.absent()).await? {
                         None => return Ok(None),
                         Some(again) => text = again,
                     }
@@ -132,11 +131,16 @@ impl Attempt<'_> {
     }
 
     /// Writes what is of the account alone without the script, if the account is as it was read and nobody waits; else gives it back.
-    async fn put(&mut self, text: AccountText, account: &Account) -> Result<Option<AccountText>, StoreError> {
-        let ClientRun { gathering, keys, settings, .. } = self.run;
-        let may_be_put = settings.wait.is_none() && self.state.has_room_for(text.as_str().len());
-        let Some(head) = self.state.may_be_stood_before().filter(|_| may_be_put) else { return Ok(Some(text)) };
-        if !put_before(gathering, keys, head, text.as_str()).await? {
+    async fn put(
+        &mut self,
+        text: AccountText,
+        account: &Account,
+        absent: Option<(&[OperationId], &[Key])>,
+    ) -> Result<Option<AccountText>, StoreError> {
+        let may_be_put = self.run.settings.wait.is_none() && self.state.has_room_for(text.as_str().len());
+        let head = self.state.may_be_stood_before().filter(|_| may_be_put);
+        let Some((head, absent)) = head.zip(absent) else { return Ok(Some(text)) };
+        if !put_before(self.run, head, text.as_str(), absent).await? {
             return Ok(Some(text));
         }
         self.turn.committed(false, Going::Ends);

@@ -47,11 +47,14 @@ pub(crate) struct OpenEntries {
     text: String,
     /// When the last was written.
     written: i64,
+    /// Where ids begin of which a batch's receipt is to say whether somebody may ask for them, and when the one before was written.
+    /// They were made, all to the end.
+    made: Option<(usize, i64)>,
 }
 
 impl OpenEntries {
     pub(crate) fn read(text: &str) -> Result<Self, StoreError> {
-        let mut open = Self { text: text.to_owned(), written: 0 };
+        let mut open = Self { text: text.to_owned(), written: 0, made: None };
         let mut fields = open.fields();
         let are_read = fields.all(|field| field.is_some_and(|field| field.kept().is_some()));
         let written = fields.written;
@@ -73,17 +76,32 @@ impl OpenEntries {
 
     /// Takes all of them in, or none where there is no room: then they go to their keys, and with them what is here.
     pub(crate) fn add(&mut self, fields: &[IdField]) -> bool {
-        let (length, written) = (self.text.len(), self.written);
+        let (before, made) = ((self.text.len(), self.written), self.made.take());
         let have_room = self.extend(fields) && self.text.len() <= MAX_BYTES;
         if !have_room {
-            self.text.truncate(length);
-            self.written = written;
+            self.truncate(before);
+            self.made = made;
+        } else if fields.iter().all(|field| matches!(field.key, Key::Retries(_))) {
+            self.made = made.or(Some(before));
         }
         have_room
     }
 
+    /// Leaves out the made ids that were added since this was last called, if nobody can ask for them; else they stay.
+    pub(crate) fn settle_made(&mut self, are_received: bool) {
+        if let Some(before) = self.made.take().filter(|_| are_received) {
+            self.truncate(before);
+        }
+    }
+
+    fn truncate(&mut self, (length, written): (usize, i64)) {
+        self.text.truncate(length);
+        self.written = written;
+    }
+
     /// Takes them in, up to one that belongs to none of the keys that it may belong to.
     pub(crate) fn extend(&mut self, fields: &[IdField]) -> bool {
+        self.made = None;
         fields.iter().all(|field| self.push(field).is_some())
     }
 
@@ -315,6 +333,43 @@ mod tests {
         assert_eq!(['0', '1', '2', '4', '5'].map(found), [None, Some((retries, 2)), None, Some((retries, 2)), None]);
         assert_eq!(open.within((NOON, NOON + 1)).collect::<Vec<_>>(), entries);
         assert_eq!((open.within((NOON + 1, i64::MAX)).count(), open.within((i64::MIN, NOON)).count()), (0, 0));
+    }
+
+    #[test]
+    fn made_ids_are_left_out_where_nobody_can_ask_for_them() {
+        let now = Instant::from_millis(NOON).unwrap();
+        let made = |digit: char| {
+            let entry = entry(&format!("2w0EtBRXJNlgP5SXU7QNt{digit}"), NOON);
+            let field =
+                |[field, value]: [String; 2]| IdField { key: Key::Retries(Settings::retries_of(now)), field, value };
+            fields_of_made(&[&entry], now).into_iter().map(field).collect::<Vec<_>>()
+        };
+        let given = |name: &str| fields(&[entry(name, NOON)], NOON, by_day);
+        let named =
+            |open: &OpenEntries| -> Vec<String> { open.clone().take().into_iter().map(|field| field.field).collect() };
+        let mut open = OpenEntries::default();
+        assert!(open.add(&given("a")));
+        let before = open.clone();
+        assert!(open.add(&made('1')) && open.add(&made('2')));
+        open.settle_made(true);
+        assert_eq!(open, before);
+        assert!(open.add(&made('3')));
+        open.settle_made(false);
+        assert!(open.add(&made('4')));
+        open.settle_made(true);
+        assert_eq!(named(&open).len(), 2, "the third stays");
+        // Something else behind them keeps them.
+        assert!(open.add(&made('5')) && open.add(&given("b")));
+        open.settle_made(true);
+        assert_eq!(named(&open).len(), 4);
+        // What has no room changes nothing.
+        assert!(open.add(&made('6')));
+        let crowd: Vec<IdField> = (0..100).flat_map(|number| given(&format!("id {number}"))).collect();
+        assert!(!open.add(&crowd));
+        open.settle_made(true);
+        assert_eq!(named(&open).len(), 4);
+        open.settle_made(true);
+        assert_eq!(OpenEntries::read(open.as_str()).unwrap(), open);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::call_error::CallError;
 use crate::gathering::Gathering;
 use crate::kept_ids::KeptIds;
 use crate::keys::{ClientKeys, Key};
+use crate::putting::PutScript;
 use crate::queue::{Queue, Token};
 use crate::settings::Settings;
 use crate::state::State;
@@ -27,6 +28,9 @@ const ZADDPX: &str = "ZADDPX";
 /// How many words a command gets at most: Lua's stack is bounded.
 const WORDS: usize = 2_000;
 
+/// So many ids times keys are looked through where a text is put.
+const FEW: usize = 256;
+
 /// About as long is the call of one charge.
 const ARGUMENTS: usize = 48;
 const BYTES: usize = 1_024;
@@ -35,6 +39,7 @@ const BYTES: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct CommitScript {
     script: Script,
+    pub(crate) put: PutScript,
     detail: Detail,
 }
 
@@ -153,6 +158,14 @@ impl Call {
         !self.absent.is_empty()
     }
 
+    /// The ids that must not be there, and the keys that they may be in; none where they may stand there under other names than their own, or
+    /// are many.
+    pub(crate) fn absent(&self) -> Option<(&[OperationId], &[Key])> {
+        let keys = self.keys.get(1..)?.get(..self.places_of_ids)?;
+        let are_few = self.absent.len().saturating_mul(keys.len()) <= FEW;
+        (self.made == 0 && are_few).then_some((&self.absent, keys))
+    }
+
     /// The ids that were looked for.
     pub(crate) fn looked_for(self) -> Vec<OperationId> {
         self.absent
@@ -213,9 +226,9 @@ impl Call {
         self.account.map(|text| before.with(text)).unwrap_or_default().among(others_wait)
     }
 
-    /// Nothing is done but to the account.
+    /// Nothing is written but the account.
     pub(crate) const fn is_of_account(&self) -> bool {
-        self.commands.is_empty() && self.increments.is_empty() && self.absent.is_empty()
+        self.commands.is_empty() && self.increments.is_empty()
     }
 
     fn arguments(&self, keys: &ClientKeys, command: &mut Cmd) {
@@ -320,7 +333,7 @@ fn found_as(id: &OperationId, told: &str) -> Result<KeptIds, StoreError> {
 
 impl CommitScript {
     pub(crate) fn new(detail: Detail) -> Self {
-        Self { script: Script::new(include_str!("commit.lua")), detail }
+        Self { script: Script::new(include_str!("commit.lua")), put: PutScript::new(), detail }
     }
 
     pub(crate) fn new_version(&self) -> Version {

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
     Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
-    PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
+    PlanStore, Pruned, Receipt, Request, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::account_list::{AccountList, list_command};
@@ -96,6 +96,22 @@ fn allowed_eviction<'a>(builder: &'a RedisBuilder, target: &'a Target) -> Option
     builder.allowed_eviction.as_deref().or(target.allowed_eviction.as_deref())
 }
 
+impl RedisStore {
+    async fn apply_batch(&self, batch: Vec<Request>, receipt: Option<&Receipt>) -> Vec<Result<Answer, StoreError>> {
+        let batch = Batch::new(batch);
+        let answers = Mutex::new(batch.answers());
+        let is_alone = batch.clients().nth(1).is_none();
+        let is_silent =
+            |client: &ClientId| self.link.is_silent(|| self.settings.prefix.client(client).name(Key::Account));
+        let waits_alone = is_alone && batch.clients().any(|requests| is_silent(requests.client()));
+        let gathering = Gathering::new(self.link.for_batch(waits_alone));
+        let run = |requests| ClientRun::new(self, &gathering, requests, is_alone, receipt);
+        let runs: Vec<_> = batch.clients().map(|requests| (run(requests), requests)).collect();
+        gathering.run(join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers)))).await;
+        answers.into_inner().finish()
+    }
+}
+
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore").field("settings", &self.settings).finish_non_exhaustive()
@@ -121,17 +137,11 @@ impl UsageStore for RedisStore {
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
-        let batch = Batch::new(batch);
-        let answers = Mutex::new(batch.answers());
-        let is_alone = batch.clients().nth(1).is_none();
-        let is_silent =
-            |client: &ClientId| self.link.is_silent(|| self.settings.prefix.client(client).name(Key::Account));
-        let waits_alone = is_alone && batch.clients().any(|requests| is_silent(requests.client()));
-        let gathering = Gathering::new(self.link.for_batch(waits_alone));
-        let run = |requests| ClientRun::new(self, &gathering, requests, is_alone);
-        let runs: Vec<_> = batch.clients().map(|requests| (run(requests), requests)).collect();
-        gathering.run(join_all(runs.iter().map(|(run, requests)| run.answer(*requests, &answers)))).await;
-        answers.into_inner().finish()
+        self.apply_batch(batch, None).await
+    }
+
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>> {
+        self.apply_batch(batch, Some(receipt)).await
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {

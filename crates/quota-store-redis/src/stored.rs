@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use quota_core::{Account, Cut, Detail, DocumentError, Entry, Instant, Labels, Removal, Span, Writes};
-use quota_service::StoreError;
+use quota_service::{Receipt, StoreError};
 
 use crate::account_list::AccountList;
 use crate::day_set::DaySet;
@@ -28,6 +28,8 @@ pub(crate) struct Stored {
     pub(crate) is_written: bool,
     /// This store's turn at it.
     pub(crate) turn: Turn,
+    /// Of the batch that was written last.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 impl AsRef<Account> for Box<Stored> {
@@ -83,7 +85,15 @@ impl Stored {
     pub(crate) fn read(texts: &[String], settings: &Settings) -> Result<Self, StoreError> {
         let list = AccountList::read(texts)?;
         let (account, memory) = (list.account()?, list.memory(settings)?);
-        Ok(Self { state: State::of(texts), account, memory, is_written: true, turn: Turn::default() })
+        Ok(Self { state: State::of(texts), account, memory, is_written: true, turn: Turn::default(), receipt: None })
+    }
+}
+
+impl Stored {
+    /// What is not remembered for those who asked last: they have their answers, as the receipt says.
+    pub(crate) fn settle(&mut self) {
+        let are_received = self.receipt.take().is_some_and(|receipt| receipt.is_confirmed());
+        self.memory.open_entries.settle_made(are_received);
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Window};
 use quota_service::{
-    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Request, StoreError,
-    StoredPlan, UsageStore,
+    ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, PlainCharge, PlanStore, Pruned, Receipt, Request,
+    StoreError, StoredPlan, UsageStore,
 };
 use quota_store_memory::MemoryStore;
 
@@ -67,6 +67,10 @@ impl<S: UsageStore> UsageStore for Shared<S> {
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
         self.0.apply(batch).await
+    }
+
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>> {
+        self.0.apply_with_receipt(batch, receipt).await
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {

@@ -65,7 +65,7 @@ export const english: Labels = {
   showTable: "Table",
   download: "CSV",
   chartOf: (range, total) => `Usage ${range}: ${total} credits in all`,
-  chosenBar: "Day shown; arrow keys move",
+  chosenBar: "Bar shown; arrow keys move",
   bar: (when, credits, entries) => `${when}: ${credits} credits, ${entries} ${entries === "1" ? "entry" : "entries"}`,
   dayLimit: (amount) => `limit a day ${amount}`,
   dayLimitAbove: (amount) => `limit a day ${amount}, above this scale`,

@@ -75,7 +75,7 @@ export const german: Labels = {
   showTable: "Tabelle",
   download: "CSV",
   chartOf: (range, total) => `Verbrauch ${range}: zusammen ${total} Credits`,
-  chosenBar: "Gezeigter Tag; Pfeiltasten wechseln",
+  chosenBar: "Gezeigter Balken; Pfeiltasten wechseln",
   bar: (when, credits, entries) => `${when}: ${credits} Credits, ${entries} ${entries === "1" ? "Eintrag" : "Einträge"}`,
   dayLimit: (amount) => `Grenze je Tag ${amount}`,
   dayLimitAbove: (amount) => `Grenze je Tag ${amount}, über dieser Skala`,

@@ -62,6 +62,6 @@ export function useClients(quota: QuotaClient, prefix: string): UseClients {
     if (data?.next) setPlace({ ...place, before: clients, after: data.next });
   };
   return {
-    clients, hasMore: data ? data.next !== null : after !== undefined, isLoading, error, more, again: () => void refresh(), refresh: () => first(prefix),
+    clients, hasMore: data ? data.next !== null : after !== undefined, isLoading: isLoading || prefix !== place.prefix, error, more, again: () => void refresh(), refresh: () => first(prefix),
   };
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use quota_service::quota_core::{Answer, Asker, Detail, EntryId, Operation};
 use quota_service::{
     ClientId, ClientsQuery, Credits, DailyQuery, DayUsage, Decision, Dispatch, EntriesPage, EntriesQuery, Instant,
-    OperationId, PlainCharge, PlanStore, Pruned, Request, StoreError, StoredPlan, Ttl, UsageStore, Window,
+    OperationId, PlainCharge, PlanStore, Pruned, Receipt, Request, StoreError, StoredPlan, Ttl, UsageStore, Window,
 };
 use quota_store_memory::MemoryStore;
 use tokio::sync::watch;
@@ -44,6 +44,7 @@ struct Inner {
     always: Mutex<Option<fn() -> StoreError>>,
     plans: Mutex<Option<fn() -> StoreError>>,
     in_flight: Mutex<HashSet<ClientId>>,
+    receipts: Mutex<Vec<Receipt>>,
     server: Mutex<Option<Time>>,
     time_questions: AtomicUsize,
 }
@@ -103,6 +104,7 @@ impl Gated {
             always: Mutex::default(),
             plans: Mutex::default(),
             in_flight: Mutex::default(),
+            receipts: Mutex::default(),
             server: Mutex::default(),
             time_questions: AtomicUsize::new(0),
         }))
@@ -176,6 +178,11 @@ impl Gated {
             format!("{} {id}", operation.name()).trim_end().to_owned()
         };
         self.0.log.borrow().iter().map(|batch| batch.iter().map(name).collect()).collect()
+    }
+
+    /// Of each batch that has come, whether all its answers were received.
+    pub(crate) fn receipts(&self) -> Vec<bool> {
+        self.0.receipts.lock().unwrap().iter().map(Receipt::is_confirmed).collect()
     }
 
     /// Every request that has come, in order.
@@ -265,6 +272,11 @@ impl UsageStore for Gated {
         self.0.held_back.subscribe().wait_for(is_free).await.unwrap();
         self.0.in_flight.lock().unwrap().retain(|client| !clients.contains(client));
         self.meet(batch).await
+    }
+
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>> {
+        self.0.receipts.lock().unwrap().push(receipt.clone());
+        self.apply(batch).await
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {

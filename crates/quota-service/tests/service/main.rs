@@ -14,6 +14,7 @@ mod lanes;
 mod metrics;
 mod plan_file;
 mod plans;
+mod receipts;
 mod server_time;
 mod shutdown;
 mod stored_plans;

@@ -26,6 +26,14 @@ impl<E: Engine> Applying<E> {
     }
 
     async fn persist_alone(&self, client: ClientRequests<'_>, answers: &mut Answers) -> Result<(), Undone> {
+        let is_held = || self.held.is_held(client.client());
+        // It may be free by now, and need no turn.
+        if self.connections.are_waited_for()
+            && is_held()
+            && self.persist(&[client], Wait::Skip, answers).await?.is_empty()
+        {
+            return Ok(());
+        }
         self.persist(&[client], Wait::Wait, answers).await.map(drop)
     }
 

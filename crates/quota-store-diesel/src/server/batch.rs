@@ -14,7 +14,7 @@ use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
 use crate::server::kept::{Care, Kept};
-use crate::server::pool::Connections;
+use crate::server::pool::{Connections, Purpose};
 use crate::server::rounds::{self, Client, Course, Named};
 
 /// How often a transaction is tried that another was in the way of, and how often one that failed otherwise: not
@@ -141,8 +141,16 @@ impl<E: Engine> Applying<E> {
                     OTHER_TRIES
                 }
             },
-            Undone::NotDone(Failure::Broken(_) | Failure::Unconnected(_) | Failure::Unfinished)
+            Undone::NotDone(Failure::Broken(_) | Failure::Unconnected(_) | Failure::Unfinished | Failure::Crowded)
             | Undone::Unknown(_) => 0,
+        }
+    }
+
+    /// Only who is known to be held waits for its turn to wait: nobody else is kept from trying.
+    fn purpose(&self, clients: &[ClientRequests<'_>], wait: Wait) -> Purpose {
+        match (wait, clients) {
+            (Wait::Wait, [client]) if self.held.is_held(client.client()) => Purpose::Lock,
+            _ => Purpose::Brief,
         }
     }
 
@@ -153,7 +161,13 @@ impl<E: Engine> Applying<E> {
         wait: Wait,
         answers: &mut Answers,
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
-        let mut session = self.connections.session().await.map_err(Undone::NotDone)?;
+        let purpose = self.purpose(clients, wait);
+        let asked = Instant::now();
+        let session = self.connections.session(purpose).await;
+        if let (Err(Failure::Crowded), [client]) = (&session, clients) {
+            self.held.note_long(client.client());
+        }
+        let mut session = session.map_err(Undone::NotDone)?;
         let link = session.link().map_err(not_done)?;
         let needs: Vec<(&str, Need)> = clients
             .iter()
@@ -168,14 +182,22 @@ impl<E: Engine> Applying<E> {
             .collect();
         let names: Vec<&str> = clients.iter().map(|client| client.client().as_str()).collect();
         let began = Instant::now();
-        let locked = self.connections.timely(link.lock(&names, &ids, wait)).await.and_then(|locked| locked);
+        let locking = self.connections.timely(link.lock(&names, &ids, wait));
+        let locked = match purpose {
+            // The turn and the lock together take no longer than a lock may, which the server ends first where the turn came at once.
+            Purpose::Lock => {
+                let left = self.patience.saturating_sub(asked.elapsed()).saturating_add(LONG);
+                tokio::time::timeout(left, locking).await.map_err(|_| Undone::NotDone(Failure::Crowded))
+            }
+            _ => Ok(locking.await),
+        };
         if let (Wait::Wait, [client]) = (wait, clients) {
             // Others held it; a connection is waited for whoever holds what.
             if began.elapsed() >= LONG {
                 self.held.note_long(client.client());
             }
         }
-        let locked = locked.map_err(not_done)?;
+        let locked = locked?.and_then(|locked| locked).map_err(not_done)?;
         let mut accounts: HashMap<String, AccountRow> = locked.accounts.into_iter().collect();
         let mut skipped = HashSet::new();
         if wait == Wait::Skip && accounts.len() < names.len() {
@@ -248,7 +270,7 @@ fn may_be_one_clients<E: Engine>(undone: &Undone) -> bool {
     match undone {
         Undone::NotDone(Failure::Database(error)) => matches!(E::fault(error), Fault::Other | Fault::Conflict),
         Undone::NotDone(Failure::Broken(_) | Failure::Late | Failure::Overtaken | Failure::Unfinished) => true,
-        Undone::NotDone(Failure::Unconnected(_)) | Undone::Unknown(_) => false,
+        Undone::NotDone(Failure::Unconnected(_) | Failure::Crowded) | Undone::Unknown(_) => false,
     }
 }
 

@@ -11,6 +11,8 @@ use crate::rows::{self, Standing};
 use crate::server::batch::Applying;
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
+use crate::server::passed_over::PassedOver;
+use crate::server::pool::Purpose;
 use crate::server::reading::{Old, What, read};
 
 /// As many clients are looked through in one reading.
@@ -21,43 +23,46 @@ const TRIES: u32 = 3;
 
 impl<E: Engine> Applying<E> {
     /// Folds the entries before `before`, rounded down to a quarter, client by client, each in transactions of a
-    /// bounded size that hold its account. Whoever else folds at the same time finds nothing left; an end in between
+    /// bounded size that hold its account. A client that this cannot be done for is passed over. Whoever else folds at the same time finds nothing left; an end in between
     /// leaves whole quarters folded or not.
     pub(crate) async fn fold_before(&self, before: Instant) -> Result<Pruned, StoreError> {
         let before = quarter_of(before);
-        self.finish_deletions().await?;
-        let mut pruned = Pruned::default();
+        let (mut pruned, mut passed_over) = (Pruned::default(), PassedOver::default());
+        self.finish_deletions(&mut passed_over).await?;
         let mut after = String::new();
         while let Some((last, clients)) = self.old(&after, before, What::Entries).await? {
             for client in clients {
-                while let Some(folded) = self.fold_some(&client, before).await? {
-                    pruned.entries = pruned.entries.saturating_add(folded.entries);
-                    pruned.ids = pruned.ids.saturating_add(folded.ids);
-                }
+                passed_over.note::<E>(&client, self.fold_client(&client, before, &mut pruned).await)?;
             }
             after = last;
         }
         if let Some(retention) = self.terms.retention {
-            self.forget_before(quarter_of(before.saturating_sub(retention))).await?;
+            self.forget_before(quarter_of(before.saturating_sub(retention)), &mut passed_over).await?;
         }
-        Ok(pruned)
+        passed_over.or(pruned)
     }
 
-    async fn fold_some(&self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, StoreError> {
+    async fn fold_client(&self, client: &ClientId, before: Instant, pruned: &mut Pruned) -> Result<(), Undone> {
         loop {
             match self.step(client, before, What::Entries).await {
-                Err(Undone::NotDone(Failure::Unfinished)) => self.take_out(client).await?,
-                done => return Ok(done?),
-            };
+                Err(Undone::NotDone(Failure::Unfinished)) => {
+                    self.take_out(client).await?;
+                }
+                Ok(Some(folded)) => {
+                    pruned.entries = pruned.entries.saturating_add(folded.entries);
+                    pruned.ids = pruned.ids.saturating_add(folded.ids);
+                }
+                done => return done.map(drop),
+            }
         }
     }
 
     /// Takes out what large deletions have left and nobody has taken out since.
-    async fn finish_deletions(&self) -> Result<(), StoreError> {
+    async fn finish_deletions(&self, passed_over: &mut PassedOver) -> Result<(), StoreError> {
         let mut after = String::new();
         while let Some((last, clients)) = self.old(&after, Instant::MAX, What::Deleted).await? {
             for client in clients {
-                self.take_out(&client).await?;
+                passed_over.note::<E>(&client, self.take_out(&client).await.map(drop))?;
             }
             after = last;
         }
@@ -74,14 +79,22 @@ impl<E: Engine> Applying<E> {
     }
 
     /// Forgets the sums of quarters before this instant, client by client, some in each transaction.
-    async fn forget_before(&self, before: Instant) -> Result<(), StoreError> {
+    async fn forget_before(&self, before: Instant, passed_over: &mut PassedOver) -> Result<(), StoreError> {
         let mut after = String::new();
         while let Some((last, clients)) = self.old(&after, before, What::Quarters).await? {
             for client in clients {
-                while self.step(&client, before, What::Quarters).await?.is_some() {}
+                // Entries that could not be folded count with their quarters.
+                if !passed_over.has(&client) {
+                    passed_over.note::<E>(&client, self.forget_of(&client, before).await)?;
+                }
             }
             after = last;
         }
+        Ok(())
+    }
+
+    async fn forget_of(&self, client: &ClientId, before: Instant) -> Result<(), Undone> {
+        while self.step(client, before, What::Quarters).await?.is_some() {}
         Ok(())
     }
 
@@ -121,7 +134,7 @@ impl<E: Engine> Applying<E> {
     }
 
     async fn transact_step(&self, client: &ClientId, before: Instant, what: What) -> Result<Option<Pruned>, Undone> {
-        let mut session = self.connections.session().await.map_err(Undone::NotDone)?;
+        let mut session = self.connections.session(Purpose::Brief).await.map_err(Undone::NotDone)?;
         let link = session.link().map_err(|error| Undone::NotDone(error.into()))?;
         let done = self.connections.timely(async {
             let done = match what {
@@ -139,33 +152,52 @@ impl<E: Engine> Applying<E> {
     }
 }
 
-/// Folds some whole quarters of a client; none where there is nothing left. Where the first alone has too many entries, their
-/// rows are left to be taken out step by step, as after a large deletion.
+/// Folds some whole quarters of a client; none where there is nothing left. Where the first alone has too many entries, they are
+/// counted while nobody waits, and their rows are left to be taken out step by step, as after a large deletion.
 async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
     let texts = link.texts();
     let name = client.as_str();
-    link.begin_writing().await?;
-    if lock(link, name).await?.deleted.is_some() {
-        return Err(Failure::Unfinished);
+    let mut counted = None;
+    loop {
+        link.begin_writing().await?;
+        if lock(link, name).await?.deleted.is_some() {
+            return Err(Failure::Unfinished);
+        }
+        let Some(first) = nth_entry(link, name, before, 0).await? else { return Ok(None) };
+        let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
+        let (cut, leaves) = match nth_entry(link, name, before, ENTRIES_AT_ONCE).await? {
+            Some(at) if at < end_of_first => (end_of_first, true),
+            Some(at) => (Cut::floor(at), false),
+            None => (before.millis(), false),
+        };
+        let (last, entries, ids) = match counted {
+            Some((until, sizes)) if leaves && until == cut => sizes,
+            _ if leaves => {
+                link.roll_back().await?;
+                link.begin_reading().await?;
+                counted = Some((cut, fold_size(link, name, cut).await?));
+                link.roll_back().await?;
+                continue;
+            }
+            _ => fold_size(link, name, cut).await?,
+        };
+        // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
+        let of_last = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
+        let folded_until = if leaves { cut } else { of_last };
+        link.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()]).await?;
+        if leaves {
+            link.execute(&texts.leave, &[first.into(), cut.into(), name.into()]).await?;
+        } else {
+            link.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()]).await?;
+        }
+        return Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }));
     }
-    let Some(first) = nth_entry(link, name, before, 0).await? else { return Ok(None) };
-    let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
-    let (cut, leaves) = match nth_entry(link, name, before, ENTRIES_AT_ONCE).await? {
-        Some(at) if at < end_of_first => (end_of_first, true),
-        Some(at) => (Cut::floor(at), false),
-        None => (before.millis(), false),
-    };
-    let sizes = link.fold_sizes(&texts.fold_size, &[name.into(), cut.into()]).await?;
-    let (last, entries, ids) = sizes.first().copied().unwrap_or_default();
-    // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
-    let folded_until = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
-    link.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()]).await?;
-    if leaves {
-        link.execute(&texts.leave, &[first.into(), cut.into(), name.into()]).await?;
-    } else {
-        link.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()]).await?;
-    }
-    Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
+}
+
+/// When the last entry before an instant was, how many there are, and how many with an id.
+async fn fold_size<L: Link>(link: &mut L, client: &str, before: i64) -> Result<(Option<i64>, i64, i64), Failure> {
+    let sizes = link.fold_sizes(&link.texts().fold_size, &[client.into(), before.into()]).await?;
+    Ok(sizes.first().copied().unwrap_or_default())
 }
 
 /// Takes out some of the rows that a large deletion has left; none where there are none.

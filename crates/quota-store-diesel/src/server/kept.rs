@@ -11,7 +11,7 @@ use crate::rows::{AccountRow, Stored};
 use crate::server::batch::Applying;
 use crate::server::engine::{Engine, Link};
 use crate::server::over::{Over, Seen};
-use crate::server::pool::Session;
+use crate::server::pool::{Purpose, Session};
 use crate::server::rounds::Client;
 
 /// An account that this store has read or written, for the next batch of its client.
@@ -77,7 +77,7 @@ impl<E: Engine> Applying<E> {
             return Ok(false);
         }
         let Some(mut kept) = self.take_all(clients) else { return Ok(false) };
-        let session = self.connections.session().await.map_err(Undone::NotDone)?;
+        let session = self.connections.session(Purpose::Brief).await.map_err(Undone::NotDone)?;
         if !session.is_fresh() {
             // What is sent with its commit on a connection that is lost may have been done; what only locks was not.
             session.unused();
@@ -310,7 +310,7 @@ mod tests {
         assert!(all_on_kept(&store, vec![request("b", record(None))]).await);
         assert!(!on_kept(&store, record(None)).await);
         assert_eq!(total(&store).await, 13);
-        let mut session = store.applying.connections.session().await.unwrap();
+        let mut session = store.applying.connections.session(Purpose::Brief).await.unwrap();
         let drop = prefix.fill("DROP TABLE {p}schema, {p}accounts, {p}entries, {p}quarters, {p}plans");
         session.link().unwrap().execute(&Sql::new(&drop), &[]).await.unwrap();
     }

@@ -9,6 +9,7 @@ mod folding;
 mod kept;
 mod ledger;
 mod over;
+mod passed_over;
 mod pool;
 mod public;
 mod reading;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
 use diesel::result::{DatabaseErrorKind, Error};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::connect_error::ConnectError;
 use crate::failure::Failure;
@@ -14,10 +15,26 @@ use crate::server::engine::{Engine, Link, Settings};
 #[derive(Debug)]
 pub(crate) struct Connections<E: Engine> {
     pool: Pool<Opener<E>>,
+    /// As many may wait for locks that others hold at once, and how long for their turn to.
+    locks: Arc<Semaphore>,
+    lock_timeout: Duration,
+    /// As many may read usage at once.
+    readings: Arc<Semaphore>,
     /// How long an answer is waited for.
     patience: Duration,
     /// How long a connection is: as long as one answer of who has it now, and a new one.
     waiting: Duration,
+}
+
+/// What a connection is for. Whoever may have it for seconds leaves others to those who need one for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A batch that waits for nobody, a plan, the server's time.
+    Brief,
+    /// To wait for an account that others hold.
+    Lock,
+    /// Usage, entries, clients.
+    Reading,
 }
 
 /// Opens connections.
@@ -41,6 +58,8 @@ pub(crate) struct Session<E: Engine> {
     /// None once given back.
     object: Option<Object<Opener<E>>>,
     in_order: bool,
+    /// Given back with it.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl<E: Engine> Manager for Opener<E> {
@@ -57,21 +76,48 @@ impl<E: Engine> Manager for Opener<E> {
 }
 
 impl<E: Engine> Connections<E> {
-    pub(crate) fn new(engine: Arc<E>, size: usize, settings: &Settings) -> Result<Self, ConnectError> {
+    /// `size` of them at most, of which so many are always left to what is brief, if there are as many.
+    pub(crate) fn new(engine: Arc<E>, size: usize, brief: usize, settings: &Settings) -> Result<Self, ConnectError> {
         let patience = settings.statement_timeout.saturating_add(settings.connect_timeout);
         let waiting = settings.statement_timeout.saturating_add(engine.connecting());
         let server = engine.server().to_owned();
         let pool = Pool::builder(Opener(engine)).max_size(size).queue_mode(QueueMode::Lifo).build();
         let pool = pool.map_err(|error| ConnectError::failed(&server, error))?;
-        Ok(Self { pool, patience, waiting })
+        let half = size.saturating_sub(brief).div_euclid(2).max(1);
+        let [locks, readings] = [half; 2].map(|turns| Arc::new(Semaphore::new(turns)));
+        Ok(Self { pool, locks, lock_timeout: settings.lock_timeout, readings, patience, waiting })
     }
 
     /// A connection that nobody else has; opened if none is free.
-    pub(crate) async fn session(&self) -> Result<Session<E>, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure::Crowded`], where too many wait for locks; [`Failure::Unconnected`]
+    pub(crate) async fn session(&self, purpose: Purpose) -> Result<Session<E>, Failure> {
+        let turn = self.turn(purpose).await?;
         match tokio::time::timeout(self.waiting, self.pool.get()).await {
-            Ok(Ok(object)) => Ok(Session { object: Some(object), in_order: false }),
+            Ok(Ok(object)) => Ok(Session { object: Some(object), in_order: false, _turn: turn }),
             Ok(Err(PoolError::Backend(error))) => Err(Failure::Unconnected(Arc::new(error))),
             Ok(Err(error)) => Err(Failure::Unconnected(Arc::new(error))),
+            Err(elapsed) => Err(Failure::Unconnected(Arc::new(elapsed))),
+        }
+    }
+
+    /// Whether who wants to wait for a lock has to wait for its turn to.
+    pub(crate) fn are_waited_for(&self) -> bool {
+        self.locks.available_permits() == 0
+    }
+
+    /// A turn among those who want connections for the same.
+    async fn turn(&self, purpose: Purpose) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+        let (turns, patience) = match purpose {
+            Purpose::Brief => return Ok(None),
+            Purpose::Lock => (&self.locks, self.lock_timeout),
+            Purpose::Reading => (&self.readings, self.waiting),
+        };
+        match tokio::time::timeout(patience, Arc::clone(turns).acquire_owned()).await {
+            // It is never closed.
+            Ok(turn) => Ok(turn.ok()),
+            Err(_) if purpose == Purpose::Lock => Err(Failure::Crowded),
             Err(elapsed) => Err(Failure::Unconnected(Arc::new(elapsed))),
         }
     }

@@ -35,8 +35,9 @@ macro_rules! server_store {
                 Self(self.0.with_prefix(prefix))
             }
 
-            /// The greatest number of connections, 10 by default. They are opened when they are needed. Fewer than lanes
-            /// make lanes wait.
+            /// The greatest number of connections, 10 by default. They are opened when they are needed. As many as there are lanes
+            /// are left to batches, plans and health; the rest is shared by halves between who waits for accounts that others
+            /// hold, and who reads usage. Fewer than two more than lanes make each wait for the other.
             pub fn with_pool_size(self, connections: NonZeroUsize) -> Self {
                 Self(self.0.with_pool_size(connections))
             }

@@ -7,12 +7,14 @@ use crate::failure::Failure;
 use crate::rows::{self, Broken, EntryRow, QuarterRow, Standing};
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
-use crate::server::pool::Connections;
+use crate::server::pool::{Connections, Purpose};
 use crate::statement::Bind;
 
 /// Something that is read in one state of the tables.
 pub(crate) trait Reading: Sync {
     type Output: Send;
+
+    const PURPOSE: Purpose = Purpose::Reading;
 
     fn read<L: Link>(&self, link: &mut L) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
 }
@@ -32,7 +34,7 @@ pub(crate) async fn read<E: Engine, R: Reading>(
 }
 
 async fn read_once<E: Engine, R: Reading>(connections: &Connections<E>, reading: &R) -> Result<R::Output, Failure> {
-    let mut session = connections.session().await?;
+    let mut session = connections.session(R::PURPOSE).await?;
     let link = session.link()?;
     let done = connections.timely(async {
         link.begin_reading().await?;
@@ -168,6 +170,8 @@ pub(crate) struct PlanOf<'a>(pub(crate) &'a ClientId);
 impl Reading for PlanOf<'_> {
     type Output = StoredPlan;
 
+    const PURPOSE: Purpose = Purpose::Brief;
+
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         let rows = link.plans(&link.texts().plan, &[self.0.as_str().into()]).await?;
         Ok(rows.first().map(rows::stored_plan).transpose()?.unwrap_or_default())
@@ -181,6 +185,8 @@ pub(crate) struct Time;
 impl Reading for Time {
     type Output = Instant;
 
+    const PURPOSE: Purpose = Purpose::Brief;
+
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         Ok(rows::instant(link.server_time().await?)?)
     }
@@ -192,6 +198,8 @@ pub(crate) struct Health;
 
 impl Reading for Health {
     type Output = bool;
+
+    const PURPOSE: Purpose = Purpose::Brief;
 
     async fn read<L: Link>(&self, link: &mut L) -> Result<Self::Output, Failure> {
         link.accounts(&link.texts().account, &["".into()]).await?;

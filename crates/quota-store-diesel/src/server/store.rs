@@ -47,7 +47,8 @@ impl<E: Engine> ServerStore<E> {
         let engine = Arc::new(E::new(&builder.url, &builder.settings)?);
         let mut link = engine.connect().await?;
         timely(engine.server(), engine.prepare(&mut link)).await?;
-        let connections = Connections::new(Arc::clone(&engine), builder.pool_size.get(), &builder.settings)?;
+        let connections =
+            Connections::new(Arc::clone(&engine), builder.pool_size.get(), builder.lanes.get(), &builder.settings)?;
         Ok(Self {
             server: engine.server().to_owned(),
             prefix: builder.settings.prefix.as_str().to_owned(),

@@ -102,43 +102,66 @@ impl SqliteStore {
 
     async fn fold_client(&self, client: String, before: Instant, pruned: &mut Pruned) -> Result<(), StoreError> {
         let client = rows::client(&client)?;
+        let mut counted = None;
         loop {
             let folding = client.clone();
-            let folded = self.writer.run(move |session| session.write(|ledger| ledger.fold(&folding, before)));
-            let folded = match folded.await.map_err(not_answered)? {
-                Err(Undone::NotDone(Failure::Unfinished)) => {
-                    self.take_out(&client).await?;
-                    continue;
-                }
-                done => done?,
-            };
-            let Some(folded) = folded else { return Ok(()) };
-            pruned.entries = pruned.entries.saturating_add(folded.entries);
-            pruned.ids = pruned.ids.saturating_add(folded.ids);
+            let size = counted.take();
+            let folded = self.writer.run(move |session| session.write(|ledger| ledger.fold(&folding, before, size)));
+            match folded.await.map_err(not_answered)? {
+                Err(Undone::NotDone(Failure::Unfinished)) => self.take_out(&client).await?,
+                done => match done? {
+                    Fold::Nothing => return Ok(()),
+                    Fold::ToCount(until) => counted = Some((until, self.fold_size(client.clone(), until).await?)),
+                    Fold::Done(folded) => {
+                        pruned.entries = pruned.entries.saturating_add(folded.entries);
+                        pruned.ids = pruned.ids.saturating_add(folded.ids);
+                    }
+                },
+            }
         }
+    }
+
+    async fn fold_size(&self, client: ClientId, before: i64) -> Result<FoldSize, StoreError> {
+        let read = self.readers.read(move |session| session.read(|ledger| ledger.fold_size(&client, before)));
+        read.await.map_err(|gone| StoreError::not_done("the pruning was not answered", gone))?.map_err(Into::into)
     }
 }
 
+/// When the last entry before an instant was, how many there are, and how many with an id.
+type FoldSize = (Option<i64>, i64, i64);
+
+/// What a step of folding a client did.
+enum Fold {
+    /// Nothing was left.
+    Nothing,
+    /// Nothing: the entries before this instant, a quarter that has too many, are to be counted while nobody waits.
+    ToCount(i64),
+    Done(Pruned),
+}
+
 impl SqliteLedger<'_> {
-    /// Folds some whole quarters of a client; none where there is nothing left. Where the first alone has too many entries,
+    /// Folds some whole quarters of a client. Where the first alone has too many entries, how many has to be known before, and
     /// their rows are left to be taken out step by step, as after a large deletion.
-    fn fold(&mut self, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
+    fn fold(&mut self, client: &ClientId, before: Instant, counted: Option<(i64, FoldSize)>) -> Result<Fold, Failure> {
         if self.standing(client)?.deleted.is_some() {
             return Err(Failure::Unfinished);
         }
-        let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(None) };
+        let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(Fold::Nothing) };
         let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
         let (cut, leaves) = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {
             Some(at) if at < end_of_first => (end_of_first, true),
             Some(at) => (Cut::floor(at), false),
             None => (before.millis(), false),
         };
+        let (last, entries, ids) = match counted {
+            Some((until, size)) if leaves && until == cut => size,
+            _ if leaves => return Ok(Fold::ToCount(cut)),
+            _ => self.fold_size(client, cut)?,
+        };
         let name = client.as_str();
-        let binds = [name.into(), cut.into()];
-        let (last, entries, ids): (Option<i64>, i64, i64) =
-            self.texts.fold_size.with::<FoldSizeSql>(&binds).get_result(self.connection)?;
         // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
-        let folded_until = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
+        let of_last = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
+        let folded_until = if leaves { cut } else { of_last };
         let texts = self.texts;
         // It says how far it is folded.
         self.kept.take(client);
@@ -148,7 +171,12 @@ impl SqliteLedger<'_> {
         } else {
             self.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()])?;
         }
-        Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
+        Ok(Fold::Done(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }))
+    }
+
+    fn fold_size(&mut self, client: &ClientId, before: i64) -> Result<FoldSize, Failure> {
+        let binds = [client.as_str().into(), before.into()];
+        Ok(self.texts.fold_size.with::<FoldSizeSql>(&binds).get_result(self.connection)?)
     }
 
     /// A quarter is not divided.

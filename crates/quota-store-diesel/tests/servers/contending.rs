@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use quota_core::{Credits, Operation, Window};
 use quota_servers::Server;
-use quota_service::{PlanRegistry, QuotaService, UsageStore};
+use quota_service::{PlanRegistry, PlanStore, QuotaService, Request, StoreError, UsageStore};
 
 use crate::database::{Database, private};
-use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, one, per_year, request, used};
+use crate::requests::{allowed, charge, charge_as, client, credits, is_not_done, noon, one, per_year, request, used};
 
 /// Holds a client's account until the connection goes.
 async fn hold<D: Database>(database: &D, name: &str) -> D::Connection {
@@ -123,6 +123,112 @@ pub(crate) async fn an_account_that_stays_held_ends_in_nothing_done<D: Database>
     assert!(allowed(&answers[1]));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("1"));
+}
+
+/// More clients than there are connections.
+const MANY: usize = 14;
+
+/// Makes so many clients, whose accounts are held until the connections go.
+async fn hold_many<D: Database>(database: &D, store: &D::Store) -> Vec<D::Connection> {
+    let mut holders = Vec::new();
+    for number in 0..MANY {
+        let name = format!("held {number}");
+        assert!(allowed(&one(store, request(&name, charge("1"), "10")).await));
+        holders.push(hold(database, &name).await);
+    }
+    holders
+}
+
+fn of_all_held() -> Vec<Request> {
+    (0..MANY).map(|number| request(&format!("held {number}"), charge("1"), "10")).collect()
+}
+
+pub(crate) async fn many_accounts_that_are_held_delay_nobody_else<D: Database>(database: &D) {
+    let store = Arc::new(database.store().await);
+    assert!(allowed(&one(&*store, request("free", charge("1"), "10")).await));
+    let holders = hold_many(database, &store).await;
+    let waiting = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.apply(of_all_held()).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let others = async {
+        assert!(allowed(&one(&*store, request("free", charge("1"), "10")).await));
+        assert!(allowed(&one(&*store, request("new", charge("1"), "10")).await));
+        store.stored_plan(&client("free")).await.unwrap();
+        assert_eq!(store.total(&client("free"), Window::ALL).await.unwrap(), credits("2"));
+        store.health().await.unwrap();
+    };
+    // A lock is given up after four.
+    tokio::time::timeout(Duration::from_secs(2), others).await.expect("somebody waits for them");
+    assert!(!waiting.is_finished());
+    drop(holders);
+    assert!(waiting.await.unwrap().iter().all(allowed));
+}
+
+pub(crate) async fn who_waits_behind_too_many_is_told<D: Database>(database: &D) {
+    let store = database.connect_impatient().await.unwrap();
+    let mut holders = hold_many(database, &store).await;
+    let answers = store.apply(of_all_held()).await;
+    assert!(answers.iter().all(is_not_done), "{answers:?}");
+    let told = |answer: &&Result<_, StoreError>| format!("{answer:?}").contains("too many more");
+    assert!(answers.iter().filter(told).count() > MANY / 2, "{answers:?}");
+    // For longer than a second, so that they delay nobody else's batch.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!((0..MANY).all(|number| store.is_held(&client(&format!("held {number}")))));
+    // One of them is let go, and has no need to wait.
+    drop(holders.pop());
+    let waiting = store.apply(of_all_held().into_iter().take(MANY - 1).collect());
+    let free = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        one(&store, request(&format!("held {}", MANY - 1), charge("1"), "10")).await
+    };
+    let (still_held, free) = futures_util::future::join(waiting, free).await;
+    assert!(still_held.iter().all(is_not_done) && allowed(&free), "{free:?}");
+}
+
+/// Somebody locks what usage is read from, and nothing that a plan is.
+pub(crate) async fn many_readings_delay_nobody_else<D: Database>(database: &D) {
+    let store = Arc::new(database.store().await);
+    assert!(allowed(&one(&*store, request("a", charge("1"), "10")).await));
+    let mut holder = database.connection().await;
+    let lock = match D::SERVER {
+        Server::Postgres => "BEGIN; LOCK TABLE {p}entries IN ACCESS EXCLUSIVE MODE",
+        _ => "LOCK TABLES {p}entries WRITE",
+    };
+    database.execute_on(&mut holder, &database.fill(lock)).await;
+    let readings: Vec<_> = (0..MANY)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.total(&client("a"), Window::ALL).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let others = async {
+        store.stored_plan(&client("a")).await.unwrap();
+        store.server_time().await.unwrap().unwrap();
+        store.health().await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(2), others).await.expect("a reading is waited for");
+    assert!(readings.iter().all(|reading| !reading.is_finished()));
+    drop(holder);
+    for reading in readings {
+        assert_eq!(reading.await.unwrap().unwrap(), credits("1"));
+    }
+}
+
+pub(crate) async fn a_pruning_passes_over_who_is_held<D: Database>(database: &D) {
+    let store = database.connect_impatient().await.unwrap();
+    for name in ["a", "b", "c"] {
+        assert!(allowed(&one(&store, request(name, charge("1"), "10")).await));
+    }
+    let holder = hold(database, "a").await;
+    let tomorrow = noon().saturating_add(Duration::from_secs(86_400));
+    assert!(matches!(store.prune(tomorrow).await, Err(StoreError::NotDone { .. })));
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 1, "of the held one");
+    drop(holder);
+    assert_eq!(store.prune(tomorrow).await.unwrap().entries, 1);
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}entries").await, 0);
 }
 
 /// Whoever has waited for it for long sends its requests in batches of their own: others wait for it once, not each time.

@@ -87,6 +87,10 @@ on_both! {
         an_account_that_is_held_delays_nobody_else
         a_deadlock_is_tried_again
         an_account_that_stays_held_ends_in_nothing_done
+        many_accounts_that_are_held_delay_nobody_else
+        who_waits_behind_too_many_is_told
+        many_readings_delay_nobody_else
+        a_pruning_passes_over_who_is_held
         an_account_that_stays_held_is_waited_for_beside_others
         an_account_that_was_held_is_waited_for_beside_others
         a_batch_that_is_dropped_lets_its_accounts_go

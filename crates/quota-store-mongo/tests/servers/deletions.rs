@@ -206,6 +206,35 @@ fn another_deletion_finishes_the_one_before() {
     });
 }
 
+/// Whoever tries to finish the earlier deletion finds it begun anew, again and again.
+#[test]
+fn a_deletion_that_waits_for_another_too_long_fails_alone() {
+    run(async |collections| {
+        let store = filled(collections).await;
+        deleted(&store, Window::ALL, MANY).await;
+        add(&store, 0..10).await;
+        let first = pending(collections).await.unwrap();
+        let again = async {
+            loop {
+                collections.set("a", doc! { "d": first.clone() }).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let batch = [charge_as("x", "1"), delete(Window::ALL), charge_as("y", "1")].map(asked).to_vec();
+        let answers = tokio::select! {
+            answers = store.apply(batch) => answers,
+            () = again => Vec::new(),
+        };
+        let [before, late, behind] = answers.as_slice() else { panic!("{answers:?}") };
+        assert!(allowed(before) && allowed(behind), "{answers:?}");
+        assert!(matches!(late, Err(StoreError::NotDone { message, .. }) if message.contains("still being finished")));
+        store.finish_deletion(&client("a")).await.unwrap();
+        let mut seen = ids(0..10);
+        seen.extend(["x".to_owned(), "y".to_owned()]);
+        assert_seen(collections, &seen).await;
+    });
+}
+
 #[test]
 fn a_small_deletion_beside_a_pending_one_does_not_wait() {
     run(async |collections| {

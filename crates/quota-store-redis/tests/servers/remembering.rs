@@ -1,5 +1,6 @@
 //! Which ids of quarters are remembered, and what goes with the sums that are not.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use quota_core::{
     Answer, Credits, Decision, Detail, EntryId, GroupBy, Instant, Operation, OperationId, PastEntry, Refusal, Ttl, Tz,
     Window,
 };
-use quota_service::{DailyQuery, Request, StoreError, UsageStore};
+use quota_service::{DailyQuery, Receipt, Request, StoreError, UsageStore};
 use quota_store_redis::RedisStore;
 use redis::Value;
 
@@ -15,7 +16,7 @@ use crate::requests::{
     Answered, PLENTY, allowed, at_quarter, charge, charge_as, charge_later, charge_one, client, credits, made_of, one,
     put_in_place, request,
 };
-use crate::servers::Place;
+use crate::servers::{Place, text_of};
 
 /// The day of all requests.
 const TODAY: &str = "2024-03-15T00:00:00Z";
@@ -94,6 +95,47 @@ async fn an_id_that_was_made_for_who_gave_none_needs_no_room_and_keeps_what_it_p
         assert!(replayed(&charge_one(&store, "a", &made_name(name)).await), "{name}");
     }
     assert_eq!(total(&store).await, credits("11"));
+}
+
+/// So many charges under made ids, each a batch of its own whose answer is received, but for one.
+async fn charge_but_lose(store: &RedisStore, count: u32, lost: Option<u32>) {
+    for number in 0..count {
+        let receipt = Receipt::new();
+        let answers = store.apply_with_receipt(vec![made(&format!("made {number}"))], &receipt).await;
+        assert!(allowed(&answers[0]));
+        if lost != Some(number) {
+            receipt.confirm();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_was_made_is_remembered_where_its_answer_was_not_received() {
+    let Some(place) = Place::shared() else { return };
+    for lost in [None, Some(0), Some(7), Some(199)] {
+        let store = place.store(Detail::Quarters).await;
+        charge_but_lose(&store, 200, lost).await;
+        // Also where it is read from the server, behind snapshots.
+        for store in [store, place.store(Detail::Quarters).await] {
+            let Some(lost) = lost else { continue };
+            assert!(replayed(&charge_one(&store, "a", &made_name(&format!("made {lost}"))).await), "{lost}");
+        }
+        let store = place.store(Detail::Quarters).await;
+        assert_eq!(total(&store).await, credits("200"));
+        // Those of which nobody knows take no room: of 200 no more than stood beside the account lately.
+        put_in_place(&store, "a", 0).await;
+        let Value::Array(keys) = place.tell(&format!("KEYS {}", place.key("{a}:r:*"))).await else { panic!("no keys") };
+        let mut kept = HashSet::new();
+        for key in keys {
+            let Value::Array(ids) = place.tell(&format!("HKEYS {}", text_of(&key))).await else { panic!("no ids") };
+            kept.extend(ids.iter().map(text_of));
+        }
+        assert!(kept.len() < 80, "{} are kept", kept.len());
+        let is_kept = |number: u32| kept.contains(&made_name(&format!("made {number}")));
+        assert_eq!((is_kept(0), is_kept(7)), (lost == Some(0), lost == Some(7)));
+        let everything = Operation::Delete { range: Window::ALL };
+        assert!(matches!(one(&store, request("a", everything, PLENTY)).await, Ok(Answer::Deleted(_))));
+    }
 }
 
 /// A charge under a made id of the block, by its last digit, so many quarters of an hour after noon.
