@@ -16,7 +16,8 @@ pub enum EntryId {
     /// None: the entry cannot be found again, nor a retry be told from a new charge.
     #[default]
     Absent,
-    /// Made at random for this one operation, so it cannot be in the ledger yet and is not looked up.
+    /// Made at random for this one operation. Nobody else knows it, so it is not looked up, but where its caller may have been told that it
+    /// is not known what became of the operation, and have asked again elsewhere ([`crate::Turn::look_for_made`]).
     Made(OperationId),
     /// Given by the caller: looked up first, so that a retry is answered and not charged again.
     Given(OperationId),
@@ -147,6 +148,15 @@ impl EntryId {
         match self {
             Self::Absent => None,
             Self::Made(id) | Self::Given(id) => Some(id),
+        }
+    }
+
+    /// The id, if there may be an entry of it: a made one only where it is looked for.
+    pub(crate) fn sought(&self, looks_for_made: bool) -> Option<&OperationId> {
+        match self {
+            Self::Given(id) => Some(id),
+            Self::Made(id) => looks_for_made.then_some(id),
+            Self::Absent => None,
         }
     }
 }

@@ -57,6 +57,7 @@ pub struct Turn<'a> {
     pub(crate) terms: Terms,
     pub(crate) facts: Facts,
     pub(crate) writes: Writes,
+    looks_for_made: bool,
 }
 
 /// What charge, record and hold share.
@@ -88,7 +89,12 @@ impl<'a> Turn<'a> {
     /// Begins a turn on an account as it was read.
     #[must_use]
     pub fn new(account: &'a mut Account, terms: Terms) -> Self {
-        Self { account, terms, facts: Facts::default(), writes: Writes::default() }
+        Self { account, terms, facts: Facts::default(), writes: Writes::default(), looks_for_made: false }
+    }
+
+    /// Looks for made ids as for given ones: their callers may have asked again by them while these operations were on their way.
+    pub fn look_for_made(&mut self) {
+        self.looks_for_made = true;
     }
 
     /// The account as it stands.
@@ -200,10 +206,11 @@ impl<'a> Turn<'a> {
         now: Instant,
     ) -> Result<Decision, Stop> {
         let id = cost.id.as_id().ok_or(Refusal::IdRequired)?;
+        let sought = cost.id.sought(self.looks_for_made);
         let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
         let plan = self.deciding_plan(asked)?;
         let active = self.account.active_hold(id, now).map(|hold| hold.credits);
-        if active.is_some_and(|held| held != cost.credits) || (active.is_none() && self.entry_of(cost.id)?.is_some()) {
+        if active.is_some_and(|held| held != cost.credits) || (active.is_none() && self.is_used(sought)?) {
             return Err(Refusal::IdConflict { id: id.clone(), is_held: active.is_some() }.into());
         }
         self.account.seat(plan, now, &self.facts)?;
@@ -336,18 +343,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// The entry that a caller's id already names; an id made for this operation names none.
-    fn entry_of(&self, id: &EntryId) -> Result<Option<&Entry>, Stop> {
-        match id {
-            EntryId::Given(id) => Ok(self.facts.entry(id)?),
-            EntryId::Absent | EntryId::Made(_) => Ok(None),
-        }
+    fn is_used(&self, id: Option<&OperationId>) -> Result<bool, Stop> {
+        Ok(id.map(|id| self.facts.entry(id)).transpose()?.flatten().is_some())
     }
 
     fn look_up(&self, cost: &Cost<'_>, now: Instant) -> Result<Seen, Stop> {
-        let EntryId::Given(id) = cost.id else { return Ok(Seen::New) };
+        let Some(id) = cost.id.sought(self.looks_for_made) else { return Ok(Seen::New) };
         let is_held = self.account.active_hold(id, now).is_some();
-        match self.entry_of(cost.id)? {
+        match self.facts.entry(id)? {
             _ if is_held => Err(Refusal::IdConflict { id: id.clone(), is_held }.into()),
             Some(entry) if entry.credits != cost.credits => Err(Refusal::IdConflict { id: id.clone(), is_held }.into()),
             Some(_) => Ok(Seen::Replay),

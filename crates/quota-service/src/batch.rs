@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use quota_core::{Answer, ClientId, Need, Turn};
+use quota_core::{Answer, ClientId, EntryId, Need, Operation, Turn};
 
 use crate::store::Request;
 use crate::store_error::StoreError;
@@ -101,6 +101,20 @@ impl<'a> ClientRequests<'a> {
     #[must_use]
     pub fn foresee(&self) -> Vec<Need> {
         self.iter().flat_map(|(_, request)| Turn::foresee(&request.operation)).collect()
+    }
+}
+
+impl ClientRequests<'_> {
+    /// What is looked up besides where made ids are looked for as given ones are ([`ClientTurn::look_for_made`](crate::ClientTurn::look_for_made)).
+    #[must_use]
+    pub fn foresee_made(&self) -> Vec<Need> {
+        let made = |request: &Request| match &request.operation {
+            Operation::Charge { id: EntryId::Made(id), .. } | Operation::Record { id: EntryId::Made(id), .. } => {
+                Some(Need::Entry(id.clone()))
+            }
+            _ => None,
+        };
+        self.iter().filter_map(|(_, request)| made(request)).collect()
     }
 }
 

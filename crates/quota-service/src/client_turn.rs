@@ -75,6 +75,12 @@ impl<'a> ClientTurn<'a> {
         Self { turn, waiting: waiting.into_iter(), current: None, rounds: 0, answered, written: 0 }
     }
 
+    /// Looks for made ids as for given ones, where callers may have asked again by them meanwhile: where a request is run again after a
+    /// conflict, or on an account that was read late, and its caller does not wait any more ([`crate::Receipt::is_awaited`]).
+    pub fn look_for_made(&mut self) {
+        self.turn.look_for_made();
+    }
+
     /// Runs requests until something is to be read or written.
     pub fn step(&mut self) -> Step {
         while let Some((place, request)) = self.next() {

@@ -26,7 +26,7 @@ pub(crate) async fn fly<S: UsageStore>(
 ) -> Vec<PlanSet> {
     bring_up_to_date(&mut batch, just_set);
     let setting = plans_of(&batch);
-    let receipt = Receipt::new();
+    let receipt = Receipt::awaited_by(flight);
     let begun = Instant::now();
     let size = batch.len();
     let applied = AssertUnwindSafe(async { store.apply_with_receipt(batch, &receipt).await }).catch_unwind().await;

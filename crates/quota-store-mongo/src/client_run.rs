@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use mongodb::bson::{Document, doc};
 use parking_lot::Mutex;
 use quota_core::{ClientId, Credits, Entry, Fact, Need, OperationId, Plan, Writes};
-use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Step, StoreError};
+use quota_service::{Answers, ClientRequests, ClientTurn, Patience, Receipt, Step, StoreError};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) client: &'a ClientId,
     /// Until when earlier deletions may be finished for those of this run; told by the first that has to wait.
     pub(crate) finishing_until: OnceLock<Instant>,
+    pub(crate) receipt: Option<&'a Receipt>,
 }
 
 /// How a try ended.
@@ -92,8 +93,16 @@ impl ClientRun<'_> {
         let mut account = stored.account.clone();
         let mut turn = ClientTurn::new(&mut account, terms, requests);
         let plan = requests.iter().last().and_then(|(_, request)| request.plan.plan.as_deref());
+        let looks_for_made = self.may_be_asked_again();
+        if looks_for_made {
+            turn.look_for_made();
+        }
         let mut attempt = Attempt { run: self, plan, stored, is_fresh, claim, written: 0 };
-        let ended = attempt.go(&mut turn, requests).await;
+        let mut needs = requests.foresee();
+        if looks_for_made {
+            needs.extend(requests.foresee_made());
+        }
+        let ended = attempt.go(&mut turn, needs).await;
         let Attempt { mut stored, written, .. } = attempt;
         match ended {
             Ok(Commit::Done) => {
@@ -111,6 +120,11 @@ impl ClientRun<'_> {
                 Ended::Failed(written, error)
             }
         }
+    }
+
+    /// Whether somebody who asked for the batch does not wait for it any more, and may have asked again by an id that was made.
+    pub(crate) fn may_be_asked_again(&self) -> bool {
+        self.receipt.is_some_and(|receipt| !receipt.is_awaited())
     }
 
     /// The account as this process saw it last, or as it is.
@@ -163,8 +177,7 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn go(&mut self, turn: &mut ClientTurn<'_>, requests: ClientRequests<'_>) -> Result<Commit, StoreError> {
-        let mut needs = requests.foresee();
+    async fn go(&mut self, turn: &mut ClientTurn<'_>, mut needs: Vec<Need>) -> Result<Commit, StoreError> {
         loop {
             if let Commit::Overtaken = self.learn(turn, needs).await? {
                 return Ok(Commit::Overtaken);

@@ -79,7 +79,8 @@ impl ClientRun<'_> {
             self.store.drainer.round().await;
         }
         for _ in 0..LOOKS {
-            let offer = Offer::new(&stored, terms, requests).filter(|_| !stored.outbox.is_long());
+            let may_be_offered = !stored.outbox.is_long() && !self.may_be_asked_again();
+            let offer = Offer::new(&stored, terms, requests).filter(|_| may_be_offered);
             let Some(offer) = offer else { break };
             let standing = stored.outbox.standing();
             match self.send(&offer, &standing).await {

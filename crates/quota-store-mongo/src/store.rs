@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
     Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
-    PlanStore, Pruned, Request, StoreError, StoredPlan, UsageStore,
+    PlanStore, Pruned, Receipt, Request, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::builder::MongoBuilder;
@@ -103,19 +103,11 @@ impl UsageStore for MongoStore {
     }
 
     async fn apply(&self, batch: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
-        let batch = Batch::new(batch);
-        let answers = Mutex::new(batch.answers());
-        self.drainer.room().await;
-        let together = Together::new(&self.tables);
-        let run = |client| ClientRun { store: self, together: &together, client, finishing_until: OnceLock::new() };
-        let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
-        let answering = runs.iter().map(|(run, requests)| async {
-            let stored = run.answer(*requests, &answers).await?;
-            Some((run.client, stored))
-        });
-        let committed = together.drive(join_all(answering)).await.into_iter().flatten().collect();
-        self.keep(committed).await;
-        answers.into_inner().finish()
+        self.apply_batch(batch, None).await
+    }
+
+    async fn apply_with_receipt(&self, batch: Vec<Request>, receipt: &Receipt) -> Vec<Result<Answer, StoreError>> {
+        self.apply_batch(batch, Some(receipt)).await
     }
 
     async fn total(&self, client: &ClientId, range: Window) -> Result<Credits, StoreError> {
@@ -153,6 +145,25 @@ impl UsageStore for MongoStore {
         // A write, by a majority: a secondary, a primary without followers and a full disk refuse it.
         let note = doc! { "q": { "_id": "health" }, "u": { "$set": { "at": DateTime::now() } }, "upsert": true };
         self.tables.update(&self.tables.schema, vec![note]).await.map(|_| ()).map_err(CallError::of_read)
+    }
+}
+
+impl MongoStore {
+    async fn apply_batch(&self, batch: Vec<Request>, receipt: Option<&Receipt>) -> Vec<Result<Answer, StoreError>> {
+        let batch = Batch::new(batch);
+        let answers = Mutex::new(batch.answers());
+        self.drainer.room().await;
+        let together = Together::new(&self.tables);
+        let run =
+            |client| ClientRun { store: self, together: &together, client, finishing_until: OnceLock::new(), receipt };
+        let runs: Vec<_> = batch.clients().map(|requests| (run(requests.client()), requests)).collect();
+        let answering = runs.iter().map(|(run, requests)| async {
+            let stored = run.answer(*requests, &answers).await?;
+            Some((run.client, stored))
+        });
+        let committed = together.drive(join_all(answering)).await.into_iter().flatten().collect();
+        self.keep(committed).await;
+        answers.into_inner().finish()
     }
 }
 

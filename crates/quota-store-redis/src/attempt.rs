@@ -88,11 +88,12 @@ pub(crate) struct Attempt<'a> {
 }
 
 impl<'a> Attempt<'a> {
-    /// Runs the requests on an account; `is_fresh` where it was read after they were asked.
+    /// Runs the requests on an account; `is_fresh` where it was read after they were asked, `looks_for_made` where their callers may have
+    /// asked again since.
     pub(crate) async fn go(
         run: &'a ClientRun<'a>,
         mut stored: Box<Stored>,
-        is_fresh: bool,
+        (is_fresh, looks_for_made): (bool, bool),
         known: &'a mut KnownIds,
         requests: ClientRequests<'_>,
         answers: &Mutex<Answers>,
@@ -131,7 +132,12 @@ impl<'a> Attempt<'a> {
             attempt.remember(account);
         }
         let mut turn = ClientTurn::new(account, terms, requests);
-        for need in requests.foresee() {
+        let mut needs = requests.foresee();
+        if looks_for_made {
+            turn.look_for_made();
+            needs.extend(requests.foresee_made());
+        }
+        for need in needs {
             attempt.learn_id(&mut turn, need);
         }
         let mut written = 0;

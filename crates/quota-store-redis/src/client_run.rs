@@ -147,13 +147,18 @@ impl<'a> ClientRun<'a> {
     ) {
         let mut known = KnownIds::default();
         let mut is_fresh = freshness == Freshness::Fresh;
+        // What this store has kept it wrote before these were sent.
+        let mut may_hold_made = freshness != Freshness::Kept;
         // Whoever stands in the queue leaves it with a call, be it only to confirm.
         let mut stands = freshness == Freshness::InTurn;
         let mut standing = self.standing();
         loop {
             stored.turn.passed = standing.passed;
             let mut turn = stored.turn;
-            let ended = Attempt::go(self, stored, is_fresh, &mut known, requests, answers).await;
+            // Looked at when the account was read: who asks again later makes the commit too late.
+            let looks_for_made = may_hold_made && self.may_be_asked_again();
+            may_hold_made = true;
+            let ended = Attempt::go(self, stored, (is_fresh, looks_for_made), &mut known, requests, answers).await;
             if ended.was_late() {
                 (stands, turn) = (true, turn.begun());
             }
@@ -179,6 +184,11 @@ impl<'a> ClientRun<'a> {
                 Err(failed) => return answers.lock().fail(requests, || failed.again()),
             }
         }
+    }
+
+    /// Whether somebody who asked for the batch does not wait for it any more, and may ask again by an id that was made.
+    fn may_be_asked_again(&self) -> bool {
+        self.receipt.is_some_and(|receipt| !receipt.is_awaited())
     }
 
     fn keep(&self, mut stored: Box<Stored>) {

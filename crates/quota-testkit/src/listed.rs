@@ -191,6 +191,7 @@ macro_rules! for_each_case {
                 a_store_that_panics_leaves_the_next_batch_alone
                 a_store_failure_is_an_error_and_nothing_is_charged
                 only_store_failures_open_a_service_that_fails_open
+                who_asks_another_process_again_pays_once
             }
         }
     };

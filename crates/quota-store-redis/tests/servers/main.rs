@@ -25,6 +25,8 @@ mod moving;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod refusing;
 #[cfg(test)]
 mod remembering;

@@ -27,7 +27,7 @@ pub(crate) fn credits(text: &str) -> Credits {
 }
 
 /// A plan of one quota a year.
-fn per_year(limit: &str) -> Arc<Plan> {
+pub(crate) fn per_year(limit: &str) -> Arc<Plan> {
     let anchor = Anchor::new("2020-01-01T00:00:00Z".parse().unwrap(), Tz::UTC);
     Arc::new(Plan::new([Quota::new(Period::YEAR, Limit::Finite(credits(limit)), anchor)]).unwrap())
 }

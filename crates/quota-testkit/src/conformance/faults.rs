@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use quota_core::{Credits, Decision, Refusal};
-use quota_service::{Charge, Holding, OnStoreError, QuotaServiceBuilder, ServiceError, Ttl};
+use quota_core::{Credits, Decision, OperationId, Refusal};
+use quota_service::{Charge, Holding, OnStoreError, QuotaServiceBuilder, ServiceError, Ttl, UsageStore};
 
 use crate::gated::{Gate, Gated, Keeper};
-use crate::{Harness, StoreFactory, Subject, credits, operation_id, per_day, word};
+use crate::{Harness, StoreFactory, Subject, credits, operation_id, per_day, scale, word};
 
 /// For services whose store is held back until it passes; only the harness's own lets a loaded machine's store answer.
 const DEADLINE: Duration = Duration::from_millis(900);
@@ -225,4 +225,60 @@ pub async fn only_store_failures_open_a_service_that_fails_open<F: StoreFactory>
     assert_eq!(harness.subject_of(service, "stranger").charge("1").await, "unknown_client");
     let refused = service.extend(id, &operation_id("h"), Ttl::DEFAULT).await;
     assert!(matches!(refused, Err(ServiceError::Refused(Refusal::HoldNotActive { .. }))), "{refused:?}");
+}
+
+/// So often somebody in a hurry tries.
+const PATIENCE: usize = 6;
+
+/// Pays one credit in a hurry. Who is told that it is not known asks another process by the id that was made, while the first try may still be
+/// on its way.
+async fn pay<S: UsageStore>(hasty: &Subject<S>, patient: &Subject<S>) {
+    let (mut made, mut asked) = (None, hasty);
+    for tries in 0.. {
+        if tries == PATIENCE {
+            // What is too slow for the plan to be told in time.
+            asked = patient;
+        }
+        let charge = Charge::new(Credits::ONE);
+        let charge = match &made {
+            Some(id) => charge.with_id(OperationId::clone(id)),
+            None => charge,
+        };
+        match asked.service().charge_with(asked.client(), charge).await {
+            Ok(decision) => return assert!(decision.is_allowed(), "{decision:?}"),
+            Err(ServiceError::Unknown { id, .. }) => {
+                made = made.or(id);
+                if made.is_some() {
+                    asked = patient;
+                }
+            }
+            Err(ServiceError::DeadlineQueued | ServiceError::NotDone { .. } | ServiceError::Plans(_)) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+pub async fn who_asks_another_process_again_pays_once<F: StoreFactory>(harness: &Harness<F>) {
+    let patient = harness.subject("a").await;
+    patient.plan(&[per_day("100000")]).await;
+    let (callers, times) = (8, scale(4, 60));
+    let mut paid = 0;
+    for micros in [1_000, 3_000, 10_000, 30_000] {
+        let service = harness.builder().await.with_deadline(Duration::from_micros(micros)).build();
+        let hasty = harness.subject_of(&service, "a");
+        let paying = (0..callers).map(|_| {
+            let (hasty, patient) = (hasty.clone(), patient.clone());
+            tokio::spawn(async move {
+                for _ in 0..times {
+                    pay(&hasty, &patient).await;
+                }
+            })
+        });
+        for paying in paying.collect::<Vec<_>>() {
+            paying.await.unwrap();
+        }
+        service.shutdown().await;
+        paid += callers * times;
+        assert_eq!((patient.used().await, patient.total().await), (paid.to_string(), paid.to_string()), "{micros}");
+    }
 }
