@@ -102,9 +102,7 @@ impl<'a> ClientRequests<'a> {
     pub fn foresee(&self) -> Vec<Need> {
         self.iter().flat_map(|(_, request)| Turn::foresee(&request.operation)).collect()
     }
-}
 
-impl ClientRequests<'_> {
     /// What is looked up besides where made ids are looked for as given ones are ([`ClientTurn::look_for_made`](crate::ClientTurn::look_for_made)).
     #[must_use]
     pub fn foresee_made(&self) -> Vec<Need> {

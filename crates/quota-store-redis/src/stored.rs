@@ -87,9 +87,7 @@ impl Stored {
         let (account, memory) = (list.account()?, list.memory(settings)?);
         Ok(Self { state: State::of(texts), account, memory, is_written: true, turn: Turn::default(), receipt: None })
     }
-}
 
-impl Stored {
     /// What is not remembered for those who asked last: they have their answers, as the receipt says.
     pub(crate) fn settle(&mut self) {
         let are_received = self.receipt.take().is_some_and(|receipt| receipt.is_confirmed());
