@@ -40,6 +40,7 @@ mod store;
 mod store_error;
 mod together;
 mod usage;
+mod used_ids;
 
 #[doc = include_str!("write_your_own_store.md")]
 #[doc = "```rust,no_run"]
@@ -73,6 +74,7 @@ pub use crate::store::{
 };
 pub use crate::store_error::{Source, StoreError};
 pub use crate::together::{Joined, Together};
+pub use crate::used_ids::{RoomForIds, UsedIds};
 
 pub use quota_core;
 pub use quota_core::{

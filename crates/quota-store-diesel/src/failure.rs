@@ -28,6 +28,9 @@ pub(crate) enum Failure {
     /// Another process made the account of a client that had none.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Overtaken,
+    /// An id that was taken for absent is there.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    Repeated,
 }
 
 /// What became of a transaction that did not succeed.
@@ -84,7 +87,7 @@ impl From<Failure> for StoreError {
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Late => Self::NotDone { message: "the server did not answer in time".to_owned(), source: None },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
-            Failure::Overtaken => {
+            Failure::Overtaken | Failure::Repeated => {
                 Self::NotDone { message: "another process was faster every time".to_owned(), source: None }
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mongodb::Client;
 use mongodb::options::ClientOptions;
-use quota_service::{Dispatch, HeldClients, KeptAccounts};
+use quota_service::{Dispatch, HeldClients, KeptAccounts, RoomForIds};
 
 use crate::connect_error::ConnectError;
 use crate::drainer::Drainer;
@@ -141,8 +141,8 @@ impl MongoBuilder {
         let dispatch = Dispatch::Batched { lanes: self.lanes, max_batch: self.max_batch, hot: Some(self.hot) };
         let kept = KeptAccounts::new(self.kept_accounts);
         let drainer = Arc::new(Drainer::new(tables.clone()));
-        let held = HeldClients::default();
-        Ok(MongoStore { settings: self.settings, tables, kept, drainer, dispatch, held })
+        let (held, room_for_ids) = (HeldClients::default(), RoomForIds::default());
+        Ok(MongoStore { settings: self.settings, tables, kept, drainer, dispatch, held, room_for_ids })
     }
 }
 

@@ -22,6 +22,7 @@ use crate::store::MongoStore;
 use crate::stored::Stored;
 use crate::tables::{CallError, Tables};
 use crate::together::{Room, Together};
+use crate::used;
 
 /// One client's requests, run until they are answered: on the account as this process saw it last, and again from the
 /// account as it is where another process was quicker.
@@ -178,8 +179,13 @@ pub(crate) struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn go(&mut self, turn: &mut ClientTurn<'_>, mut needs: Vec<Need>) -> Result<Commit, StoreError> {
+        let (store, client) = (self.run.store, self.run.client);
+        if let Some(most) = self.stored.used.to_be_learned(&store.room_for_ids) {
+            Box::pin(used::learn(&self.stored, &store.tables, client, &store.room_for_ids, most)).await;
+        }
         loop {
-            if let Commit::Overtaken = self.learn(turn, needs).await? {
+            let sought = self.stored.used.tell(turn, needs);
+            if let Commit::Overtaken = self.learn(turn, sought).await? {
                 return Ok(Commit::Overtaken);
             }
             needs = match turn.step() {
@@ -351,6 +357,7 @@ impl Attempt<'_> {
         next.seq = if next.seq == 0 { first_seq() } else { next.seq.saturating_add(1) };
         next.met = next.met.committed(next.seq);
         let part = self.part(&mut next, writes).await?;
+        next.used.add(&part);
         let is_whole = self.stored.outbox.is_long() || part.is_ordered();
         if is_whole && let Commit::Overtaken = self.drain().await? {
             return Ok(None);

@@ -18,6 +18,7 @@ use crate::part::{OfQuarter, Part};
 use crate::put::open;
 use crate::stored::Stored;
 use crate::tables::CallError;
+use crate::used::Used;
 
 /// How often the account is looked at before a turn at it is asked for.
 const LOOKS: usize = 16;
@@ -234,7 +235,9 @@ impl<'a> Offer<'a> {
         }
         let version = self.version.clone();
         let (is_certain, is_contended, is_partial) = (true, true, true);
-        Ok(Stored { version, account, seq, outbox, met, is_certain, is_contended, is_partial, ..stored.clone() })
+        // What others have charged before under whatever ids.
+        let used = Used::default();
+        Ok(Stored { version, account, seq, outbox, met, is_certain, is_contended, is_partial, used, ..stored.clone() })
     }
 }
 

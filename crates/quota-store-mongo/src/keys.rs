@@ -7,6 +7,9 @@ use quota_core::{ClientId, OperationId, Refusal, Span};
 /// So the entries of a client lie together, and none of another's among them.
 const END: char = '\t';
 
+/// Follows it.
+const AFTER_END: char = '\n';
+
 /// Digits of an instant, until 2099.
 const INSTANT: usize = 13;
 
@@ -60,6 +63,11 @@ pub(crate) fn id_key(client: &ClientId, id: &OperationId) -> String {
     format!("{client}{END}{id}")
 }
 
+/// All such keys of a client.
+pub(crate) fn id_keys_of(client: &ClientId) -> Document {
+    doc! { "$gte": format!("{client}{END}"), "$lt": format!("{client}{AFTER_END}") }
+}
+
 /// The id in such a key.
 pub(crate) fn id_of(key: &str) -> Option<&str> {
     key.split_once(END).map(|(_, id)| id)
@@ -100,6 +108,12 @@ mod tests {
     fn an_id_is_told_from_its_client() {
         let (client, id) = (ClientId::new("c i").unwrap(), OperationId::new("i c").unwrap());
         assert_eq!(id_of(&id_key(&client, &id)), Some("i c"));
+        let keys = id_keys_of(&client);
+        let (from, to) = (keys.get_str("$gte").unwrap(), keys.get_str("$lt").unwrap());
+        for (name, is_own) in [("c i", true), ("c", false), ("c i ", false), ("c i!", false), ("c j", false)] {
+            let key = id_key(&ClientId::new(name).unwrap(), &id);
+            assert_eq!((from..to).contains(&key.as_str()), is_own, "{name}");
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod stored;
 mod tables;
 mod together;
 mod usage;
+mod used;
 
 pub use crate::builder::MongoBuilder;
 pub use crate::connect_error::ConnectError;

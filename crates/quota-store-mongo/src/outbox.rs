@@ -66,6 +66,11 @@ impl Outbox {
         self.parts.get(self.stored..).filter(|_| self.stored > 0)
     }
 
+    /// All that the account tells, be it in the ledger or not.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().map(Arc::as_ref)
+    }
+
     /// What is not known to stand in the ledger.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Arc<Part>> {
         self.parts.iter().filter(|part| !part.stands())

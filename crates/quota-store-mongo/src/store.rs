@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
     Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
-    PlanStore, Pruned, Receipt, Request, StoreError, StoredPlan, UsageStore,
+    PlanStore, Pruned, Receipt, Request, RoomForIds, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::builder::MongoBuilder;
@@ -36,6 +36,7 @@ pub struct MongoStore {
     pub(crate) dispatch: Dispatch,
     /// The clients whose turns were waited for.
     pub(crate) held: HeldClients,
+    pub(crate) room_for_ids: RoomForIds,
 }
 
 impl MongoStore {

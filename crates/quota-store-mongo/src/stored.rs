@@ -13,6 +13,7 @@ use crate::meetings::Meetings;
 use crate::open_sums::OpenSums;
 use crate::outbox::Outbox;
 use crate::pending_deletion::PendingDeletion;
+use crate::used::Used;
 
 /// One client's account at a version.
 #[derive(Clone, Debug)]
@@ -47,6 +48,7 @@ pub(crate) struct Stored {
     pub(crate) is_partial: bool,
     /// Whether this process meets others at it.
     pub(crate) met: Meetings,
+    pub(crate) used: Used,
 }
 
 impl AsRef<Account> for Stored {
@@ -74,6 +76,7 @@ impl Stored {
             escrow: None,
             is_partial: false,
             met: Meetings::default(),
+            used: Used::default(),
         }
     }
 

@@ -70,9 +70,8 @@ impl Additions<'_> {
 
     fn key_of_id(&self, id: &OperationId, at: i64, detail: Detail) -> Key {
         match detail {
-            Detail::Entries => Key::Ids(day_of(at)),
-            Detail::Quarters if self.is_lasting(id) => Key::Ids(day_of(self.written.millis())),
-            Detail::Quarters => Key::Retries(Settings::retries_of(self.written)),
+            Detail::Quarters if !self.is_lasting(id) => Key::Retries(Settings::retries_of(self.written)),
+            detail => key_of_given(at, self.written, detail),
         }
     }
 
@@ -127,5 +126,13 @@ impl Additions<'_> {
         }
         closing.write(call);
         Ok(None)
+    }
+}
+
+/// The key that a caller's own id stands in.
+pub(crate) const fn key_of_given(at: i64, written: Instant, detail: Detail) -> Key {
+    match detail {
+        Detail::Entries => Key::Ids(day_of(at)),
+        Detail::Quarters => Key::Ids(day_of(written.millis())),
     }
 }

@@ -177,6 +177,10 @@ impl<'a> Attempt<'a> {
 
     fn learn_id(&mut self, turn: &mut ClientTurn<'_>, need: Need) {
         let Need::Entry(id) = &need else { return };
+        if self.known.find(id).is_none() && !self.known.used.may_hold(id) {
+            turn.learn(need, Fact::Entry(None));
+            return;
+        }
         self.known.look_beside(id, &self.memory, self.run.settings, self.now);
         let entry = match self.known.find(id) {
             Some(known) => known.as_ref().map(|(_, named)| named.entry.clone()),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::{join, try_join};
 use parking_lot::Mutex;
 use quota_core::{ClientId, Detail, Operation, OperationId};
-use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, Receipt, StoreError};
+use quota_service::{Answers, ClientRequests, HeldClients, KeptAccounts, Patience, Receipt, RoomForIds, StoreError};
 
 use crate::at_version::AtVersion;
 use crate::attempt::{Attempt, Ended, lasting_ids};
@@ -25,6 +25,7 @@ use crate::settings::Settings;
 use crate::standing::Standing;
 use crate::store::RedisStore;
 use crate::stored::Stored;
+use crate::used;
 
 /// One client's requests, run until they are answered: on the kept account at its version, and again from the account
 /// as the script answers it where another process was quicker.
@@ -43,6 +44,7 @@ pub(crate) struct ClientRun<'a> {
     pub(crate) script: &'a CommitScript,
     pub(crate) kept: &'a KeptAccounts<Box<Stored>>,
     held: &'a HeldClients,
+    room_for_ids: &'a RoomForIds,
     /// Its list has not said that the client stands there.
     is_unlisted: AtomicBool,
     pub(crate) client: &'a ClientId,
@@ -73,7 +75,7 @@ impl<'a> ClientRun<'a> {
         is_alone: bool,
         receipt: Option<&'a Receipt>,
     ) -> Self {
-        let RedisStore { settings, link, script, kept, held, .. } = store;
+        let RedisStore { settings, link, script, kept, held, room_for_ids, .. } = store;
         let (client, listener, reading) =
             (requests.client(), &link.listener, link.for_reading_in_batch(gathering.wire()));
         let lasting = if settings.detail == Detail::Quarters { lasting_ids(requests) } else { HashSet::new() };
@@ -91,6 +93,7 @@ impl<'a> ClientRun<'a> {
             script,
             kept,
             held,
+            room_for_ids,
             is_unlisted,
             client,
             keys,
@@ -154,6 +157,7 @@ impl<'a> ClientRun<'a> {
         let mut standing = self.standing();
         loop {
             stored.turn.passed = standing.passed;
+            self.know_used(&mut known, &mut stored).await;
             let mut turn = stored.turn;
             // Looked at when the account was read: who asks again later makes the commit too late.
             let looks_for_made = may_hold_made && self.may_be_asked_again();
@@ -164,7 +168,10 @@ impl<'a> ClientRun<'a> {
             }
             is_fresh = !stands;
             let (written, again) = match ended {
-                Ended::Done(stored) => return self.keep(stored),
+                Ended::Done(mut stored) => {
+                    stored.used = known.used;
+                    return self.keep(stored);
+                }
                 Ended::Failed(written, error) => (written, Err(error)),
                 Ended::Dead(written) => (written, Box::pin(self.read_alive(&mut known)).await),
                 Ended::Queued(written) => {
@@ -183,6 +190,21 @@ impl<'a> ClientRun<'a> {
                 Ok(again) => stored = Box::new(Stored { turn, ..again }),
                 Err(failed) => return answers.lock().fail(requests, || failed.again()),
             }
+        }
+    }
+
+    /// What is known of all ids, of the account that was kept or read where it is not known at its version already.
+    async fn know_used(&self, known: &mut KnownIds, stored: &mut Stored) {
+        let (memory, room) = (&stored.memory, self.room_for_ids);
+        if known.used.are_new() {
+            known.used = std::mem::take(&mut stored.used);
+        }
+        if known.used.are_new() {
+            known.used = used::told_by(memory, room);
+        }
+        if let Some(most) = known.used.to_be_learned(room) {
+            let at = self.ledger_at(stored.state.version());
+            Box::pin(used::learn(&mut known.used, &at, memory, room, most)).await;
         }
     }
 

@@ -20,6 +20,21 @@ pub(crate) struct Closing<'a> {
     words: BTreeMap<Key, Vec<String>>,
 }
 
+/// Words of so many fields that a key which is given as many more times is searched for long, as a server keeps it by default.
+const MANY: usize = 2 * 8;
+
+/// Values of up to so many bytes are kept, with their fields, in one text that is searched from its beginning, until there are 512 of them.
+const SHORT: usize = 64;
+
+/// Makes a value so long that the server keeps its hash as a table from then on: a field is added without a search. The number that it begins
+/// with stays the same.
+fn lengthen(value: &mut String) {
+    if value.starts_with(|first: char| first.is_ascii_digit()) {
+        let missing = (SHORT + 1).saturating_sub(value.len());
+        value.insert_str(0, &"0".repeat(missing));
+    }
+}
+
 impl<'a> Closing<'a> {
     pub(crate) const fn new(settings: &'a Settings, now: Instant) -> Self {
         Self { settings, now, words: BTreeMap::new() }
@@ -49,7 +64,10 @@ impl<'a> Closing<'a> {
     }
 
     pub(crate) fn write(self, call: &mut Call) {
-        for (key, words) in self.words {
+        for (key, mut words) in self.words {
+            if matches!(key, Key::Ids(_)) && words.len() >= MANY {
+                words.get_mut(1).into_iter().for_each(lengthen);
+            }
             let expiry = match (key, self.settings.detail) {
                 (Key::Retries(_), _) => Some(Settings::expiry_of_retries()),
                 (Key::Ids(_), Detail::Quarters) => Some(self.settings.expiry_of_ids()),

@@ -17,6 +17,7 @@ use crate::script::{Call, Outcome};
 use crate::state::State;
 use crate::stored::Memory;
 use crate::turn::Going;
+use crate::used;
 
 impl Attempt<'_> {
     /// Writes, or confirms the version where there is nothing to write. What is seldom waited for is boxed, as in a run.
@@ -152,7 +153,8 @@ impl Attempt<'_> {
     fn written(&mut self, state: State, account: &Account) {
         self.state = state;
         self.is_fresh = true;
-        self.known.clear();
+        self.known.written();
+        used::keep(&mut self.known.used, &self.memory);
         self.absent.clear();
         if self.before.is_none() {
             self.remember(account);
@@ -264,6 +266,7 @@ impl Attempt<'_> {
             let (entries, lasting, known) = (&writes.entries, &self.run.lasting, &*self.known);
             let additions = Additions { entries, lasting, known, written, may_be_open: !self.takes_out };
             added = additions.write(call, &mut self.memory, self.run.settings)?;
+            used::add(&mut self.known.used, entries, written, self.run.settings.detail);
         }
         Ok(added.filter(|_| writes.removal.is_none() && writes.plan.is_none()))
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use quota_core::{Credits, Detail, Fact, Instant, Need, OperationId, Window};
-use quota_service::{StoreError, may_be_made};
+use quota_service::{StoreError, UsedIds, may_be_made};
 
 use crate::at_version::AtVersion;
 use crate::entry_text::corrupt;
@@ -20,6 +20,7 @@ pub(crate) struct KnownIds {
     found: HashMap<OperationId, Option<(Key, Named)>>,
     /// Those that are remembered no longer and still stand: where, and when they were written.
     forgotten: HashMap<OperationId, (Key, Instant)>,
+    pub(crate) used: UsedIds,
 }
 
 impl KnownIds {
@@ -82,7 +83,13 @@ impl KnownIds {
         self.forgotten.get(id).filter(|(other, _)| *other == key).map(|(_, written)| *written)
     }
 
-    /// The version is another now.
+    /// The version is this store's own now.
+    pub(crate) fn written(&mut self) {
+        self.found.clear();
+        self.forgotten.clear();
+    }
+
+    /// The version is another's now.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

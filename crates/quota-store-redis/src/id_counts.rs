@@ -60,6 +60,12 @@ impl IdCounts {
         days.into_iter()
     }
 
+    /// Whether a day holds any.
+    pub(crate) fn holds(&self, day: i64) -> bool {
+        let [from, to] = [day, day.saturating_add(1)].map(|day| day.saturating_mul(HOURS));
+        self.0.range(from..to).next().is_some()
+    }
+
     pub(crate) fn add(&mut self, hour: i64, ids: u64) {
         let count = self.0.entry(hour).or_default();
         *count = count.saturating_add(ids);
@@ -116,6 +122,7 @@ mod tests {
         assert_eq!([9, 10, 24, 51].map(|hour| counts.since(MIDNIGHT + hour)), [26, 14, 11, 0]);
         assert_eq!(counts.days_since(i64::MIN).collect::<Vec<_>>(), [DAY, DAY + 1, DAY + 2]);
         assert_eq!(counts.days_since(DAY + 1).next_back(), Some(DAY + 2));
+        assert_eq!([-1, 0, 1, 2, 3].map(|day| counts.holds(DAY + day)), [false, true, true, true, false]);
         assert_eq!((counts.remove(DAY + 1), counts.remove(DAY + 1)), (4, 0));
         assert_eq!(counts.write(), "19800 9:12 23:3,19802 2:7");
         counts.forget_before(MIDNIGHT + 10);

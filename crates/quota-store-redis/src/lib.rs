@@ -47,6 +47,7 @@ mod target;
 mod trust;
 mod turn;
 mod usage;
+mod used;
 mod values;
 mod version;
 

@@ -11,7 +11,7 @@ use crate::keys::{Key, day_of};
 use crate::settings::Settings;
 
 /// More bytes than these are not kept beside the account, which every commit writes.
-const MAX_BYTES: usize = 512;
+const MAX_BYTES: usize = 1_536;
 
 /// Ends the name of a field: no id holds it, and no value.
 const IS: char = '\u{2}';
@@ -157,6 +157,15 @@ impl OpenEntries {
         kept.flat_map(|kept| kept.entries().to_vec()).collect()
     }
 
+    /// Their ids, and the keys that these belong to.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (Key, OperationId)> + '_ {
+        let kept = self.fields().flatten().filter_map(|field| Some((field.key()?, field.kept()?)));
+        kept.flat_map(|(key, kept)| {
+            let ids: Vec<_> = kept.entries().iter().filter_map(|entry| entry.id.clone()).collect();
+            ids.into_iter().map(move |id| (key, id))
+        })
+    }
+
     /// All of them, the oldest first.
     pub(crate) fn take(&mut self) -> Vec<IdField> {
         let open = std::mem::take(self);
@@ -297,7 +306,7 @@ mod tests {
         assert!(!open.add(&fields(&some(100), NOON, by_day)) && open.is_empty());
         assert!(open.add(&fields(&some(3), NOON, by_day)));
         let before = open.clone();
-        assert!(!open.add(&fields(&some(40), NOON + 1, by_day)));
+        assert!(!open.add(&fields(&some(90), NOON + 1, by_day)));
         assert_eq!(open, before);
         assert!(open.add(&fields(&[entry("x", NOON + 9)], NOON + 9, by_day)));
         assert_eq!(open.take().len(), 4);

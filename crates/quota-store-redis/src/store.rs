@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use quota_core::{Answer, ClientId, Credits, DayUsage, Decision, Detail, Instant, Plan, PlanVersion, Window};
 use quota_service::{
     Batch, ClientsQuery, DailyQuery, Dispatch, EntriesPage, EntriesQuery, HeldClients, KeptAccounts, PlainCharge,
-    PlanStore, Pruned, Receipt, Request, StoreError, StoredPlan, UsageStore,
+    PlanStore, Pruned, Receipt, Request, RoomForIds, StoreError, StoredPlan, UsageStore,
 };
 
 use crate::account_list::{AccountList, list_command};
@@ -38,6 +38,7 @@ pub struct RedisStore {
     pub(crate) script: CommitScript,
     pub(crate) kept: KeptAccounts<Box<Stored>>,
     pub(crate) held: HeldClients,
+    pub(crate) room_for_ids: RoomForIds,
     dispatch: Dispatch,
 }
 
@@ -87,7 +88,8 @@ impl RedisStore {
         let dispatch = Dispatch::Batched { lanes: builder.lanes, max_batch: builder.max_batch, hot: Some(builder.hot) };
         let kept = KeptAccounts::new(builder.kept_accounts);
         let script = CommitScript::new(settings.detail);
-        Ok(Self { settings, link, script, kept, held: HeldClients::default(), dispatch })
+        let (held, room_for_ids) = (HeldClients::default(), RoomForIds::default());
+        Ok(Self { settings, link, script, kept, held, room_for_ids, dispatch })
     }
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use quota_core::{Account, Cut, Detail, DocumentError, Entry, Instant, Labels, Removal, Span, Writes};
-use quota_service::{Receipt, StoreError};
+use quota_service::{Receipt, StoreError, UsedIds};
 
 use crate::account_list::AccountList;
 use crate::day_set::DaySet;
@@ -19,7 +19,7 @@ use crate::sum_text::{QuarterKey, Sum};
 use crate::turn::Turn;
 
 /// One client's account at a version.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) state: State,
     pub(crate) account: Account,
@@ -30,6 +30,7 @@ pub(crate) struct Stored {
     pub(crate) turn: Turn,
     /// Of the batch that was written last.
     pub(crate) receipt: Option<Receipt>,
+    pub(crate) used: UsedIds,
 }
 
 impl AsRef<Account> for Box<Stored> {
@@ -85,7 +86,8 @@ impl Stored {
     pub(crate) fn read(texts: &[String], settings: &Settings) -> Result<Self, StoreError> {
         let list = AccountList::read(texts)?;
         let (account, memory) = (list.account()?, list.memory(settings)?);
-        Ok(Self { state: State::of(texts), account, memory, is_written: true, turn: Turn::default(), receipt: None })
+        let (state, turn, used) = (State::of(texts), Turn::default(), UsedIds::default());
+        Ok(Self { state, account, memory, is_written: true, turn, receipt: None, used })
     }
 
     /// What is not remembered for those who asked last: they have their answers, as the receipt says.

@@ -15,6 +15,7 @@ use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
 use crate::server::kept::{Care, Kept};
 use crate::server::pool::{Connections, Purpose};
+use crate::server::repeats::{Ids, Repeats, has_absent, is_repeated, may_be_absent};
 use crate::server::rounds::{self, Client, Course, Named};
 
 /// How often a transaction is tried that another was in the way of, and how often one that failed otherwise: not
@@ -33,6 +34,7 @@ pub(crate) struct Applying<E: Engine> {
     pub(crate) held: HeldClients,
     /// Accounts as their rows were read or written last.
     pub(crate) kept: KeptAccounts<Kept>,
+    pub(crate) repeats: Repeats,
     pub(crate) terms: Terms,
     /// After this long nothing is tried again.
     pub(crate) patience: Duration,
@@ -109,11 +111,23 @@ impl<E: Engine> Applying<E> {
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let began = Instant::now();
         let mut tries = 0;
+        let may_be_absent = !E::Link::WRITES_OVER && clients.iter().any(has_absent);
+        let mut ids = if may_be_absent { self.repeats.expected() } else { Ids::LookedUp };
         loop {
-            let undone = match self.transact(clients, wait, answers).await {
-                Ok(skipped) => return Ok(skipped),
+            let undone = match self.transact(clients, wait, ids, answers).await {
+                Ok(skipped) => {
+                    if may_be_absent {
+                        self.repeats.not_met(ids);
+                    }
+                    return Ok(skipped);
+                }
                 Err(undone) => undone,
             };
+            if ids == Ids::Absent && is_repeated(&undone) {
+                self.repeats.met();
+                ids = Ids::LookedUp;
+                continue;
+            }
             tries += 1;
             let most = self.tries(&undone);
             if tries >= most || began.elapsed() >= self.patience {
@@ -142,6 +156,7 @@ impl<E: Engine> Applying<E> {
                 }
             },
             Undone::NotDone(Failure::Broken(_) | Failure::Unconnected(_) | Failure::Unfinished | Failure::Crowded)
+            | Undone::NotDone(Failure::Repeated)
             | Undone::Unknown(_) => 0,
         }
     }
@@ -159,6 +174,7 @@ impl<E: Engine> Applying<E> {
         &self,
         clients: &[ClientRequests<'a>],
         wait: Wait,
+        ids: Ids,
         answers: &mut Answers,
     ) -> Result<Vec<ClientRequests<'a>>, Undone> {
         let purpose = self.purpose(clients, wait);
@@ -171,9 +187,10 @@ impl<E: Engine> Applying<E> {
         let link = session.link().map_err(not_done)?;
         let needs: Vec<(&str, Need)> = clients
             .iter()
+            .filter(|client| ids == Ids::LookedUp || !may_be_absent(client))
             .flat_map(|client| client.foresee().into_iter().map(|need| (client.client().as_str(), need)))
             .collect();
-        let ids: Vec<(&str, &str)> = needs
+        let sought: Vec<(&str, &str)> = needs
             .iter()
             .filter_map(|(client, need)| match need {
                 Need::Entry(id) => Some((*client, id.as_str())),
@@ -182,7 +199,7 @@ impl<E: Engine> Applying<E> {
             .collect();
         let names: Vec<&str> = clients.iter().map(|client| client.client().as_str()).collect();
         let began = Instant::now();
-        let locking = self.connections.timely(link.lock(&names, &ids, wait));
+        let locking = self.connections.timely(link.lock(&names, &sought, wait));
         let locked = match purpose {
             // The turn and the lock together take no longer than a lock may, which the server ends first where the turn came at once.
             Purpose::Lock => {
@@ -218,9 +235,18 @@ impl<E: Engine> Applying<E> {
             })
             .collect();
         let commits = AtomicBool::new(false);
-        let course = Course { terms: self.terms, named: &named, commits: &commits };
+        let course = Course { terms: self.terms, named: &named, ids, commits: &commits };
         match self.connections.timely(rounds::run(link, &mut running, course, answers)).await {
-            Ok(ended) => ended?,
+            Ok(Ok(())) => {}
+            Ok(Err(undone)) => {
+                // Nothing is wrong with the connection.
+                if is_repeated(&undone)
+                    && self.connections.timely(link.roll_back()).await.is_ok_and(|ended| ended.is_ok())
+                {
+                    session.ended();
+                }
+                return Err(undone);
+            }
             Err(late) if commits.load(Ordering::Relaxed) => return Err(Undone::Unknown(Arc::new(late))),
             Err(_) => return Err(Undone::NotDone(Failure::Late)),
         }
@@ -270,7 +296,7 @@ fn may_be_one_clients<E: Engine>(undone: &Undone) -> bool {
     match undone {
         Undone::NotDone(Failure::Database(error)) => matches!(E::fault(error), Fault::Other | Fault::Conflict),
         Undone::NotDone(Failure::Broken(_) | Failure::Late | Failure::Overtaken | Failure::Unfinished) => true,
-        Undone::NotDone(Failure::Unconnected(_) | Failure::Crowded) | Undone::Unknown(_) => false,
+        Undone::NotDone(Failure::Unconnected(_) | Failure::Crowded | Failure::Repeated) | Undone::Unknown(_) => false,
     }
 }
 

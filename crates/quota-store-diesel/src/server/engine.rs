@@ -119,7 +119,8 @@ type Done<T> = Result<T, Error>;
 
 /// A connection. Every transaction on it is ours.
 ///
-/// After an error it is not used again, but where [`Link::write_over`] says so: its transaction ends with it.
+/// After an error it is not used again, but where [`Link::write_over`] says so, and after an id that was there already, when that is rolled
+/// back: its transaction ends with it.
 pub(crate) trait Link: fmt::Debug + Send + 'static {
     /// Whether it has [`Link::write_over`]. Not where only the first statement tells that an idle connection was lost: what is sent
     /// on it with its commit would be of unknown fate.

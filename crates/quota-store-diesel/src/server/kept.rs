@@ -50,15 +50,15 @@ impl Care {
         }
     }
 
-    const fn stood(self) -> Self {
+    pub(super) const fn stood(self) -> Self {
         Self { penalty: self.penalty / 2, ..self }
     }
 
-    const fn suspect(self) -> Self {
+    pub(super) const fn suspect(self) -> Self {
         Self { is_suspect: true, ..self }
     }
 
-    const fn is_to_be_read(self) -> bool {
+    pub(super) const fn is_to_be_read(self) -> bool {
         self.is_suspect || self.pause > 0
     }
 }
@@ -207,7 +207,7 @@ impl Kept {
 }
 
 /// Whether these requests do no more than to charge: what else there is, is rare, and reads or takes out rows.
-fn is_plain(requests: &ClientRequests<'_>) -> bool {
+pub(super) fn is_plain(requests: &ClientRequests<'_>) -> bool {
     requests.iter().all(|(_, request)| {
         matches!(
             request.operation,

@@ -13,6 +13,7 @@ mod passed_over;
 mod pool;
 mod public;
 mod reading;
+mod repeats;
 mod rounds;
 mod store;
 mod texts;

@@ -1,7 +1,7 @@
 //! The clients of a batch, run side by side. What their ids name is looked up for all of them at once, sums are read one after
 //! the other: few charges need one, for accounts keep those of their windows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quota_core::{ClientId, Entry, Fact, Labels, Need, OperationId, Removal, Terms, Writes};
@@ -13,6 +13,7 @@ use crate::rows::{self, Broken, Standing, Stored};
 use crate::server::engine::{End, Link, NamedRow};
 use crate::server::kept::Care;
 use crate::server::ledger;
+use crate::server::repeats::{Ids, may_be_absent};
 use crate::server::writing::Writing;
 
 /// One client of a batch, with its account as it was locked.
@@ -38,6 +39,8 @@ pub(crate) struct Course<'a> {
     pub(crate) terms: Terms,
     /// What the ids name that were foreseen.
     pub(crate) named: &'a Named,
+    /// What the others are taken for.
+    pub(crate) ids: Ids,
     /// Set before the commit is sent: until then nothing of the transaction can stand.
     pub(crate) commits: &'a AtomicBool,
 }
@@ -54,6 +57,8 @@ struct Run<'a> {
     /// The first instant among deleted rows at which something is to be added.
     room: Option<i64>,
     is_new: bool,
+    /// Ids that were taken for absent. Those of entries that are added are, or adding them fails.
+    absent: HashSet<OperationId>,
     /// Whether what is written of it may be kept.
     keeps: bool,
     /// Whether its account has taken sums from the ledger.
@@ -87,11 +92,11 @@ impl Named {
 pub(crate) async fn run<L: Link>(
     link: &mut L,
     clients: &mut [Client<'_>],
-    Course { terms, named, commits }: Course<'_>,
+    Course { terms, named, ids, commits }: Course<'_>,
     answers: &mut Answers,
 ) -> Result<(), Undone> {
     let mut runs: Vec<Run<'_>> =
-        clients.iter_mut().map(|client| Run::new(client, terms, named, L::WRITES_OVER)).collect();
+        clients.iter_mut().map(|client| Run::new(client, (terms, ids), named, L::WRITES_OVER)).collect();
     for run in runs.iter().filter(|run| run.is_new) {
         run.check_new(named.is_any_of(run.client)).map_err(Undone::NotDone)?;
     }
@@ -130,6 +135,7 @@ pub(crate) async fn run<L: Link>(
         }
         learn(link, &mut runs, needs).await.map_err(Undone::NotDone)?;
     }
+    confirm_absent(link, &runs).await.map_err(Undone::NotDone)?;
     for run in runs {
         run.finish(&mut writing, answers);
     }
@@ -138,6 +144,14 @@ pub(crate) async fn run<L: Link>(
     }
     commits.store(true, Ordering::Relaxed);
     link.write(&writing, End::Commit).await
+}
+
+/// Looks for the ids that were taken for absent and are not added.
+async fn confirm_absent<L: Link>(link: &mut L, runs: &[Run<'_>]) -> Result<(), Failure> {
+    let ids: Vec<(&str, &str)> =
+        runs.iter().flat_map(|run| run.absent.iter().map(|id| (run.client.as_str(), id.as_str()))).collect();
+    let are_absent = ids.is_empty() || link.named(&ids).await?.is_empty();
+    if are_absent { Ok(()) } else { Err(Failure::Repeated) }
 }
 
 /// Takes out deleted rows where something is about to be written: under the same ids, and from the same instant on. Tells
@@ -197,7 +211,7 @@ fn says_nothing(fact: &Fact) -> bool {
 }
 
 impl<'a> Run<'a> {
-    fn new(client: &'a mut Client<'_>, terms: Terms, named: &Named, keeps: bool) -> Self {
+    fn new(client: &'a mut Client<'_>, (terms, ids): (Terms, Ids), named: &Named, keeps: bool) -> Self {
         let Stored { account, standing, labels } = &mut client.stored;
         let terms = Terms { folded_until: standing.folded_until, ..terms };
         let turn = ClientTurn::new(account, terms, client.requests);
@@ -211,12 +225,17 @@ impl<'a> Run<'a> {
             in_the_way: Vec::new(),
             room: None,
             is_new,
+            absent: HashSet::new(),
             keeps,
             has_summed: false,
             dirty: false,
             done: false,
         };
+        let are_absent = ids == Ids::Absent && may_be_absent(&client.requests);
         for need in client.requests.foresee() {
+            if let (true, Need::Entry(id)) = (are_absent, &need) {
+                run.absent.insert(id.clone());
+            }
             // One that cannot be read is asked for again, and given up then.
             if let Need::Entry(id) = &need
                 && let Ok(fact) = run.named(named.fact(name, id), id)
@@ -248,6 +267,9 @@ impl<'a> Run<'a> {
     fn gather(&mut self, mut writes: Writes, writing: &mut Writing) -> Option<Removal> {
         self.dirty |= writes.account || writes.plan.is_some();
         self.room = self.standing.first_deleted(&writes.entries);
+        for id in writes.entries.iter().filter_map(|entry| entry.id.as_ref()) {
+            self.absent.remove(id);
+        }
         let removal = writes.removal.take();
         writing.gather(self.client, self.labels, writes);
         removal

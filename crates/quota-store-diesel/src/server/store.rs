@@ -18,6 +18,7 @@ use crate::server::builder::ServerBuilder;
 use crate::server::engine::Engine;
 use crate::server::pool::Connections;
 use crate::server::reading::{Clients, Daily, Health, Page, PlanOf, Reading, Time, Total, read};
+use crate::server::repeats::Repeats;
 
 /// So many requests of one client in a batch are worth a transaction of their own: others in many processes may want
 /// its lock as well.
@@ -58,6 +59,7 @@ impl<E: Engine> ServerStore<E> {
                 connections,
                 held: HeldClients::default(),
                 kept: KeptAccounts::new(KEPT_ACCOUNTS),
+                repeats: Repeats::default(),
                 terms: builder.terms,
                 patience: builder.settings.lock_timeout,
             },

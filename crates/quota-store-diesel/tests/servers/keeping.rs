@@ -215,3 +215,32 @@ pub(crate) async fn an_account_that_is_kept_and_held_delays_nobody_for_long<D: D
     assert!(waiting.await.unwrap().iter().all(allowed));
     assert_eq!(total(&*store, "a").await, "3");
 }
+
+/// Ids are taken for absent where most are new: who asks again, in whatever batch, is found all the same.
+pub(crate) async fn who_asks_again_is_found_beside_those_who_do_not<D: Database>(database: &D) {
+    let stores = [database.store().await, database.store().await];
+    let is_replayed = |answer: &Result<Answer, StoreError>| match answer {
+        Ok(Answer::Decision(Decision::Allowed(allowed))) => Some(allowed.replayed()),
+        Ok(Answer::Decision(Decision::Denied(_))) => None,
+        other => panic!("{other:?}"),
+    };
+    for round in 0..12 {
+        let client = |name: &str| format!("{name} {round}");
+        let (a, b) = (client("a"), client("b"));
+        let first = one(&stores[round % 2], request(&a, charge_as("paid", "6"), "10")).await;
+        assert_eq!(is_replayed(&first), Some(false));
+        // The first would be denied, had it not been paid.
+        let batch = || {
+            let asked =
+                [(&a, "paid", "6"), (&a, "new", "4"), (&a, "too much", "1"), (&b, "paid", "6"), (&b, "new", "5")];
+            asked.map(|(client, id, cost)| request(client, charge_as(id, cost), "10")).to_vec()
+        };
+        for (try_, store) in [&stores[1], &stores[0], &stores[1]].into_iter().enumerate() {
+            let answers: Vec<_> = store.apply(batch()).await.iter().map(is_replayed).collect();
+            let is_new = Some(try_ > 0);
+            assert_eq!(answers, [Some(true), is_new, None, is_new, None], "{round}");
+        }
+        assert_eq!(total(&stores[0], &a).await, "10");
+        assert_eq!(total(&stores[0], &b).await, "6");
+    }
+}

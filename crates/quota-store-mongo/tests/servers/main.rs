@@ -42,3 +42,5 @@ mod shards;
 mod time;
 #[cfg(test)]
 mod together;
+#[cfg(test)]
+mod used_ids;

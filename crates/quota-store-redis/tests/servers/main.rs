@@ -47,4 +47,5 @@ mod time;
 #[cfg(test)]
 mod turns;
 #[cfg(test)]
+mod used_ids;
 mod waiting;

@@ -70,7 +70,7 @@ async fn what_the_readme_grants_is_enough_on_a_cluster() {
 }
 
 /// So many ids have no room beside an account.
-const MANY: u32 = 40;
+const MANY: u32 = 80;
 
 /// The script does what a commit without it may not do any more.
 #[tokio::test]

@@ -134,7 +134,7 @@ pub(crate) async fn tell_words(url: &str, words: &[&str]) -> Result<Value, Redis
 /// How often a command was called since the server's statistics began.
 pub(crate) async fn calls(place: &Place, command: &str) -> u64 {
     let stats = text_of(&place.tell("INFO commandstats").await);
-    let (_, behind) = stats.split_once(&format!("cmdstat_{command}:calls=")).unwrap();
+    let (_, behind) = stats.split_once(&format!("cmdstat_{command}:calls=")).unwrap_or(("", "0"));
     behind.split(',').next().unwrap().parse().unwrap()
 }
 
