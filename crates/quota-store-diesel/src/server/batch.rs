@@ -13,9 +13,9 @@ use quota_service::{Answers, Batch, ClientRequests, HeldClients, KeptAccounts, R
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
-use crate::server::kept::{Care, Kept};
+use crate::server::kept::{Care, Kept, is_plain};
 use crate::server::pool::{Connections, Purpose};
-use crate::server::repeats::{Ids, Repeats, has_absent, is_repeated, may_be_absent};
+use crate::server::repeats::{Ids, Repeats, has_absent, is_repeated};
 use crate::server::rounds::{self, Client, Course, Named};
 
 /// How often a transaction is tried that another was in the way of, and how often one that failed otherwise: not
@@ -187,7 +187,7 @@ impl<E: Engine> Applying<E> {
         let link = session.link().map_err(not_done)?;
         let needs: Vec<(&str, Need)> = clients
             .iter()
-            .filter(|client| ids == Ids::LookedUp || !may_be_absent(client))
+            .filter(|client| ids == Ids::LookedUp || !is_plain(client))
             .flat_map(|client| client.foresee().into_iter().map(|need| (client.client().as_str(), need)))
             .collect();
         let sought: Vec<(&str, &str)> = needs

@@ -42,14 +42,9 @@ impl Repeats {
     }
 }
 
-/// Whether a client's ids may be taken for absent: nobody asks for what they name.
-pub(crate) fn may_be_absent(requests: &ClientRequests<'_>) -> bool {
-    is_plain(requests)
-}
-
 /// Whether a client asks with ids that may be taken for absent.
 pub(crate) fn has_absent(requests: &ClientRequests<'_>) -> bool {
-    may_be_absent(requests) && !requests.foresee().is_empty()
+    is_plain(requests) && !requests.foresee().is_empty()
 }
 
 /// Whether a transaction may have failed since an id is there that was taken for absent.

@@ -11,9 +11,9 @@ use crate::changes::{NewAccount, Removed};
 use crate::failure::{Failure, Undone};
 use crate::rows::{self, Broken, Standing, Stored};
 use crate::server::engine::{End, Link, NamedRow};
-use crate::server::kept::Care;
+use crate::server::kept::{Care, is_plain};
 use crate::server::ledger;
-use crate::server::repeats::{Ids, may_be_absent};
+use crate::server::repeats::Ids;
 use crate::server::writing::Writing;
 
 /// One client of a batch, with its account as it was locked.
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
             dirty: false,
             done: false,
         };
-        let are_absent = ids == Ids::Absent && may_be_absent(&client.requests);
+        let are_absent = ids == Ids::Absent && is_plain(&client.requests);
         for need in client.requests.foresee() {
             if let (true, Need::Entry(id)) = (are_absent, &need) {
                 run.absent.insert(id.clone());

@@ -29,7 +29,12 @@ async fn look_ups(between: &Between, store: &MongoStore, numbers: std::ops::Rang
     for number in numbers {
         assert!(!is_replayed(&charge_one(store, &format!("id {number}")).await), "{number}");
     }
-    between.sent().iter().filter(|piece| contains(piece, b"\x02find\0")).count()
+    let sent = between.sent();
+    let finds = sent.iter().filter(|piece| contains(piece, b"\x02find\0"));
+    // Where the collections are sharded by client, each names it: by itself, or in a list.
+    let names_client = |piece: &&Vec<u8>| contains(piece, b"\x02c\0") || contains(piece, b"\x03c\0");
+    assert!(finds.clone().filter(|piece| contains(piece, b"entries\0")).all(|piece| names_client(&piece)));
+    finds.count()
 }
 
 async fn total(store: &MongoStore) -> String {
