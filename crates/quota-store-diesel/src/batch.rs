@@ -8,17 +8,26 @@ use crate::failure::{Failure, Undone};
 use crate::ledger::Ledger;
 use crate::rows::{Standing, Stored};
 
+/// What requests are run by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    pub(crate) terms: Terms,
+    /// Whether ids that were made for their callers are looked up as given ones are. One who was told that it is not known what became
+    /// of a charge may have asked again elsewhere, and overtaken it: adding its entry fails then.
+    pub(crate) looks_for_made: bool,
+}
+
 /// Runs these clients' requests and writes what they change. On a failure all of it is to be rolled back, and the
 /// answers are to be given anew.
 pub(crate) fn run<'a>(
     clients: impl IntoIterator<Item = ClientRequests<'a>>,
-    terms: Terms,
+    course: Course,
     ledger: &mut impl Ledger,
     answers: &mut Answers,
 ) -> Result<(), Failure> {
     let mut changes = Changes::default();
     for requests in clients {
-        run_client(requests, terms, ledger, &mut changes, answers)?;
+        run_client(requests, course, ledger, &mut changes, answers)?;
     }
     if changes.is_empty() { Ok(()) } else { ledger.write(&changes) }
 }
@@ -32,7 +41,7 @@ pub(crate) fn fail<'a>(clients: impl IntoIterator<Item = ClientRequests<'a>>, un
 
 fn run_client(
     requests: ClientRequests<'_>,
-    terms: Terms,
+    Course { terms, looks_for_made }: Course,
     ledger: &mut impl Ledger,
     changes: &mut Changes,
     answers: &mut Answers,
@@ -49,6 +58,9 @@ fn run_client(
     let Stored { account, standing, labels } = &mut stored;
     let terms = Terms { folded_until: standing.folded_until, ..terms };
     let mut turn = ClientTurn::new(account, terms, requests);
+    if looks_for_made {
+        turn.look_for_made();
+    }
     let mut writing = Writing { client, standing, labels, changes, dirty: false };
     loop {
         match turn.step() {

@@ -130,7 +130,7 @@ impl ClientRun<'_> {
         match tables.find_and_change(&tables.accounts, query, vec![update], fields).await {
             Ok(None) => Ok(None),
             Ok(Some(account)) => Before::of_account(&account, offer.cost).map(Some).map_err(unknown),
-            Err(error @ CallError::NotDone(_)) => Err(error.of_write()),
+            Err(error @ (CallError::NotDone(_) | CallError::Refused(_))) => Err(error.of_write()),
             Err(error) => match self.find_again(&offer.version).await {
                 Ok(Some(before)) => Ok(Some(before)),
                 _ => Err(open(error)),

@@ -41,7 +41,9 @@ impl Put<'_> {
                     // The try before may have been done, and another commit since.
                     Some(error) => error,
                 },
-                Err(error @ CallError::NotDone(_)) if lost.is_none() => return Err(error.of_write()),
+                Err(error @ (CallError::NotDone(_) | CallError::Refused(_))) if lost.is_none() => {
+                    return Err(error.of_write());
+                }
                 Err(error) => error,
             };
             match self.was_made().await {
@@ -71,6 +73,7 @@ impl Put<'_> {
 pub(crate) fn open(error: CallError) -> StoreError {
     match error {
         CallError::NotDone(error) => CallError::Lost(error).of_write(),
+        CallError::Refused(message) => CallError::Open(message).of_write(),
         other => other.of_write(),
     }
 }

@@ -109,7 +109,9 @@ async fn command(tables: &Tables, command: Document) -> Result<Document, Connect
 fn reached(error: CallError) -> ConnectError {
     match error {
         CallError::NotDone(error) | CallError::Lost(error) => error.into(),
-        CallError::Open(message) => mongodb::error::Error::from(std::io::Error::other(message)).into(),
+        CallError::Refused(message) | CallError::Open(message) => {
+            mongodb::error::Error::from(std::io::Error::other(message)).into()
+        }
     }
 }
 

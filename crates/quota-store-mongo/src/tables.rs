@@ -24,6 +24,11 @@ const DUPLICATE_KEY: i32 = 11_000;
 /// interrupt what may have been done.
 const INTERRUPTED: [i32; 12] = [6, 7, 50, 64, 89, 91, 189, 262, 9_001, 11_600, 11_601, 11_602];
 
+/// Codes by which a server refuses a statement for what it says or for what would come of it: it did nothing. BadValue, FailedToParse,
+/// Unauthorized, TypeMismatch, ImmutableField, DocumentValidationFailure, BSONObjectTooLarge, an update that makes a document too large
+/// (two), OutOfDiskSpace.
+const REFUSED: [i32; 10] = [2, 9, 13, 14, 66, 121, 10_334, 17_419, 17_420, 14_031];
+
 /// The collections of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
@@ -40,6 +45,8 @@ pub(crate) struct Tables {
 pub(crate) enum CallError {
     /// It certainly did nothing.
     NotDone(Error),
+    /// The same: the server refused this statement of the command, and says why.
+    Refused(String),
     /// It may have been done.
     Lost(Error),
     /// The server answered what leaves it open whether it was done.
@@ -200,7 +207,7 @@ impl Tables {
     ) -> Result<(), CallError> {
         match self.timely(collection.insert_many(documents).ordered(false)).await {
             Ok(_) => Ok(()),
-            Err(CallError::Open(message)) => Err(CallError::Open(message)),
+            Err(error @ (CallError::Open(_) | CallError::Refused(_))) => Err(error),
             Err(CallError::NotDone(error) | CallError::Lost(error)) => match &*error.kind {
                 ErrorKind::InsertMany(failed)
                     if failed.write_concern_error.is_none()
@@ -214,6 +221,28 @@ impl Tables {
     }
 }
 
+/// A statement that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) place: i64,
+    pub(crate) message: String,
+    /// It certainly did nothing.
+    pub(crate) is_certain: bool,
+}
+
+impl Failed {
+    fn read(error: &Document) -> Result<Self, StoreError> {
+        let message = format!("the server did not write: {error}");
+        let is_certain = error.get_i32("code").is_ok_and(|code| REFUSED.contains(&code));
+        Ok(Self { place: number(error, "index")?, message, is_certain })
+    }
+
+    pub(crate) fn error(&self) -> CallError {
+        let message = self.message.clone();
+        if self.is_certain { CallError::Refused(message) } else { CallError::Open(message) }
+    }
+}
+
 /// What became of the statements of a command.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Updated {
@@ -223,8 +252,8 @@ pub(crate) struct Updated {
     pub(crate) refused: Vec<i64>,
     /// Those that made their document.
     pub(crate) made: Vec<i64>,
-    /// Those that failed for another reason, and why.
-    pub(crate) failed: Vec<(i64, String)>,
+    /// Those that failed for another reason.
+    pub(crate) failed: Vec<Failed>,
     /// Why no majority may have what was done.
     pub(crate) doubt: Option<String>,
 }
@@ -239,7 +268,7 @@ impl Updated {
             if error.get("code") == Some(&Bson::Int32(DUPLICATE_KEY)) {
                 updated.refused.push(place(&error)?);
             } else {
-                updated.failed.push((place(&error)?, format!("the server did not write: {error}")));
+                updated.failed.push(Failed::read(&error).map_err(invalid)?);
             }
         }
         let doubt = optional_document(answer, "writeConcernError").map_err(invalid)?;
@@ -249,7 +278,7 @@ impl Updated {
 
     /// The same, unless a statement failed, or a majority may lack what was done: others of the command may have been done.
     pub(crate) fn whole(self) -> Result<Self, CallError> {
-        match self.failed.first().map(|(_, error)| error).or(self.doubt.as_ref()) {
+        match self.failed.first().map(|failed| &failed.message).or(self.doubt.as_ref()) {
             Some(error) => Err(CallError::Open(error.clone())),
             None => Ok(self),
         }
@@ -277,7 +306,7 @@ impl CallError {
     pub(crate) fn of_read(self) -> StoreError {
         match self {
             Self::NotDone(error) | Self::Lost(error) => StoreError::not_done("the server did not answer", error),
-            Self::Open(message) => StoreError::NotDone { message, source: None },
+            Self::Refused(message) | Self::Open(message) => StoreError::NotDone { message, source: None },
         }
     }
 
@@ -285,6 +314,7 @@ impl CallError {
     pub(crate) fn of_write(self) -> StoreError {
         match self {
             Self::NotDone(error) => StoreError::not_done("the server refused the command", error),
+            Self::Refused(message) => StoreError::NotDone { message, source: None },
             Self::Lost(error) => StoreError::unknown("the server did not answer the commit", error),
             Self::Open(message) => StoreError::Unknown { message, source: None },
         }
@@ -297,6 +327,22 @@ mod tests {
     use mongodb::options::ClientOptions;
 
     use super::*;
+
+    #[test]
+    fn a_statement_that_a_server_refuses_for_what_it_says_did_nothing() {
+        let fails = |code: i32| {
+            let error = doc! { "index": 1, "code": code, "errmsg": "no" };
+            let updated = Updated::read(&doc! { "n": 1, "writeErrors": [error] }).unwrap();
+            (updated.refused, updated.failed.iter().map(|failed| failed.error().of_write()).next())
+        };
+        for too_large in [10_334, 17_419] {
+            assert!(matches!(fails(too_large).1, Some(StoreError::NotDone { .. })));
+        }
+        for interrupted in [11_600, 91, 1, 8] {
+            assert!(matches!(fails(interrupted).1, Some(StoreError::Unknown { .. })));
+        }
+        assert_eq!(fails(DUPLICATE_KEY).0, [1]);
+    }
 
     /// No server is asked.
     #[tokio::test]

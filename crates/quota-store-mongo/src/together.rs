@@ -154,7 +154,8 @@ impl<'a> Together<'a> {
     /// What became of each change.
     async fn outcomes(&self, changes: &[Change], updated: Updated) -> Vec<Outcome> {
         if let [_] = changes {
-            return vec![updated.whole().map(|updated| Some(updated.count > 0))];
+            let outcome = updated.failed.first().map_or(Ok(()), |failed| Err(failed.error()));
+            return vec![outcome.and_then(|()| updated.whole()).map(|updated| Some(updated.count > 0))];
         }
         let mut outcomes = several(changes, &updated);
         for (place, (change, outcome)) in changes.iter().zip(&mut outcomes).enumerate() {
@@ -204,8 +205,10 @@ fn several(changes: &[Change], updated: &Updated) -> Vec<Outcome> {
         if is_in(&updated.refused, place) {
             return Ok(Some(false));
         }
-        let failed = updated.failed.iter().find(|(failed, _)| is_in(&[*failed], place));
-        match failed.map(|(_, error)| error).or(updated.doubt.as_ref()) {
+        if let Some(failed) = updated.failed.iter().find(|failed| is_in(&[failed.place], place)) {
+            return Err(failed.error());
+        }
+        match &updated.doubt {
             Some(error) => Err(CallError::Open(error.clone())),
             None => Ok(change.makes.as_ref().map(|_| true)),
         }
@@ -271,6 +274,7 @@ fn unanswered() -> CallError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::Failed;
 
     fn change(name: &str, room: Room, makes: Option<&str>) -> Change {
         let statement = doc! { "q": { "_id": name }, "u": {}, "upsert": false };
@@ -327,7 +331,7 @@ mod tests {
         assert_eq!(told(&Updated { count: 3, refused: vec![1], ..all() }), [yes, no, yes, yes]);
         assert_eq!(told(&Updated { count: 2, ..all() }), [yes, yes, no, no]);
         assert_eq!(told(&Updated { count: 3, ..all() }), [yes, yes, open, open]);
-        let failed = vec![(0, "why".to_owned())];
+        let failed = vec![Failed { place: 0, message: "why".to_owned(), is_certain: true }];
         assert_eq!(told(&Updated { count: 2, refused: vec![1], failed, ..all() }), [None, no, yes, yes]);
         let doubt = Some("why".to_owned());
         assert_eq!(told(&Updated { count: 3, refused: vec![1], doubt, ..all() }), [None, no, None, None]);

@@ -13,7 +13,7 @@ use quota_service::{Answers, Batch, ClientRequests, HeldClients, KeptAccounts, R
 use crate::failure::{Failure, Undone};
 use crate::rows::{AccountRow, Stored};
 use crate::server::engine::{Engine, Fault, Link, Wait};
-use crate::server::kept::{Care, Kept, is_plain};
+use crate::server::kept::{Care, Kept};
 use crate::server::pool::{Connections, Purpose};
 use crate::server::repeats::{Ids, Repeats, has_absent, is_repeated};
 use crate::server::rounds::{self, Client, Course, Named};
@@ -123,9 +123,11 @@ impl<E: Engine> Applying<E> {
                 }
                 Err(undone) => undone,
             };
-            if ids == Ids::Absent && is_repeated(&undone) {
-                self.repeats.met();
-                ids = Ids::LookedUp;
+            if let (true, Some(next)) = (is_repeated(&undone), ids.after_a_repeat()) {
+                if ids == Ids::Absent {
+                    self.repeats.met();
+                }
+                ids = next;
                 continue;
             }
             tries += 1;
@@ -187,8 +189,7 @@ impl<E: Engine> Applying<E> {
         let link = session.link().map_err(not_done)?;
         let needs: Vec<(&str, Need)> = clients
             .iter()
-            .filter(|client| ids == Ids::LookedUp || !is_plain(client))
-            .flat_map(|client| client.foresee().into_iter().map(|need| (client.client().as_str(), need)))
+            .flat_map(|client| ids.needs(client).into_iter().map(|need| (client.client().as_str(), need)))
             .collect();
         let sought: Vec<(&str, &str)> = needs
             .iter()

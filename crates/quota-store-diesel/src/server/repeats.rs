@@ -2,6 +2,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error};
 use parking_lot::Mutex;
+use quota_core::Need;
 use quota_service::ClientRequests;
 
 use crate::failure::{Failure, Undone};
@@ -14,6 +15,33 @@ pub(crate) enum Ids {
     LookedUp,
     /// They name nothing. Adding an entry under one that does is refused, and all others are looked up before the commit.
     Absent,
+    /// As looked up, and those that were made for their callers too: one who was told that it is not known what became of a charge has
+    /// asked again elsewhere, and overtaken it.
+    MadeToo,
+}
+
+impl Ids {
+    /// What ids are taken for after an entry was there under one of them that was taken to be new; none where that cannot be.
+    pub(crate) const fn after_a_repeat(self) -> Option<Self> {
+        match self {
+            Self::Absent => Some(Self::LookedUp),
+            Self::LookedUp => Some(Self::MadeToo),
+            Self::MadeToo => None,
+        }
+    }
+
+    /// What is looked up for a client when its account is.
+    pub(crate) fn needs(self, requests: &ClientRequests<'_>) -> Vec<Need> {
+        match self {
+            Self::Absent if is_plain(requests) => Vec::new(),
+            Self::Absent | Self::LookedUp => requests.foresee(),
+            Self::MadeToo => {
+                let mut needs = requests.foresee();
+                needs.extend(requests.foresee_made());
+                needs
+            }
+        }
+    }
 }
 
 /// How often ids were taken for absent that were not: each time they are looked up for twice as many transactions.
@@ -36,7 +64,7 @@ impl Repeats {
     pub(crate) fn not_met(&self, ids: Ids) {
         let mut care = self.0.lock();
         *care = match ids {
-            Ids::LookedUp => care.read(true),
+            Ids::LookedUp | Ids::MadeToo => care.read(true),
             Ids::Absent => care.stood(),
         };
     }

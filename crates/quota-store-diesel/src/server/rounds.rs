@@ -11,7 +11,7 @@ use crate::changes::{NewAccount, Removed};
 use crate::failure::{Failure, Undone};
 use crate::rows::{self, Broken, Standing, Stored};
 use crate::server::engine::{End, Link, NamedRow};
-use crate::server::kept::{Care, is_plain};
+use crate::server::kept::Care;
 use crate::server::ledger;
 use crate::server::repeats::Ids;
 use crate::server::writing::Writing;
@@ -214,7 +214,10 @@ impl<'a> Run<'a> {
     fn new(client: &'a mut Client<'_>, (terms, ids): (Terms, Ids), named: &Named, keeps: bool) -> Self {
         let Stored { account, standing, labels } = &mut client.stored;
         let terms = Terms { folded_until: standing.folded_until, ..terms };
-        let turn = ClientTurn::new(account, terms, client.requests);
+        let mut turn = ClientTurn::new(account, terms, client.requests);
+        if ids == Ids::MadeToo {
+            turn.look_for_made();
+        }
         let (name, is_new, row) = (client.requests.client(), client.is_new, &mut client.row);
         let mut run = Self {
             client: name,
@@ -231,8 +234,9 @@ impl<'a> Run<'a> {
             dirty: false,
             done: false,
         };
-        let are_absent = ids == Ids::Absent && is_plain(&client.requests);
-        for need in client.requests.foresee() {
+        let looked_up = ids.needs(&client.requests);
+        let are_absent = looked_up.is_empty();
+        for need in if are_absent { client.requests.foresee() } else { looked_up } {
             if let (true, Need::Entry(id)) = (are_absent, &need) {
                 run.absent.insert(id.clone());
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quota_core::{Answer, ClientId, Terms};
 use quota_service::{Answers, Batch, ClientRequests, Request, StoreError};
 
-use crate::batch;
+use crate::batch::{self, Course};
 use crate::failure::{Failure, Undone};
 use crate::grace::Grace;
 use crate::sqlite::fault::Fault;
@@ -115,23 +115,25 @@ impl SqliteStore {
 }
 
 /// Runs a batch in one transaction. Where that fails for a reason that may be one client's own, the clients are tried
-/// one by one: the fault of one is not the others' error.
+/// one by one: the fault of one is not the others' error. Then ids that were made are looked up.
 fn run(session: &mut Session, terms: Terms, batch: &Batch) -> Ran {
     let mut ran = Ran { answers: batch.answers(), unfinished: Vec::new() };
-    let Err(undone) = session.write(|ledger| batch::run(batch.clients(), terms, ledger, &mut ran.answers)) else {
+    let course = Course { terms, looks_for_made: false };
+    let Err(undone) = session.write(|ledger| batch::run(batch.clients(), course, ledger, &mut ran.answers)) else {
         return ran;
     };
     let apart = match &undone {
         Undone::NotDone(Failure::Database(error)) => Fault::of(error).may_be_one_clients(),
-        Undone::NotDone(Failure::Broken(_) | Failure::Unfinished) => true,
+        Undone::NotDone(Failure::Broken(_) | Failure::Unfinished) => batch.clients().len() > 1,
         _ => false,
     };
-    if !apart || batch.clients().len() == 1 {
+    if !apart {
         ran.fail(batch.clients(), &undone);
         return ran;
     }
+    let course = Course { looks_for_made: true, ..course };
     for client in batch.clients() {
-        if let Err(undone) = session.write(|ledger| batch::run([client], terms, ledger, &mut ran.answers)) {
+        if let Err(undone) = session.write(|ledger| batch::run([client], course, ledger, &mut ran.answers)) {
             ran.fail([client], &undone);
         }
     }

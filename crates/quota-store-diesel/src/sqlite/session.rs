@@ -149,7 +149,8 @@ mod tests {
                 request(&client, Operation::Delete { range: Window::ALL }),
             ]);
             let mut answers = batch.answers();
-            session.write(|ledger| batch::run(batch.clients(), Terms::ENTRIES, ledger, &mut answers)).unwrap();
+            let course = batch::Course { terms: Terms::ENTRIES, looks_for_made: false };
+            session.write(|ledger| batch::run(batch.clients(), course, ledger, &mut answers)).unwrap();
             for answer in answers.finish() {
                 answer.unwrap();
             }

@@ -244,3 +244,25 @@ pub(crate) async fn who_asks_again_is_found_beside_those_who_do_not<D: Database>
         assert_eq!(total(&stores[0], &b).await, "6");
     }
 }
+
+/// Who was told that it is not known what became of a charge, asks again elsewhere by the id that was made for it; then the first
+/// try comes.
+pub(crate) async fn who_was_overtaken_by_its_own_retry_pays_once<D: Database>(database: &D) {
+    let (store, other) = (store_that_knows(database, &["a", "b"]).await, database.store().await);
+    assert!(allowed(&one(&other, request("a", charge_as("made", "1"), "10")).await));
+    let id = EntryId::Made(OperationId::new("made").unwrap());
+    let late = || Operation::Charge { credits: credits("1"), id: id.clone(), label: None };
+    for _ in 0..2 {
+        let batch = vec![
+            request("a", charge("1"), "10"),
+            request("a", late(), "10"),
+            request("b", charge("1"), "10"),
+            request("a", charge_as("given", "1"), "10"),
+        ];
+        let answers = store.apply(batch).await;
+        assert!(answers.iter().all(allowed), "{answers:?}");
+        let Ok(Answer::Decision(Decision::Allowed(paid))) = &answers[1] else { panic!("{answers:?}") };
+        assert!(paid.replayed());
+    }
+    assert_eq!((total(&other, "a").await, total(&other, "b").await), ("6".to_owned(), "4".to_owned()));
+}

@@ -122,6 +122,7 @@ on_both! {
         a_sum_that_was_read_without_a_write_is_read_again
         an_id_that_is_written_meanwhile_is_found
         who_asks_again_is_found_beside_those_who_do_not
+        who_was_overtaken_by_its_own_retry_pays_once
         rows_that_a_deletion_has_left_are_taken_out_first
         a_hold_that_another_store_has_ended_is_settled_once
         an_account_that_is_kept_and_held_delays_nobody_for_long

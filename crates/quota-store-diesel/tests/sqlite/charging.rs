@@ -150,18 +150,36 @@ async fn a_fault_of_the_tables_under_one_client_is_not_the_others_error() {
     let store = file.store();
     let plan = unlimited();
     let now = at("2024-03-01T12:00:00Z");
-    // An id that was said to be new and is not: the unique index refuses it, whatever the account says.
-    let made = Operation::Charge { credits: credits("1"), id: quota_core::EntryId::Made(id("same")), label: None };
-    one(&store, request("b", made.clone(), now, &plan)).await.unwrap();
-    let batch = vec![
-        request("a", charge("1"), now, &plan),
-        request("b", made, now, &plan),
-        request("c", charge("1"), now, &plan),
-    ];
+    file.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON quota_entries WHEN NEW.client = 'b' BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    let batch = ["a", "b", "c"].map(|client| request(client, charge("1"), now, &plan)).to_vec();
     let answers = store.apply(batch).await;
     assert!(allowed(&answers[0]) && allowed(&answers[2]));
     assert!(matches!(&answers[1], Err(StoreError::NotDone { .. })), "{:?}", answers[1]);
-    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 3);
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_entries"), 2);
+    let (kept, made) = file.sums();
+    assert_eq!(kept, made);
+}
+
+/// Who was told that it is not known what became of a charge, asks again elsewhere by the id that was made for it; then the first
+/// try comes.
+#[tokio::test]
+async fn who_was_overtaken_by_its_own_retry_pays_once() {
+    let file = File::new();
+    let (store, other) = (file.store(), file.store());
+    let plan = plan(Period::DAY, "10");
+    let now = at("2024-03-01T12:00:00Z");
+    one(&store, request("a", charge("1"), now, &plan)).await.unwrap();
+    one(&other, request("a", charge_with_id("3", "made"), now, &plan)).await.unwrap();
+    let late = Operation::Charge { credits: credits("3"), id: quota_core::EntryId::Made(id("made")), label: None };
+    let of_a = [charge("1"), late, charge_with_id("1", "given")].map(|asked| request("a", asked, now, &plan));
+    for batch in [of_a.to_vec(), [of_a.to_vec(), vec![request("b", charge("1"), now, &plan)]].concat()] {
+        let answers = store.apply(batch).await;
+        assert!(answers.iter().all(allowed), "{answers:?}");
+        assert!(replayed(&answers[1]));
+    }
+    assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("7"));
     let (kept, made) = file.sums();
     assert_eq!(kept, made);
 }
