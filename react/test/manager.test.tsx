@@ -265,6 +265,27 @@ describe("the plan", () => {
     expect(place.textContent).not.toContain("The plan was changed elsewhere.");
   });
 
+  test("that was saved without an answer is shown, and is nobody else's", async () => {
+    const saved = { quotas: [{ ...PLAN.quotas[0], limit: "10" }, PLAN.quotas[1]] };
+    const fake = server();
+    fake.on("PUT clients/a/plan", () => {
+      fake.json("GET clients/a/plan", saved);
+      return problem(503, "the store cannot answer");
+    });
+    const { getByRole, queryByText, getAllByLabelText, place } = await shown(fake);
+    const limit = () => getAllByLabelText("Credits")[0] as HTMLInputElement;
+    await fill(limit(), "10");
+    await click(getByRole("button", { name: "Preview" }));
+    await click(getByRole("button", { name: "Save plan" }));
+    await settled();
+    expect(place.textContent).not.toContain("The plan was saved.");
+    expect(queryByText("Discard changes")).toBeNull();
+    await fill(limit(), "11");
+    await click(getByRole("button", { name: "Discard changes" }));
+    expect(limit().value).toBe("10");
+    expect(place.textContent).not.toContain("The plan was changed elsewhere.");
+  });
+
   test("that somebody else has changed is shown, unless that would lose changes", async () => {
     const fake = server();
     const { getByRole, queryByText, getAllByLabelText } = await shown(fake);

@@ -79,6 +79,15 @@ impl Profile {
     }
 }
 
+/// How many tests cargo-nextest runs at the same time.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
+
+/// Half as many more than there are cores: most tests wait for servers.
+fn at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    cores.saturating_add(cores.div_ceil(2))
+}
+
 /// What is built and run. Not `--all-targets`: that leaves documentation examples out, but runs benchmarks as if they were
 /// tests.
 const TARGETS: [&str; 4] = ["--lib", "--bins", "--tests", "--examples"];
@@ -105,6 +114,9 @@ fn tests(workspace: &Workspace, profile: Profile, filter: Option<&str>, servers:
         (Profile::Soak, true) => cargo.args(["--cargo-profile", profile.folder()]),
         _ => cargo.args(profile.flags()),
     };
+    if profile == Profile::Debug && nextest && std::env::var_os(THREADS).is_none() {
+        cargo.env(THREADS, at_once().to_string());
+    }
     if profile == Profile::Soak {
         cargo.env("QUOTA_SOAK", "1").env("PROPTEST_CASES", SOAK_PROPERTY_CASES);
         if nextest {

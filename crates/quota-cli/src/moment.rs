@@ -21,14 +21,15 @@ pub(crate) fn moment(text: &str, zone: Tz) -> anyhow::Result<Instant> {
     text.parse().with_context(|| format!("{text:?} is no day (2024-03-31) and no instant (2024-03-31T12:00:00Z)"))
 }
 
-/// A half-open range of moments. The day after the last of all days ends it with the last instant there is.
+/// A half-open range of moments. The day after the last of all days ends it with the last instant there is, and the first of all
+/// days begins it with the first.
 pub(crate) fn range(from: &str, to: &str, zone: Tz) -> anyhow::Result<Window> {
-    let is_beyond = NaiveDate::from_ymd_opt(2100, 1, 1).is_some_and(|day| to.parse() == Ok(day));
-    let to = match moment(to, zone) {
-        Err(_) if is_beyond => Instant::MAX,
-        to => to?,
+    let is_new_year = |text: &str, year| NaiveDate::from_ymd_opt(year, 1, 1).is_some_and(|day| text.parse() == Ok(day));
+    let or = |text: &str, year, instead| match moment(text, zone) {
+        Err(_) if is_new_year(text, year) => Ok(instead),
+        moment => moment,
     };
-    Ok(Window::new(moment(from, zone)?, to)?)
+    Ok(Window::new(or(from, 1970, Instant::MIN)?, or(to, 2100, Instant::MAX)?)?)
 }
 
 /// The day in a zone that holds an instant.
@@ -69,5 +70,9 @@ mod tests {
         assert!(range("2024-03-11", "2024-03-10", new_york).is_err());
         assert_eq!(range("2099-12-31", "2100-01-01", Tz::UTC).unwrap().end(), Instant::MAX);
         assert!(range("2099-12-31", "2100-01-02", Tz::UTC).is_err());
+        let berlin = read_zone("Europe/Berlin").unwrap();
+        assert_eq!(range("1970-01-01", "1970-01-02", berlin).unwrap().start(), Instant::MIN);
+        assert_eq!(range("1970-01-01", "1970-01-02", new_york).unwrap().start(), at("1970-01-01T05:00:00Z"));
+        assert!(range("1969-12-31", "1970-01-02", berlin).is_err());
     }
 }

@@ -112,7 +112,8 @@ impl Allowed {
         self.at
     }
 
-    /// The instant that it counts at: later than [`Allowed::at`] where the account's time was ahead of that.
+    /// The instant that it counts at: later than [`Allowed::at`] where the account's time was ahead of that; of a hold that was there
+    /// before, the hold's own.
     #[must_use]
     pub const fn counted_at(&self) -> Instant {
         self.counted_at

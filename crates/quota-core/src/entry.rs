@@ -39,6 +39,13 @@ pub struct Hold {
     pub asker: Option<Asker>,
 }
 
+impl Hold {
+    /// Whether it was made at this instant, where one is named, and for this asker alone, where one is.
+    pub(crate) fn is_meant(&self, at: Option<Instant>, asker: Option<Asker>) -> bool {
+        at.is_none_or(|at| self.at == at) && asker.is_none_or(|asker| self.asker == Some(asker))
+    }
+}
+
 /// Who asks for holds, such as one service of one process: a number of its own, drawn at random.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker(NonZeroU64);

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod asked;
 mod credits;
 mod cut;
 mod days;
@@ -30,6 +31,7 @@ mod window;
 mod wire;
 
 pub use crate::account::{Account, Verdict};
+pub use crate::asked::{Asked, PlanCheck};
 pub use crate::credits::{Balance, Credits, CreditsError};
 pub use crate::cut::{Cut, Span};
 pub use crate::days::{DayUsage, Days, GroupBy, QuarterSum};
@@ -50,7 +52,7 @@ pub use crate::plan::{Limit, Plan, PlanError, PlanVersion, Quota};
 pub use crate::quotas::{QuotaStatus, Quotas, Remaining};
 pub use crate::refusal::Refusal;
 pub use crate::terms::Terms;
-pub use crate::turn::{Asked, PlanCheck, Turn};
+pub use crate::turn::Turn;
 pub use crate::window::{InvalidRange, Window};
 pub use chrono::NaiveDate;
 pub use chrono_tz::Tz;

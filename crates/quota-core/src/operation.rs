@@ -63,6 +63,8 @@ pub enum Operation {
         id: OperationId,
         /// For how long from now.
         ttl: Ttl,
+        /// Only if it was made at this instant: when that one has expired, another's may stand under the same id.
+        at: Option<Instant>,
     },
     /// Ends an active hold and adds an entry at the hold's instant, with its id and label, unchecked.
     Settle {
@@ -75,9 +77,11 @@ pub enum Operation {
     Release {
         /// The hold.
         id: OperationId,
-        /// Only if it was made at this instant for this asker, and nobody else was told that it holds: by whoever does not know
-        /// whether it is the one that it asked for, or another one's under the same id.
-        made: Option<(Instant, Asker)>,
+        /// Only if it was made at this instant: when that one has expired, another's may stand under the same id.
+        at: Option<Instant>,
+        /// Only if it was made for this asker, and nobody else was told that it holds: by whoever does not know whether it is the
+        /// one that it asked for, or whether its caller has asked another process since.
+        asker: Option<Asker>,
     },
     /// Takes the entry with this id out of the ledger.
     Void {

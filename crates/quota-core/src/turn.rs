@@ -1,6 +1,7 @@
 //! Operations on one account, one after the other.
 
 use crate::account::Account;
+use crate::asked::{Asked, PlanCheck};
 use crate::credits::Credits;
 use crate::decision::{Allowed, Decision, Denied, Status};
 use crate::entry::{Asker, Entry, Hold, Ttl};
@@ -8,30 +9,9 @@ use crate::id::{Label, OperationId};
 use crate::instant::Instant;
 use crate::ledger::{Fact, Facts, Need, Stop, Writes};
 use crate::operation::{Answer, EntryId, Operation};
-use crate::plan::{Plan, PlanVersion};
-use crate::quotas::Quotas;
+use crate::plan::Plan;
 use crate::refusal::Refusal;
 use crate::terms::Terms;
-
-/// Whose plan an operation is decided by, and when.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
-    /// The client's plan, as far as the caller knows.
-    pub plan: Option<&'a Plan>,
-    /// Whether the account has to agree.
-    pub check: PlanCheck,
-    /// The caller's instant.
-    pub at: Instant,
-}
-
-/// Whether a plan must be the one that the account names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlanCheck {
-    /// The plan comes from elsewhere.
-    Any,
-    /// The plan comes from the store and had this version; none if there was no plan.
-    Version(Option<PlanVersion>),
-}
 
 /// Operations on one account, one after the other, and what they change.
 ///
@@ -154,9 +134,9 @@ impl<'a> Turn<'a> {
                 let cost = Cost { credits: *credits, id, label: label.as_ref() };
                 self.hold(&cost, (*ttl, *asker), asked, now).map(Answer::Decision)
             }
-            Operation::Extend { id, ttl } => self.extend(id, *ttl, asked, now).map(Answer::Decision),
+            Operation::Extend { id, ttl, at } => self.extend(id, (*ttl, *at), asked, now).map(Answer::Decision),
             Operation::Settle { id, credits } => self.settle(id, *credits, asked, now).map(Answer::Decision),
-            Operation::Release { id, made } => self.release(id, *made, asked, now).map(Answer::Decision),
+            Operation::Release { id, at, asker } => self.release(id, (*at, *asker), asked, now).map(Answer::Decision),
             Operation::Void { id, at } => self.void(id, *at).map(Answer::Voided),
             Operation::Status => self.status(asked, now).map(Answer::Status),
             Operation::Delete { range } => self.delete(*range).map(Answer::Deleted),
@@ -177,7 +157,7 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
         if let Seen::Replay = seen {
-            return Ok(replayed(quotas, asked, now));
+            return Ok(asked.replayed(quotas, now));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
@@ -192,7 +172,7 @@ impl<'a> Turn<'a> {
         self.account.seat(plan, now, &self.facts)?;
         if let Seen::Replay = seen {
             let quotas = self.account.evaluate(plan, now);
-            return Ok(replayed(quotas, asked, now));
+            return Ok(asked.replayed(quotas, now));
         }
         self.add_cost(cost, now)?;
         Ok(self.allowed(Some(plan), asked, now))
@@ -209,15 +189,15 @@ impl<'a> Turn<'a> {
         let sought = cost.id.sought(self.looks_for_made);
         let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
         let plan = self.deciding_plan(asked)?;
-        let active = self.account.active_hold(id, now).map(|hold| hold.credits);
-        if active.is_some_and(|held| held != cost.credits) || (active.is_none() && self.is_used(sought)?) {
+        let active = self.account.active_hold(id, now).map(|hold| (hold.credits, hold.at));
+        if active.is_some_and(|(held, _)| held != cost.credits) || (active.is_none() && self.is_used(sought)?) {
             return Err(Refusal::IdConflict { id: id.clone(), is_held: active.is_some() }.into());
         }
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
-        if active.is_some() {
+        if let Some((_, at)) = active {
             self.writes.account |= self.account.share_hold(id, asker);
-            return Ok(replayed(quotas, asked, now));
+            return Ok(asked.replayed(quotas, at));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
@@ -236,10 +216,16 @@ impl<'a> Turn<'a> {
         Ok(self.allowed(Some(plan), asked, now))
     }
 
-    fn extend(&mut self, id: &OperationId, ttl: Ttl, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
+    fn extend(
+        &mut self,
+        id: &OperationId,
+        (ttl, at): (Ttl, Option<Instant>),
+        asked: Asked<'_>,
+        now: Instant,
+    ) -> Result<Decision, Stop> {
         let expires = now.checked_add(ttl.duration()).map_err(|_| Refusal::ExpiryOutOfRange { now })?;
         let plan = self.plan_of_hold(id, asked, now)?;
-        let hold = self.account.active_hold(id, now).cloned();
+        let hold = self.account.active_hold(id, now).filter(|hold| hold.is_meant(at, None)).cloned();
         let hold = hold.ok_or_else(|| Refusal::HoldNotActive { id: id.clone() })?;
         let plan = self.seat_if(plan, now)?;
         self.account.advance(now);
@@ -261,7 +247,7 @@ impl<'a> Turn<'a> {
             }
             let plan = self.seat_if(plan, now)?;
             let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
-            return Ok(replayed(quotas, asked, now));
+            return Ok(asked.replayed(quotas, now));
         };
         let plan = self.seat_if(plan, now)?;
         self.account.check_lifetime(now, hold.credits, credits.micros().into())?;
@@ -275,13 +261,12 @@ impl<'a> Turn<'a> {
     fn release(
         &mut self,
         id: &OperationId,
-        made: Option<(Instant, Asker)>,
+        (at, asker): (Option<Instant>, Option<Asker>),
         asked: Asked<'_>,
         now: Instant,
     ) -> Result<Decision, Stop> {
         let plan = self.plan_of_hold(id, asked, now)?;
-        let hold = self.account.active_hold(id, now);
-        if hold.is_none_or(|hold| made.is_some_and(|(at, asker)| (at, Some(asker)) != (hold.at, hold.asker))) {
+        if !self.account.active_hold(id, now).is_some_and(|hold| hold.is_meant(at, asker)) {
             return Err(Refusal::HoldNotActive { id: id.clone() }.into());
         }
         let plan = self.seat_if(plan, now)?;
@@ -392,9 +377,4 @@ impl<'a> Turn<'a> {
         let plan_changed = self.known_plan(asked).is_err();
         Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: false, plan_changed })
     }
-}
-
-/// What was done before, and where the quotas stand now.
-const fn replayed(quotas: Quotas, asked: Asked<'_>, now: Instant) -> Decision {
-    Decision::Allowed(Allowed { quotas, at: asked.at, counted_at: now, replayed: true, plan_changed: false })
 }

@@ -50,9 +50,9 @@ fn operation(step: &Value) -> Option<Operation> {
         "hold" => {
             Operation::Hold { credits: credits(step), id: entry_id(step), ttl: ttl(step), label: None, asker: None }
         }
-        "extend" => Operation::Extend { id: id(step), ttl: ttl(step) },
+        "extend" => Operation::Extend { id: id(step), ttl: ttl(step), at: None },
         "settle" => Operation::Settle { id: id(step), credits: credits(step) },
-        "release" => Operation::Release { id: id(step), made: None },
+        "release" => Operation::Release { id: id(step), at: None, asker: None },
         "void" => Operation::Void { id: id(step), at: None },
         "status" => Operation::Status,
         "delete" => Operation::Delete { range: range(step) },

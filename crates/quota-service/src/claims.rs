@@ -14,25 +14,23 @@ pub(crate) type Key = (ClientId, OperationId);
 #[derive(Debug, Default)]
 pub(crate) struct Claims(Mutex<HashMap<Key, Claim>>);
 
+/// What is known of the holds under one id: there is one at a time, but another's may be there once it has expired.
 #[derive(Debug, Default)]
 struct Claim {
-    guards: usize,
-    /// Guards of holds of which nobody knows whether they were made.
-    unsure: usize,
+    /// What a shutdown releases for each guard that lives.
+    living: Vec<Option<Made>>,
     tries: usize,
-    /// What is to become of the hold when the last of them is gone.
-    owed: Owed,
+    /// What is to be released when the last of them is gone.
+    owed: Vec<Made>,
 }
 
-/// Whether a hold is to be released.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) enum Owed {
-    #[default]
-    Nothing,
-    /// If it was made at one of these instants, and no other process was told of it: nobody knows whether one that was asked for
-    /// then is there, or another process's.
-    IfMadeAt(Vec<Instant>),
-    Release,
+/// Which hold is meant, of all that were made under its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Made {
+    /// The one of this instant; any where there is none.
+    pub(crate) at: Option<Instant>,
+    /// Only if it was made for this service, and no other was told of it.
+    pub(crate) only_here: bool,
 }
 
 /// Of no more tries of one hold it is remembered when they were made.
@@ -47,8 +45,8 @@ pub(crate) enum Parting {
     Ended,
     /// Its hold is another guard's, and so is what is to become of it.
     Disowned,
-    /// Nobody knows whether its hold was made, at this instant, or whether another process was told of it since.
-    Lost(Instant),
+    /// Nobody knows whether its hold was made, or whether another process was told of it since.
+    Lost,
 }
 
 impl Claims {
@@ -57,57 +55,69 @@ impl Claims {
         self.lock().entry(key).or_default().tries += 1;
     }
 
-    /// It ended; what is owed now.
+    /// It ended; what is to be released now.
     #[must_use]
-    pub(crate) fn try_ends(&self, key: &Key) -> Owed {
+    pub(crate) fn try_ends(&self, key: &Key) -> Vec<Made> {
         self.leave(key, |claim| claim.tries = claim.tries.saturating_sub(1))
     }
 
-    pub(crate) fn guard_made(&self, key: Key, is_sure: bool) {
-        *self.lock().entry(key).or_default().guards(is_sure) += 1;
+    /// A guard lives, for which a shutdown releases this.
+    pub(crate) fn guard_made(&self, key: Key, owes: Option<Made>) {
+        self.lock().entry(key).or_default().living.push(owes);
     }
 
-    /// It dropped; what is owed now.
+    /// A shutdown releases something else for a guard than before.
+    pub(crate) fn guard_changed(&self, key: &Key, before: Option<Made>, owes: Option<Made>) {
+        if let Some(claim) = self.lock().get_mut(key)
+            && claim.forget(before)
+        {
+            claim.living.push(owes);
+        }
+    }
+
+    /// A guard of the hold of this instant dropped; what is to be released now.
     #[must_use]
-    pub(crate) fn guard_dropped(&self, key: &Key, is_sure: bool, parting: Parting) -> Owed {
+    pub(crate) fn guard_dropped(
+        &self,
+        key: &Key,
+        owes: Option<Made>,
+        (at, parting): (Option<Instant>, Parting),
+    ) -> Vec<Made> {
         self.leave(key, |claim| {
-            let guards = claim.guards(is_sure);
-            *guards = guards.saturating_sub(1);
+            claim.forget(owes);
             match parting {
-                Parting::Owing => claim.owed = Owed::Release,
-                Parting::Ended => claim.owed = Owed::Nothing,
+                Parting::Owing => claim.owe(Made { at, only_here: false }),
+                Parting::Ended => claim.owed.retain(|made| made.at.is_some() && made.at != at),
                 Parting::Disowned => {}
-                Parting::Lost(asked_at) => claim.lose(asked_at),
+                Parting::Lost => claim.lose(at),
             }
         })
     }
 
-    /// Nobody knows whether the hold was made that was asked for at this instant; what is owed now.
+    /// Nobody knows whether the hold was made that was asked for at this instant, or at any under an id that was made; what is
+    /// to be released now.
     #[must_use]
-    pub(crate) fn lost(&self, key: &Key, asked_at: Instant) -> Owed {
+    pub(crate) fn lost(&self, key: &Key, asked_at: Option<Instant>) -> Vec<Made> {
         let mut claims = self.lock();
         claims.entry(key.clone()).or_default().lose(asked_at);
         left(&mut claims, key)
     }
 
-    /// A release that could not be sent any more: a shutdown will do it.
-    pub(crate) fn owe(&self, key: Key) {
-        self.lock().entry(key).or_default().owed = Owed::Release;
+    /// Releases that could not be sent any more: a shutdown will do it.
+    pub(crate) fn owe(&self, key: Key, owed: Vec<Made>) {
+        self.lock().entry(key).or_default().owed.extend(owed);
     }
 
-    /// All holds that are somebody's, and what is owed of them now; they are nobody's then.
-    pub(crate) fn take(&self) -> Vec<(Key, Owed)> {
+    /// What is to be released of all holds that are somebody's; they are nobody's then.
+    pub(crate) fn take(&self) -> Vec<(Key, Vec<Made>)> {
         let all = std::mem::take(&mut *self.lock());
-        all.into_iter()
-            .map(|(key, claim)| (key, if claim.guards > 0 { Owed::Release } else { claim.owed }))
-            .filter(|(_, owed)| *owed != Owed::Nothing)
-            .collect()
+        all.into_iter().map(|(key, claim)| (key, claim.all())).collect()
     }
 
-    fn leave(&self, key: &Key, leave: impl FnOnce(&mut Claim)) -> Owed {
+    fn leave(&self, key: &Key, leave: impl FnOnce(&mut Claim)) -> Vec<Made> {
         let mut claims = self.lock();
         // None: a shutdown has released it.
-        let Some(claim) = claims.get_mut(key) else { return Owed::Nothing };
+        let Some(claim) = claims.get_mut(key) else { return Vec::new() };
         leave(claim);
         left(&mut claims, key)
     }
@@ -118,25 +128,37 @@ impl Claims {
 }
 
 impl Claim {
-    const fn guards(&mut self, is_sure: bool) -> &mut usize {
-        if is_sure { &mut self.guards } else { &mut self.unsure }
+    /// Takes out a guard that lives; whether there was one.
+    fn forget(&mut self, owes: Option<Made>) -> bool {
+        let place = self.living.iter().position(|living| *living == owes);
+        place.map(|place| self.living.swap_remove(place)).is_some()
     }
 
-    fn lose(&mut self, asked_at: Instant) {
-        match &mut self.owed {
-            Owed::Nothing => self.owed = Owed::IfMadeAt(vec![asked_at]),
-            Owed::IfMadeAt(instants) if instants.len() < MOST_LOST => instants.push(asked_at),
-            Owed::IfMadeAt(_) | Owed::Release => {}
+    fn owe(&mut self, made: Made) {
+        self.owed.retain(|owed| owed.at != made.at);
+        self.owed.push(made);
+    }
+
+    fn lose(&mut self, at: Option<Instant>) {
+        if self.owed.len() < MOST_LOST && !self.owed.iter().any(|owed| owed.at == at) {
+            self.owed.push(Made { at, only_here: true });
         }
+    }
+
+    fn all(mut self) -> Vec<Made> {
+        for made in std::mem::take(&mut self.living).into_iter().flatten() {
+            self.owe(made);
+        }
+        self.owed
     }
 }
 
 /// What is owed of a hold that is nobody's any more.
-fn left(claims: &mut HashMap<Key, Claim>, key: &Key) -> Owed {
+fn left(claims: &mut HashMap<Key, Claim>, key: &Key) -> Vec<Made> {
     match claims.get(key) {
-        Some(claim) if claim.guards == 0 && claim.unsure == 0 && claim.tries == 0 => {
+        Some(claim) if claim.living.is_empty() && claim.tries == 0 => {
             claims.remove(key).map(|claim| claim.owed).unwrap_or_default()
         }
-        _ => Owed::Nothing,
+        _ => Vec::new(),
     }
 }

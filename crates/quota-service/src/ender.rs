@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use quota_core::{ClientId, Credits, Decision, Instant, Operation, OperationId, Refusal, Ttl};
 
 use crate::charge::Charge;
-use crate::claims::{Key, Owed, Parting};
+use crate::claims::{Key, Made, Parting};
 use crate::deadline::within;
 use crate::error::{ServiceError, cause};
 use crate::flight::log_release;
@@ -16,26 +16,15 @@ use crate::store::UsageStore;
 
 impl<S: UsageStore> Inner<S> {
     /// Neither waits nor fails: at worst the hold's ttl ends it.
-    pub(crate) fn pay(&self, key: Key, owed: Owed) {
-        match owed {
-            Owed::Nothing => {}
-            Owed::Release => {
-                if !self.release_later(&key, None) {
-                    self.claims.owe(key);
-                }
-            }
-            // At a shutdown it is left to its ttl.
-            Owed::IfMadeAt(instants) => {
-                for made_at in instants {
-                    self.release_later(&key, Some(made_at));
-                }
-            }
+    pub(crate) fn pay(&self, key: Key, owed: Vec<Made>) {
+        if !owed.iter().all(|made| self.release_later(&key, *made)) {
+            self.claims.owe(key, owed);
         }
     }
 
     /// False where the lanes have stopped.
-    fn release_later(&self, (client, id): &Key, made_at: Option<Instant>) -> bool {
-        let request = release_request(client.clone(), self.release_of(id.clone(), made_at), self.present());
+    fn release_later(&self, (client, id): &Key, made: Made) -> bool {
+        let request = release_request(client.clone(), self.release_of(id.clone(), made), self.present());
         let Some(lanes) = &self.lanes else {
             if self.store.apply(vec![request]).now_or_never().is_none() {
                 tracing::warn!("a hold is left to its ttl: the store said it decides at once and did not");
@@ -45,9 +34,9 @@ impl<S: UsageStore> Inner<S> {
         lanes.release_later(request)
     }
 
-    /// Of a hold, or only of the one that was made at this instant for this service alone.
-    fn release_of(&self, id: OperationId, made_at: Option<Instant>) -> Operation {
-        Operation::Release { id, made: made_at.map(|at| (at, self.asker)) }
+    const fn release_of(&self, id: OperationId, made: Made) -> Operation {
+        let asker = if made.only_here { Some(self.asker) } else { None };
+        Operation::Release { id, at: made.at, asker }
     }
 
     /// Notes that a call asks for this hold, perhaps again, until what it yields drops.
@@ -59,10 +48,10 @@ impl<S: UsageStore> Inner<S> {
 
     /// Releases, past the lanes that have stopped, the holds of guards that were made or dropped while they did.
     pub(crate) async fn release_the_rest(&self) {
-        // What may have been made is left to its ttl.
-        let owed = self.claims.take().into_iter().filter(|(_, owed)| *owed == Owed::Release);
-        for ((client, id), _) in owed {
-            let request = release_request(client, self.release_of(id, None), self.present());
+        let owed = self.claims.take().into_iter();
+        let releases = owed.flat_map(|(key, owed)| owed.into_iter().map(move |made| (key.clone(), made)));
+        for ((client, id), made) in releases {
+            let request = release_request(client, self.release_of(id, made), self.present());
             match within(self.deadline, self.store.apply(vec![request])).await {
                 Ok(answers) => answers.iter().for_each(log_release),
                 Err(error) => {
@@ -89,31 +78,35 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
         }
     }
 
-    async fn release(&self, seed: &GuardSeed, made_at: Option<Instant>) -> Result<Decision, ServiceError> {
-        self.end(&seed.client, self.release_of(seed.id.clone(), made_at)).await
+    async fn release(&self, seed: &GuardSeed, made: Made) -> Result<Decision, ServiceError> {
+        self.end(&seed.client, self.release_of(seed.id.clone(), made)).await
     }
 
-    async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError> {
-        self.end(&seed.client, Operation::Extend { id: seed.id.clone(), ttl }).await
+    async fn extend(&self, seed: &GuardSeed, at: Option<Instant>, ttl: Ttl) -> Result<Decision, ServiceError> {
+        self.end(&seed.client, Operation::Extend { id: seed.id.clone(), ttl, at }).await
     }
 
     fn lost(&self, seed: GuardSeed) {
-        if !seed.is_given {
-            drop(seed.guard(Decision::Unchecked));
-        } else if let Some(asked_at) = seed.asked_at.get() {
-            let key = (seed.client, seed.id);
-            let owed = self.claims.lost(&key, *asked_at);
-            self.pay(key, owed);
+        let asked_at = if seed.is_given { seed.asked_at.get().copied() } else { None };
+        if seed.is_given && asked_at.is_none() {
+            return;
         }
+        let key = (seed.client, seed.id);
+        let owed = self.claims.lost(&key, asked_at);
+        self.pay(key, owed);
     }
 
-    fn made(&self, seed: &GuardSeed, is_sure: bool) {
-        self.claims.guard_made((seed.client.clone(), seed.id.clone()), is_sure);
+    fn made(&self, seed: &GuardSeed, owes: Option<Made>) {
+        self.claims.guard_made((seed.client.clone(), seed.id.clone()), owes);
     }
 
-    fn dropped(&self, seed: &GuardSeed, is_sure: bool, parting: Parting) {
+    fn changed(&self, seed: &GuardSeed, before: Option<Made>, owes: Option<Made>) {
+        self.claims.guard_changed(&(seed.client.clone(), seed.id.clone()), before, owes);
+    }
+
+    fn dropped(&self, seed: &GuardSeed, owes: Option<Made>, parted: (Option<Instant>, Parting)) {
         let key = (seed.client.clone(), seed.id.clone());
-        let owed = self.claims.guard_dropped(&key, is_sure, parting);
+        let owed = self.claims.guard_dropped(&key, owes, parted);
         self.pay(key, owed);
     }
 }

@@ -43,9 +43,11 @@ pub(crate) async fn fly<S: UsageStore>(
         // Dropping who waits tells them that it is not known.
         Err(_) => {
             tracing::error!("the store panicked: what became of its batch is not known");
-            for Waiter { seed, .. } in waiting.into_iter().flatten() {
-                if let Some(seed) = seed {
-                    Arc::clone(&seed.ender).lost(*seed);
+            for waiting in waiting {
+                match waiting {
+                    Some(Waiter { seed: Some(seed), .. }) => Arc::clone(&seed.ender).lost(*seed),
+                    Some(_) => {}
+                    None => tracing::warn!("a hold may not be released, and is left to its ttl"),
                 }
             }
             Vec::new()
@@ -62,9 +64,7 @@ fn deliver(waiting: Vec<Waiting>, answers: Vec<Result<Answer, StoreError>>) -> b
             continue;
         };
         let guard = seed.and_then(|seed| match &answer {
-            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => {
-                Some(Box::new(seed.guard(decision.clone()).unreceived()))
-            }
+            Ok(Answer::Decision(decision @ Decision::Allowed(_))) => Some(Box::new(seed.unreceived(decision.clone()))),
             Err(StoreError::Unknown { .. }) => {
                 Arc::clone(&seed.ender).lost(*seed);
                 None

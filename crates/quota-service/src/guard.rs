@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use quota_core::{ClientId, Credits, Decision, Instant, Label, OperationId, Refusal, Ttl};
 use tokio::task::AbortHandle;
 
-use crate::claims::Parting;
+use crate::claims::{Made, Parting};
 use crate::error::{ServiceError, cause};
 
 /// Credits that are set aside until their cost is known. Dropped, it releases them; that neither waits nor fails,
@@ -36,7 +36,18 @@ pub struct HoldGuard {
     decision: Decision,
     /// What becomes of the hold when this drops.
     parting: Parting,
+    /// Whether a shutdown releases the hold as long as this lives.
+    owes: Owes,
     renewal: Option<AbortHandle>,
+}
+
+/// Whether a shutdown releases a guard's hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owes {
+    Nothing,
+    /// If no other process was told of it.
+    IfOnlyHere,
+    Release,
 }
 
 /// What became of a hold that was asked for.
@@ -82,26 +93,48 @@ pub(crate) struct GuardSeed {
 #[async_trait]
 pub(crate) trait HoldEnder: Send + Sync {
     async fn settle(&self, seed: &GuardSeed, cost: Credits) -> Result<Settled, ServiceError>;
-    /// Releases the hold, or only the one that was made at this instant for this service alone.
-    async fn release(&self, seed: &GuardSeed, made_at: Option<Instant>) -> Result<Decision, ServiceError>;
-    async fn extend(&self, seed: &GuardSeed, ttl: Ttl) -> Result<Decision, ServiceError>;
-    /// Releases a hold of which nobody knows whether it was made. Under an id that was given only if it is the one that was
-    /// asked for, by its instant, and no other process was told of it: it may be that one's. Where the account's time is ahead of
-    /// that, it is left to whoever asks again, or to its ttl.
+    /// Releases the hold.
+    async fn release(&self, seed: &GuardSeed, made: Made) -> Result<Decision, ServiceError>;
+    /// Extends the hold, or only the one of this instant.
+    async fn extend(&self, seed: &GuardSeed, at: Option<Instant>, ttl: Ttl) -> Result<Decision, ServiceError>;
+    /// Releases a hold of which nobody knows whether it was made, if no other process was told of it: its caller may have asked that one. Under
+    /// an id that was given only if it is the one that was asked for, by its instant: it may be another's. Where the account's
+    /// time is ahead of that, it is left to whoever asks again, or to its ttl.
     fn lost(&self, seed: GuardSeed);
-    /// Notes that a guard lives, so that a shutdown releases it, if it is sure that the hold is there and its own.
-    fn made(&self, seed: &GuardSeed, is_sure: bool);
-    /// Notes that a guard is gone; releases its hold if that is owed.
-    fn dropped(&self, seed: &GuardSeed, is_sure: bool, parting: Parting);
+    /// Notes that a guard lives, and what a shutdown releases for it.
+    fn made(&self, seed: &GuardSeed, owes: Option<Made>);
+    /// Notes that a shutdown releases something else for a guard.
+    fn changed(&self, seed: &GuardSeed, before: Option<Made>, owes: Option<Made>);
+    /// Notes that a guard of the hold of this instant is gone; releases what is owed then.
+    fn dropped(&self, seed: &GuardSeed, owes: Option<Made>, parted: (Option<Instant>, Parting));
 }
 
 impl GuardSeed {
+    /// In the hands of its caller.
     pub(crate) fn guard(self, decision: Decision) -> HoldGuard {
-        let mut guard = HoldGuard { seed: self, decision, parting: Parting::Owing, renewal: None };
-        if !guard.is_sure() {
-            guard.parting = guard.seed.asked_at.get().map_or(Parting::Disowned, |at| Parting::Lost(*at));
-        }
-        guard.seed.ender.made(&guard.seed, guard.is_sure());
+        let (parting, owes) = match (&decision, self.is_given, self.asked_at.get()) {
+            (Decision::Unchecked, true, None) => (Parting::Disowned, Owes::Nothing),
+            // What may have been made is left to its ttl.
+            (Decision::Unchecked, true, Some(_)) => (Parting::Lost, Owes::Nothing),
+            _ => (Parting::Owing, Owes::Release),
+        };
+        self.guard_that(decision, parting, owes)
+    }
+
+    /// Until its caller has it. One who is gone may have asked another process for the same, by the id that was given, or by the one that
+    /// was made when it was told that it is not known: that one's is a hold that was there before, and one that was made here is not
+    /// released once that was told of it.
+    pub(crate) fn unreceived(self, decision: Decision) -> HoldGuard {
+        let (parting, owes) = match &decision {
+            Decision::Allowed(allowed) if allowed.replayed() => (Parting::Disowned, Owes::Nothing),
+            _ => (Parting::Lost, Owes::IfOnlyHere),
+        };
+        self.guard_that(decision, parting, owes)
+    }
+
+    fn guard_that(self, decision: Decision, parting: Parting, owes: Owes) -> HoldGuard {
+        let guard = HoldGuard { seed: self, decision, parting, owes, renewal: None };
+        guard.seed.ender.made(&guard.seed, guard.owed());
         guard
     }
 }
@@ -139,7 +172,7 @@ impl HoldGuard {
             // One that was there before may be near its end, or shorter than was asked for.
             let is_new = matches!(&self.decision, Decision::Allowed(allowed) if !allowed.replayed());
             let first = if is_new { seed.ttl.duration() / 2 } else { Duration::ZERO };
-            let renewal = runtime.spawn(renew(seed, first)).abort_handle();
+            let renewal = runtime.spawn(renew(seed, self.made_at(), first)).abort_handle();
             if let Some(earlier) = self.renewal.replace(renewal) {
                 earlier.abort();
             }
@@ -152,7 +185,7 @@ impl HoldGuard {
     /// # Errors
     /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before.
     pub async fn extend(&self, ttl: Ttl) -> Result<Decision, ServiceError> {
-        self.seed.ender.extend(&self.seed, ttl).await
+        self.seed.ender.extend(&self.seed, self.made_at(), ttl).await
     }
 
     /// Ends the hold and charges what it did cost, less or more than was held. A hold that has expired is recorded
@@ -174,20 +207,18 @@ impl HoldGuard {
         settled
     }
 
-    /// Ends the hold without a charge, and waits for that. One that is unchecked and whose id was given is ended only if it is the
-    /// one that was asked for here: another process may hold under that id.
+    /// Ends the hold without a charge, and waits for that. It ends none that was made under the same id since this one has expired. One that is
+    /// unchecked and whose id was given is ended only if it is the one that was asked for here: another process may hold under
+    /// that id.
     ///
     /// # Errors
     /// [`ServiceError`]: [`quota_core::Refusal::HoldNotActive`] where it expired before, or was never made.
     pub async fn release(mut self) -> Result<Decision, ServiceError> {
-        let made_at = match self.parting {
-            Parting::Lost(at) => Some(at),
-            Parting::Disowned if !self.is_sure() => {
-                return Err(Refusal::HoldNotActive { id: self.seed.id.clone() }.into());
-            }
-            _ => None,
-        };
-        let released = self.seed.ender.release(&self.seed, made_at).await;
+        if self.parting == Parting::Disowned {
+            return Err(Refusal::HoldNotActive { id: self.seed.id.clone() }.into());
+        }
+        let made = Made { at: self.at(), only_here: self.parting == Parting::Lost };
+        let released = self.seed.ender.release(&self.seed, made).await;
         // Refused for another reason (a clock, a plan), it is still there, and is released when this drops.
         if let Ok(Decision::Allowed(_))
         | Err(ServiceError::Refused(Refusal::HoldNotActive { .. } | Refusal::UnknownClient)) = released
@@ -212,26 +243,34 @@ impl HoldGuard {
 }
 
 impl HoldGuard {
-    /// Whether its hold is there, or nobody else's could be: one that is unchecked may not have been made, and under an id that was
-    /// given may be another process's.
-    fn is_sure(&self) -> bool {
-        !(self.seed.is_given && self.decision == Decision::Unchecked)
+    /// The hold's instant; none where it is not known whether it was made.
+    const fn made_at(&self) -> Option<Instant> {
+        match &self.decision {
+            Decision::Allowed(allowed) => Some(allowed.counted_at()),
+            Decision::Denied(_) | Decision::Unchecked => None,
+        }
     }
 
-    /// Until its caller has it. One who is gone may have asked another process for the same, by the id that was given: that one's is
-    /// a hold that was there before, and one that was made here is not released once that was told of it.
-    pub(crate) const fn unreceived(mut self) -> Self {
-        self.parting = match &self.decision {
-            Decision::Allowed(allowed) if allowed.replayed() => Parting::Disowned,
-            Decision::Allowed(allowed) if self.seed.is_given => Parting::Lost(allowed.counted_at()),
-            _ => Parting::Owing,
+    /// The same, or the instant that it was asked for at; none under an id that was made, which is no other's.
+    fn at(&self) -> Option<Instant> {
+        self.made_at().or_else(|| self.seed.asked_at.get().copied().filter(|_| self.seed.is_given))
+    }
+
+    /// What a shutdown releases.
+    fn owed(&self) -> Option<Made> {
+        let only_here = match self.owes {
+            Owes::Nothing => return None,
+            Owes::IfOnlyHere => true,
+            Owes::Release => false,
         };
-        self
+        Some(Made { at: self.at(), only_here })
     }
 
     /// In the hands of its caller.
-    pub(crate) const fn received(mut self) -> Self {
-        self.parting = Parting::Owing;
+    pub(crate) fn received(mut self) -> Self {
+        let before = self.owed();
+        (self.parting, self.owes) = (Parting::Owing, Owes::Release);
+        self.seed.ender.changed(&self.seed, before, self.owed());
         self
     }
 }
@@ -242,12 +281,12 @@ const RETRY: u32 = 16;
 /// But not sooner.
 const SHORTEST: Duration = Duration::from_millis(50);
 
-async fn renew(seed: GuardSeed, first: Duration) {
+async fn renew(seed: GuardSeed, made_at: Option<Instant>, first: Duration) {
     let ttl = seed.ttl.duration();
     let mut pause = first;
     loop {
         tokio::time::sleep(pause).await;
-        let extended = seed.ender.extend(&seed, seed.ttl).await;
+        let extended = seed.ender.extend(&seed, made_at, seed.ttl).await;
         pause = if matches!(extended, Ok(Decision::Allowed(_))) { ttl / 2 } else { (ttl / RETRY).max(SHORTEST) };
         if let Err(error) = extended {
             tracing::warn!(client = %seed.client, id = %seed.id, error = cause(&error), "a hold was not renewed");
@@ -265,7 +304,7 @@ impl Drop for HoldGuard {
         if let Some(renewal) = &self.renewal {
             renewal.abort();
         }
-        self.seed.ender.dropped(&self.seed, self.is_sure(), self.parting);
+        self.seed.ender.dropped(&self.seed, self.owed(), (self.at(), self.parting));
     }
 }
 

@@ -189,6 +189,8 @@ impl All {
             let before = self.days.len();
             self.days.retain(|_, day| is_kept(*day));
             self.room.give_back(before.saturating_sub(self.days.len()));
+            // What was given back is to be others' memory.
+            self.days.shrink_to(self.days.len().saturating_mul(2));
         }
     }
 }

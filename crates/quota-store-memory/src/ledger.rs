@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quota_core::{
-    Credits, Days, Detail, Entry, Fact, Instant, Label, Need, QUARTER_MILLIS, QuarterSum, Removal, Terms, Window,
-    is_quarter, quarter_of,
+    Credits, Days, Detail, Entry, Fact, Instant, Label, Need, QUARTER_MILLIS, QuarterSum, Refusal, Removal, Terms,
+    Window, is_quarter, quarter_of,
 };
 use smallvec::SmallVec;
 
@@ -62,13 +62,17 @@ impl Keeping {
 }
 
 impl Ledger {
-    pub(crate) fn terms(&self, keeping: Keeping, now: Instant) -> Terms {
-        let ids = self.rest.as_ref().map_or(0, |rest| match rest.ids.len() {
+    pub(crate) fn terms(&mut self, keeping: Keeping, now: Instant) -> Terms {
+        let ids = self.rest.as_mut().map_or(0, |rest| match rest.ids.len() {
             few if few < MAX_IDS / 2 => few,
             many => many.saturating_sub(rest.ids.count_old(now, keeping.ids_for)),
         });
         let room_for_ids = MAX_IDS.saturating_sub(ids);
         Terms { folded_until: self.folded_until(), room_for_ids, ..keeping.terms() }
+    }
+
+    pub(crate) fn check_range(&self, keeping: Keeping, range: Window) -> Result<(), Refusal> {
+        Terms { folded_until: self.folded_until(), ..keeping.terms() }.check_range(range)
     }
 
     fn folded_until(&self) -> Instant {

@@ -84,7 +84,7 @@ impl MemoryStore {
         read: impl FnOnce(&Ledger) -> T,
     ) -> Result<Option<T>, StoreError> {
         let read = self.read(client, |record| {
-            record.ledger.terms(self.keeping, Instant::MIN).check_range(range)?;
+            record.ledger.check_range(self.keeping, range)?;
             Ok::<_, Refusal>(read(&record.ledger))
         });
         match read {

@@ -24,10 +24,10 @@ const DUPLICATE_KEY: i32 = 11_000;
 /// interrupt what may have been done.
 const INTERRUPTED: [i32; 12] = [6, 7, 50, 64, 89, 91, 189, 262, 9_001, 11_600, 11_601, 11_602];
 
-/// Codes by which a server refuses a statement for what it says or for what would come of it: it did nothing. BadValue, FailedToParse,
-/// Unauthorized, TypeMismatch, ImmutableField, DocumentValidationFailure, BSONObjectTooLarge, an update that makes a document too large
+/// Codes by which a server refuses a statement for what it says or for what would come of it: it did nothing. BadValue, Unauthorized,
+/// TypeMismatch, ImmutableField, DocumentValidationFailure, BSONObjectTooLarge, an update that makes a document too large
 /// (two), OutOfDiskSpace.
-const REFUSED: [i32; 10] = [2, 9, 13, 14, 66, 121, 10_334, 17_419, 17_420, 14_031];
+const REFUSED: [i32; 9] = [2, 13, 14, 66, 121, 10_334, 17_419, 17_420, 14_031];
 
 /// The collections of a store.
 #[derive(Clone, Debug)]

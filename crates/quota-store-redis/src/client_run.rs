@@ -243,6 +243,7 @@ impl<'a> ClientRun<'a> {
             return self.read_alive(known).await;
         }
         if was_slower {
+            known.look_again_for_forgotten();
             self.patience.check()?;
         }
         Ok(stored)

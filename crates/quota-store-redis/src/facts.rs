@@ -83,6 +83,14 @@ impl KnownIds {
         self.forgotten.get(id).filter(|(other, _)| *other == key).map(|(_, written)| *written)
     }
 
+    /// Forgets those that are remembered no longer: where they were found, at another version, is not everywhere that they may have been
+    /// written anew.
+    pub(crate) fn look_again_for_forgotten(&mut self) {
+        for id in std::mem::take(&mut self.forgotten).into_keys() {
+            self.found.remove(&id);
+        }
+    }
+
     /// The version is this store's own now.
     pub(crate) fn written(&mut self) {
         self.found.clear();
@@ -107,7 +115,8 @@ pub(crate) fn keys_of_ids<'a>(
         keys.extend(memory.ids.days_since(settings.first_day_of_ids(span.0)).rev().map(Key::Ids));
     }
     if settings.detail == Detail::Quarters && ids.any(may_be_made) {
-        let (first, last) = (Settings::retries_of(span.0), Settings::retries_of(span.1));
+        // Who wrote it may have had a clock that was somewhat ahead of who asks again.
+        let (first, last) = (Settings::retries_of(span.0), Settings::retries_of(span.1).saturating_add(1));
         let (earliest, newest) = (first.saturating_sub(1), last.saturating_sub(MOST_RETRIES));
         keys.extend((earliest.max(newest)..=last).rev().map(Key::Retries));
         keys.extend([first, earliest].into_iter().filter(|retries| *retries < newest).map(Key::Retries));

@@ -140,9 +140,21 @@ pub fn hosts(url: &str) -> Option<String> {
     if behind.contains('@') || address.matches('@').count() > 1 {
         return None;
     }
-    let hosts = address.rsplit('@').next().filter(|hosts| !hosts.is_empty())?;
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || ".-_:,[]".contains(character);
-    hosts.chars().all(is_plain).then(|| hosts.to_owned())
+    let hosts = address.rsplit('@').next()?;
+    hosts.split(',').all(is_host).then(|| hosts.to_owned())
+}
+
+/// Whether it is a name or an address, with a port or without. A user and a password without a host behind them are not.
+fn is_host(text: &str) -> bool {
+    let (name, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((address, "")) => (address, None),
+        Some((address, port)) => (address, port.strip_prefix(':').or(Some(""))),
+        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
+    };
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
+    let is_address = text.starts_with('[') && name.chars().all(|character| is_plain(character) || character == ':');
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    !name.is_empty() && (is_address || name.chars().all(is_plain)) && port.is_none_or(is_port)
 }
 
 #[cfg(feature = "memory")]
@@ -277,6 +289,15 @@ mod tests {
             ("redis://:a?b@h:1", None),
             ("redis://u:a@b@h:1", None),
             ("redis:", None),
+            ("redis://", None),
+            ("redis://h", Some("h")),
+            ("redis://[::1]", Some("[::1]")),
+            // Nothing but a user and a password.
+            ("redis://quota:s3cret", None),
+            ("redis://:s3cret/0", None),
+            ("redis://:12345", None),
+            ("mongodb://a:1,quota:s3cret/app", None),
+            ("redis://[::1]s3cret", None),
         ] {
             assert_eq!(hosts(url).as_deref(), told, "{url}");
         }

@@ -43,6 +43,10 @@ impl CompletionRequest {
     }
 
     fn from_json(body: &[u8]) -> Result<Self, Malformed> {
+        // What is derived would take an array of its members as well.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Malformed::new("body", "it is an object of JSON: {\"prompt\": ...}"));
+        }
         let mut json = serde_json::Deserializer::from_slice(body);
         let asked: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             // A place of which nothing is known is told by what it lies in.

@@ -99,21 +99,27 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
       setPreviewed({ plan: wanted, preview: await quota.previewPlan(client, wanted) });
       return undefined;
     });
+  const make = async (made: Plan, act: () => Promise<unknown>) => {
+    // Where the answer is lost it may be made all the same, and is no other's then.
+    setEdited((now) => ({ ...now, made }));
+    try {
+      await act();
+      setEdited((now) => ({ ...now, isOvertaken: false }));
+    } finally {
+      void refreshClient(quota, client);
+    }
+  };
   const save = () =>
     attempt(async () => {
-      await quota.setPlan(client, wanted);
-      setEdited((now) => ({ ...now, isOvertaken: false, made: wanted }));
+      await make(wanted, () => quota.setPlan(client, wanted));
       setPreviewed(undefined);
-      void refreshClient(quota, client);
       return "saved";
     });
   const remove = () =>
     attempt(async () => {
       leaveTo(add.current);
       setIsAsking(false);
-      await quota.removePlan(client);
-      setEdited((now) => ({ ...now, isOvertaken: false, made: NONE }));
-      void refreshClient(quota, client);
+      await make(NONE, () => quota.removePlan(client));
       return "removed";
     });
   return (

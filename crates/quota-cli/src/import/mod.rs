@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::import::mark::{Mark, Repeated};
+use crate::import::position::Disordered;
 use crate::import::source::{Names, Source};
 use crate::import::transfer::{Forgotten, Transfer};
 use crate::{output, place, shown, target};
@@ -108,7 +109,8 @@ impl ImportFrappy {
             false => output::say(summary.lines(self.dry_run).join("\n")),
         };
         done.map_err(|error| {
-            let goes_on = if error.is::<Repeated>() { "" } else { ", and the same command goes on" };
+            let is_in_vain = error.is::<Repeated>() || error.is::<Disordered>();
+            let goes_on = if is_in_vain { "" } else { ", and the same command goes on" };
             error.context(format!("the import was cut off; what was added stays{goes_on}"))
         })?;
         refuse_full(&transfer)?;

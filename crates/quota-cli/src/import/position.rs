@@ -1,8 +1,8 @@
 //! How far a table was read.
 
-use anyhow::bail;
 use diesel::QueryableByName;
 use diesel::sql_types::{BigInt, Binary, Double, Nullable, Text};
+use thiserror::Error;
 
 use crate::import::amount::Amount;
 use crate::import::row::{Row, Skip};
@@ -46,6 +46,22 @@ pub(super) struct Unkeyed {
     pub(super) count: i64,
 }
 
+/// Rows cannot be read in the order of their ids, however often that is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Disordered {
+    /// An id comes after a greater one.
+    #[error(
+        "the source's ids do not grow from page to page: import a copy whose ids are whole numbers that are ordered as such"
+    )]
+    NotGrowing,
+    /// More rows share an id than a page has.
+    #[error("{PAGE} rows of the source or more have the id {id}: import a copy in which each has its own")]
+    Shared {
+        /// Which.
+        id: i64,
+    },
+}
+
 impl Position {
     pub(super) const START: Self = Self::From(i64::MIN);
 
@@ -55,19 +71,19 @@ impl Position {
     /// Goes on behind what was found from here on, ordered by id. Rows that share an id come together and are marked.
     ///
     /// # Errors
-    /// More rows share an id than a page has, or the order is none: to go on would lose rows.
-    pub(super) fn pass(&mut self, mut found: Vec<Found>) -> anyhow::Result<Vec<Row>> {
+    /// [`Disordered`]: to go on would lose rows.
+    pub(super) fn pass(&mut self, mut found: Vec<Found>) -> Result<Vec<Row>, Disordered> {
         let (Some(first), Some(last)) = (found.first().map(|row| row.id), found.last().map(|row| row.id)) else {
             *self = Self::REST;
             return Ok(Vec::new());
         };
         if matches!(self, Self::From(from) if first < *from) || !found.is_sorted_by_key(|row| row.id) {
-            bail!("the source's ids do not grow from page to page: nothing can be read in their order");
+            return Err(Disordered::NotGrowing);
         }
         if found.len() < PAGE {
             *self = last.checked_add(1).map_or(Self::REST, Self::From);
         } else if first == last {
-            bail!("{PAGE} rows of the source or more have the id {last}: an id has to be one row's alone");
+            return Err(Disordered::Shared { id: last });
         } else {
             // The next page may have more of the last id.
             found.retain(|row| row.id != last);
@@ -128,8 +144,10 @@ mod tests {
         assert_eq!(position, Position::From(4));
         let page = position.pass(found((4..full + 2).chain([full + 2, full + 2]))).unwrap();
         assert_eq!((page.len(), &position), (PAGE - 2, &Position::From(full + 2)));
-        assert!(position.pass(found(std::iter::repeat_n(full + 2, PAGE))).is_err(), "no end of one id");
-        assert!(position.pass(found([full + 1])).is_err(), "an id that was read before");
+        let endless = position.pass(found(std::iter::repeat_n(full + 2, PAGE))).map(|rows| rows.len());
+        assert_eq!(endless, Err(Disordered::Shared { id: full + 2 }));
+        let read_before = position.pass(found([full + 1])).map(|rows| rows.len());
+        assert_eq!(read_before, Err(Disordered::NotGrowing));
     }
 
     #[test]

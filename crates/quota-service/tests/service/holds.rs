@@ -95,20 +95,45 @@ async fn a_hold_that_another_process_was_told_of_outlives_the_first_ones_late_an
 
 #[tokio::test]
 async fn a_hold_that_another_process_was_told_of_outlives_a_lost_answer() {
+    // Under an id that was made, the caller asks again by that.
+    for asked in [charge(60, "a"), Charge::new(credits(60))] {
+        for (is_told, left) in [(false, Credits::ZERO), (true, credits(60))] {
+            let store = Gated::batched();
+            let service = hundred_a_day(store.clone()).build();
+            store.close();
+            store.pass_one();
+            store.next(Fault::Done(unknown));
+            let lost = service.hold(&ann(), asked.clone(), Ttl::DEFAULT).await;
+            let Err(ServiceError::Unknown { id: Some(id), .. }) = lost else { panic!("{lost:?}") };
+            store.came(2).await;
+            if is_told {
+                store.tell_another(&ann(), &id, credits(60)).await;
+            }
+            store.open();
+            assert_eq!(held(&service, &ann()).await, left, "{is_told}");
+            assert_eq!(releases(&store), 1);
+        }
+    }
+}
+
+/// It was not sent in time, its caller was told that it is not known, and has asked another process by the id that was made for it.
+#[tokio::test(start_paused = true)]
+async fn a_hold_under_a_made_id_that_another_process_was_told_of_outlives_the_first_ones_late_answer() {
     for (is_told, left) in [(false, Credits::ZERO), (true, credits(60))] {
         let store = Gated::batched();
-        let service = hundred_a_day(store.clone()).build();
+        let service = hundred_a_day(store.clone()).with_deadline(Duration::from_millis(100)).build();
         store.close();
+        let lost = service.hold(&ann(), Charge::new(credits(60)), Ttl::DEFAULT).await;
+        let Err(ServiceError::Unknown { id: Some(id), .. }) = lost else { panic!("{lost:?}") };
         store.pass_one();
-        store.next(Fault::Done(unknown));
-        let lost = service.hold(&ann(), charge(60, "a"), Ttl::DEFAULT).await;
-        assert!(matches!(&lost, Err(ServiceError::Unknown { .. })), "{lost:?}");
+        // The release has come, and is kept back.
         store.came(2).await;
         if is_told {
-            store.tell_another(&ann(), &id("a"), credits(60)).await;
+            store.tell_another(&ann(), &id, credits(60)).await;
         }
         store.open();
         assert_eq!(held(&service, &ann()).await, left, "{is_told}");
+        assert_eq!(releases(&store), 1);
     }
 }
 

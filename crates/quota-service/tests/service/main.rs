@@ -1,6 +1,7 @@
 //! What the service promises, over stores that wait, fail and panic when a test asks for it.
 
 mod alarms;
+mod anew;
 mod deadlines;
 mod defaults;
 mod dropped;

@@ -134,7 +134,12 @@ impl<E: Engine> Applying<E> {
     }
 
     async fn transact_step(&self, client: &ClientId, before: Instant, what: What) -> Result<Option<Pruned>, Undone> {
-        let mut session = self.connections.session(Purpose::Brief).await.map_err(Undone::NotDone)?;
+        let purpose = match what {
+            // By whoever reads usage or charges, and as many as they are.
+            What::Deleted => Purpose::Lock,
+            What::Entries | What::Quarters => Purpose::Brief,
+        };
+        let mut session = self.connections.session(purpose).await.map_err(Undone::NotDone)?;
         let link = session.link().map_err(|error| Undone::NotDone(error.into()))?;
         let done = self.connections.timely(async {
             let done = match what {
@@ -221,12 +226,16 @@ async fn lock<L: Link>(link: &mut L, client: &str) -> Result<Standing, Failure> 
     Ok(standing.unwrap_or_default())
 }
 
-/// Forgets some of a client's sums; none where none are left. A quarter is not divided.
+/// Forgets some of a client's sums; none where none are left. A quarter is not divided. Where entries were added since the client was
+/// folded, which count with their quarters, nothing is forgotten until they are folded too.
 async fn forget_some<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Result<Option<Pruned>, Failure> {
     let texts = link.texts();
     let name = client.as_str();
     link.begin_writing().await?;
     lock(link, name).await?;
+    if nth_entry(link, name, before, 0).await?.is_some() {
+        return Ok(None);
+    }
     let next = link.numbers(&texts.nth_quarter, &[name.into(), before.millis().into(), ENTRIES_AT_ONCE.into()]).await?;
     let next = next.first().copied();
     let cut = next.map_or(before.millis(), |next| next.saturating_add(1));

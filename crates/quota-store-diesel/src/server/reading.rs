@@ -38,13 +38,15 @@ async fn read_once<E: Engine, R: Reading>(connections: &Connections<E>, reading:
     let link = session.link()?;
     let done = connections.timely(async {
         link.begin_reading().await?;
-        let done = reading.read(link).await?;
-        link.roll_back().await?;
-        Ok::<_, Failure>(done)
+        let done = reading.read(link).await;
+        // What cannot be read yet is nothing wrong with the connection.
+        Ok::<_, Failure>((done, link.roll_back().await.is_ok()))
     });
-    let done = done.await??;
-    session.ended();
-    Ok(done)
+    let (done, is_ended) = done.await??;
+    if is_ended {
+        session.ended();
+    }
+    done
 }
 
 /// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back where

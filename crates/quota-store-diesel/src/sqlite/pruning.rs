@@ -146,9 +146,9 @@ impl SqliteLedger<'_> {
         if self.standing(client)?.deleted.is_some() {
             return Err(Failure::Unfinished);
         }
-        let Some(first) = self.nth_entry(client, before.millis(), 0)? else { return Ok(Fold::Nothing) };
+        let Some(first) = self.nth_entry(client.as_str(), before.millis(), 0)? else { return Ok(Fold::Nothing) };
         let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
-        let (cut, leaves) = match self.nth_entry(client, before.millis(), ENTRIES_AT_ONCE)? {
+        let (cut, leaves) = match self.nth_entry(client.as_str(), before.millis(), ENTRIES_AT_ONCE)? {
             Some(at) if at < end_of_first => (end_of_first, true),
             Some(at) => (Cut::floor(at), false),
             None => (before.millis(), false),
@@ -179,8 +179,12 @@ impl SqliteLedger<'_> {
         Ok(self.texts.fold_size.with::<FoldSizeSql>(&binds).get_result(self.connection)?)
     }
 
-    /// A quarter is not divided.
+    /// A quarter is not divided. Where entries were added since the client was folded, which count with their quarters, nothing is forgotten
+    /// until they are folded too.
     fn forget_some(&mut self, client: &str, before: Instant) -> Result<bool, Failure> {
+        if self.nth_entry(client, before.millis(), 0)?.is_some() {
+            return Ok(false);
+        }
         let binds = [client.into(), before.millis().into(), ENTRIES_AT_ONCE.into()];
         let next: Vec<i64> = self.texts.nth_quarter.with::<BigInt>(&binds).load(self.connection)?;
         let cut = next.first().map_or(before.millis(), |next| next.saturating_add(1));
@@ -188,8 +192,8 @@ impl SqliteLedger<'_> {
         Ok(!next.is_empty())
     }
 
-    fn nth_entry(&mut self, client: &ClientId, before: i64, nth: i64) -> Result<Option<i64>, Failure> {
-        let binds = [client.as_str().into(), before.into(), nth.into()];
+    fn nth_entry(&mut self, client: &str, before: i64, nth: i64) -> Result<Option<i64>, Failure> {
+        let binds = [client.into(), before.into(), nth.into()];
         let rows: Vec<i64> = self.texts.nth_entry.with::<BigInt>(&binds).load(self.connection)?;
         Ok(rows.first().copied())
     }

@@ -217,6 +217,41 @@ pub(crate) async fn many_readings_delay_nobody_else<D: Database>(database: &D) {
     }
 }
 
+/// Rows that a large deletion has left are taken out first by whoever reads what they may be in the way of.
+pub(crate) async fn many_readings_behind_a_deletion_delay_nobody_else<D: Database>(database: &D) {
+    let store = Arc::new(database.store().await);
+    for name in ["a", "free"] {
+        assert!(allowed(&one(&*store, request(name, charge("1"), "10")).await));
+    }
+    let before = |seconds| noon().saturating_sub(Duration::from_secs(seconds));
+    let (from, to) = (before(60).millis(), before(1).millis());
+    let mut connection = database.connection().await;
+    let leave = format!("UPDATE {{p}}accounts SET deleted_from = {from}, deleted_to = {to} WHERE client = 'a'");
+    database.execute_on(&mut connection, &database.fill(&leave)).await;
+    let holder = hold(database, "a").await;
+    let range = Window::new(before(30), noon().saturating_add(Duration::from_secs(1))).unwrap();
+    let readings: Vec<_> = (0..MANY)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.total(&client("a"), range).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let others = async {
+        assert!(allowed(&one(&*store, request("free", charge("1"), "10")).await));
+        assert!(allowed(&one(&*store, request("new", charge("1"), "10")).await));
+        store.stored_plan(&client("free")).await.unwrap();
+        store.health().await.unwrap();
+    };
+    tokio::time::timeout(Duration::from_secs(2), others).await.expect("somebody waits for them");
+    assert!(readings.iter().all(|reading| !reading.is_finished()));
+    drop(holder);
+    for reading in readings {
+        assert_eq!(reading.await.unwrap().unwrap(), credits("1"));
+    }
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}accounts WHERE deleted_to > 0").await, 0);
+}
+
 pub(crate) async fn a_pruning_passes_over_who_is_held<D: Database>(database: &D) {
     let store = database.connect_impatient().await.unwrap();
     for name in ["a", "b", "c"] {

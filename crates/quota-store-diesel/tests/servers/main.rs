@@ -90,6 +90,7 @@ on_both! {
         many_accounts_that_are_held_delay_nobody_else
         who_waits_behind_too_many_is_told
         many_readings_delay_nobody_else
+        many_readings_behind_a_deletion_delay_nobody_else
         a_pruning_passes_over_who_is_held
         an_account_that_stays_held_is_waited_for_beside_others
         an_account_that_was_held_is_waited_for_beside_others

@@ -208,3 +208,27 @@ async fn a_horizon_forgets_old_sums_and_refuses_longer_windows() {
     let answer = one(&store, request("a", charge("1"), now, &plan(Period::MONTH, "1"))).await;
     assert!(matches!(answer, Err(StoreError::Refused(Refusal::WindowExceedsRetention { .. }))), "{answer:?}");
 }
+
+/// Between the folding of a client and the forgetting of its sums somebody may add entries of the past: they count with their quarters.
+#[tokio::test]
+async fn sums_of_entries_that_came_meanwhile_are_forgotten_with_them() {
+    let file = File::new();
+    drop(filled(&file).await);
+    let day = Duration::from_secs(24 * 3_600);
+    let store = file.builder().with_retention(2 * day).open().unwrap();
+    one(&store, request("b", charge("1"), at("2024-03-20T12:00:00Z"), &plan(Period::DAY, "10"))).await.unwrap();
+    let past = at("2024-03-01T10:00:00Z").millis();
+    // `young` is folded after `b`.
+    file.execute(&format!(
+        "CREATE TRIGGER late AFTER UPDATE OF folded_until ON quota_accounts WHEN NEW.client = 'young' BEGIN \
+         INSERT INTO quota_entries (client, at, id, credits) VALUES ('b', {past}, 'late', 5000000); \
+         INSERT INTO quota_quarters (client, quarter, credits, entries) VALUES ('b', {past}, 5000000, 1); END"
+    ));
+    let left = |table: &str| file.number(&format!("SELECT COUNT(*) FROM quota_{table} WHERE client = 'b'"));
+    store.prune(at("2024-03-10T00:00:00Z")).await.unwrap();
+    assert_eq!((left("entries"), left("quarters")), (2, 2));
+    file.execute("DROP TRIGGER late");
+    store.prune(at("2024-03-10T00:00:00Z")).await.unwrap();
+    assert_eq!((left("entries"), left("quarters")), (1, 1));
+    assert_eq!(store.total(&client("b"), Window::ALL).await.unwrap(), credits("1"));
+}

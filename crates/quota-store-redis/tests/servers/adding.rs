@@ -61,7 +61,7 @@ async fn what_holds_leave_behind_is_bounded() {
             let end = if number % 2 == 0 {
                 Operation::Settle { id: id(&name), credits: Credits::ONE }
             } else {
-                Operation::Release { id: id(&name), made: None }
+                Operation::Release { id: id(&name), at: None, asker: None }
             };
             assert!(allowed(&one(&store, request("a", end, PLENTY)).await));
             let texts = place.account("a").await;

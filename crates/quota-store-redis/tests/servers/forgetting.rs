@@ -124,7 +124,7 @@ async fn who_was_never_charged_leaves_no_key() {
             asker: None,
         };
         let settle = Operation::Settle { id: id.clone(), credits: Credits::ONE };
-        let release = Operation::Release { id: id.clone(), made: None };
+        let release = Operation::Release { id: id.clone(), at: None, asker: None };
         let of_a_stranger = [charge("1"), charge_as("i", "1"), hold(), settle, release, Operation::Status];
         let mut batch: Vec<Request> = of_a_stranger.map(|operation| request("stranger", operation, PLENTY)).into();
         batch.iter_mut().for_each(|request| request.plan.plan = None);

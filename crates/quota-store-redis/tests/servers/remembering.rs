@@ -381,3 +381,26 @@ async fn an_entry_whose_sums_are_gone_is_voided_without_sums() {
     let left = place.tell(&format!("PTTL {}", place.key("{a}:s:19697"))).await;
     assert_ne!(left, Value::Int(-1), "a key that is kept for ever");
 }
+
+/// An id that is remembered no longer is used anew at one process, and asked for again at another, which knows where it stood before.
+#[tokio::test]
+async fn an_id_that_was_used_anew_is_found_by_who_has_not_seen_it() {
+    let Some(shared) = Place::shared() else { return };
+    for is_in_place in [false, true] {
+        let place = Place::at(shared.url.clone());
+        let connect =
+            async || place.builder().with_detail(Detail::Quarters).with_ids_for(DAY / 24).connect().await.unwrap();
+        let (ours, other) = (connect().await, connect().await);
+        assert!(!replayed(&charge_later(&ours, "a", "nightly", 0).await));
+        put_in_place(&ours, "a", 0).await;
+        assert!(!replayed(&charge_later(&ours, "a", "plain", 6).await));
+        assert!(!replayed(&charge_later(&other, "a", "nightly", 6).await), "it is forgotten");
+        if is_in_place {
+            put_in_place(&other, "a", 6).await;
+        }
+        for store in [&ours, &other, &ours] {
+            assert!(replayed(&charge_later(store, "a", "nightly", 6).await), "{is_in_place}");
+        }
+        assert_eq!(total(&connect().await).await, credits("3"));
+    }
+}
