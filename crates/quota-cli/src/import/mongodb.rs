@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::ErrorKind;
 use mongodb::{Collection, Cursor};
+use quota_core::Credits;
 
 use crate::import::amount::Amount;
 use crate::import::row::{Row, Skip};
@@ -241,23 +242,15 @@ fn seconds(timestamp: Option<&Bson>) -> Option<i64> {
     }
 }
 
-/// Written with a point or without, and with an exponent where MongoDB writes one: `1.7092512E+9`.
+/// Written as amounts are, and exact to the millionth as they are; more than an amount can be is past all instants.
 fn whole(seconds: &str) -> Option<i64> {
-    /// The exponent of what has more digits than an instant.
-    const MANY: i64 = 20;
-    let (digits, exponent) = seconds.split_once('E').unwrap_or((seconds, "0"));
-    let (before, decimals) = digits.split_once('.').unwrap_or((digits, ""));
-    let is_nothing = digits.bytes().all(|digit| !digit.is_ascii_digit() || digit == b'0');
-    let exponent = if is_nothing { 0 } else { exponent.parse::<i64>().ok().filter(|exponent| *exponent <= MANY)? };
-    let mut digits = format!("{before}{decimals}");
-    let point = i64::try_from(before.len()).ok()?.checked_add(exponent)?;
-    let point = usize::try_from(point).ok()?;
-    while digits.len() < point {
-        digits.push('0');
-    }
-    let (whole, rest) = digits.split_at_checked(point)?;
-    let is_whole = rest.bytes().all(|digit| digit == b'0');
-    whole.parse::<i64>().ok().filter(|_| is_whole).map(|seconds| seconds.saturating_mul(MILLIS))
+    let (second, unsigned) = (Credits::ONE.micros(), seconds.strip_prefix('-').unwrap_or(seconds));
+    let millis = match Amount::Decimal(unsigned.to_owned()).credits() {
+        Ok(credits) if credits.micros() % second == 0 => credits.micros() / second * MILLIS,
+        Err(Skip::TooMany) => i64::MAX,
+        _ => return None,
+    };
+    Some(if unsigned == seconds { millis } else { -millis })
 }
 
 #[cfg(test)]
@@ -385,8 +378,14 @@ mod tests {
         assert_eq!(row(&doc! { "credits": 1 }), Row::without_id("NULL", 1), "nothing tells it from others");
         let as_told = [("1709251200", time), ("1709251200.000", time), ("1.7092512E+9", time), ("170925120E1", time)];
         let nothing = [("0", Some(0)), ("0E+30", Some(0)), ("0E-30", Some(0))];
-        let no_second =
-            [("1709251200.5", None), ("17092512005E-1", None), ("5E-1", None), ("1E+21", None), ("NaN", None)];
+        let no_second = [
+            ("1709251200.5", None),
+            ("17092512005E-1", None),
+            ("5E-1", None),
+            ("NaN", None),
+            ("1E+21", Some(i64::MAX)),
+        ];
+        assert_eq!(whole("-5"), Some(-5_000));
         for (told, at) in as_told.into_iter().chain(nothing).chain(no_second) {
             let told: Decimal128 = told.parse().unwrap();
             assert_eq!(read(doc! { "_id": 7, "timestamp": told }).2, at, "{told}");
