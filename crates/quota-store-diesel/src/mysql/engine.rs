@@ -122,7 +122,8 @@ fn session(settings: &Settings, is_mariadb: bool) -> Vec<String> {
         format!(
             "SET SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
              SESSION time_zone = '+00:00', SESSION lc_messages = 'en_US', SESSION innodb_lock_wait_timeout = {lock}, \
-             SESSION autocommit = 0"
+             SESSION autocommit = 0, SESSION unique_checks = 1, SESSION completion_type = 'NO_CHAIN', \
+             SESSION sql_select_limit = 18446744073709551615"
         ),
     ];
     // A process that is stopped while it holds accounts is to lose them before others give up waiting, where these wait for more
@@ -200,6 +201,10 @@ mod tests {
             "GLOBAL sql_mode = ''",
             "GLOBAL time_zone = '+05:45'",
             "GLOBAL innodb_lock_wait_timeout = 50",
+            // An id that is used twice, an answer that is cut short, a transaction that is begun by the end of another.
+            "GLOBAL unique_checks = 0",
+            "GLOBAL sql_select_limit = 1",
+            "GLOBAL completion_type = 'CHAIN'",
         ] {
             connection.query_drop(format!("SET {default}")).await.unwrap();
         }
@@ -213,6 +218,9 @@ mod tests {
             ("@@session.time_zone", "+00:00"),
             ("@@session.autocommit + 0", "0"),
             ("@@session.innodb_lock_wait_timeout", "4"),
+            ("@@session.unique_checks + 0", "1"),
+            ("@@session.sql_select_limit", "18446744073709551615"),
+            ("@@session.completion_type", "NO_CHAIN"),
         ] {
             let text = format!("SELECT CONVERT(CONCAT({variable}) USING utf8mb4)");
             let found = link.words(&Sql::new(&text), &[]).await.unwrap();

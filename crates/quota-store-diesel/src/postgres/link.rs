@@ -125,20 +125,39 @@ impl Link for PostgresLink {
         }
     }
 
-    /// What only confirms comes last: by then all accounts that are written are locked, and it sees what was committed before that.
+    /// One statement, a transaction of its own, unless ids are to be absent: those are looked for by a statement after that which locks.
     async fn write_over(&mut self, over: &Over) -> Result<(), Undone> {
         self.check_open()?;
-        let confirm = over.confirms().then(|| (&self.own.confirm, confirm_columns(over)));
         if over.changes.is_empty() {
-            // Nothing is begun, so that there is nothing to end.
-            let confirmed = self.run_all(confirm.as_slice()).await.into_iter().find_map(Result::err);
-            return confirmed.map_or(Ok(()), |error| Err(Undone::NotDone(as_it_was(error))));
+            let columns = confirm_columns(over);
+            let confirmed = if over.confirms() { self.run(&self.own.confirm, &columns).await } else { Ok(0) };
+            return confirmed.map(|_| ()).map_err(|error| Undone::NotDone(as_it_was(error)));
         }
-        let mut statements = vec![(&self.own.begin, Vec::new()), (&self.own.wait_briefly, Vec::new())];
-        statements.push((&self.own.charge_over, over_columns(over)));
-        statements.extend(confirm);
-        statements.push((&self.own.commit, Vec::new()));
-        written_over(self.run_all(&statements).await)
+        if !over.absent.is_empty() {
+            let (charge, confirm) = (over_columns(over), confirm_columns(over));
+            let own = &self.own;
+            let statements = [
+                (&own.begin, Vec::new()),
+                (&own.charge_over, charge),
+                (&own.confirm, confirm),
+                (&own.commit, Vec::new()),
+            ];
+            return written_over(self.run_all(&statements).await);
+        }
+        let charged = if over.confirms() {
+            self.run(&self.own.charge_and_confirm, &[over_columns(over), confirm_columns(over)].concat()).await
+        } else {
+            self.run(&self.own.charge_over, &over_columns(over)).await
+        };
+        match charged {
+            Ok(_) => Ok(()),
+            Err(error) if is_lost(&error) || is_lost_behind(&error) => Err(Undone::Unknown(Arc::new(error))),
+            // Where the connection goes on, the statement was rolled back; a server that ends may say so after it has committed.
+            Err(error) => match self.roll_back().await {
+                Ok(()) => Err(Undone::NotDone(as_it_was(error))),
+                Err(_) => Err(Undone::Unknown(Arc::new(error))),
+            },
+        }
     }
 
     async fn commit(&mut self) -> Result<(), Undone> {
@@ -265,10 +284,9 @@ fn account_columns(accounts: &[NewAccount]) -> Vec<Column<'_>> {
     ]
 }
 
-/// What became of a transaction by the answers to its beginning, its time for locks, what it writes, perhaps what it confirms, and
-/// its commit.
+/// What became of a transaction by the answers to its beginning, what it writes, what it confirms, and its commit.
 fn written_over(answers: Vec<Result<usize, Error>>) -> Result<(), Undone> {
-    let [begun, _, charged, .., committed] = answers.as_slice() else { return Ok(()) };
+    let [begun, charged, .., committed] = answers.as_slice() else { return Ok(()) };
     let is_told =
         |answer: &Result<usize, Error>| matches!(answer, Err(error) if !is_lost(error) && !is_lost_behind(error));
     // What comes after a beginning that failed, which somebody may have cancelled, commits each by itself: then nothing was written only
@@ -332,24 +350,24 @@ mod tests {
         let told = || Err(Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new("no".to_owned())));
         let lost = || Err(Error::DatabaseError(DatabaseErrorKind::ClosedConnection, Box::new("gone".to_owned())));
         let done = || Ok(0);
-        let became = |answers: [Result<usize, Error>; 5]| match written_over(answers.into()) {
+        let became = |answers: [Result<usize, Error>; 4]| match written_over(answers.into()) {
             Ok(()) => "done",
             Err(Undone::NotDone(Failure::Overtaken)) => "not done, in order",
             Err(Undone::NotDone(_)) => "not done",
             Err(Undone::Unknown(_)) => "unknown",
         };
-        assert_eq!(became([done(), done(), done(), done(), done()]), "done");
-        assert_eq!(became([done(), done(), told(), told(), done()]), "not done, in order");
-        assert_eq!(became([done(), done(), done(), told(), done()]), "not done, in order");
-        assert_eq!(became([done(), told(), told(), told(), told()]), "not done");
+        assert_eq!(became([done(), done(), done(), done()]), "done");
+        assert_eq!(became([done(), told(), told(), done()]), "not done, in order");
+        assert_eq!(became([done(), done(), told(), done()]), "not done, in order");
+        assert_eq!(became([done(), told(), told(), told()]), "not done");
         // A server's last words.
-        assert_eq!(became([done(), done(), told(), lost(), lost()]), "not done");
-        assert_eq!(became([told(), done(), told(), done(), done()]), "not done");
+        assert_eq!(became([done(), told(), lost(), lost()]), "not done");
+        assert_eq!(became([told(), told(), done(), done()]), "not done");
         // Each by itself: the third stands, whatever is told of the fourth.
-        assert_eq!(became([told(), done(), done(), told(), done()]), "unknown");
-        assert_eq!(became([done(), done(), done(), done(), told()]), "unknown");
-        assert_eq!(became([done(), done(), done(), done(), lost()]), "unknown");
-        assert_eq!(became([lost(), lost(), lost(), lost(), lost()]), "unknown");
+        assert_eq!(became([told(), done(), told(), done()]), "unknown");
+        assert_eq!(became([done(), done(), done(), told()]), "unknown");
+        assert_eq!(became([done(), done(), done(), lost()]), "unknown");
+        assert_eq!(became([lost(), lost(), lost(), lost()]), "unknown");
     }
 
     #[test]

@@ -34,11 +34,12 @@ pub(crate) struct PostgresTexts {
     /// the client wakes up for.
     pub(crate) charge: ArraySql,
     pub(crate) make_accounts: ArraySql,
-    /// Each lock of this transaction is waited for no longer than a busy client's others take.
-    pub(crate) wait_briefly: ArraySql,
     /// clients, documents and labels, the same as they were seen, folded until; entries, quarters; how many clients. Fails unless
-    /// all rows were as they were seen.
+    /// all rows were as they were seen. Waits for each lock no longer than a busy client's others take.
     pub(crate) charge_over: ArraySql,
+    /// The same, and what `confirm` says: its parameters come behind. What is confirmed is as it was when the
+    /// statement began: of another client's account that is as good as later, of an id under a client that is written it is not.
+    pub(crate) charge_and_confirm: ArraySql,
     /// clients, documents, labels, folded until; how many; clients, ids. Fails unless all rows are as they were seen, none of the ids
     /// is there, and the server is the one that is written to.
     pub(crate) confirm: ArraySql,
@@ -70,7 +71,18 @@ impl PostgresTexts {
         let write_over = format!(
             "UPDATE {{p}}accounts AS a SET document = n.document, labels = n.labels \
              FROM unnest(?, ?, ?, ?, ?, ?) AS n (client, document, labels, seen, seen_labels, folded_until) \
-             WHERE {as_seen} RETURNING 1"
+             WHERE (SELECT set_config('lock_timeout', '20', true)) <> '' AND {as_seen} RETURNING 1"
+        );
+        // The accounts first, for they are asked for first: whoever is late has done no more, and rows are locked in their order.
+        let charge_over = format!(
+            "WITH a AS ({write_over}), e AS ({add_entries}), q AS ({add_to_quarters}) \
+             SELECT 1 / CASE WHEN (SELECT count(*) FROM a)"
+        );
+        let confirmed = format!(
+            "(SELECT count(*) FROM unnest(?, ?, ?, ?) AS n (client, seen, seen_labels, folded_until) \
+             JOIN {{p}}accounts AS a ON {as_seen}) = ANY(?) \
+             AND NOT EXISTS (SELECT FROM unnest(?, ?) AS i (client, id) \
+             JOIN {{p}}entries AS e ON e.id = i.id AND e.client = i.client)"
         );
         let texts = Self {
             begin: sql("BEGIN ISOLATION LEVEL READ COMMITTED"),
@@ -87,18 +99,11 @@ impl PostgresTexts {
             put_accounts: sql(put_accounts),
             charge: sql(&format!("WITH e AS ({add_entries}), q AS ({add_to_quarters}) {put_accounts}")),
             make_accounts: sql("INSERT INTO {p}accounts (client, document, labels) SELECT * FROM unnest(?, ?, ?)"),
-            wait_briefly: sql("SET LOCAL lock_timeout = 20"),
-            // The accounts first, for they are asked for first: whoever is late has done no more, and rows are locked in their order.
-            charge_over: sql(&format!(
-                "WITH a AS ({write_over}), e AS ({add_entries}), q AS ({add_to_quarters}) \
-                 SELECT 1 / CASE WHEN (SELECT count(*) FROM a) = ANY(?) THEN 1 ELSE 0 END"
-            )),
+            charge_over: sql(&format!("{charge_over} = ANY(?) THEN 1 ELSE 0 END")),
+            charge_and_confirm: sql(&format!("{charge_over} = ANY(?) AND {confirmed} THEN 1 ELSE 0 END")),
             confirm: sql(&format!(
                 "SELECT 1 / CASE WHEN NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off' \
-                 AND (SELECT count(*) FROM unnest(?, ?, ?, ?) AS n (client, seen, seen_labels, folded_until) \
-                 JOIN {{p}}accounts AS a ON {as_seen}) = ANY(?) \
-                 AND NOT EXISTS (SELECT FROM unnest(?, ?) AS i (client, id) \
-                 JOIN {{p}}entries AS e ON e.id = i.id AND e.client = i.client) THEN 1 ELSE 0 END"
+                 AND {confirmed} THEN 1 ELSE 0 END"
             )),
             put_plans: sql("INSERT INTO {p}plans (client, version, quotas) SELECT * FROM unnest(?, ?, ?) \
                  ON CONFLICT (client) DO UPDATE SET version = excluded.version, quotas = excluded.quotas"),
@@ -151,7 +156,10 @@ mod tests {
         let accounts = [words, words, words, words, words, numbers];
         let (entries, quarters) = ([words, numbers, words, numbers, words], [words, numbers, words, numbers, numbers]);
         texts.push(([&accounts[..], &entries, &quarters, &[numbers]].concat(), own.charge_over.text()));
-        texts.push((vec![words, words, words, numbers, numbers, words, words], own.confirm.text()));
+        let confirmed = [words, words, words, numbers, numbers, words, words];
+        let both = [&accounts[..], &entries, &quarters, &[numbers], &confirmed].concat();
+        texts.push((both, own.charge_and_confirm.text()));
+        texts.push((confirmed.to_vec(), own.confirm.text()));
         for (number, (types, text)) in texts.iter().enumerate() {
             let (types, values) = (types.join(", "), vec!["NULL"; types.len()].join(", "));
             client.batch_execute(&format!("PREPARE s{number} ({types}) AS {text}")).await.unwrap();
@@ -167,7 +175,7 @@ mod tests {
             assert!(!lines.iter().any(|line| line.contains("Seq Scan")), "{text}: {lines:#?}");
             // No index is read from end to end.
             let count = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
-            let is_over = *text == own.charge_over.text() || *text == own.confirm.text();
+            let is_over = text.contains("seen_labels");
             assert!(!is_over || count("Index Cond:") == count("Index Scan") + count("Index Only Scan"), "{lines:#?}");
             // Bounds of ranges are bounds of the index as well, and not tried row by row.
             let ranges = ["at >=", "quarter >=", "client >"];

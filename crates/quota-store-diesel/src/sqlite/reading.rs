@@ -20,9 +20,11 @@ impl SqliteLedger<'_> {
         Ok(Ok(rows::credits(micros)?))
     }
 
-    /// Which rows of a client count.
+    /// Which rows of a client count. Reads neither the account nor its labels: a client that is damaged keeps no other from being
+    /// pruned.
     pub(super) fn standing(&mut self, client: &ClientId) -> Result<Standing, Failure> {
-        Ok(self.remembered(client)?.0)
+        let row = self.account_row(client)?;
+        Ok(row.map_or(Ok(Standing::default()), |(_, folded_until, _, from, to)| Standing::read(folded_until, from, to))?)
     }
 
     /// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back

@@ -142,6 +142,9 @@ async fn a_damaged_account_is_its_own_clients_error() {
     // What is damaged is not overwritten, and its ledger can still be read.
     assert_eq!(file.number("SELECT COUNT(*) FROM quota_accounts WHERE document = '{\"format\":1'"), 1);
     assert_eq!(store.total(&client("damaged"), Window::ALL).await.unwrap(), credits("1"));
+    // Nor does it keep others from being pruned, whatever is damaged of it.
+    file.execute("UPDATE quota_accounts SET labels = '{' WHERE client = 'damaged'");
+    assert_eq!(store.prune(at("2024-03-02T12:00:00Z")).await.unwrap().entries, 4);
 }
 
 #[tokio::test]
