@@ -62,8 +62,8 @@ use crate::{ClientBy, RouteCost};
 /// `with_route`. Layers that were made apart (two services, two kinds of client) each charge; the headers are the inner one's.
 /// Clones around such a layer, which cannot both be meant, are answered with 500 as well.
 ///
-/// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is taken
-/// back if the request is cancelled before it goes on.
+/// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above), or one under an
+/// idempotency key, is taken back if the request is cancelled before its handler runs.
 #[derive(Clone, Debug)]
 pub struct QuotaLayer(Metering<Actix>);
 

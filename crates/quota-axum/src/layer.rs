@@ -54,7 +54,8 @@ use crate::{ClientBy, RouteCost};
 /// **Where axum shows no pattern, nothing is charged**: a layer around a `Router::nest_service` (the pattern is known
 /// only inside: put the layer on the inner router by its `route_layer`, or use `Router::nest`), and a layer around the
 /// whole router (`ServiceBuilder::new().layer(quota).service(router)`: use `router.layer(quota)`, which runs after the
-/// match). [`QuotaLayer::with_every_request`] meters both as they are. The first request that passes free in this way
+/// match). Of what is nested so, axum shows the prefix itself as a route all the same, `/api` and `/api/`: make these two exempt,
+/// or merge what is nested after the layer, as the usage API. [`QuotaLayer::with_every_request`] meters both as they are. The first request that passes free in this way
 /// and is answered with something else than 404 or 405 is logged as an error, once for all clones.
 ///
 /// **Layers inside each other**: clones of one layer charge once, the outer one. If the inner one says another cost,
@@ -64,8 +65,8 @@ use crate::{ClientBy, RouteCost};
 /// kinds of client) each charge; the headers are the inner one's, also where it refuses. Clones around such a layer, which
 /// cannot both be meant, are answered with 500 as well.
 ///
-/// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above) is
-/// taken back if the request is cancelled before it goes on.
+/// **Cancelled requests**: a charge that was sent stands. Only a charge that waits for its first answer (see above), or one under an
+/// idempotency key, is taken back if the request is cancelled before its handler runs.
 #[derive(Clone, Debug)]
 pub struct QuotaLayer(Metering<Axum>);
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use quota_http::{Admission, Admitted, Finish, Passage, RequestQuota, Watch};
 use tower_service::Service;
 
@@ -69,7 +69,7 @@ where
         match admission.now() {
             Ok(Ok(admitted)) if admitted.is_concluded() => {
                 carried::put(admitted.quota(), &mut parts.extensions);
-                let then = Then::Write(admitted.quota().clone());
+                let then = Then::Write(admitted.quota().clone(), parts.method.clone());
                 MeteredFuture::running(self.inner.call(Request::from_parts(parts, body)), then)
             }
             Ok(Ok(admitted)) => {
@@ -117,17 +117,21 @@ where
     let (status, quota) = (response.status(), admitted.quota().clone());
     match admitted.conclude(status, response.headers_mut()).await {
         Ok(()) => {
-            hide_length(&quota, &mut response);
+            hide_length(&quota, &method, &mut response);
             Ok(response)
         }
         Err(refusal) => Ok(refusal.for_method(&method).into()),
     }
 }
 
-/// hyper asks for nothing behind the last byte of a body in HTTP/1.1 whose length it is told.
-fn hide_length<B>(quota: &RequestQuota, response: &mut Response<B>) {
+/// hyper asks for nothing behind the last byte of a body in HTTP/1.1 whose length it is told. Over HTTP/2 it would read one to its end
+/// that settles a hold, be the method `HEAD`.
+fn hide_length<B: From<Bytes>>(quota: &RequestQuota, method: &Method, response: &mut Response<B>) {
     if quota.hides_length() {
         response.headers_mut().remove(CONTENT_LENGTH);
+        if *method == Method::HEAD {
+            *response.body_mut() = Bytes::new().into();
+        }
     }
 }
 
@@ -140,21 +144,21 @@ pub enum Then {
     /// Nothing.
     Nothing,
     /// To write the headers.
-    Write(RequestQuota),
+    Write(RequestQuota, Method),
     /// To look whether something answered for which there was no pattern.
     Watch(Watch, Uri),
 }
 
-impl<RB, E> Finish<Result<Response<RB>, E>> for Then {
+impl<RB: From<Bytes>, E> Finish<Result<Response<RB>, E>> for Then {
     type Answer = Result<Response<RB>, E>;
 
     fn finish(self, mut answered: Self::Answer) -> Self::Answer {
         if let Ok(response) = &mut answered {
             match self {
                 Self::Nothing => {}
-                Self::Write(quota) => {
+                Self::Write(quota, method) => {
                     quota.answered(response.status(), response.headers_mut());
-                    hide_length(&quota, response);
+                    hide_length(&quota, &method, response);
                 }
                 Self::Watch(..) if response.extensions().get::<OfUsage>().is_some() => {}
                 Self::Watch(watch, uri) => watch.answered(uri.path(), response.status(), HINT),

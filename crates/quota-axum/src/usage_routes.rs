@@ -23,7 +23,8 @@ use crate::framework::Axum;
 /// # let service = QuotaService::builder(MemoryStore::new()).build();
 ///
 /// let usage = UsageRoutes::new(UsageApi::new(&service), ClientBy::header("X-Client-Id")?);
-/// let app: Router = Router::new().merge(usage.at("/quota"));
+/// let app: Router = Router::new(); // with routes, and the layer around them
+/// let app = app.merge(usage.at("/quota"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -53,6 +54,10 @@ impl UsageRoutes {
 
     /// The routes under a prefix, with or without a slash at its end, for `Router::merge`. (`Router::nest` does not see a
     /// path that ends in a slash there, where the page is.)
+    ///
+    /// Merge it **after** the layer, `router.layer(quota).merge(usage.at("/quota"))`: a layer around it leaves what is below the prefix
+    /// free, but axum shows it the prefix itself as a route, `/quota` and `/quota/`, so that the page would ask for a client and cost a
+    /// credit.
     ///
     /// # Panics
     /// Where `Router::nest_service` does: at start-up, if the prefix does not begin with a slash or is no more than one.

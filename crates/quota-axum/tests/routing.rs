@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{any, get as on_get, post};
+use futures_util::FutureExt;
 use http::{Method, Request, StatusCode};
 use quota_axum::{Answers, ClientBy, NoClient, QuotaLayer, RouteCost, UsageApi, UsageRoutes};
 use quota_service::{DailyQuery, GroupBy, Label, QuotaService, Tz, UsageStore, Window};
@@ -358,6 +359,45 @@ async fn layers_of_two_services_charge_both_and_show_the_inner_one() {
         assert_eq!(get(&app, "/a").await.remaining(), Some(left));
     }
     assert_eq!((used(&users).await.as_str(), used(&tenants).await.as_str()), ("2", "5"));
+}
+
+#[tokio::test]
+async fn what_answers_between_two_layers_is_told_of_the_outer_one() {
+    let (users, tenants) = (service(), service());
+    let impatient = async |request: axum::extract::Request, next: Next| match next.run(request).now_or_never() {
+        Some(response) => response,
+        None => StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    let app = Router::new()
+        .route("/stalls", on_get(std::future::pending::<()>))
+        .route("/a", on_get(ok))
+        .layer(layer(&users).cost(2))
+        .layer(from_fn(impatient))
+        .layer(layer(&tenants))
+        .with_state(());
+    // Each method is first charged in a way that waits.
+    for (path, remaining) in [("/stalls", "9"), ("/stalls", "8"), ("/a", "4"), ("/a", "2")] {
+        let answer = get(&app, path).await;
+        let status = if path == "/a" { StatusCode::OK } else { StatusCode::REQUEST_TIMEOUT };
+        assert_eq!((answer.status, answer.remaining()), (status, Some(remaining)), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_usage_api_that_is_merged_after_a_layer_is_free() {
+    let service = service();
+    let usage = || UsageRoutes::new(UsageApi::new(&service), ClientBy::header("X-Client-Id").unwrap()).at("/quota");
+    let app = Router::new().route("/a", on_get(ok)).layer(layer(&service)).merge(usage());
+    let exempt = ["/quota", "/quota/"]
+        .into_iter()
+        .fold(layer(&service), |layer, path| layer.with_route(path, RouteCost::exempt()));
+    let inside = Router::new().route("/a", on_get(ok)).merge(usage()).layer(exempt);
+    for app in [app, inside] {
+        for path in ["/quota", "/quota/", "/quota/status"] {
+            assert_eq!(get(&app, path).await.remaining(), None, "{path}");
+        }
+    }
+    assert_eq!(used(&service).await, "0");
 }
 
 #[tokio::test]

@@ -10,18 +10,19 @@ use std::time::Duration;
 use app::{client, get, layer, request, service, used};
 use axum::Router;
 use axum::body::Body;
+use axum::extract::FromRequestParts;
 use axum::routing::get as on_get;
 use futures_util::StreamExt;
 use futures_util::stream::{iter, pending, repeat};
 use http::header::CONTENT_LENGTH;
-use http::{Method, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use quota_axum::{ClientQuota, IdempotencyKeys, OnDrop, Refused};
-use quota_service::{Credits, QuotaService, Ttl};
+use quota_axum::{ClientQuota, IdempotencyKeys, OnDrop, Refused, RouteCost};
+use quota_service::{Credits, Label, QuotaService, Ttl};
 use quota_store_memory::MemoryStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt, service_fn};
 
 fn credits(text: &str) -> Credits {
     text.parse().unwrap()
@@ -46,6 +47,34 @@ fn routes() -> Router {
         .route("/ends", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Release, "")))
         .route("/hangs/release", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Release, "hangs")))
         .route("/hangs/settle", on_get(move |quota: ClientQuota| handler(quota, OnDrop::Settle, "hangs")))
+}
+
+/// A router leaves bodies out of such answers; hyper, over HTTP/2, reads what it is given.
+#[tokio::test]
+async fn a_stream_that_answers_head_is_read_by_nobody_on_a_plain_service_either() {
+    let service = service();
+    let streams = service_fn(async |request: Request<Body>| {
+        let mut parts = request.into_parts().0;
+        let quota = ClientQuota::from_request_parts(&mut parts, &()).await?;
+        let held = quota.hold(credits("5")).await?;
+        let words = iter(["one", "two"]).map(Ok::<_, Infallible>);
+        let body = Body::from_stream(held.settle_after(words, |_| credits("0.5"), OnDrop::Release));
+        Ok::<_, Refused>(Response::new(body))
+    });
+    let all = layer(&service).with_every_request(Label::new("all").unwrap());
+    for (quota, paid) in [(all.cost(RouteCost::by_handler()), ["1", "1"]), (all, ["3", "4"])] {
+        for (method, paid) in [Method::GET, Method::HEAD].into_iter().zip(paid) {
+            let body = match quota.layer(streams).oneshot(request(method.clone(), "/")).await {
+                Ok(response) => response.into_body().collect().await.unwrap().to_bytes(),
+                Err(_) => unreachable!("it holds"),
+            };
+            assert_eq!(body.is_empty(), method == Method::HEAD, "{method}");
+            while held(&service).await != "0" {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(used(&service).await, paid, "{method}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -202,7 +202,13 @@ impl Account {
             if self.take_place(place, quota.lattice(), now).window.contains(now) {
                 continue;
             }
-            let window = quota.lattice().window_at(now).map_err(|error| Stop::Refused(Refusal::from(error)))?;
+            let window = match quota.lattice().window_at(now) {
+                Ok(window) => window,
+                Err(error) => {
+                    self.drop_spare_slots(plan);
+                    return Err(Stop::Refused(Refusal::from(error)));
+                }
+            };
             let (used, held) = if window.start() > self.newest {
                 (Ok(Credits::ZERO), Credits::ZERO)
             } else {
@@ -221,12 +227,16 @@ impl Account {
                 Err(need) => needs.push(need),
             }
         }
-        self.slots.truncate(plan.quotas().len().saturating_add(Self::SPARE_SLOTS));
+        self.drop_spare_slots(plan);
         if !needs.is_empty() {
             return Err(Stop::Needs(needs));
         }
         self.seated = Some(plan.identity());
         Ok(())
+    }
+
+    fn drop_spare_slots(&mut self, plan: &Plan) {
+        self.slots.truncate(plan.quotas().len().saturating_add(Self::SPARE_SLOTS));
     }
 
     /// Moves the lattice's slot to its place, that of the current window if there is one; makes one that knows nothing where

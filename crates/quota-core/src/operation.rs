@@ -65,6 +65,8 @@ pub enum Operation {
         ttl: Ttl,
         /// Only if it was made at this instant: when that one has expired, another's may stand under the same id.
         at: Option<Instant>,
+        /// Leaves a hold that lasts longer as it is, as a renewal does.
+        at_least: bool,
     },
     /// Ends an active hold and adds an entry at the hold's instant, with its id and label, unchecked.
     Settle {

@@ -50,7 +50,8 @@ struct Cost<'a> {
 /// What is known of a cost's id.
 enum Seen {
     New,
-    Replay,
+    /// Of the entry of this instant.
+    Replay(Instant),
 }
 
 impl From<Refusal> for Stop {
@@ -134,7 +135,9 @@ impl<'a> Turn<'a> {
                 let cost = Cost { credits: *credits, id, label: label.as_ref() };
                 self.hold(&cost, (*ttl, *asker), asked, now).map(Answer::Decision)
             }
-            Operation::Extend { id, ttl, at } => self.extend(id, (*ttl, *at), asked, now).map(Answer::Decision),
+            Operation::Extend { id, ttl, at, at_least } => {
+                self.extend(id, (*ttl, *at, *at_least), asked, now).map(Answer::Decision)
+            }
             Operation::Settle { id, credits } => self.settle(id, *credits, asked, now).map(Answer::Decision),
             Operation::Release { id, at, asker } => self.release(id, (*at, *asker), asked, now).map(Answer::Decision),
             Operation::Void { id, at } => self.void(id, *at).map(Answer::Voided),
@@ -156,8 +159,8 @@ impl<'a> Turn<'a> {
         let seen = self.look_up(cost, now)?;
         self.account.seat(plan, now, &self.facts)?;
         let quotas = self.account.evaluate(plan, now);
-        if let Seen::Replay = seen {
-            return Ok(asked.replayed(quotas, now));
+        if let Seen::Replay(at) = seen {
+            return Ok(asked.replayed(quotas, at));
         }
         if quotas.violated_by(cost.credits).next().is_some() {
             return Ok(Decision::Denied(Denied::new(quotas, asked.at, cost.credits)));
@@ -170,9 +173,9 @@ impl<'a> Turn<'a> {
         let plan = self.deciding_plan(asked)?;
         let seen = self.look_up(cost, now)?;
         self.account.seat(plan, now, &self.facts)?;
-        if let Seen::Replay = seen {
+        if let Seen::Replay(at) = seen {
             let quotas = self.account.evaluate(plan, now);
-            return Ok(asked.replayed(quotas, now));
+            return Ok(asked.replayed(quotas, at));
         }
         self.add_cost(cost, now)?;
         Ok(self.allowed(Some(plan), asked, now))
@@ -219,7 +222,7 @@ impl<'a> Turn<'a> {
     fn extend(
         &mut self,
         id: &OperationId,
-        (ttl, at): (Ttl, Option<Instant>),
+        (ttl, at, at_least): (Ttl, Option<Instant>, bool),
         asked: Asked<'_>,
         now: Instant,
     ) -> Result<Decision, Stop> {
@@ -230,6 +233,7 @@ impl<'a> Turn<'a> {
         let plan = self.seat_if(plan, now)?;
         self.account.advance(now);
         self.account.remove_hold(id);
+        let expires = if at_least { expires.max(hold.expires) } else { expires };
         self.account.add_hold(Hold { expires, ..hold });
         self.writes.account = true;
         Ok(self.allowed(plan, asked, now))
@@ -238,16 +242,14 @@ impl<'a> Turn<'a> {
     fn settle(&mut self, id: &OperationId, credits: Credits, asked: Asked<'_>, now: Instant) -> Result<Decision, Stop> {
         let plan = self.plan_of_hold(id, asked, now)?;
         let Some(hold) = self.account.active_hold(id, now).cloned() else {
-            let settled = self.facts.entry(id)?.map(|entry| entry.credits);
-            if settled.is_none() {
-                return Err(Refusal::HoldNotActive { id: id.clone() }.into());
-            }
-            if settled != Some(credits) {
+            let settled = self.facts.entry(id)?.map(|entry| (entry.credits, entry.at));
+            let (paid, at) = settled.ok_or_else(|| Refusal::HoldNotActive { id: id.clone() })?;
+            if paid != credits {
                 return Err(Refusal::IdConflict { id: id.clone(), is_held: false }.into());
             }
             let plan = self.seat_if(plan, now)?;
             let quotas = plan.map(|plan| self.account.evaluate(plan, now)).unwrap_or_default();
-            return Ok(asked.replayed(quotas, now));
+            return Ok(asked.replayed(quotas, at));
         };
         let plan = self.seat_if(plan, now)?;
         self.account.check_lifetime(now, hold.credits, credits.micros().into())?;
@@ -338,7 +340,7 @@ impl<'a> Turn<'a> {
         match self.facts.entry(id)? {
             _ if is_held => Err(Refusal::IdConflict { id: id.clone(), is_held }.into()),
             Some(entry) if entry.credits != cost.credits => Err(Refusal::IdConflict { id: id.clone(), is_held }.into()),
-            Some(_) => Ok(Seen::Replay),
+            Some(entry) => Ok(Seen::Replay(entry.at)),
             None => Ok(Seen::New),
         }
     }

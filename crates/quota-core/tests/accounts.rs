@@ -50,7 +50,7 @@ fn operation(step: &Value) -> Option<Operation> {
         "hold" => {
             Operation::Hold { credits: credits(step), id: entry_id(step), ttl: ttl(step), label: None, asker: None }
         }
-        "extend" => Operation::Extend { id: id(step), ttl: ttl(step), at: None },
+        "extend" => Operation::Extend { id: id(step), ttl: ttl(step), at: None, at_least: false },
         "settle" => Operation::Settle { id: id(step), credits: credits(step) },
         "release" => Operation::Release { id: id(step), at: None, asker: None },
         "void" => Operation::Void { id: id(step), at: None },

@@ -221,9 +221,12 @@ impl Model {
             Operation::Charge { credits, id, .. } => self.cost(*credits, id, now, true),
             Operation::Record { credits, id, .. } => self.cost(*credits, id, now, false),
             Operation::Hold { credits, id, ttl, .. } => self.make_hold(id.as_id().unwrap(), *credits, *ttl, now),
-            Operation::Extend { id, ttl, .. } => {
-                let expires = now.checked_add(ttl.duration()).unwrap();
-                self.end(id, now, |model, hold| model.holds.push(Hold { expires, ..hold }))
+            Operation::Extend { id, ttl, at_least, .. } => {
+                let asked = now.checked_add(ttl.duration()).unwrap();
+                self.end(id, now, |model, hold| {
+                    let expires = if *at_least && hold.expires > asked { hold.expires } else { asked };
+                    model.holds.push(Hold { expires, ..hold });
+                })
             }
             Operation::Settle { id, credits } => self.settle(id, *credits, now),
             Operation::Release { id, .. } => self.end(id, now, |_, _| {}),
@@ -336,7 +339,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         2 => (any_credits(), any_entry_id()).prop_map(|(credits, id)| Operation::Record { credits, id, label: None }),
         4 => (any_credits(), any_id(), any_ttl())
             .prop_map(|(credits, id, ttl)| Operation::Hold { credits, id: EntryId::Given(id), ttl, label: None, asker: None }),
-        2 => (any_id(), any_ttl()).prop_map(|(id, ttl)| Operation::Extend { id, ttl, at: None }),
+        2 => (any_id(), any_ttl(), any::<bool>())
+            .prop_map(|(id, ttl, at_least)| Operation::Extend { id, ttl, at: None, at_least }),
         3 => (any_id(), any_credits()).prop_map(|(id, credits)| Operation::Settle { id, credits }),
         1 => any_id().prop_map(|id| Operation::Release { id, at: None, asker: None }),
         1 => any_id().prop_map(|id| Operation::Void { id, at: None }),

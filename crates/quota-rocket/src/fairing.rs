@@ -192,7 +192,7 @@ impl Fairing for QuotaFairing {
     }
 
     async fn on_response<'r>(&self, request: &'r Request<'_>, response: &mut Response<'r>) {
-        let (memo, is_answered) = Memo::found(request);
+        let Some((memo, is_answered)) = Memo::found(request) else { return };
         if !is_answered {
             memo.give_back().await;
             return;

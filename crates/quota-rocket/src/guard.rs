@@ -75,7 +75,7 @@ impl<'r, P: Price> FromRequest<'r> for Paid<P> {
             Decided::Refused(refusal) => {
                 Outcome::Error((Status::new(refusal.status().as_u16()), Refused::from(refusal.clone())))
             }
-            Decided::Unasked | Decided::Admitted { .. } => {
+            Decided::Admitted { .. } => {
                 let route = request.route().map(|route| route.uri.as_str());
                 tracing::error!(
                     route,

@@ -13,18 +13,18 @@ use crate::told::Told;
 
 /// What was decided of a request on one of its routes: by its first guard there, for all of them, and for the fairing.
 pub(crate) struct Memo {
-    /// Which route; 0 before any guard has asked.
     route: usize,
     decided: Decided,
     /// On the route that the router passed it on to.
     next: OnceCell<Box<Self>>,
 }
 
+/// What the first guard of a request has decided.
+type First = OnceCell<Memo>;
+
 /// What was decided.
 #[expect(clippy::large_enum_variant, reason = "there is one in a request, and it is not moved")]
 pub(crate) enum Decided {
-    /// No guard has asked.
-    Unasked,
     /// It may run. Its type of price, so that another one is told from it; none where an earlier route's guard charged,
     /// which is not given back.
     Admitted {
@@ -42,7 +42,8 @@ impl Memo {
     pub(crate) async fn of<'r>(request: &'r Request<'_>, price: TypeId, cost: RouteCost) -> &'r Decided {
         let route = route_of(request);
         let first = async { Self::new(route, Decided::of(request, price, cost.clone()).await) };
-        let mut memo = request.local_cache_async(first).await;
+        // Guards that are asked at once wait for one decision: the cache would run both and keep one.
+        let mut memo = request.local_cache(First::default).get_or_init(|| first).await;
         while memo.route != route {
             let next = async {
                 let decided = match memo.decided.passed_on(request, price, &cost).await {
@@ -56,13 +57,13 @@ impl Memo {
         &memo.decided
     }
 
-    /// What was decided last, if anybody has asked; and whether that was on the route that has answered.
-    pub(crate) fn found<'r>(request: &'r Request<'_>) -> (&'r Decided, bool) {
-        let mut memo = request.local_cache(|| Self::new(0, Decided::Unasked));
+    /// What was decided last, if any guard has asked; and whether that was on the route that has answered.
+    pub(crate) fn found<'r>(request: &'r Request<'_>) -> Option<(&'r Decided, bool)> {
+        let mut memo = request.local_cache(First::default).get()?;
         while let Some(next) = memo.next.get() {
             memo = next;
         }
-        (&memo.decided, memo.route == route_of(request))
+        Some((&memo.decided, memo.route == route_of(request)))
     }
 
     fn new(route: usize, decided: Decided) -> Self {
@@ -145,7 +146,7 @@ impl Decided {
             Self::Admitted { open, told, .. } => {
                 Some((open.lock().unwrap_or_else(PoisonError::into_inner).take()?, told))
             }
-            Self::Unasked | Self::Refused(_) => None,
+            Self::Refused(_) => None,
         }
     }
 }

@@ -59,13 +59,14 @@ pub(crate) fn put_quota_headers(refusal: &RefusalResponse, response: &mut Respon
     }
 }
 
-/// Makes an answer of this one, with nothing of what a handler said in its place, its cookies included.
+/// Makes an answer of this one, with nothing of what a handler said in its place, its cookies and its protocols to upgrade to included.
 pub(crate) fn replace(refusal: RefusalResponse, response: &mut Response<'_>) {
-    let names: Vec<String> = response.headers().iter().map(|header| header.name().to_string()).collect();
-    for name in names.iter().filter(|name| !is_of_application(name)) {
-        response.remove_header(name);
+    let mut answer = Response::new();
+    for header in response.headers().iter().filter(|header| is_of_application(header.name().as_str())) {
+        answer.adjoin_raw_header(header.name().to_string(), header.value().to_owned());
     }
-    put(refusal, response);
+    put(refusal, &mut answer);
+    *response = answer;
 }
 
 /// Makes an answer of this one.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use quota_core::{Anchor, ClientId, Limit, Period, Plan, Quota, Tz};
@@ -9,10 +10,12 @@ use quota_rocket::{ClientBy, ClientQuota, Costs, NoClient, QuotaFairing, Refused
 use quota_service::{PlanRegistry, QuotaService, UsageStore};
 use quota_store_memory::MemoryStore;
 use quota_testkit::{Gate, Gated, Keeper};
+use rocket::data::{IoHandler, IoStream};
 use rocket::fairing::AdHoc;
 use rocket::http::{CookieJar, Header, Status};
 use rocket::local::blocking::Client;
 use rocket::request::{FromRequest, Outcome};
+use rocket::response::Responder;
 use rocket::{Build, Request, catch, catchers, get, routes};
 
 fn service() -> QuotaService<MemoryStore> {
@@ -70,13 +73,32 @@ async fn panics(quota: ClientQuota) -> Result<(), Refused> {
 fn paid(_quota: Costs<5>, keeper: &rocket::State<Arc<Keeper>>, cookies: &CookieJar<'_>) -> (Status, PaidAnswer) {
     keeper.set(Gate::NotDone);
     cookies.add(("session", "paid"));
-    (Status::Created, PaidAnswer { body: "the report", etag: Header::new("etag", "\"7\"") })
+    (Status::Created, PaidAnswer { body: Upgrading("the report"), etag: Header::new("etag", "\"7\"") })
 }
 
 #[derive(rocket::Responder)]
 struct PaidAnswer {
-    body: &'static str,
+    body: Upgrading,
     etag: Header<'static>,
+}
+
+struct Upgrading(&'static str);
+
+impl<'r> Responder<'r, 'static> for Upgrading {
+    fn respond_to(self, request: &'r Request<'_>) -> rocket::response::Result<'static> {
+        let mut response = self.0.respond_to(request)?;
+        response.add_upgrade("websocket", Nothing);
+        Ok(response)
+    }
+}
+
+struct Nothing;
+
+#[rocket::async_trait]
+impl IoHandler for Nothing {
+    async fn io(self: Pin<Box<Self>>, _io: IoStream) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 #[catch(429)]
@@ -207,17 +229,25 @@ fn an_answer_that_cannot_be_paid_shows_nothing_of_itself() {
     let cors = AdHoc::on_response("cors", |_, response| {
         Box::pin(async move { response.adjoin_raw_header("access-control-allow-origin", "*") })
     });
+    // Rocket upgrades to what an answer has a handler for, whatever its status.
+    let upgrades = AdHoc::on_response("upgrades", |_, response| {
+        Box::pin(async move {
+            if response.upgrade("websocket").is_some() {
+                response.set_raw_header("x-upgrades", "websocket");
+            }
+        })
+    });
     let (store, keeper) = Gated::new(MemoryStore::new());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let service = runtime.block_on(async { service_over(store) });
     let quota = QuotaFairing::new(service, ClientBy::header("X-Client-Id").unwrap());
     let quota = quota.with_route("/paid", RouteCost::from(5).on_success());
-    let rocket = quiet().attach(cors).attach(quota).manage(keeper).mount("/", routes![paid]);
+    let rocket = quiet().attach(cors).attach(quota).attach(upgrades).manage(keeper).mount("/", routes![paid]);
     let client = Client::untracked(rocket).unwrap();
     let response = client.get("/paid").header(Header::new("x-client-id", "client1")).dispatch();
     assert_eq!(response.status().code, 503);
     let has = |name: &str| response.headers().contains(name);
-    assert!(!has("etag") && !has("set-cookie"), "{:?}", response.headers());
+    assert!(!has("etag") && !has("set-cookie") && !has("x-upgrades"), "{:?}", response.headers());
     assert!(has("access-control-allow-origin") && has("x-frame-options"), "{:?}", response.headers());
     assert_eq!(response.headers().get_one("content-type"), Some("application/problem+json"));
     assert!(!response.into_string().unwrap().contains("report"));
@@ -255,5 +285,37 @@ fn a_guard_of_the_applications_names_the_client() {
     assert_eq!(ask(&client, "/five", "banned").2, r#"{"gone":true}"#, "the application's own answer");
     for (id, status) in [("nobody", 401), ("banned", 410), ("stranger", 403)] {
         assert_eq!(ask(&client, "/five", id).0, status, "{id}");
+    }
+}
+
+/// Asks for the same guard twice, at once.
+struct Twice;
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Twice {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        let guard = || request.guard::<Costs<1>>();
+        match rocket::tokio::join!(guard(), guard()) {
+            (Outcome::Success(_), Outcome::Success(_)) => Outcome::Success(Self),
+            _ => Outcome::Error((Status::InternalServerError, ())),
+        }
+    }
+}
+
+#[get("/twice")]
+fn twice(_twice: Twice) -> &'static str {
+    "ran"
+}
+
+#[test]
+fn guards_that_are_asked_at_once_charge_once() {
+    // It waits for another guard.
+    let quota =
+        QuotaFairing::by_guard(Arc::new(service()), |user: &User| ClientId::new(&user.0).map_err(NoClient::from));
+    let client = Client::untracked(quiet().attach(quota).mount("/", routes![twice])).unwrap();
+    for left in ["9", "8"] {
+        assert_eq!(ask(&client, "/twice", "client1"), (200, Some(left.to_owned()), "ran".to_owned()));
     }
 }

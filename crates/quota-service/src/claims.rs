@@ -114,6 +114,13 @@ impl Claims {
         all.into_iter().map(|(key, claim)| (key, claim.all())).collect()
     }
 
+    /// The same of one hold.
+    pub(crate) fn take_one(&self) -> Option<(Key, Vec<Made>)> {
+        let mut claims = self.lock();
+        let key = claims.keys().next()?.clone();
+        claims.remove_entry(&key).map(|(key, claim)| (key, claim.all()))
+    }
+
     fn leave(&self, key: &Key, leave: impl FnOnce(&mut Claim)) -> Vec<Made> {
         let mut claims = self.lock();
         // None: a shutdown has released it.

@@ -48,11 +48,10 @@ impl<S: UsageStore> Inner<S> {
 
     /// Releases, past the lanes that have stopped, the holds of guards that were made or dropped while they did.
     pub(crate) async fn release_the_rest(&self) {
-        let owed = self.claims.take().into_iter();
-        let releases = owed.flat_map(|(key, owed)| owed.into_iter().map(move |made| (key.clone(), made)));
-        for ((client, id), made) in releases {
-            let request = release_request(client, self.release_of(id, made), self.present());
-            match within(self.deadline, self.store.apply(vec![request])).await {
+        // One at a time: what a caller who gives up has not released is left to the next shutdown.
+        while let Some(((client, id), owed)) = self.claims.take_one() {
+            let request = |made| release_request(client.clone(), self.release_of(id.clone(), made), self.present());
+            match within(self.deadline, self.store.apply(owed.into_iter().map(request).collect())).await {
                 Ok(answers) => answers.iter().for_each(log_release),
                 Err(error) => {
                     tracing::warn!(error = cause(&error), "holds were not released and are left to their ttl");
@@ -83,7 +82,11 @@ impl<S: UsageStore> HoldEnder for Inner<S> {
     }
 
     async fn extend(&self, seed: &GuardSeed, at: Option<Instant>, ttl: Ttl) -> Result<Decision, ServiceError> {
-        self.end(&seed.client, Operation::Extend { id: seed.id.clone(), ttl, at }).await
+        self.end(&seed.client, Operation::Extend { id: seed.id.clone(), ttl, at, at_least: false }).await
+    }
+
+    async fn renew(&self, seed: &GuardSeed, at: Option<Instant>) -> Result<Decision, ServiceError> {
+        self.end(&seed.client, Operation::Extend { id: seed.id.clone(), ttl: seed.ttl, at, at_least: true }).await
     }
 
     fn lost(&self, seed: GuardSeed) {

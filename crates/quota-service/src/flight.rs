@@ -40,17 +40,21 @@ pub(crate) async fn fly<S: UsageStore>(
             }
             set
         }
-        // Dropping who waits tells them that it is not known.
         Err(_) => {
             tracing::error!("the store panicked: what became of its batch is not known");
-            for waiting in waiting {
-                match waiting {
-                    Some(Waiter { seed: Some(seed), .. }) => Arc::clone(&seed.ender).lost(*seed),
-                    Some(_) => {}
-                    None => tracing::warn!("a hold may not be released, and is left to its ttl"),
-                }
-            }
+            abandon(waiting);
             Vec::new()
+        }
+    }
+}
+
+/// Dropping who waits tells them that it is not known what became of their batch.
+pub(crate) fn abandon(waiting: Vec<Waiting>) {
+    for waiting in waiting {
+        match waiting {
+            Some(Waiter { seed: Some(seed), .. }) => Arc::clone(&seed.ender).lost(*seed),
+            Some(_) => {}
+            None => tracing::warn!("a hold may not be released, and is left to its ttl"),
         }
     }
 }

@@ -97,6 +97,8 @@ pub(crate) trait HoldEnder: Send + Sync {
     async fn release(&self, seed: &GuardSeed, made: Made) -> Result<Decision, ServiceError>;
     /// Extends the hold, or only the one of this instant.
     async fn extend(&self, seed: &GuardSeed, at: Option<Instant>, ttl: Ttl) -> Result<Decision, ServiceError>;
+    /// Extends it by its own ttl, unless it lasts longer.
+    async fn renew(&self, seed: &GuardSeed, at: Option<Instant>) -> Result<Decision, ServiceError>;
     /// Releases a hold of which nobody knows whether it was made, if no other process was told of it: its caller may have asked that one. Under
     /// an id that was given only if it is the one that was asked for, by its instant: it may be another's. Where the account's
     /// time is ahead of that, it is left to whoever asks again, or to its ttl.
@@ -165,7 +167,8 @@ impl HoldGuard {
 
     /// Extends the hold at half its ttl, again and again for as long as the guard lives, from a task on the current
     /// tokio runtime; where that fails, again after a sixteenth. A hold that was there before ([`quota_core::Allowed::replayed`]),
-    /// or may have been, is extended at once. Without a runtime it stays as it is.
+    /// or may have been, is extended at once. One that lasts longer, since it was extended or is another's too, is left as it is. Without a
+    /// runtime it stays as it is.
     pub fn renewing(mut self) -> Self {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let seed = self.seed.clone();
@@ -286,7 +289,7 @@ async fn renew(seed: GuardSeed, made_at: Option<Instant>, first: Duration) {
     let mut pause = first;
     loop {
         tokio::time::sleep(pause).await;
-        let extended = seed.ender.extend(&seed, made_at, seed.ttl).await;
+        let extended = seed.ender.renew(&seed, made_at).await;
         pause = if matches!(extended, Ok(Decision::Allowed(_))) { ttl / 2 } else { (ttl / RETRY).max(SHORTEST) };
         if let Err(error) = extended {
             tracing::warn!(client = %seed.client, id = %seed.id, error = cause(&error), "a hold was not renewed");

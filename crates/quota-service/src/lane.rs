@@ -13,7 +13,7 @@ use quota_core::ClientId;
 use tokio::time::Instant;
 
 use crate::alarm::Alarm;
-use crate::flight::fly;
+use crate::flight::{abandon, fly};
 use crate::inbox::Inbox;
 use crate::instruments::Instruments;
 use crate::lanes::Ways;
@@ -275,6 +275,10 @@ impl<S> Drop for Lane<S> {
         let queues = std::iter::once(&self.common).chain(self.apart.values());
         let messages = self.arrived.iter().chain(queues.flat_map(|queue| &queue.messages));
         self.queued.fetch_sub(messages.filter(|message| message.waiting.is_none()).count(), Ordering::AcqRel);
+        // What became of these is not known.
+        for flight in self.in_flight.drain(..) {
+            abandon(std::mem::take(&mut *flight.lock()));
+        }
     }
 }
 

@@ -264,7 +264,10 @@ impl Plans {
                 (plan.map_err(Untold::by_source)?, None, source.generation().is_some())
             }
             Origin::Store(store) => {
-                let stored = store.stored_plan(client).await.map_err(Untold::by_store)?;
+                let told = AssertUnwindSafe(store.stored_plan(client)).catch_unwind().await;
+                let panicked =
+                    || StoreError::NotDone { message: "it panicked when asked for a plan".to_owned(), source: None };
+                let stored = told.unwrap_or_else(|_| Err(panicked())).map_err(Untold::by_store)?;
                 (stored.plan, stored.version, true)
             }
         };

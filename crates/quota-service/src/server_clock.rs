@@ -1,5 +1,6 @@
 //! The time of the store's server.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -143,28 +144,35 @@ impl ServerClock {
     /// Asks the server; false where there is none.
     async fn measure(&self, store: &impl UsageStore) -> Result<bool, StoreError> {
         // The machine may sleep while the question is on its way.
-        let mut has_server = true;
+        let mut has_told = None;
         for _ in 0..QUESTIONS {
-            has_server = self.ask(store).await?;
-            if !has_server || !self.has_slept() {
+            has_told = self.ask(store).await?;
+            if has_told == Some(false) || (has_told == Some(true) && !self.has_slept()) {
                 break;
             }
         }
+        let has_server = has_told.ok_or_else(|| untold("the server took too long to tell its time"))?;
         Ok(*self.has_server.get_or_init(|| has_server))
     }
 
-    /// Asks the server once; false where there is none.
-    async fn ask(&self, store: &impl UsageStore) -> Result<bool, StoreError> {
+    /// Asks the server once; false where there is none. What it told is worth nothing where that took long, as where this process was
+    /// stopped meanwhile: it may have been then or now.
+    async fn ask(&self, store: &impl UsageStore) -> Result<Option<bool>, StoreError> {
         let (asked, own) = (self.elapsed(), self.own_at_begun());
-        let Some(server) = store.server_time().await? else { return Ok(false) };
+        let told = AssertUnwindSafe(store.server_time()).catch_unwind().await;
+        let told = told.unwrap_or_else(|_| Err(untold("the store panicked when it was asked for the server's time")));
+        let Some(server) = told? else { return Ok(Some(false)) };
         let answered = self.elapsed();
+        if Duration::from_millis(answered.saturating_sub(asked)) > PATIENCE {
+            return Ok(None);
+        }
         let middle = asked.midpoint(answered);
         self.at_begun.store(server.millis().saturating_sub_unsigned(middle), Ordering::Release);
         self.measured.store(answered, Ordering::Release);
         self.own_at_begun.store(own, Ordering::Release);
         self.goes_on.store(false, Ordering::Release);
         self.instruments.offset(SystemClock.now(), server);
-        Ok(true)
+        Ok(Some(true))
     }
 
     fn age_at(&self, elapsed: u64) -> Duration {
@@ -213,6 +221,10 @@ impl Clock for ServerClock {
         }
         self.at(self.elapsed())
     }
+}
+
+fn untold(why: &str) -> StoreError {
+    StoreError::NotDone { message: why.to_owned(), source: None }
 }
 
 #[cfg(test)]

@@ -143,7 +143,7 @@ impl<S: UsageStore> QuotaService<S> {
     /// # Errors
     /// [`Refusal::HoldNotActive`] where it expired or ended; otherwise as for [`QuotaService::charge`].
     pub async fn extend(&self, client: &ClientId, id: &OperationId, ttl: Ttl) -> Result<Decision, ServiceError> {
-        self.inner.end(client, Operation::Extend { id: id.clone(), ttl, at: None }).await
+        self.inner.end(client, Operation::Extend { id: id.clone(), ttl, at: None, at_least: false }).await
     }
 
     /// Ends an active hold and charges what it did cost, at the hold's instant. Settled before for the same cost, it is allowed

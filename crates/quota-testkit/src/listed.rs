@@ -49,6 +49,7 @@ macro_rules! for_each_case {
             }
             ids {
                 the_same_id_and_credits_charge_once
+                a_replay_tells_when_its_entry_counts
                 the_same_id_with_other_credits_is_a_conflict
                 a_replay_is_answered_when_the_quota_is_spent_and_in_a_later_window
                 a_denied_id_can_be_tried_again

@@ -292,7 +292,8 @@ impl Admitted {
             quota.note_handled();
         }
         if let Some(stake) = stake {
-            stake.conclude(status, &quota).await?;
+            let concluded = stake.conclude(status, &quota).await;
+            concluded.inspect_err(|_| quota.outer().into_iter().for_each(RequestQuota::supersede))?;
         } else if !quota.cost().is_by_handler() {
             quota.answered(status, headers);
             return Ok(());

@@ -16,9 +16,10 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Any answer of 200 to 299.
+    /// Any answer of 200 to 299, and 101: an upgrade over HTTP/1.1 is the 200 that it is over HTTP/2.
     pub(crate) fn success() -> Self {
-        Self { number: 0, holds: Arc::new(|status| status.is_success()) }
+        let holds = |status: StatusCode| status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS;
+        Self { number: 0, holds: Arc::new(holds) }
     }
 
     pub(crate) fn new(holds: impl Fn(StatusCode) -> bool + Send + Sync + 'static) -> Self {
@@ -44,4 +45,16 @@ impl fmt::Debug for Condition {
 pub(crate) fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_is_a_success_over_whatever_version() {
+        let charged = |status: u16| Condition::success().holds(StatusCode::from_u16(status).unwrap());
+        assert!([101, 200, 201, 204, 299].into_iter().all(charged));
+        assert!(![100, 103, 304, 400, 405, 500].into_iter().any(charged));
+    }
 }

@@ -90,6 +90,10 @@ impl Meter {
                         trial.disarm();
                         return Ok(Keyed::Decided(decision, None));
                     }
+                    // The hold had expired: its cost counts when it was recorded.
+                    if settled.is_late() {
+                        trial = trial.of(&decision);
+                    }
                     Ok(Keyed::Decided(decision, Some(trial)))
                 }
                 // Dropped, the trial takes it back.

@@ -41,7 +41,7 @@ struct Shared {
     shown: Shown,
     /// Whether its answer's body settles a hold when it has ended.
     is_streamed: AtomicBool,
-    /// Whether a layer further in has metered or refused the request too: then its headers stand.
+    /// Whether a layer further in has answered or refused the request too: then its headers stand.
     is_superseded: AtomicBool,
     /// Those of the layer around this one's.
     outer: OnceLock<RequestQuota>,
@@ -194,11 +194,12 @@ impl RequestQuota {
         status.map_err(|error| self.failed(error, None))
     }
 
-    /// Writes the headers of the last decision, or of what was read in its place.
+    /// Writes the headers of the last decision, or of what was read in its place. Those of the layer around this one's give way.
     pub fn write(&self, headers: &mut impl HeadersMut) {
         if !self.0.is_superseded.load(Ordering::Relaxed) {
             self.0.shown.write(self.answers(), headers);
         }
+        self.outer().into_iter().for_each(Self::supersede);
     }
 
     /// Writes the headers of a request that was charged before its handler ran, into what has answered it.
@@ -226,14 +227,13 @@ impl RequestQuota {
         Trial::new(&self.0.meter, self.client(), &self.0.asked.route, charge)
     }
 
-    /// Leaves the headers to a layer further in, which runs the request or refuses it.
+    /// Leaves the headers to a layer further in, which answers the request or refuses it.
     pub fn supersede(&self) {
         self.0.is_superseded.store(true, Ordering::Relaxed);
     }
 
-    /// Notes those of the layer around this one's, which leaves the headers to these.
+    /// Notes those of the layer around this one's.
     pub fn lie_within(&self, outer: Self) {
-        outer.supersede();
         if !Arc::ptr_eq(&self.0, &outer.0) {
             // It is noted once, where this one's layer hands the request on.
             let _ = self.0.outer.set(outer);

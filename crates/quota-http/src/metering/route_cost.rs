@@ -79,7 +79,7 @@ impl<F: Framework> RouteCost<F> {
         Self { kind: Kind::Exempt, condition: None, label: None }
     }
 
-    /// Charged only if the handler succeeded (200 to 299): the cost is held before it runs, so a request that cannot be
+    /// Charged only if the handler succeeded (200 to 299, or 101, an upgrade): the cost is held before it runs, so a request that cannot be
     /// paid does not run, and charged or released when it has answered. A body that is streamed counts as answered with its
     /// status. What cannot be charged then is answered with 503 in place of the handler's answer (403 where the hold expired and the
     /// client's plan has gone meanwhile), unless the service fails open.

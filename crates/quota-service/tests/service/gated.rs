@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use quota_service::quota_core::{Answer, Asker, Detail, EntryId, Operation};
@@ -46,6 +47,7 @@ struct Inner {
     in_flight: Mutex<HashSet<ClientId>>,
     receipts: Mutex<Vec<Receipt>>,
     server: Mutex<Option<Time>>,
+    delay: Mutex<Duration>,
     time_questions: AtomicUsize,
 }
 
@@ -106,6 +108,7 @@ impl Gated {
             in_flight: Mutex::default(),
             receipts: Mutex::default(),
             server: Mutex::default(),
+            delay: Mutex::default(),
             time_questions: AtomicUsize::new(0),
         }))
     }
@@ -163,6 +166,11 @@ impl Gated {
     /// Has a server, whose time is this.
     pub(crate) fn tell_time(&self, server: Time) {
         *self.0.server.lock().unwrap() = Some(server);
+    }
+
+    /// The next question for the server's time is on its way for so long.
+    pub(crate) fn delay_time(&self, delay: Duration) {
+        *self.0.delay.lock().unwrap() = delay;
     }
 
     /// How often it was asked for the server's time.
@@ -302,6 +310,10 @@ impl UsageStore for Gated {
     async fn server_time(&self) -> Result<Option<Instant>, StoreError> {
         self.0.time_questions.fetch_add(1, Ordering::SeqCst);
         tokio::task::yield_now().await;
+        let delay = std::mem::take(&mut *self.0.delay.lock().unwrap());
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let server = *self.0.server.lock().unwrap();
         server.map(|server| server()).transpose()
     }

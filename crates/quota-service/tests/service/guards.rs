@@ -258,6 +258,22 @@ async fn a_renewing_guard_keeps_its_hold_alive_and_another_expires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_leaves_a_hold_that_lasts_longer_as_it_is() {
+    let store = Gated::batched();
+    let service = in_tokio_time(store.clone());
+    let own = guard(service.hold(&ann(), charge(10, "own"), seconds(10)).await.unwrap()).renewing();
+    assert!(own.extend(seconds(3_600)).await.unwrap().is_allowed());
+    let others = guard(service.hold(&ann(), charge(20, "others"), seconds(3_600)).await.unwrap());
+    let again = guard(service.hold(&ann(), charge(20, "others"), seconds(10)).await.unwrap()).renewing();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(extensions(&store), 4, "asked for, and renewed: once, twice");
+    let _ = (own.detach(), again.detach());
+    tokio::time::sleep(Duration::from_secs(3_000)).await;
+    assert_eq!(held(&service, &ann()).await, credits(30));
+    assert!(!others.settle(credits(3)).await.unwrap().is_late());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_renewing_guard_of_a_hold_that_was_there_before_keeps_it_alive() {
     let service = in_tokio_time(Gated::batched());
     let _ = guard(service.hold(&ann(), charge(10, "a"), seconds(60)).await.unwrap()).detach();

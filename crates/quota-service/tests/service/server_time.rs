@@ -108,6 +108,17 @@ async fn who_has_asked_and_is_not_polled_any_more_keeps_nobody_waiting() {
     assert!(left_alone.await.unwrap().is_allowed());
 }
 
+/// As where the process is stopped between the question and its answer: that may be of any moment in between.
+#[tokio::test(start_paused = true)]
+async fn a_time_that_was_long_on_its_way_is_asked_for_again() {
+    let store = Gated::batched();
+    store.tell_time(told_noon);
+    let service = over(&store).build();
+    store.delay_time(Duration::from_secs(3));
+    assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+    assert_eq!((present(&store), store.time_questions()), (noon(), 2));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_server_is_asked_before_anything_else_where_the_machine_has_slept() {
     fn told_one() -> Result<Instant, StoreError> {

@@ -24,7 +24,8 @@ impl SqliteLedger<'_> {
     /// pruned.
     pub(super) fn standing(&mut self, client: &ClientId) -> Result<Standing, Failure> {
         let row = self.account_row(client)?;
-        Ok(row.map_or(Ok(Standing::default()), |(_, folded_until, _, from, to)| Standing::read(folded_until, from, to))?)
+        Ok(row
+            .map_or(Ok(Standing::default()), |(_, folded_until, _, from, to)| Standing::read(folded_until, from, to))?)
     }
 
     /// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back

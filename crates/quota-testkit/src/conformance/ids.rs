@@ -1,9 +1,9 @@
 //! What makes retries safe.
 
-use quota_core::{GroupBy, Label, OperationId, PastEntry};
+use quota_core::{Decision, GroupBy, Label, OperationId, PastEntry};
 use quota_service::Charge;
 
-use crate::{Harness, StoreFactory, at, credits, minutes, past_entry, per_day, seconds};
+use crate::{Harness, StoreFactory, at, credits, minutes, operation_id, past_entry, per_day, seconds};
 
 pub async fn the_same_id_and_credits_charge_once<F: StoreFactory>(harness: &Harness<F>) {
     let (client, other) = (harness.subject("a").await, harness.subject("a").await);
@@ -16,6 +16,26 @@ pub async fn the_same_id_and_credits_charge_once<F: StoreFactory>(harness: &Harn
     }
     assert_eq!(client.stands().await, ("4".into(), "0".into(), "6".into()));
     assert_eq!(client.total().await, "4");
+}
+
+/// So that who tries again can take back what was done the first time.
+pub async fn a_replay_tells_when_its_entry_counts<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[per_day("10")]).await;
+    assert_eq!(client.charge_as("i", "4").await, "allowed");
+    harness.clock().advance(minutes(1));
+    let (service, id, cost) = (client.service(), operation_id("i"), credits("4"));
+    let charge = || Charge::new(cost).with_id(id.clone());
+    let again = [
+        service.charge_with(client.client(), charge()).await,
+        service.record(client.client(), charge()).await,
+        service.settle(client.client(), &id, cost).await,
+    ];
+    for decision in again {
+        let Ok(Decision::Allowed(allowed)) = decision else { panic!("{decision:?}") };
+        assert!(allowed.replayed());
+        assert_eq!((allowed.counted_at(), allowed.at()), (at("2024-03-15T12:00:00Z"), at("2024-03-15T12:01:00Z")));
+    }
 }
 
 pub async fn the_same_id_with_other_credits_is_a_conflict<F: StoreFactory>(harness: &Harness<F>) {

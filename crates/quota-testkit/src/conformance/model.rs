@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::FutureExt;
-use quota_core::{GroupBy, OperationId, PastEntry, Quota, Unit, Window};
-use quota_service::{Charge, Clock, DailyQuery, EntriesQuery, QuotaService, UsageStore};
+use quota_core::{GroupBy, OperationId, PastEntry, Quota, Refusal, Unit, Window};
+use quota_service::{Charge, Clock, DailyQuery, EntriesQuery, QuotaService, ServiceError, UsageStore};
 
 use super::expected::{Cost, Expected, Listed};
 use crate::{Harness, StoreFactory, Subject, operation_id, quota, quota_from, scale, seed};
@@ -194,10 +194,14 @@ impl<F: StoreFactory> Play<'_, F> {
             told.push(done);
             let at = harness.clock().now();
             let status = clients[random.usize(..2)].service().status(client.client()).await;
-            let stands = status.ok().map(|status| {
-                let quota = |quota: &quota_core::QuotaStatus| (quota.used().to_string(), quota.held().to_string());
-                status.quotas().iter().map(quota).collect::<Vec<_>>()
-            });
+            let stands = match status {
+                Ok(status) => {
+                    let quota = |quota: &quota_core::QuotaStatus| (quota.used().to_string(), quota.held().to_string());
+                    Some(status.quotas().iter().map(quota).collect::<Vec<_>>())
+                }
+                Err(ServiceError::Refused(Refusal::UnknownClient)) => None,
+                Err(error) => panic!("{place}: {error:?}"),
+            };
             assert_eq!(stands, model.stands(at), "{place}");
             assert_eq!(client.total().await, model.used(Window::ALL).to_string(), "{place}");
             self.read_some(client, &model, &mut random, &place).await;

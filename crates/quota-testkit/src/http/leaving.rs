@@ -45,6 +45,7 @@ impl<'g> Leaving<'g> {
             }
         };
         if H::CANCELS {
+            // What the server has read ends in a task of its own.
             std::thread::sleep(Duration::from_millis(20));
         }
         left

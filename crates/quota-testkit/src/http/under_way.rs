@@ -62,11 +62,17 @@ impl<'r> OnConnection<'r> {
         Self { runtime, given_up, connection }
     }
 
-    /// Gives it up: in HTTP/2 its stream is reset. The connection, for others.
+    /// Gives it up: in HTTP/2 its stream is reset, which the server has read when it answers what was asked after it. The connection, for
+    /// others.
     pub(super) fn give_up(self) -> Connection {
         // It fails where the answer has come, which is a failure of the test that looks.
         let _ = self.given_up.send(());
-        self.runtime.block_on(self.connection).unwrap()
+        self.runtime.block_on(async {
+            let mut connection = self.connection.await.unwrap();
+            let after = Request::get("/free").body(Bytes::new()).unwrap();
+            assert_eq!(connection.send(after).await.unwrap().status(), 200);
+            connection
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use quota_core::{Anchor, Credits, Instant, Limit, Period, Plan, Quota, Tz, Windo
 use quota_service::{AnyStore, Clock, QuotaService, SystemClock, UsageStore};
 
 use crate::ground::Ground;
+use crate::worker::Worker;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const HALF_AN_HOUR: Duration = Duration::from_secs(1_800);
@@ -54,12 +55,10 @@ type Tally = BTreeMap<(String, String), u64>;
 fn together(ground: &Ground, clocks: &[Goes], charges: u64) -> Tally {
     let requests = (2 * charges).to_string();
     let arguments = |goes: Goes| [&SERVER[..], goes.clock(), &["tally", "2", &requests, "16"]].concat();
-    let workers: Vec<_> = clocks.iter().map(|goes| ground.worker(&arguments(*goes))).collect();
+    let workers: Vec<_> = clocks.iter().map(|goes| Worker::start(ground, &arguments(*goes))).collect();
     let mut tally = Tally::new();
     for worker in workers {
-        let output = worker.wait_with_output().unwrap();
-        assert!(output.status.success());
-        for line in String::from_utf8(output.stdout).unwrap().lines() {
+        for line in worker.finish() {
             let [client, answer, count] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
             *tally.entry((client.to_owned(), answer.to_owned())).or_default() += count.parse::<u64>().unwrap();
         }

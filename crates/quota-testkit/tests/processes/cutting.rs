@@ -37,11 +37,14 @@ pub(crate) fn cut_in_any_operation(ground: &mut Ground) {
     each_operation(ground, &Asked::ALL, |piece| vec![Cut::Before(piece), Cut::After(piece)]);
 }
 
-/// The same where the request or its answer comes after the deadline. Each takes so long, so a short run leaves out some.
+/// The same where the request or its answer comes after the deadline. Each takes so long, so a short run leaves out some, others each
+/// time.
 pub(crate) fn late_in_any_operation(ground: &mut Ground) {
     let both = |piece| vec![Cut::Late(piece, LATE), Cut::Held(piece)];
     let chosen = move |piece| if scale(0, 1) == 1 { both(piece) } else { vec![both(piece)[fastrand::usize(..2)]] };
-    each_operation(ground, &Asked::ALL[..scale(7, 9)], chosen);
+    let mut operations = Asked::ALL;
+    fastrand::shuffle(&mut operations);
+    each_operation(ground, &operations[..scale(7, operations.len())], chosen);
 }
 
 /// How long an operation is given that is one of many, and when an answer is late.

@@ -1,7 +1,7 @@
 //! Processes racing for one limit.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quota_core::Credits;
 use quota_testkit::scale;
@@ -96,7 +96,10 @@ pub(crate) fn plans(ground: &Ground) {
     runtime.block_on(async {
         let service = ground.service().await;
         let reaches = async |count: usize| {
+            let began = Instant::now();
             while used(&service, &client).await < Credits::new(count.try_into().unwrap()).unwrap() {
+                assert!(workers.iter().all(|worker| !worker.is_done()), "a worker ended before the limit was reached");
+                assert!(began.elapsed() < Duration::from_secs(60), "{count} are not admitted in a minute");
                 tokio::task::yield_now().await;
             }
         };

@@ -92,7 +92,7 @@ impl Worker {
         self.said.lock().unwrap().len()
     }
 
-    fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.reading.as_ref().is_none_or(JoinHandle::is_finished)
     }
 }
