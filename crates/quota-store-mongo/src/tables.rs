@@ -22,7 +22,7 @@ const DUPLICATE_KEY: i32 = 11_000;
 
 /// Codes by which a server that loses its primacy or ends, whoever ends a command, and a router that lost its shard
 /// interrupt what may have been done.
-const INTERRUPTED: [i32; 12] = [6, 7, 50, 64, 89, 91, 189, 262, 9_001, 11_600, 11_601, 11_602];
+const INTERRUPTED: [i32; 16] = [6, 7, 50, 64, 89, 91, 189, 202, 262, 279, 355, 9_001, 11_600, 11_601, 11_602, 46_841];
 
 /// Codes by which a server refuses a statement for what it says or for what would come of it: it did nothing. BadValue, Unauthorized,
 /// TypeMismatch, ImmutableField, DocumentValidationFailure, BSONObjectTooLarge, an update that makes a document too large
