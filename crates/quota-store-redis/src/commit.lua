@@ -46,7 +46,12 @@ local token, standing = string.sub(ARGV[4], 1, 7), string.sub(ARGV[4], 1, 8)
 local going, in_vain = string.sub(ARGV[4], 9, 9), string.sub(ARGV[4], 10)
 
 local DIGITS = 32
-local state = call('LINDEX', account, 0)
+local state = redis.pcall('LINDEX', account, 0)
+if type(state) == 'table' then
+    -- Before Redis 7.0 the error of a call is told as the script's own.
+    local is_foreign = string.find(state.err, 'WRONGTYPE', 1, true)
+    return is_foreign and redis.error_reply('FOREIGN the key ' .. account .. ' is no list') or state
+end
 -- From where on the contents are.
 local contents = state and string.find(state, '\4', DIGITS + 1, true)
 local version, queue = '', ''
@@ -70,7 +75,11 @@ if ARGV[5] ~= '0' then
     for place = 2, 1 + tonumber(ARGV[6]) do
         for first = 1, count, PIECE do
             local last = math.min(first + PIECE - 1, count)
-            local values = call('HMGET', KEYS[place], unpack(ARGV, 7 + first, 7 + last))
+            local values = redis.pcall('HMGET', KEYS[place], unpack(ARGV, 7 + first, 7 + last))
+            if values.err then
+                local is_foreign = string.find(values.err, 'WRONGTYPE', 1, true)
+                return is_foreign and redis.error_reply('FOREIGN the key ' .. KEYS[place] .. ' is no hash') or values
+            end
             for number = first, last do
                 local value = values[number - first + 1]
                 if value then

@@ -25,7 +25,10 @@ pub(crate) struct Listener {
 
 /// Who waits for a turn at which account, by the names of the accounts' keys.
 #[derive(Default)]
-pub(crate) struct Waiters(Mutex<HashMap<String, oneshot::Sender<Option<Vec<String>>>>>);
+pub(crate) struct Waiters(Mutex<HashMap<String, Vec<Teller>>>);
+
+/// The account, where it is this store's turn at it; none where it is to ask.
+type Teller = oneshot::Sender<Option<Vec<String>>>;
 
 /// A channel, and who is to hear what is said there.
 pub(crate) struct Ear {
@@ -56,9 +59,7 @@ impl Listener {
             self.look_after();
             return None;
         }
-        let (teller, told) = oneshot::channel();
-        self.waiters.0.lock().insert(account.clone(), teller);
-        Some(Hearing { account, waiters: Arc::clone(&self.waiters), told })
+        Some(self.waiters.hear(account))
     }
 
     /// Connects, or finds out whether the connection still answers, which one that died in silence does not: beside whoever waits.
@@ -69,6 +70,14 @@ impl Listener {
             let node = Arc::clone(&self.node);
             tokio::spawn(async move { node.ping().await });
         }
+    }
+}
+
+impl Waiters {
+    fn hear(self: &Arc<Self>, account: String) -> Hearing {
+        let (teller, told) = oneshot::channel();
+        self.0.lock().entry(account.clone()).or_default().push(teller);
+        Hearing { account, waiters: Arc::clone(self), told }
     }
 }
 
@@ -83,9 +92,12 @@ impl Drop for Hearing {
     fn drop(&mut self) {
         self.told.close();
         let mut waiters = self.waiters.0.lock();
-        // Another one may wait by now.
-        if waiters.get(&self.account).is_some_and(oneshot::Sender::is_closed) {
-            waiters.remove(&self.account);
+        if let Some(tellers) = waiters.get_mut(&self.account) {
+            // Others may wait as well.
+            tellers.retain(|teller| !teller.is_closed());
+            if tellers.is_empty() {
+                waiters.remove(&self.account);
+            }
         }
     }
 }
@@ -95,10 +107,13 @@ impl Ear {
         if push.kind == PushKind::Message
             && let Some(Value::BulkString(message)) = push.data.get(1)
             && let Some((account, texts)) = read(message)
-            && let Some(waiter) = self.waiters.0.lock().remove(&account)
+            && let Some(tellers) = self.waiters.0.lock().remove(&account)
         {
-            // Who is gone needs no turn.
-            let _ = waiter.send(texts);
+            // All of them stand in the queue under the store's one name: whoever commits first has the turn, and the others come again.
+            for teller in tellers {
+                // Who is gone needs no turn.
+                let _ = teller.send(texts.clone());
+            }
         }
     }
 }
@@ -117,6 +132,23 @@ fn read(message: &[u8]) -> Option<(String, Option<Vec<String>>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn all_who_wait_for_an_account_are_told() {
+        let waiters = Arc::<Waiters>::default();
+        let (mut one, mut other) = (waiters.hear("a".to_owned()), waiters.hear("a".to_owned()));
+        drop(waiters.hear("a".to_owned()));
+        drop(waiters.hear("b".to_owned()));
+        assert_eq!(waiters.0.lock().values().map(Vec::len).collect::<Vec<_>>(), [2]);
+        let soon = || Instant::now() + Duration::from_millis(5);
+        assert_eq!((one.told(soon()).await, other.told(soon()).await), (None, None), "both wait");
+        let ear = Ear { channel: String::new(), waiters: Arc::clone(&waiters) };
+        let message = Value::BulkString("1:aab\u{5}c".into());
+        ear.hear(&PushInfo { kind: PushKind::Message, data: vec![Value::Nil, message] });
+        let told = Some(Some(vec!["ab".to_owned(), "c".to_owned()]));
+        assert_eq!((one.told(soon()).await, other.told(soon()).await), (told.clone(), told));
+        assert!(waiters.0.lock().is_empty());
+    }
 
     #[test]
     fn a_message_is_a_name_and_mostly_an_account() {

@@ -14,7 +14,12 @@ local asked = redis.pcall('LREM', KEYS[1], 1, '')
 if type(asked) == 'table' and string.find(asked.err, 'READONLY', 1, true) then
     return redis.error_reply('READONLY the server has become a replica: connect to the primary')
 end
-local answer, wanted = { redis.call('LRANGE', KEYS[1], 0, -1) }, tonumber(ARGV[1])
+local list = redis.pcall('LRANGE', KEYS[1], 0, -1)
+if list.err then
+    local is_foreign = string.find(list.err, 'WRONGTYPE', 1, true)
+    return is_foreign and redis.error_reply('FOREIGN the key ' .. KEYS[1] .. ' is no list') or list
+end
+local answer, wanted = { list }, tonumber(ARGV[1])
 for place = 2, #KEYS do
     if wanted <= 0 then
         break

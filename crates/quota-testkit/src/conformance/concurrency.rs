@@ -272,11 +272,14 @@ pub async fn a_deletion_is_one_step_for_every_reader<F: StoreFactory>(harness: &
         let done = client.service().backfill(client.client(), (0..count).map(entry).collect()).await.unwrap();
         assert_eq!(done.added, u64::try_from(count).unwrap());
         let whole = count.to_string();
+        let (begun, begins) = tokio::sync::oneshot::channel();
         let reading = {
             let reader = reader.clone();
             tokio::spawn(async move {
+                let mut begun = Some(begun);
                 loop {
                     let (total, used) = (reader.total().await, reader.used().await);
+                    begun.take().into_iter().for_each(|begun| begun.send(()).unwrap());
                     for seen in [&total, &used] {
                         assert!(*seen == whole || seen == "0", "{seen} of {whole}");
                     }
@@ -287,7 +290,7 @@ pub async fn a_deletion_is_one_step_for_every_reader<F: StoreFactory>(harness: &
                 }
             })
         };
-        tokio::task::yield_now().await;
+        begins.await.unwrap();
         let deleted = client.service().delete_usage(client.client(), quota_core::Window::ALL).await.unwrap();
         assert_eq!(deleted, u64::try_from(count).unwrap());
         reading.await.unwrap();

@@ -214,12 +214,15 @@ pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: 
     for _ in 0..scale(8, 40) {
         let done = client.service().backfill(client.client(), (0..400).map(entry).collect()).await.unwrap();
         assert_eq!(done.added, 400);
+        let (begun, begins) = tokio::sync::oneshot::channel();
         let reading = {
             let reader = reader.clone();
             tokio::spawn(async move {
+                let mut begun = Some(begun);
                 loop {
                     let query = EntriesQuery { range: Window::ALL, after: None, limit: 1_000 };
                     let page = reader.service().entries(reader.client(), query).await.unwrap();
+                    begun.take().into_iter().for_each(|begun| begun.send(()).unwrap());
                     assert!([0, 400].contains(&page.entries.len()), "{} of 400", page.entries.len());
                     if page.entries.is_empty() {
                         return;
@@ -227,7 +230,7 @@ pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: 
                 }
             })
         };
-        tokio::task::yield_now().await;
+        begins.await.unwrap();
         assert_eq!(client.delete("2023-01-01T00:00:00Z", "2024-03-01T00:00:00Z").await, 400);
         reading.await.unwrap();
     }
