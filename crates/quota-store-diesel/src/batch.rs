@@ -6,7 +6,8 @@ use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 use crate::changes::{Changes, NewAccount, Removed};
 use crate::failure::{Failure, Undone};
 use crate::ledger::Ledger;
-use crate::rows::{Standing, Stored};
+use crate::rows::Stored;
+use crate::standing::Standing;
 
 /// What requests are run by.
 #[derive(Clone, Copy, Debug)]
@@ -106,10 +107,10 @@ impl Writing<'_> {
         self.dirty |= writes.account || writes.plan.is_some();
         if let Some(removal) = &writes.removal {
             let (client, labels, standing) = (self.client, &*self.labels, *self.standing);
-            self.standing.deleted = ledger.remove(&Removed { client, removal, labels, standing })?.or(standing.deleted);
+            self.standing.left = ledger.remove(&Removed { client, removal, labels, standing })?.or(standing.left);
         }
-        if let (Some(at), Some(deleted)) = (self.standing.first_deleted(&writes.entries), self.standing.deleted) {
-            self.standing.deleted = ledger.make_room(self.client, deleted, at)?;
+        if let (Some(at), Some(left)) = (self.standing.first_deleted(&writes.entries), self.standing.left) {
+            self.standing.left = ledger.make_room(self.client, left, at)?;
         }
         for entry in &writes.entries {
             self.changes.add_entry(self.client, entry, self.labels);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use quota_core::{ClientId, Cut, Entry, Labels, PlanWrite, Removal};
 
-use crate::rows::{Standing, id_column};
+use crate::rows::{self, Broken, id_column};
+use crate::standing::Standing;
 
 /// About as many entries are folded or taken out in one transaction, so that charges wait for milliseconds and not for
 /// all of them. Folding does not divide a quarter of one client, taking out not a millisecond.
@@ -60,6 +61,20 @@ pub(crate) struct Removed<'a> {
     pub(crate) removal: &'a Removal,
     pub(crate) labels: &'a Labels,
     pub(crate) standing: Standing,
+}
+
+impl Removed<'_> {
+    /// Rows of label, micros and entries as the sums count them: labels may be any number, but few are told apart there.
+    pub(crate) fn as_counted(&self, rows: Vec<(String, i64, i64)>) -> Result<BTreeMap<String, (i64, i64)>, Broken> {
+        let mut counted = BTreeMap::<String, (i64, i64)>::new();
+        for (label, micros, entries) in rows {
+            let label = rows::label(&label)?;
+            let sum = counted.entry(self.labels.counted(label.as_ref()).to_owned()).or_default();
+            // The lifetime sum bounds both.
+            *sum = (sum.0.saturating_add(micros), sum.1.saturating_add(entries));
+        }
+        Ok(counted)
+    }
 }
 
 impl Changes {

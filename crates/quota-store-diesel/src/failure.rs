@@ -28,6 +28,9 @@ pub(crate) enum Failure {
     /// Another process made the account of a client that had none.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Overtaken,
+    /// Sums of a long time are to be read for one client of several, whose accounts are all held meanwhile: each is to run alone.
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    Long,
     /// An id that was taken for absent is there.
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     Repeated,
@@ -85,7 +88,9 @@ impl From<Failure> for StoreError {
                 source: None,
             },
             #[cfg(any(feature = "postgres", feature = "mysql"))]
-            Failure::Late => Self::NotDone { message: "the server did not answer in time".to_owned(), source: None },
+            Failure::Late | Failure::Long => {
+                Self::NotDone { message: "the server did not answer in time".to_owned(), source: None }
+            }
             #[cfg(any(feature = "postgres", feature = "mysql"))]
             Failure::Overtaken | Failure::Repeated => {
                 Self::NotDone { message: "another process was faster every time".to_owned(), source: None }

@@ -10,6 +10,7 @@ mod grace;
 mod migrations;
 mod prefix;
 mod rows;
+mod standing;
 mod statement;
 
 // What servers share.

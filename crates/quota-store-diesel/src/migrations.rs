@@ -66,6 +66,10 @@ pub(crate) const SQLITE: &[Migration] = &[
             "ALTER TABLE {p}accounts ADD COLUMN deleted_to INTEGER NOT NULL DEFAULT 0",
         ],
     },
+    Migration {
+        version: 3,
+        statements: &["ALTER TABLE {p}accounts ADD COLUMN deleted_sums INTEGER NOT NULL DEFAULT 0"],
+    },
 ];
 
 /// PostgreSQL. Texts are compared by their bytes. Accounts and quarters are written again and again: their pages keep
@@ -112,6 +116,10 @@ pub(crate) const POSTGRES: &[Migration] = &[
             "ALTER TABLE {p}accounts ADD COLUMN deleted_from BIGINT NOT NULL DEFAULT 0",
             "ALTER TABLE {p}accounts ADD COLUMN deleted_to BIGINT NOT NULL DEFAULT 0",
         ],
+    },
+    Migration {
+        version: 3,
+        statements: &["ALTER TABLE {p}accounts ADD COLUMN deleted_sums BIGINT NOT NULL DEFAULT 0"],
     },
 ];
 
@@ -161,6 +169,18 @@ pub(crate) const MYSQL: &[Migration] = &[
             ADD COLUMN deleted_from BIGINT NOT NULL DEFAULT 0, ADD COLUMN deleted_to BIGINT NOT NULL DEFAULT 0', 'DO 0') \
             FROM information_schema.columns WHERE table_schema = DATABASE() \
             AND table_name = '{p}accounts' AND column_name = 'deleted_to')",
+            "PREPARE quota_add FROM @quota_add",
+            "EXECUTE quota_add",
+            "DEALLOCATE PREPARE quota_add",
+        ],
+    },
+    Migration {
+        version: 3,
+        statements: &[
+            "SET @quota_add = (SELECT IF(COUNT(*) = 0, 'ALTER TABLE {p}accounts \
+            ADD COLUMN deleted_sums BIGINT NOT NULL DEFAULT 0', 'DO 0') \
+            FROM information_schema.columns WHERE table_schema = DATABASE() \
+            AND table_name = '{p}accounts' AND column_name = 'deleted_sums')",
             "PREPARE quota_add FROM @quota_add",
             "EXECUTE quota_add",
             "DEALLOCATE PREPARE quota_add",

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use quota_core::{
     Account, ClientId, Credits, DocumentError, Entry, Instant, Label, Labels, OperationId, Plan, PlanVersion,
-    QuarterSum, Refusal, Span, Terms, Window,
+    QuarterSum,
 };
 use quota_service::{StoreError, StoredPlan};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::standing::Standing;
+
 /// The SQL types of the rows.
-pub(crate) type AccountSql = (Text, BigInt, Text, BigInt, BigInt);
+pub(crate) type AccountSql = (Text, BigInt, Text, BigInt, BigInt, BigInt);
 pub(crate) type EntrySql = (BigInt, BigInt, Text);
 pub(crate) type PageSql = (BigInt, Text, BigInt, Text);
 pub(crate) type SumSql = (BigInt, BigInt);
@@ -23,8 +25,8 @@ pub(crate) type PlanSql = (BigInt, Text);
 pub(crate) type FoldableSql = (Text, Nullable<BigInt>);
 pub(crate) type FoldSizeSql = (Nullable<BigInt>, BigInt, BigInt);
 
-/// Document, folded until, labels, deleted from, deleted to.
-pub(crate) type AccountRow = (String, i64, String, i64, i64);
+/// Document, folded until, labels, deleted from, deleted to, deleted sums.
+pub(crate) type AccountRow = (String, i64, String, i64, i64, i64);
 /// At, credits, label.
 pub(crate) type EntryRow = (i64, i64, String);
 /// At, id, credits, label.
@@ -47,49 +49,6 @@ pub(crate) struct Stored {
     pub(crate) account: Account,
     pub(crate) standing: Standing,
     pub(crate) labels: Labels,
-}
-
-/// Which of a client's rows count.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Standing {
-    /// Entries before this are only in the sums.
-    pub(crate) folded_until: Instant,
-    /// Where a large deletion has left rows to be taken out step by step. They are in no sum any more, and nobody may
-    /// see them; so nothing may be added here before they are gone.
-    pub(crate) deleted: Option<Span>,
-}
-
-impl Default for Standing {
-    fn default() -> Self {
-        Self { folded_until: Instant::MIN, deleted: None }
-    }
-}
-
-impl Standing {
-    /// From the columns of the account; a span that is empty is none.
-    pub(crate) fn read(folded_until: i64, from: i64, to: i64) -> Result<Self, Broken> {
-        Ok(Self { folded_until: instant(folded_until)?, deleted: (from < to).then_some((from, to)) })
-    }
-
-    /// Whether what is kept of the client can tell this range.
-    pub(crate) fn check_range(&self, range: Window) -> Result<(), Refusal> {
-        Terms { folded_until: self.folded_until, ..Terms::ENTRIES }.check_range(range)
-    }
-
-    /// Whether a row at this instant is deleted.
-    pub(crate) fn is_deleted(&self, at: Instant) -> bool {
-        self.deleted.is_some_and(|(from, to)| (from..to).contains(&at.millis()))
-    }
-
-    /// The first instant of these entries at which rows are deleted.
-    pub(crate) fn first_deleted(&self, entries: &[Entry]) -> Option<i64> {
-        entries.iter().map(|entry| entry.at).filter(|at| self.is_deleted(*at)).map(Instant::millis).min()
-    }
-
-    /// Whether rows of this span may be deleted ones.
-    pub(crate) fn cuts(&self, span: Span) -> bool {
-        self.deleted.is_some_and(|deleted| deleted.0.max(span.0) < deleted.1.min(span.1))
-    }
 }
 
 impl Broken {
@@ -119,10 +78,11 @@ impl From<DocumentError> for Broken {
 impl Stored {
     /// Reads the row; the account of a client without one is new.
     pub(crate) fn read(row: Option<&AccountRow>) -> Result<Self, Broken> {
-        let Some((document, folded_until, labels, from, to)) = row else { return Ok(Self::default()) };
+        let Some(row) = row else { return Ok(Self::default()) };
+        let (document, _, labels, ..) = row;
         Ok(Self {
             account: Account::from_document(document)?,
-            standing: Standing::read(*folded_until, *from, *to)?,
+            standing: Standing::read(row)?,
             labels: Labels::from_document(labels)?,
         })
     }

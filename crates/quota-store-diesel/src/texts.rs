@@ -6,7 +6,7 @@ use crate::statement::Sql;
 /// The statements of a store with one prefix. Standard SQL but for the upserts, which MySQL words otherwise.
 #[derive(Debug)]
 pub(crate) struct Texts {
-    /// client -> document, folded until, labels, deleted from, deleted to
+    /// client -> document, folded until, labels, deleted from, deleted to, deleted sums
     pub(crate) account: Sql,
     /// client, document, labels
     pub(crate) put_account: Sql,
@@ -54,14 +54,20 @@ pub(crate) struct Texts {
     pub(crate) unfinished: Sql,
     /// client, from, to, offset -> at
     pub(crate) nth_of: Sql,
-    /// client, from, to -> at
-    pub(crate) last_of: Sql,
-    /// deleted from, deleted to, client
+    /// client, from, to, offset -> at
+    pub(crate) nth_last_of: Sql,
+    /// client, at, offset -> id
+    pub(crate) nth_id: Sql,
+    /// client, at, id
+    pub(crate) remove_below: Sql,
+    /// deleted from, deleted to, deleted sums, client
     pub(crate) leave: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
-    /// client, before, offset -> quarter
+    /// client, from, to, offset -> quarter
     pub(crate) nth_quarter: Sql,
+    /// client, from, to, offset -> quarter
+    pub(crate) nth_last_quarter: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
     pub(crate) fold_size: Sql,
     /// folded until, client, folded until
@@ -77,7 +83,7 @@ impl Texts {
         let sql = |template: &str| Sql::new(&prefix.fill(template));
         Self {
             account: sql(
-                "SELECT document, folded_until, labels, deleted_from, deleted_to FROM {p}accounts WHERE client = ?",
+                "SELECT document, folded_until, labels, deleted_from, deleted_to, deleted_sums FROM {p}accounts WHERE client = ?",
             ),
             put_account: sql("INSERT INTO {p}accounts (client, document, labels) VALUES (?, ?, ?) \
                  ON CONFLICT (client) DO UPDATE SET document = excluded.document, labels = excluded.labels"),
@@ -124,12 +130,17 @@ impl Texts {
             nth_of: sql(
                 "SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?",
             ),
-            last_of: sql("SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1"),
-            leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ? WHERE client = ?"),
-            nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
-            nth_quarter: sql(
-                "SELECT quarter FROM {p}quarters WHERE client = ? AND quarter < ? ORDER BY quarter LIMIT 1 OFFSET ?",
+            nth_last_of: sql(
+                "SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1 OFFSET ?",
             ),
+            nth_id: sql("SELECT id FROM {p}entries WHERE client = ? AND at = ? ORDER BY id LIMIT 1 OFFSET ?"),
+            remove_below: sql("DELETE FROM {p}entries WHERE client = ? AND at = ? AND id < ?"),
+            leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ?, deleted_sums = ? WHERE client = ?"),
+            nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
+            nth_quarter: sql("SELECT quarter FROM {p}quarters WHERE client = ? AND quarter >= ? AND quarter < ? \
+                 ORDER BY quarter LIMIT 1 OFFSET ?"),
+            nth_last_quarter: sql("SELECT quarter FROM {p}quarters WHERE client = ? AND quarter >= ? AND quarter < ? \
+                 ORDER BY quarter DESC LIMIT 1 OFFSET ?"),
             fold_size: sql("SELECT MAX(at), COUNT(*), COALESCE(SUM(id >= ' '), 0) FROM {p}entries \
                  WHERE client = ? AND at < ?"),
             fold: sql("UPDATE {p}accounts SET folded_until = ? WHERE client = ? AND folded_until < ?"),
@@ -184,10 +195,13 @@ mod tests {
             (&t.forgettable, "client=? AND quarter<?"),
             (&t.unfinished, "client>?"),
             (&t.nth_of, "client=? AND at>? AND at<?"),
-            (&t.last_of, "client=? AND at>? AND at<?"),
+            (&t.nth_last_of, "client=? AND at>? AND at<?"),
+            (&t.nth_id, "client=? AND at=?"),
+            (&t.remove_below, "client=? AND at=? AND id<?"),
             (&t.leave, "client=?"),
             (&t.nth_entry, "client=? AND at<?"),
-            (&t.nth_quarter, "client=? AND quarter<?"),
+            (&t.nth_quarter, "client=? AND quarter>? AND quarter<?"),
+            (&t.nth_last_quarter, "client=? AND quarter>? AND quarter<?"),
             (&t.fold_size, "client=? AND at<?"),
             (&t.fold, "client=?"),
         ];

@@ -143,6 +143,11 @@ macro_rules! for_each_case {
                 a_pruning_finishes_large_deletions
                 a_large_deletion_is_finished_by_many_while_charges_go_on
                 a_page_of_entries_shows_a_deletion_whole
+                many_entries_of_one_instant_are_paged_and_deleted
+            }
+            many_sums {
+                many_sums_are_deleted_whole_at_once
+                many_sums_of_what_is_folded_are_deleted_whole_at_once
             }
             batches {
                 requests_of_one_client_run_in_order

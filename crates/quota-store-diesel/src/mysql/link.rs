@@ -27,7 +27,7 @@ pub(crate) struct MysqlLink {
 }
 
 /// At the end whether the server only reads.
-type LockedRow = (String, String, i64, String, i64, i64, i64);
+type LockedRow = (String, String, i64, String, i64, i64, i64, i64);
 
 impl fmt::Debug for MysqlLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -64,13 +64,15 @@ impl Link for MysqlLink {
         let mut locked = Locked::default();
         for clients in clients.chunks(Lists::MAX) {
             let Some((sql, binds)) = list(lists, clients, |client| [Bind::Text(client)]) else { continue };
-            let statement = sql.with::<(Text, Text, BigInt, Text, BigInt, BigInt, BigInt)>(&binds);
+            let statement = sql.with::<(Text, Text, BigInt, Text, BigInt, BigInt, BigInt, BigInt)>(&binds);
             let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut self.connection).await?;
             // It locks all the same, and would answer what writes nothing: what was, where another server is the primary now.
             if rows.iter().any(|(.., only_reads)| *only_reads != 0) {
                 return Err(only_reads());
             }
-            let row = |(client, document, folded, labels, from, to, _)| (client, (document, folded, labels, from, to));
+            let row = |(client, document, folded, labels, from, to, sums, _)| {
+                (client, (document, folded, labels, from, to, sums))
+            };
             locked.accounts.extend(rows.into_iter().map(row));
         }
         // No row has said so.

@@ -11,7 +11,7 @@ pub(crate) const DIALECT: Dialect = Dialect { integer: "SIGNED" };
 /// last item.
 #[derive(Debug)]
 pub(crate) struct MysqlTexts {
-    /// clients -> client, document, folded until, labels, deleted from, deleted to
+    /// clients -> client, document, folded until, labels, deleted from, deleted to, deleted sums, whether it only reads
     pub(crate) lock: Lists,
     pub(crate) lock_skipping: Lists,
     /// clients -> client
@@ -62,7 +62,7 @@ impl MysqlTexts {
         let fill = |template: &str| prefix.fill(template);
         // The index by name: a small table would else be read whole, and wait for every lock in it.
         let lock = fill(&format!(
-            "SELECT client, document, folded_until, labels, deleted_from, deleted_to, {} \
+            "SELECT client, document, folded_until, labels, deleted_from, deleted_to, deleted_sums, {} \
              FROM {{p}}accounts FORCE INDEX (PRIMARY) WHERE client IN (",
             is_on("@@global.read_only")
         ));
@@ -146,7 +146,7 @@ mod tests {
         type MakeRow = fn(usize) -> String;
         let rows = |row: MakeRow| (0..2_000).map(row).collect::<Vec<_>>().join(",");
         let tables: [(&str, MakeRow); 4] = [
-            ("accounts", |n| format!("('c{n}', '', 0, '', 0, 0)")),
+            ("accounts", |n| format!("('c{n}', '', 0, '', 0, 0, 0)")),
             ("entries", |n| format!("('c{}', {n}, 'i{n}', 1, '')", n % 20)),
             ("quarters", |n| format!("('c{}', {n}, '', 1, 1)", n % 20)),
             ("plans", |n| format!("('c{n}', 1, '')")),

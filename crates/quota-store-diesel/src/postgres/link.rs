@@ -31,7 +31,7 @@ pub(crate) struct PostgresLink {
     pub(super) texts: Arc<Texts>,
 }
 
-type LockedRow = (String, String, i64, String, i64, i64);
+type LockedRow = (String, String, i64, String, i64, i64, i64);
 
 impl PostgresLink {
     /// What is sent on a connection that has ended reaches nobody: the server rolled back what was open on it.
@@ -83,9 +83,11 @@ impl Link for PostgresLink {
         };
         let clients = [Column::Texts(clients.to_vec())];
         let accounts = async {
-            let statement = lock.with::<(Text, Text, BigInt, Text, BigInt, BigInt)>(&clients);
+            let statement = lock.with::<(Text, Text, BigInt, Text, BigInt, BigInt, BigInt)>(&clients);
             let rows: Vec<LockedRow> = RunQueryDsl::load(statement, &mut &self.connection).await?;
-            let row = |(client, document, folded, labels, from, to)| (client, (document, folded, labels, from, to));
+            let row = |(client, document, folded, labels, from, to, sums)| {
+                (client, (document, folded, labels, from, to, sums))
+            };
             Ok::<Vec<_>, Error>(rows.into_iter().map(row).collect())
         };
         let entries = OptionFuture::from((!ids.is_empty()).then(|| load_named(self, ids)));

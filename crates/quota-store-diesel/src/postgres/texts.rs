@@ -17,7 +17,7 @@ pub(crate) struct PostgresTexts {
     pub(crate) begin_reading: ArraySql,
     pub(crate) commit: ArraySql,
     pub(crate) roll_back: ArraySql,
-    /// clients -> client, document, folded until, labels, deleted from, deleted to
+    /// clients -> client, document, folded until, labels, deleted from, deleted to, deleted sums
     pub(crate) lock: ArraySql,
     pub(crate) lock_skipping: ArraySql,
     /// clients -> client
@@ -56,7 +56,7 @@ pub(crate) struct PostgresTexts {
 impl PostgresTexts {
     pub(crate) fn new(prefix: &TablePrefix) -> (Self, Texts) {
         let sql = |template: &str| ArraySql::new(&prefix.fill(template));
-        let lock = "SELECT client, document, folded_until, labels, deleted_from, deleted_to \
+        let lock = "SELECT client, document, folded_until, labels, deleted_from, deleted_to, deleted_sums \
              FROM {p}accounts \
              WHERE client = ANY(?) ORDER BY client FOR NO KEY UPDATE";
         let add_entries = "INSERT INTO {p}entries (client, at, id, credits, label) SELECT * FROM unnest(?, ?, ?, ?, ?)";

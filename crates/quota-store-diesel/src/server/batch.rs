@@ -83,7 +83,7 @@ impl<E: Engine> Applying<E> {
         let mut answers = batch.answers();
         let skipped = match self.persist(&clients, Wait::Skip, &mut answers).await {
             Ok(skipped) => skipped,
-            Err(Undone::NotDone(Failure::Unfinished)) => clients.clone(),
+            Err(Undone::NotDone(Failure::Unfinished | Failure::Long)) => clients.clone(),
             Err(undone) if may_be_one_clients::<E>(&undone) && clients.len() > 1 => clients.clone(),
             Err(undone) => {
                 fail(&clients, &undone, &mut answers);
@@ -158,7 +158,7 @@ impl<E: Engine> Applying<E> {
                 }
             },
             Undone::NotDone(Failure::Broken(_) | Failure::Unconnected(_) | Failure::Unfinished | Failure::Crowded)
-            | Undone::NotDone(Failure::Repeated)
+            | Undone::NotDone(Failure::Repeated | Failure::Long)
             | Undone::Unknown(_) => 0,
         }
     }
@@ -241,7 +241,7 @@ impl<E: Engine> Applying<E> {
             Ok(Ok(())) => {}
             Ok(Err(undone)) => {
                 // Nothing is wrong with the connection.
-                if is_repeated(&undone)
+                if (is_repeated(&undone) || is_ours(&undone))
                     && self.connections.timely(link.roll_back()).await.is_ok_and(|ended| ended.is_ok())
                 {
                     session.ended();
@@ -289,6 +289,11 @@ fn read_account<'a>(
     }
 }
 
+/// Whether it is no error of the server's.
+const fn is_ours(undone: &Undone) -> bool {
+    matches!(undone, Undone::NotDone(Failure::Unfinished | Failure::Long))
+}
+
 fn not_done(error: Error) -> Undone {
     Undone::NotDone(error.into())
 }
@@ -296,7 +301,9 @@ fn not_done(error: Error) -> Undone {
 fn may_be_one_clients<E: Engine>(undone: &Undone) -> bool {
     match undone {
         Undone::NotDone(Failure::Database(error)) => matches!(E::fault(error), Fault::Other | Fault::Conflict),
-        Undone::NotDone(Failure::Broken(_) | Failure::Late | Failure::Overtaken | Failure::Unfinished) => true,
+        Undone::NotDone(
+            Failure::Broken(_) | Failure::Late | Failure::Overtaken | Failure::Unfinished | Failure::Long,
+        ) => true,
         Undone::NotDone(Failure::Unconnected(_) | Failure::Crowded | Failure::Repeated) | Undone::Unknown(_) => false,
     }
 }

@@ -1,19 +1,21 @@
 //! Old entries folded into their quarters' sums.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
 use quota_service::{Pruned, StoreError};
 
 use crate::changes::ENTRIES_AT_ONCE;
 use crate::failure::{Failure, Undone};
-use crate::rows::{self, Standing};
+use crate::rows;
 use crate::server::batch::Applying;
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
 use crate::server::passed_over::PassedOver;
 use crate::server::pool::Purpose;
 use crate::server::reading::{Old, What, read};
+use crate::standing::{Left, Standing};
 
 /// As many clients are looked through in one reading.
 const CLIENTS_AT_ONCE: i64 = 500;
@@ -141,6 +143,7 @@ impl<E: Engine> Applying<E> {
         };
         let mut session = self.connections.session(purpose).await.map_err(Undone::NotDone)?;
         let link = session.link().map_err(|error| Undone::NotDone(error.into()))?;
+        let commits = AtomicBool::new(false);
         let done = self.connections.timely(async {
             let done = match what {
                 What::Entries => fold(link, client, before).await,
@@ -148,10 +151,15 @@ impl<E: Engine> Applying<E> {
                 What::Deleted => take_out_some(link, client).await,
             };
             let done = done.map_err(Undone::NotDone)?;
+            commits.store(true, Ordering::Relaxed);
             link.commit().await?;
             Ok(done)
         });
-        let done = done.await.map_err(|late| Undone::Unknown(Arc::new(late)))??;
+        let late = |late| match commits.load(Ordering::Relaxed) {
+            true => Undone::Unknown(Arc::new(late)),
+            false => Undone::NotDone(Failure::Late),
+        };
+        let done = done.await.map_err(late)??;
         session.ended();
         Ok(done)
     }
@@ -165,7 +173,7 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
     let mut counted = None;
     loop {
         link.begin_writing().await?;
-        if lock(link, name).await?.deleted.is_some() {
+        if lock(link, name).await?.left.is_some() {
             return Err(Failure::Unfinished);
         }
         let Some(first) = nth_entry(link, name, before, 0).await? else { return Ok(None) };
@@ -191,7 +199,7 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
         let folded_until = if leaves { cut } else { of_last };
         link.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()]).await?;
         if leaves {
-            link.execute(&texts.leave, &[first.into(), cut.into(), name.into()]).await?;
+            ledger::leave(link, name, Left::of((first, cut), false)).await?;
         } else {
             link.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()]).await?;
         }
@@ -207,22 +215,17 @@ async fn fold_size<L: Link>(link: &mut L, client: &str, before: i64) -> Result<(
 
 /// Takes out some of the rows that a large deletion has left; none where there are none.
 async fn take_out_some<L: Link>(link: &mut L, client: &ClientId) -> Result<Option<Pruned>, Failure> {
-    let texts = link.texts();
     let name = client.as_str();
     link.begin_writing().await?;
-    let Some((from, to)) = lock(link, name).await?.deleted else { return Ok(None) };
-    let next = ledger::nth_of(link, name, (from, to), ENTRIES_AT_ONCE).await?;
-    let cut = next.map_or(to, |next| next.max(from.saturating_add(1)));
-    link.execute(&texts.remove_entries, &[name.into(), from.into(), cut.into()]).await?;
-    let left = if cut < to { (cut, to) } else { (0, 0) };
-    link.execute(&texts.leave, &[left.0.into(), left.1.into(), name.into()]).await?;
+    let Some(left) = lock(link, name).await?.left else { return Ok(None) };
+    ledger::take_out_some(link, name, left).await?;
     Ok(Some(Pruned::default()))
 }
 
 /// Locks an account and tells which of its rows count.
 async fn lock<L: Link>(link: &mut L, client: &str) -> Result<Standing, Failure> {
     let rows = link.accounts(&link.texts().lock_one, &[client.into()]).await?;
-    let standing = rows.first().map(|(_, folded, _, from, to)| Standing::read(*folded, *from, *to)).transpose()?;
+    let standing = rows.first().map(Standing::read).transpose()?;
     Ok(standing.unwrap_or_default())
 }
 
@@ -236,8 +239,7 @@ async fn forget_some<L: Link>(link: &mut L, client: &ClientId, before: Instant) 
     if nth_entry(link, name, before, 0).await?.is_some() {
         return Ok(None);
     }
-    let next = link.numbers(&texts.nth_quarter, &[name.into(), before.millis().into(), ENTRIES_AT_ONCE.into()]).await?;
-    let next = next.first().copied();
+    let next = ledger::nth_quarter(link, name, (0, before.millis()), ENTRIES_AT_ONCE).await?;
     let cut = next.map_or(before.millis(), |next| next.saturating_add(1));
     link.execute(&texts.remove_quarters, &[name.into(), 0.into(), cut.into()]).await?;
     Ok(next.map(|_| Pruned::default()))

@@ -126,7 +126,7 @@ impl<E: Engine> Applying<E> {
     /// Keeps an account that a transaction has read, and maybe written; not one in whose way there are rows to be taken out.
     pub(super) fn keep_read(&self, client: Client<'_>) {
         let Client { requests, stored, row, care, .. } = client;
-        if let (Some((document, labels)), None) = (row, stored.standing.deleted) {
+        if let (Some((document, labels)), None) = (row, stored.standing.left) {
             let folded_until = stored.standing.folded_until.millis();
             let seen = Seen { client: requests.client().clone(), document, labels, folded_until };
             self.keep(Kept { stored, seen, care });

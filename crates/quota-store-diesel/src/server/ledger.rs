@@ -1,12 +1,13 @@
 //! What the ledger says, and what is taken out of it, statement by statement.
 
 use diesel::result::Error;
-use quota_core::{ClientId, Cut, Fact, Need, Removal, Span, Window};
+use quota_core::{ClientId, Cut, Fact, Need, QUARTER_MILLIS, Removal, Span, Window};
 
 use crate::changes::{ENTRIES_AT_ONCE, Removed};
 use crate::failure::Failure;
-use crate::rows::{self, Standing, id_column};
+use crate::rows::{self, id_column};
 use crate::server::engine::Link;
+use crate::standing::{Left, Standing};
 use crate::statement::Bind;
 
 /// Micros and entries of a range.
@@ -25,9 +26,18 @@ pub(crate) async fn sum<L: Link>(
     }
     let client = Bind::from(client.as_str());
     let span = |(from, to): Span| [client, from.into(), to.into()];
-    let binds = [span(quarters), span(head), span(tail)].concat();
-    let rows = link.sums(&link.texts().sum, &binds).await?;
-    Ok(rows.first().copied().unwrap_or_default())
+    let texts = link.texts();
+    let [before, behind] = standing.living(quarters);
+    let rows = link.sums(&texts.sum, &[span(before), span(head), span(tail)].concat()).await?;
+    let mut sum = rows.first().copied().unwrap_or_default();
+    if behind.0 < behind.1 {
+        let (none, rest) = (span((behind.1, behind.1)), span(behind));
+        let rows = link.sums(&texts.sum, &[rest, none, none].concat()).await?;
+        let (micros, entries) = rows.first().copied().unwrap_or_default();
+        // The lifetime sum bounds both.
+        sum = (sum.0.saturating_add(micros), sum.1.saturating_add(entries));
+    }
+    Ok(sum)
 }
 
 /// What the ledger says to a need that is no id.
@@ -55,9 +65,9 @@ pub(crate) async fn fact<L: Link>(
     }
 }
 
-/// Takes entries out, and their part of the sums. Of a range of more entries than are taken out at once only the sums: it
-/// gives the span of the rows that are left, and notes it in the account.
-pub(crate) async fn remove<L: Link>(link: &mut L, removed: &Removed<'_>) -> Result<Option<Span>, Failure> {
+/// Takes entries out, and their part of the sums. Of a range of more entries or sums than are taken out at once it leaves them, gives
+/// where, and notes it in the account.
+pub(crate) async fn remove<L: Link>(link: &mut L, removed: &Removed<'_>) -> Result<Option<Left>, Failure> {
     let texts = link.texts();
     let client = removed.client.as_str();
     match removed.removal {
@@ -69,26 +79,47 @@ pub(crate) async fn remove<L: Link>(link: &mut L, removed: &Removed<'_>) -> Resu
             Ok(None)
         }
         Removal::Range(range) => {
-            if removed.standing.deleted.is_some() {
+            if removed.standing.left.is_some() {
                 return Err(Failure::Unfinished);
             }
             let Cut { quarters, edges } = Cut::new(*range, removed.standing.folded_until);
             for (from, to) in edges {
                 let binds = [client.into(), from.into(), to.into()];
-                for (label, micros, entries) in link.label_sums(&texts.sum_by_label, &binds).await? {
-                    let label = rows::label(&label)?;
-                    let counted = removed.labels.counted(label.as_ref());
-                    take_from_quarter(link, client, (from, counted), (micros, entries)).await?;
+                let sums = removed.as_counted(link.label_sums(&texts.sum_by_label, &binds).await?)?;
+                for (label, sum) in sums {
+                    take_from_quarter(link, client, (from, &label), sum).await?;
                 }
             }
-            let whole = [client.into(), quarters.0.into(), quarters.1.into()];
-            link.execute(&texts.remove_quarters, &whole).await?;
-            remove_entries(link, client, (range.start().millis(), range.end().millis())).await
+            let sums = remove_sums(link, client, quarters).await?;
+            let entries = remove_entries(link, client, (range.start().millis(), range.end().millis())).await?;
+            let left = Left::hull(entries, sums);
+            if left.is_some() {
+                leave(link, client, left).await?;
+            }
+            Ok(left)
         }
     }
 }
 
-/// Takes out the entries of a span; or notes which are to be taken out where they are many.
+/// Takes out the sums of these quarters; where they are many, it gives of which they are left.
+async fn remove_sums<L: Link>(link: &mut L, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
+    let texts = link.texts();
+    let span = [client.into(), from.into(), to.into()];
+    if nth_quarter(link, client, (from, to), ENTRIES_AT_ONCE).await?.is_none() {
+        link.execute(&texts.remove_quarters, &span).await?;
+        return Ok(None);
+    }
+    let first = nth_quarter(link, client, (from, to), 0).await?.unwrap_or(from);
+    let last = nth_last_quarter(link, client, (from, to), 0).await?.unwrap_or(first);
+    if nth_quarter(link, client, (last, to), ENTRIES_AT_ONCE).await?.is_some() {
+        return Ok(Some((first, last.saturating_add(QUARTER_MILLIS))));
+    }
+    // Those of the last quarter at once: the next charge may be of the same one, and is not to wait for all.
+    link.execute(&texts.remove_quarters, &[client.into(), last.into(), to.into()]).await?;
+    Ok(Some((first, last)))
+}
+
+/// Takes out the entries of a span; where they are many, it gives where they are left.
 async fn remove_entries<L: Link>(link: &mut L, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
     let texts = link.texts();
     let span = [client.into(), from.into(), to.into()];
@@ -97,35 +128,69 @@ async fn remove_entries<L: Link>(link: &mut L, client: &str, (from, to): Span) -
         return Ok(None);
     }
     let first = nth_of(link, client, (from, to), 0).await?.unwrap_or(from);
-    let last = link.numbers(&texts.last_of, &span).await?.pop().unwrap_or(to);
+    let last = nth_last_of(link, client, (from, to), 0).await?.unwrap_or(to);
     let mut left = (first, last.saturating_add(1));
     if nth_of(link, client, (last, to), ENTRIES_AT_ONCE).await?.is_none() {
         // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
         link.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()]).await?;
         left.1 = last;
     }
-    link.execute(&texts.leave, &[left.0.into(), left.1.into(), client.into()]).await?;
     Ok(Some(left))
 }
 
-/// Makes room among deleted rows for what is to be added at an instant and later: takes out those from there on. Gives the
-/// span of the rows that are left, and notes it in the account.
+/// Notes in the account where rows are left.
+pub(crate) async fn leave<L: Link>(link: &mut L, client: &str, left: Option<Left>) -> Result<(), Error> {
+    let (from, to) = left.map_or((0, 0), |left| left.span);
+    let sums = i64::from(left.is_some_and(|left| left.sums));
+    link.execute(&link.texts().leave, &[from.into(), to.into(), sums.into(), client.into()]).await?;
+    Ok(())
+}
+
+/// Makes room among what a deletion has left for what is to be added at an instant and later: takes out all from there on. Gives what is
+/// left then, and notes it in the account.
 ///
 /// # Errors
-/// [`Failure::Unfinished`] where they are too many to be taken out at once.
+/// [`Failure::Unfinished`] where that is too much to be taken out at once.
 pub(crate) async fn make_room<L: Link>(
     link: &mut L,
     client: &ClientId,
-    (from, to): Span,
+    left: Left,
     at: i64,
-) -> Result<Option<Span>, Failure> {
-    let (name, texts) = (client.as_str(), link.texts());
-    if nth_of(link, name, (at, to), ENTRIES_AT_ONCE).await?.is_some() {
+) -> Result<Option<Left>, Failure> {
+    let client = client.as_str();
+    let (_, first) = left.until(at);
+    if nth_of(link, client, (at, left.span.1), ENTRIES_AT_ONCE).await?.is_some()
+        || nth_quarter(link, client, (first, left.quarters().1), ENTRIES_AT_ONCE).await?.is_some()
+    {
         return Err(Failure::Unfinished);
     }
-    link.execute(&texts.remove_entries, &[name.into(), at.into(), to.into()]).await?;
-    link.execute(&texts.leave, &[from.into(), at.into(), name.into()]).await?;
-    Ok((from < at).then_some((from, at)))
+    take_out_from(link, client, left, at).await
+}
+
+/// Takes out some of what a deletion has left, the newest of it. Gives what is left then, and notes it in the account.
+pub(crate) async fn take_out_some<L: Link>(link: &mut L, client: &str, left: Left) -> Result<Option<Left>, Failure> {
+    let entry = nth_last_of(link, client, left.span, ENTRIES_AT_ONCE).await?;
+    if let Some(at) = entry.filter(|entry| left.ends_with(*entry)) {
+        // More at one instant than are taken out at once.
+        let texts = link.texts();
+        let id = link.words(&texts.nth_id, &[client.into(), at.into(), ENTRIES_AT_ONCE.into()]).await?.pop();
+        let id = id.unwrap_or_default();
+        link.execute(&texts.remove_below, &[client.into(), at.into(), id.as_str().into()]).await?;
+        return Ok(Some(left));
+    }
+    let quarter = nth_last_quarter(link, client, left.quarters(), ENTRIES_AT_ONCE).await?;
+    take_out_from(link, client, left, left.tail(entry, quarter)).await
+}
+
+async fn take_out_from<L: Link>(link: &mut L, client: &str, left: Left, at: i64) -> Result<Option<Left>, Failure> {
+    let texts = link.texts();
+    let (remaining, first) = left.until(at);
+    link.execute(&texts.remove_entries, &[client.into(), at.into(), left.span.1.into()]).await?;
+    if left.sums {
+        link.execute(&texts.remove_quarters, &[client.into(), first.into(), left.quarters().1.into()]).await?;
+    }
+    leave(link, client, remaining).await?;
+    Ok(remaining)
 }
 
 /// The instant of an entry of this span, counted from 0.
@@ -137,6 +202,34 @@ pub(crate) async fn nth_of<L: Link>(
 ) -> Result<Option<i64>, Failure> {
     let texts = link.texts();
     Ok(link.numbers(&texts.nth_of, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
+}
+
+/// The same, counted from the end.
+async fn nth_last_of<L: Link>(link: &mut L, client: &str, (from, to): Span, nth: i64) -> Result<Option<i64>, Failure> {
+    let texts = link.texts();
+    Ok(link.numbers(&texts.nth_last_of, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
+}
+
+/// The quarter of a sum of this span of quarters, counted from 0.
+pub(crate) async fn nth_quarter<L: Link>(
+    link: &mut L,
+    client: &str,
+    (from, to): Span,
+    nth: i64,
+) -> Result<Option<i64>, Failure> {
+    let texts = link.texts();
+    Ok(link.numbers(&texts.nth_quarter, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
+}
+
+/// The same, counted from the end.
+async fn nth_last_quarter<L: Link>(
+    link: &mut L,
+    client: &str,
+    (from, to): Span,
+    nth: i64,
+) -> Result<Option<i64>, Failure> {
+    let texts = link.texts();
+    Ok(link.numbers(&texts.nth_last_quarter, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
 }
 
 async fn take_from_quarter<L: Link>(

@@ -4,10 +4,11 @@ use quota_core::{ClientId, Credits, DayUsage, Instant, Labels, Refusal, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage, StoredPlan};
 
 use crate::failure::Failure;
-use crate::rows::{self, Broken, EntryRow, QuarterRow, Standing};
+use crate::rows::{self, Broken, EntryRow, QuarterRow};
 use crate::server::engine::{Engine, Fault, Link};
 use crate::server::ledger;
 use crate::server::pool::{Connections, Purpose};
+use crate::standing::Standing;
 use crate::statement::Bind;
 
 /// Something that is read in one state of the tables.
@@ -53,9 +54,9 @@ async fn read_once<E: Engine, R: Reading>(connections: &Connections<E>, reading:
 /// that is damaged.
 async fn remembered<L: Link>(link: &mut L, client: &ClientId) -> Result<(Standing, Labels), Failure> {
     let rows = link.accounts(&link.texts().account, &[client.as_str().into()]).await?;
-    let Some((_, folded_until, labels, from, to)) = rows.first() else { return Ok(Default::default()) };
-    let standing = Standing::read(*folded_until, *from, *to)?;
-    Ok((standing, Labels::from_document(labels).map_err(Broken::from)?))
+    let Some(row) = rows.first() else { return Ok(Default::default()) };
+    let (_, _, labels, ..) = row;
+    Ok((Standing::read(row)?, Labels::from_document(labels).map_err(Broken::from)?))
 }
 
 /// The sum of a range.
@@ -94,7 +95,9 @@ impl Reading for Daily<'_> {
         let texts = link.texts();
         let binds = [client.as_str().into(), from.into(), to.into()];
         let quarter = |row: &QuarterRow| {
-            days.add_quarter(rows::quarter(row)?);
+            if standing.lives(row.0) {
+                days.add_quarter(rows::quarter(row)?);
+            }
             Ok(())
         };
         link.each_quarter(&texts.quarters, &binds, quarter).await?;
@@ -132,8 +135,9 @@ impl Reading for Page<'_> {
         }
         // One more tells whether there is another page.
         let rows = i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1);
-        let (at, id, to) = (self.after.at.into(), self.after.id.as_str().into(), self.range.end().millis().into());
-        let binds = [self.client.as_str().into(), at, to, at, id, rows.into()];
+        let (client, at, id) = (self.client.as_str().into(), self.after.at.into(), self.after.id.as_str().into());
+        let (to, rows) = (self.range.end().millis().into(), rows.into());
+        let binds = [client, at, to, id, rows, client, at, to, rows, rows];
         let mut page = link.page(&link.texts().page, &binds).await?;
         let more = page.len() > self.limit;
         page.truncate(self.limit);

@@ -3,18 +3,20 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use quota_core::{ClientId, Entry, Fact, Labels, Need, OperationId, Removal, Terms, Writes};
 use quota_service::{Answers, ClientRequests, ClientTurn, Step, StoreError};
 
 use crate::changes::{NewAccount, Removed};
 use crate::failure::{Failure, Undone};
-use crate::rows::{self, Broken, Standing, Stored};
+use crate::rows::{self, Broken, Stored};
 use crate::server::engine::{End, Link, NamedRow};
 use crate::server::kept::Care;
 use crate::server::ledger;
 use crate::server::repeats::Ids;
 use crate::server::writing::Writing;
+use crate::standing::Standing;
 
 /// One client of a batch, with its account as it was locked.
 #[derive(Debug)]
@@ -164,8 +166,8 @@ async fn clear_the_way<L: Link>(link: &mut L, runs: &mut [Run<'_>]) -> Result<bo
             link.execute(&link.texts().remove_entry, &binds).await?;
             cleared = true;
         }
-        if let (Some(at), Some(deleted)) = (run.room.take(), run.standing.deleted) {
-            run.standing.deleted = ledger::make_room(link, run.client, deleted, at).await?;
+        if let (Some(at), Some(left)) = (run.room.take(), run.standing.left) {
+            run.standing.left = ledger::make_room(link, run.client, left, at).await?;
             cleared = true;
         }
     }
@@ -181,6 +183,9 @@ async fn learn<L: Link>(link: &mut L, runs: &mut [Run<'_>], needs: Vec<(usize, N
             Need::Sum { .. } | Need::Count(_) => None,
         })
         .collect();
+    if runs.len() > 1 && needs.iter().any(|(_, need)| is_long(need)) {
+        return Err(Failure::Long);
+    }
     let named = if ids.is_empty() { Named::default() } else { Named::new(link.named(&ids).await?) };
     for (place, need) in needs {
         let Some(run) = runs.get_mut(place) else { continue };
@@ -199,6 +204,16 @@ async fn learn<L: Link>(link: &mut L, runs: &mut [Run<'_>], needs: Vec<(usize, N
         }
     }
     Ok(())
+}
+
+/// Whether it takes the sums of more than a month, which may be many.
+fn is_long(need: &Need) -> bool {
+    const MONTH: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+    match need {
+        Need::Entry(_) => false,
+        Need::Sum { window, except } => window.without(*except).any(|part| part.length() > MONTH),
+        Need::Count(range) => range.length() > MONTH,
+    }
 }
 
 /// Whether a fact is what an empty ledger says.
@@ -281,7 +296,7 @@ impl<'a> Run<'a> {
 
     async fn take_out<L: Link>(&mut self, link: &mut L, removal: &Removal) -> Result<(), Failure> {
         let removed = Removed { client: self.client, removal, labels: self.labels, standing: *self.standing };
-        self.standing.deleted = ledger::remove(link, &removed).await?.or(self.standing.deleted);
+        self.standing.left = ledger::remove(link, &removed).await?.or(self.standing.left);
         Ok(())
     }
 

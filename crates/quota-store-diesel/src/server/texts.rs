@@ -13,7 +13,7 @@ pub(crate) struct Dialect {
 /// The statements that engines on servers word alike: few, fixed for a connection, prepared once each.
 #[derive(Debug)]
 pub(crate) struct Texts {
-    /// client -> document, folded until, labels, deleted from, deleted to
+    /// client -> document, folded until, labels, deleted from, deleted to, deleted sums
     pub(crate) account: Sql,
     /// client, at, id
     pub(crate) remove_entry: Sql,
@@ -33,7 +33,7 @@ pub(crate) struct Texts {
     pub(crate) quarters: Sql,
     /// client, from, to -> at, credits, label
     pub(crate) entries_in: Sql,
-    /// client, at, to, at, id, limit -> at, id, credits, label
+    /// client, at, to, id, limit; client, after, to, limit; limit -> at, id, credits, label
     pub(crate) page: Sql,
     /// after, from, before, limit -> client
     pub(crate) clients: Sql,
@@ -45,20 +45,26 @@ pub(crate) struct Texts {
     pub(crate) foldable: Sql,
     /// before, after, limit -> client, its first quarter before `before`
     pub(crate) forgettable: Sql,
-    /// client -> document, folded until, labels, deleted from, deleted to; locks the account
+    /// client -> document, folded until, labels, deleted from, deleted to, deleted sums; locks the account
     pub(crate) lock_one: Sql,
     /// before, after, limit -> client, where a deletion has left rows before `before`
     pub(crate) unfinished: Sql,
     /// client, from, to, offset -> at
     pub(crate) nth_of: Sql,
-    /// client, from, to -> at
-    pub(crate) last_of: Sql,
-    /// deleted from, deleted to, client
+    /// client, from, to, offset -> at
+    pub(crate) nth_last_of: Sql,
+    /// client, at, offset -> id
+    pub(crate) nth_id: Sql,
+    /// client, at, id
+    pub(crate) remove_below: Sql,
+    /// deleted from, deleted to, deleted sums, client
     pub(crate) leave: Sql,
     /// client, before, offset -> at
     pub(crate) nth_entry: Sql,
-    /// client, before, offset -> quarter
+    /// client, from, to, offset -> quarter
     pub(crate) nth_quarter: Sql,
+    /// client, from, to, offset -> quarter
+    pub(crate) nth_last_quarter: Sql,
     /// client, before -> at of the last entry, entries, those with a caller's or made id
     pub(crate) fold_size: Sql,
     /// folded until, client, folded until
@@ -70,7 +76,7 @@ impl Texts {
         let sql = |template: &str| Sql::new(&prefix.fill(template).replace("{int}", dialect.integer));
         Self {
             account: sql(
-                "SELECT document, folded_until, labels, deleted_from, deleted_to FROM {p}accounts WHERE client = ?",
+                "SELECT document, folded_until, labels, deleted_from, deleted_to, deleted_sums FROM {p}accounts WHERE client = ?",
             ),
             remove_entry: sql("DELETE FROM {p}entries WHERE client = ? AND at = ? AND id = ?"),
             remove_entries: sql("DELETE FROM {p}entries WHERE client = ? AND at >= ? AND at < ?"),
@@ -90,9 +96,11 @@ impl Texts {
             quarters: sql("SELECT quarter, label, credits, entries FROM {p}quarters \
                  WHERE client = ? AND quarter >= ? AND quarter < ? ORDER BY quarter, label"),
             entries_in: sql("SELECT at, credits, label FROM {p}entries WHERE client = ? AND at >= ? AND at < ?"),
-            // Not (at, id) > (?, ?), for which MySQL does not use its index.
-            page: sql("SELECT at, id, credits, label FROM {p}entries \
-                 WHERE client = ? AND at >= ? AND at < ? AND (at > ? OR id > ?) ORDER BY at, id LIMIT ?"),
+            // Not (at, id) > (?, ?), for which MySQL does not use its index; not `at > ? OR id > ?`, which bounds nothing within an instant.
+            page: sql("(SELECT at, id, credits, label FROM {p}entries \
+                 WHERE client = ? AND at = ? AND at < ? AND id > ? ORDER BY id LIMIT ?) \
+                 UNION ALL (SELECT at, id, credits, label FROM {p}entries \
+                 WHERE client = ? AND at > ? AND at < ? ORDER BY at, id LIMIT ?) ORDER BY at, id LIMIT ?"),
             clients: sql("SELECT client FROM {p}accounts \
                  WHERE client > ? AND client >= ? AND client < ? ORDER BY client LIMIT ?"),
             clients_to_the_end: sql("SELECT client FROM {p}accounts \
@@ -105,19 +113,24 @@ impl Texts {
             forgettable: sql("SELECT client, (SELECT quarter FROM {p}quarters q \
                  WHERE q.client = a.client AND quarter < ? ORDER BY quarter LIMIT 1) \
                  FROM {p}accounts a WHERE client > ? ORDER BY client LIMIT ?"),
-            lock_one: sql("SELECT document, folded_until, labels, deleted_from, deleted_to \
+            lock_one: sql("SELECT document, folded_until, labels, deleted_from, deleted_to, deleted_sums \
                  FROM {p}accounts WHERE client = ? FOR UPDATE"),
             unfinished: sql("SELECT client, CASE WHEN deleted_to > deleted_from AND deleted_from < ? \
                  THEN deleted_from END FROM {p}accounts WHERE client > ? ORDER BY client LIMIT ?"),
             nth_of: sql(
                 "SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?",
             ),
-            last_of: sql("SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1"),
-            leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ? WHERE client = ?"),
-            nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
-            nth_quarter: sql(
-                "SELECT quarter FROM {p}quarters WHERE client = ? AND quarter < ? ORDER BY quarter LIMIT 1 OFFSET ?",
+            nth_last_of: sql(
+                "SELECT at FROM {p}entries WHERE client = ? AND at >= ? AND at < ? ORDER BY at DESC LIMIT 1 OFFSET ?",
             ),
+            nth_id: sql("SELECT id FROM {p}entries WHERE client = ? AND at = ? ORDER BY id LIMIT 1 OFFSET ?"),
+            remove_below: sql("DELETE FROM {p}entries WHERE client = ? AND at = ? AND id < ?"),
+            leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ?, deleted_sums = ? WHERE client = ?"),
+            nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
+            nth_quarter: sql("SELECT quarter FROM {p}quarters WHERE client = ? AND quarter >= ? AND quarter < ? \
+                 ORDER BY quarter LIMIT 1 OFFSET ?"),
+            nth_last_quarter: sql("SELECT quarter FROM {p}quarters WHERE client = ? AND quarter >= ? AND quarter < ? \
+                 ORDER BY quarter DESC LIMIT 1 OFFSET ?"),
             fold_size: sql("SELECT MAX(at), COUNT(*), CAST(COALESCE(SUM(CASE WHEN id >= ' ' THEN 1 ELSE 0 END), 0) \
                  AS {int}) FROM {p}entries WHERE client = ? AND at < ?"),
             fold: sql("UPDATE {p}accounts SET folded_until = ? WHERE client = ? AND folded_until < ?"),
@@ -147,10 +160,13 @@ impl Texts {
             &self.lock_one,
             &self.unfinished,
             &self.nth_of,
-            &self.last_of,
+            &self.nth_last_of,
+            &self.nth_id,
+            &self.remove_below,
             &self.leave,
             &self.nth_entry,
             &self.nth_quarter,
+            &self.nth_last_quarter,
             &self.fold_size,
             &self.fold,
         ]

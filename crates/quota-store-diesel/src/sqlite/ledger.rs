@@ -3,15 +3,14 @@
 use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use diesel::{OptionalExtension, RunQueryDsl};
-use quota_core::{ClientId, Cut, Fact, Need, PlanWrite, Removal, Span, Window};
+use quota_core::{ClientId, Cut, Fact, Need, PlanWrite, QUARTER_MILLIS, Removal, Span, Window};
 
 use crate::changes::{Changes, ENTRIES_AT_ONCE, Removed};
 use crate::failure::Failure;
 use crate::ledger::Ledger;
-use crate::rows::{
-    self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Standing, Stored, SumSql, id_column,
-};
+use crate::rows::{self, AccountRow, AccountSql, Broken, EntryRow, EntrySql, LabelSumSql, Stored, SumSql, id_column};
 use crate::sqlite::kept::KeptAccounts;
+use crate::standing::{Left, Standing};
 use crate::statement::{Bind, Sql};
 use crate::texts::Texts;
 
@@ -54,8 +53,17 @@ impl<'a> SqliteLedger<'a> {
         }
         let client = Bind::from(client.as_str());
         let span = |(from, to): Span| [client, from.into(), to.into()];
-        let binds = [span(quarters), span(head), span(tail)].concat();
-        Ok(self.texts.sum.with::<SumSql>(&binds).get_result(self.connection)?)
+        let [before, behind] = standing.living(quarters);
+        let binds = [span(before), span(head), span(tail)].concat();
+        let sum: (i64, i64) = self.texts.sum.with::<SumSql>(&binds).get_result(self.connection)?;
+        if behind.0 >= behind.1 {
+            return Ok(sum);
+        }
+        let (none, rest) = (span((behind.1, behind.1)), span(behind));
+        let binds = [rest, none, none].concat();
+        let (micros, entries): (i64, i64) = self.texts.sum.with::<SumSql>(&binds).get_result(self.connection)?;
+        // The lifetime sum bounds both.
+        Ok((sum.0.saturating_add(micros), sum.1.saturating_add(entries)))
     }
 
     fn entry(&mut self, client: &ClientId, id: &str) -> Result<Option<EntryRow>, Failure> {
@@ -71,26 +79,47 @@ impl<'a> SqliteLedger<'a> {
         Ok(())
     }
 
-    fn remove_range(&mut self, removed: &Removed<'_>, range: Window) -> Result<Option<Span>, Failure> {
+    fn remove_range(&mut self, removed: &Removed<'_>, range: Window) -> Result<Option<Left>, Failure> {
         let (client, texts) = (removed.client.as_str(), self.texts);
-        if removed.standing.deleted.is_some() {
+        if removed.standing.left.is_some() {
             return Err(Failure::Unfinished);
         }
         let Cut { quarters, edges } = Cut::new(range, removed.standing.folded_until);
         for (from, to) in edges {
             let binds = [client.into(), from.into(), to.into()];
             let sums: Vec<(String, i64, i64)> = texts.sum_by_label.with::<LabelSumSql>(&binds).load(self.connection)?;
-            for (label, micros, entries) in sums {
-                let label = rows::label(&label)?;
-                self.take_from_quarter(client, from, removed.labels.counted(label.as_ref()), (micros, entries))?;
+            for (label, sum) in removed.as_counted(sums)? {
+                self.take_from_quarter(client, from, &label, sum)?;
             }
         }
-        self.execute(&texts.remove_quarters, &[client.into(), quarters.0.into(), quarters.1.into()])?;
-        let span = (range.start().millis(), range.end().millis());
-        self.remove_entries(client, span)
+        let sums = self.remove_sums(client, quarters)?;
+        let entries = self.remove_entries(client, (range.start().millis(), range.end().millis()))?;
+        let left = Left::hull(entries, sums);
+        if left.is_some() {
+            self.leave(client, left)?;
+        }
+        Ok(left)
     }
 
-    /// Takes out the entries of a span; or notes which are to be taken out where they are many.
+    /// Takes out the sums of these quarters; where they are many, it gives of which they are left.
+    fn remove_sums(&mut self, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
+        let texts = self.texts;
+        let span = [client.into(), from.into(), to.into()];
+        if self.nth_quarter(client, (from, to), ENTRIES_AT_ONCE)?.is_none() {
+            self.execute(&texts.remove_quarters, &span)?;
+            return Ok(None);
+        }
+        let first = self.nth_quarter(client, (from, to), 0)?.unwrap_or(from);
+        let last = self.nth(&texts.nth_last_quarter, client, (from, to), 0)?.unwrap_or(first);
+        if self.nth_quarter(client, (last, to), ENTRIES_AT_ONCE)?.is_some() {
+            return Ok(Some((first, last.saturating_add(QUARTER_MILLIS))));
+        }
+        // Those of the last quarter at once: the next charge may be of the same one, and is not to wait for all.
+        self.execute(&texts.remove_quarters, &[client.into(), last.into(), to.into()])?;
+        Ok(Some((first, last)))
+    }
+
+    /// Takes out the entries of a span; where they are many, it gives where they are left.
     fn remove_entries(&mut self, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
         let texts = self.texts;
         if self.nth_of(client, (from, to), ENTRIES_AT_ONCE)?.is_none() {
@@ -98,21 +127,21 @@ impl<'a> SqliteLedger<'a> {
             return Ok(None);
         }
         let first = self.nth_of(client, (from, to), 0)?.unwrap_or(from);
-        let last: i64 =
-            texts.last_of.with::<BigInt>(&[client.into(), from.into(), to.into()]).get_result(self.connection)?;
+        let last = self.nth(&texts.nth_last_of, client, (from, to), 0)?.unwrap_or(to);
         let mut left = (first, last.saturating_add(1));
         if self.nth_of(client, (last, to), ENTRIES_AT_ONCE)?.is_none() {
             // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
             self.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()])?;
             left.1 = last;
         }
-        self.leave(client, left)?;
         Ok(Some(left))
     }
 
     /// Notes in the account where rows are left to be taken out.
-    pub(super) fn leave(&mut self, client: &str, (from, to): Span) -> Result<(), Failure> {
-        match self.execute(&self.texts.leave, &[from.into(), to.into(), client.into()])? {
+    pub(super) fn leave(&mut self, client: &str, left: Option<Left>) -> Result<(), Failure> {
+        let (from, to) = left.map_or((0, 0), |left| left.span);
+        let sums = i64::from(left.is_some_and(|left| left.sums));
+        match self.execute(&self.texts.leave, &[from.into(), to.into(), sums.into(), client.into()])? {
             0 => Err(Broken::malformed("it has entries and no account").into()),
             _ => Ok(()),
         }
@@ -120,25 +149,47 @@ impl<'a> SqliteLedger<'a> {
 
     /// The instant of an entry of this span, counted from 0.
     fn nth_of(&mut self, client: &str, (from, to): Span, nth: i64) -> Result<Option<i64>, Failure> {
-        let binds = [client.into(), from.into(), to.into(), nth.into()];
-        Ok(self.texts.nth_of.with::<BigInt>(&binds).get_result(self.connection).optional()?)
+        self.nth(&self.texts.nth_of, client, (from, to), nth)
     }
 
-    /// Takes out some of the rows that a large deletion has left; tells whether there were any. A millisecond is not
-    /// divided.
+    /// The quarter of a sum of this span of quarters, counted from 0.
+    pub(super) fn nth_quarter(&mut self, client: &str, (from, to): Span, nth: i64) -> Result<Option<i64>, Failure> {
+        self.nth(&self.texts.nth_quarter, client, (from, to), nth)
+    }
+
+    fn nth(&mut self, sql: &Sql, client: &str, (from, to): Span, nth: i64) -> Result<Option<i64>, Failure> {
+        let binds = [client.into(), from.into(), to.into(), nth.into()];
+        Ok(sql.with::<BigInt>(&binds).get_result(self.connection).optional()?)
+    }
+
+    /// Takes out some of what a large deletion has left, the newest of it; tells whether there was any.
     pub(super) fn take_out_some(&mut self, client: &ClientId) -> Result<bool, Failure> {
-        let Some((.., from, to)) = self.account_row(client)?.filter(|(.., from, to)| from < to) else {
-            return Ok(false);
-        };
+        let Some(left) = self.standing(client)?.left else { return Ok(false) };
         let (name, texts) = (client.as_str(), self.texts);
-        let next = self.nth_of(name, (from, to), ENTRIES_AT_ONCE)?;
-        let cut = next.map_or(to, |next| next.max(from.saturating_add(1)));
         // It says how much is left.
         self.kept.take(client);
-        self.execute(&texts.remove_entries, &[name.into(), from.into(), cut.into()])?;
-        let left = if cut < to { (cut, to) } else { (0, 0) };
-        self.leave(name, left)?;
+        let entry = self.nth(&texts.nth_last_of, name, left.span, ENTRIES_AT_ONCE)?;
+        if let Some(at) = entry.filter(|entry| left.ends_with(*entry)) {
+            // More at one instant than are taken out at once.
+            let id = self.texts_of(&texts.nth_id, &[name.into(), at.into(), ENTRIES_AT_ONCE.into()])?.pop();
+            let id = id.unwrap_or_default();
+            self.execute(&texts.remove_below, &[name.into(), at.into(), id.as_str().into()])?;
+            return Ok(true);
+        }
+        let quarter = self.nth(&texts.nth_last_quarter, name, left.quarters(), ENTRIES_AT_ONCE)?;
+        self.take_out_from(name, left, left.tail(entry, quarter))?;
         Ok(true)
+    }
+
+    fn take_out_from(&mut self, client: &str, left: Left, at: i64) -> Result<Option<Left>, Failure> {
+        let texts = self.texts;
+        let (remaining, first) = left.until(at);
+        self.execute(&texts.remove_entries, &[client.into(), at.into(), left.span.1.into()])?;
+        if left.sums {
+            self.execute(&texts.remove_quarters, &[client.into(), first.into(), left.quarters().1.into()])?;
+        }
+        self.leave(client, remaining)?;
+        Ok(remaining)
     }
 }
 
@@ -183,7 +234,7 @@ impl Ledger for SqliteLedger<'_> {
         }
     }
 
-    fn remove(&mut self, removed: &Removed<'_>) -> Result<Option<Span>, Failure> {
+    fn remove(&mut self, removed: &Removed<'_>) -> Result<Option<Left>, Failure> {
         match removed.removal {
             Removal::Range(range) => self.remove_range(removed, *range),
             Removal::Entry(entry) => {
@@ -197,14 +248,15 @@ impl Ledger for SqliteLedger<'_> {
         }
     }
 
-    fn make_room(&mut self, client: &ClientId, (from, to): Span, at: i64) -> Result<Option<Span>, Failure> {
-        let (client, texts) = (client.as_str(), self.texts);
-        if self.nth_of(client, (at, to), ENTRIES_AT_ONCE)?.is_some() {
+    fn make_room(&mut self, client: &ClientId, left: Left, at: i64) -> Result<Option<Left>, Failure> {
+        let client = client.as_str();
+        let (_, first) = left.until(at);
+        if self.nth_of(client, (at, left.span.1), ENTRIES_AT_ONCE)?.is_some()
+            || self.nth_quarter(client, (first, left.quarters().1), ENTRIES_AT_ONCE)?.is_some()
+        {
             return Err(Failure::Unfinished);
         }
-        self.execute(&texts.remove_entries, &[client.into(), at.into(), to.into()])?;
-        self.leave(client, (from, at))?;
-        Ok((from < at).then_some((from, at)))
+        self.take_out_from(client, left, at)
     }
 
     /// Row by row: statements of many rows were measured slower, for a row that breaks a constraint must be able to

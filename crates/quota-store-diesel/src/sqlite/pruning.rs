@@ -11,6 +11,7 @@ use crate::rows::{self, FoldSizeSql, FoldableSql};
 use crate::sqlite::ledger::SqliteLedger;
 use crate::sqlite::store::SqliteStore;
 use crate::sqlite::workers::Gone;
+use crate::standing::Left;
 use crate::statement::Sql;
 use crate::texts::Texts;
 
@@ -143,7 +144,7 @@ impl SqliteLedger<'_> {
     /// Folds some whole quarters of a client. Where the first alone has too many entries, how many has to be known before, and
     /// their rows are left to be taken out step by step, as after a large deletion.
     fn fold(&mut self, client: &ClientId, before: Instant, counted: Option<(i64, FoldSize)>) -> Result<Fold, Failure> {
-        if self.standing(client)?.deleted.is_some() {
+        if self.standing(client)?.left.is_some() {
             return Err(Failure::Unfinished);
         }
         let Some(first) = self.nth_entry(client.as_str(), before.millis(), 0)? else { return Ok(Fold::Nothing) };
@@ -167,7 +168,7 @@ impl SqliteLedger<'_> {
         self.kept.take(client);
         self.execute(&texts.fold, &[folded_until.into(), name.into(), folded_until.into()])?;
         if leaves {
-            self.leave(name, (first, cut))?;
+            self.leave(name, Left::of((first, cut), false))?;
         } else {
             self.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()])?;
         }
@@ -185,11 +186,10 @@ impl SqliteLedger<'_> {
         if self.nth_entry(client, before.millis(), 0)?.is_some() {
             return Ok(false);
         }
-        let binds = [client.into(), before.millis().into(), ENTRIES_AT_ONCE.into()];
-        let next: Vec<i64> = self.texts.nth_quarter.with::<BigInt>(&binds).load(self.connection)?;
-        let cut = next.first().map_or(before.millis(), |next| next.saturating_add(1));
+        let next = self.nth_quarter(client, (0, before.millis()), ENTRIES_AT_ONCE)?;
+        let cut = next.map_or(before.millis(), |next| next.saturating_add(1));
         self.execute(&self.texts.remove_quarters, &[client.into(), 0.into(), cut.into()])?;
-        Ok(!next.is_empty())
+        Ok(next.is_some())
     }
 
     fn nth_entry(&mut self, client: &str, before: i64, nth: i64) -> Result<Option<i64>, Failure> {

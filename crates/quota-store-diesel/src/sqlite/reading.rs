@@ -6,8 +6,9 @@ use quota_core::{ClientId, Credits, DayUsage, Labels, Refusal, Window};
 use quota_service::{ClientsQuery, DailyQuery, DaysReading, EntriesCursor, EntriesPage};
 
 use crate::failure::Failure;
-use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterRow, QuarterSql, Standing};
+use crate::rows::{self, Broken, EntryRow, EntrySql, PageRow, PageSql, QuarterRow, QuarterSql};
 use crate::sqlite::ledger::SqliteLedger;
+use crate::standing::Standing;
 use crate::statement::Bind;
 
 impl SqliteLedger<'_> {
@@ -23,19 +24,15 @@ impl SqliteLedger<'_> {
     /// Which rows of a client count. Reads neither the account nor its labels: a client that is damaged keeps no other from being
     /// pruned.
     pub(super) fn standing(&mut self, client: &ClientId) -> Result<Standing, Failure> {
-        let row = self.account_row(client)?;
-        Ok(row
-            .map_or(Ok(Standing::default()), |(_, folded_until, _, from, to)| Standing::read(folded_until, from, to))?)
+        Ok(self.account_row(client)?.as_ref().map(Standing::read).transpose()?.unwrap_or_default())
     }
 
     /// Which rows of a client count, and which labels its sums know. Does not read the account, so usage can be read back
     /// where that is damaged.
     fn remembered(&mut self, client: &ClientId) -> Result<(Standing, Labels), Failure> {
-        let Some((_, folded_until, labels, from, to)) = self.account_row(client)? else {
-            return Ok(Default::default());
-        };
-        let standing = Standing::read(folded_until, from, to)?;
-        Ok((standing, Labels::from_document(&labels).map_err(Broken::from)?))
+        let Some(row) = self.account_row(client)? else { return Ok(Default::default()) };
+        let (_, _, labels, ..) = &row;
+        Ok((Standing::read(&row)?, Labels::from_document(labels).map_err(Broken::from)?))
     }
 
     pub(super) fn daily(
@@ -55,7 +52,10 @@ impl SqliteLedger<'_> {
         let quarters =
             texts.quarters.with::<QuarterSql>(&binds).load_iter::<QuarterRow, DefaultLoadingMode>(self.connection)?;
         for quarter in quarters {
-            days.add_quarter(rows::quarter(&quarter?)?);
+            let quarter = quarter?;
+            if standing.lives(quarter.0) {
+                days.add_quarter(rows::quarter(&quarter)?);
+            }
         }
         for (from, to) in days.cuts().to_vec() {
             if standing.cuts((from, to)) {

@@ -114,10 +114,10 @@ mod tests {
     use crate::batch;
     use crate::ledger::Ledger;
     use crate::prefix::TablePrefix;
-    use crate::rows::Standing;
     use crate::sqlite::builder::SqliteBuilder;
     use crate::sqlite::location::Location;
     use crate::sqlite::opening::open_writer;
+    use crate::standing::Standing;
 
     fn request(client: &ClientId, operation: Operation) -> Request {
         let stamp = PlanStamp::lasting(0);

@@ -187,7 +187,7 @@ pub(crate) async fn the_servers_time_is_now<D: Database>(database: &D) {
     store.health().await.unwrap();
 }
 
-/// Somebody holds the last of a quarter's entries: those before it are taken out meanwhile, and charges go on.
+/// Somebody holds the first of a quarter's entries: those behind it are taken out meanwhile, and charges go on.
 pub(crate) async fn a_quarter_of_many_entries_is_pruned_in_steps<D: Database>(database: &D) {
     let store = Arc::new(database.store().await);
     let entry = |number: u32| PastEntry {
@@ -199,7 +199,7 @@ pub(crate) async fn a_quarter_of_many_entries_is_pruned_in_steps<D: Database>(da
     let entries = Operation::Backfill { entries: (0..7_000).map(entry).collect(), not_after: Instant::MAX };
     one(&*store, request("a", entries, "10000")).await.unwrap();
     let mut holder = database.connection().await;
-    let hold = "BEGIN; SELECT 1 FROM {p}entries WHERE client = 'a' AND id = 'id 6999' FOR UPDATE";
+    let hold = "BEGIN; SELECT 1 FROM {p}entries WHERE client = 'a' AND id = 'id 0' FOR UPDATE";
     database.execute_on(&mut holder, &database.fill(hold)).await;
     let pruning = tokio::spawn({
         let store = Arc::clone(&store);

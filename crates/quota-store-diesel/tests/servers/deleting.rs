@@ -50,7 +50,7 @@ pub(crate) async fn others_of_a_batch_wait_a_moment_for_what_a_deletion_left<D: 
     }
     assert!(!store.is_held(&client("a")));
     // It is among those that are in the way.
-    let mut holder = hold_entry(database, "id 3000").await;
+    let mut holder = hold_entry(database, "id 5000").await;
     let batch = [("a", late()), ("b", charge("1"))].map(|(name, asked)| request(name, asked, "10000"));
     let began = std::time::Instant::now();
     let answers = store.apply(batch.into()).await;
@@ -64,7 +64,7 @@ pub(crate) async fn others_of_a_batch_wait_a_moment_for_what_a_deletion_left<D: 
     assert!(matches!(again, Ok(Answer::Backfilled(answer)) if answer.added == 1));
     assert_eq!(store.total(&client("a"), Window::ALL).await.unwrap(), credits("7"));
     let rows = database.number("SELECT COUNT(*) FROM {p}entries WHERE client = 'a'").await;
-    assert_eq!(rows, 3_000, "those behind it wait");
+    assert_eq!(rows, 3_501, "those before it wait");
 }
 
 pub(crate) async fn a_settlement_among_the_last_of_a_large_deletion_waits_for_few_of_its_rows<D: Database>(

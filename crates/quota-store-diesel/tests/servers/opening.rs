@@ -12,7 +12,7 @@ use crate::requests::{allowed, charge, one, request, used};
 
 /// Makes tables what those of the first version were.
 const FIRST_VERSION: &str = "ALTER TABLE {p}accounts DROP COLUMN deleted_from; \
-     ALTER TABLE {p}accounts DROP COLUMN deleted_to; DELETE FROM {p}schema WHERE version > 1";
+     ALTER TABLE {p}accounts DROP COLUMN deleted_to; ALTER TABLE {p}accounts DROP COLUMN deleted_sums; DELETE FROM {p}schema WHERE version > 1";
 
 /// How many tables there are of ours.
 const TABLES: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE '{p}%'";
@@ -57,7 +57,7 @@ pub(crate) async fn a_newer_schema_is_refused<D: Database>(database: &D) {
     drop(database.store().await);
     database.execute("INSERT INTO {p}schema (version, applied_at) VALUES (99, 0)").await;
     let error = database.connect(database.url()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::UpgradeNeeded { found: 99, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, ConnectError::UpgradeNeeded { found: 99, known: 3, .. }), "{error:?}");
 }
 
 pub(crate) async fn tables_of_the_first_version_are_upgraded_with_what_is_in_them<D: Database>(database: &D) {
@@ -65,7 +65,7 @@ pub(crate) async fn tables_of_the_first_version_are_upgraded_with_what_is_in_the
     database.execute(FIRST_VERSION).await;
     let store = database.store().await;
     assert_eq!(used(&one(&store, request("a", charge("4"), "10")).await), "7");
-    assert_eq!(database.number("SELECT MAX(version) FROM {p}schema").await, 2);
+    assert_eq!(database.number("SELECT MAX(version) FROM {p}schema").await, 3);
     // One that was stopped between the columns and the note of their version.
     database.execute("DELETE FROM {p}schema WHERE version > 1").await;
     let opened = database.connect(database.url()).await;
@@ -79,7 +79,7 @@ pub(crate) async fn tables_of_the_first_version_are_upgraded_with_what_is_in_the
     assert!(shown(&error).contains("deleted_from"), "{}", shown(&error));
     assert_eq!(database.number("SELECT MAX(version) FROM {p}schema").await, 1);
     // What is in them is untouched.
-    database.execute("INSERT INTO {p}schema (version, applied_at) VALUES (2, 0)").await;
+    database.execute("INSERT INTO {p}schema (version, applied_at) VALUES (2, 0), (3, 0)").await;
     assert_eq!(used(&one(&database.store().await, request("a", charge("1"), "10")).await), "8");
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn start_ups_at_the_same_time_migrate_once<D: Database>(databas
     for opened in join_all((0..8).map(|_| database.connect(database.url()))).await {
         opened.unwrap();
     }
-    assert_eq!(database.number("SELECT COUNT(*) FROM {p}schema").await, 2);
+    assert_eq!(database.number("SELECT COUNT(*) FROM {p}schema").await, 3);
 }
 
 pub(crate) async fn a_wrong_password_is_refused_and_never_shown<D: Database>(database: &D) {

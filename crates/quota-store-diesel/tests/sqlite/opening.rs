@@ -91,7 +91,7 @@ fn a_newer_schema_is_refused() {
     drop(file.store());
     file.execute("INSERT INTO quota_schema (version, applied_at) VALUES (99, 0)");
     let error = file.builder().open().unwrap_err();
-    assert!(matches!(error, OpenError::UpgradeNeeded { found: 99, known: 2, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::UpgradeNeeded { found: 99, known: 3, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -101,11 +101,11 @@ async fn tables_of_the_first_version_are_upgraded_with_what_is_in_them() {
     one(&file.store(), request("a", charge("3"), now, &unlimited())).await.unwrap();
     file.execute(
         "ALTER TABLE quota_accounts DROP COLUMN deleted_from; ALTER TABLE quota_accounts DROP COLUMN deleted_to; \
-         DELETE FROM quota_schema WHERE version > 1",
+         ALTER TABLE quota_accounts DROP COLUMN deleted_sums; DELETE FROM quota_schema WHERE version > 1",
     );
     let store = file.store();
     assert_eq!(used(&one(&store, request("a", charge("4"), now, &unlimited())).await), "7");
-    assert_eq!(file.number("SELECT MAX(version) FROM quota_schema"), 2);
+    assert_eq!(file.number("SELECT MAX(version) FROM quota_schema"), 3);
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn a_disk_without_room_for_the_tables_is_told() {
     assert!(error.to_string().ends_with(advice), "{error}");
     // Nothing of them is there.
     drop(file.store());
-    assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 2);
+    assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 3);
 }
 
 #[test]
@@ -241,7 +241,7 @@ async fn the_applications_own_tables_and_other_prefixes_are_left_alone() {
     assert_eq!(file.number("SELECT COUNT(*) FROM users"), 1);
     assert_eq!(file.number("SELECT user_version FROM pragma_user_version"), 7);
     assert_eq!(file.number("SELECT COUNT(*) FROM __diesel_schema_migrations"), 0);
-    assert_eq!(file.number("SELECT COUNT(*) FROM one_schema"), 2);
+    assert_eq!(file.number("SELECT COUNT(*) FROM one_schema"), 3);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn start_ups_at_the_same_time_migrate_once() {
         for opener in openers {
             opener.join().unwrap().unwrap();
         }
-        assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 2);
+        assert_eq!(file.number("SELECT COUNT(*) FROM quota_schema"), 3);
     }
 }
 

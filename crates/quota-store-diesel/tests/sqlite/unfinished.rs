@@ -35,7 +35,7 @@ async fn fill(store: &SqliteStore, name: &str, entries: std::ops::Range<u32>) {
 
 /// With many before it and behind it.
 fn late() -> Operation {
-    backfill(vec![past("late", after(9_000), "7", None)])
+    backfill(vec![past("late", after(3_000), "7", None)])
 }
 
 async fn delete(store: &SqliteStore, name: &str, from: u32, to: u32) {

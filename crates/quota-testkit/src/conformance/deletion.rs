@@ -44,7 +44,10 @@ async fn deleted<F: StoreFactory>(harness: &Harness<F>) -> (Subject<F::Store>, u
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The answers to requests of one client. What a store says it has not done is asked again.
-async fn applied<F: StoreFactory>(harness: &Harness<F>, mut requests: Vec<Request>) -> Vec<Result<Answer, StoreError>> {
+pub(super) async fn applied<F: StoreFactory>(
+    harness: &Harness<F>,
+    mut requests: Vec<Request>,
+) -> Vec<Result<Answer, StoreError>> {
     let (store, began) = (harness.store().await, std::time::Instant::now());
     let mut answers = Vec::new();
     loop {
@@ -199,6 +202,51 @@ pub async fn a_large_deletion_is_finished_by_many_while_charges_go_on<F: StoreFa
     }
     assert!(charged.iter().all(|word| *word == "allowed"), "{charged:?}");
     assert_used(harness, &client, stay + 30, stay + 30).await;
+}
+
+/// A store may take out some of an instant.
+pub async fn many_entries_of_one_instant_are_paged_and_deleted<F: StoreFactory>(harness: &Harness<F>) {
+    let client = harness.subject("a").await;
+    client.plan(&[per_day("10000")]).await;
+    let (count, instant) = (4_500_u32, at("2024-03-15T09:59:59.999Z"));
+    let entries: Vec<_> = (0..count).map(|n| past_entry(&format!("old {n}"), instant, credits("1"))).collect();
+    for page in entries.chunks(Operation::MAX_BACKFILL) {
+        client.service().backfill(client.client(), page.to_vec()).await.unwrap();
+    }
+    assert_eq!(client.charge("1").await, "allowed");
+    if harness.keeps_entries().await {
+        assert_eq!(paged(&client).await, usize::try_from(count).unwrap() + 1);
+    }
+    let range = range("2024-03-15T09:45:00Z", "2024-03-15T11:00:00Z");
+    let answers = applied(harness, vec![empty_plan(harness, "a", Operation::Delete { range })]).await;
+    assert!(matches!(answers[..], [Ok(Answer::Deleted(gone))] if gone == u64::from(count)), "{answers:?}");
+    assert_eq!(client.used().await, "1");
+    // At the instant that is being taken out.
+    let added = client.backfill(&[("old 7", "2024-03-15T09:59:59.999Z", "5")]).await;
+    assert_eq!((added.added, added.skipped), (1, 0), "{added:?}");
+    assert_eq!(client.total().await, "6");
+    client.service().store().finish_deletion(client.client()).await.unwrap();
+    assert_eq!((client.total().await, client.used().await), ("6".to_owned(), "6".to_owned()));
+    assert_eq!(client.charge_as("old 4499", "1").await, "allowed", "its id is free");
+    if harness.keeps_entries().await {
+        assert_eq!(paged(&client).await, 3);
+    }
+}
+
+/// How many entries pages of a thousand tell, each once.
+async fn paged<S: UsageStore>(client: &Subject<S>) -> usize {
+    let (mut seen, mut after) = (std::collections::HashSet::new(), None);
+    loop {
+        let query = EntriesQuery { range: Window::ALL, after, limit: 1_000 };
+        let page = client.service().entries(client.client(), query).await.unwrap();
+        for entry in page.entries {
+            assert!(seen.insert((entry.at, entry.id.clone())), "{entry:?} is told twice");
+        }
+        after = page.next;
+        if after.is_none() {
+            return seen.len();
+        }
+    }
 }
 
 /// Entries of many days, for a store may look into days one by one.

@@ -13,6 +13,7 @@ mod expected;
 pub mod faults;
 pub mod holds;
 pub mod ids;
+pub mod many_sums;
 pub mod model;
 pub mod plans;
 pub mod processes;
