@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, quarter_of};
+use quota_core::{ClientId, Cut, Instant, QUARTER_MILLIS, Span, quarter_of};
 use quota_service::{Pruned, StoreError};
 
 use crate::changes::ENTRIES_AT_ONCE;
@@ -173,12 +173,13 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
     let mut counted = None;
     loop {
         link.begin_writing().await?;
-        if lock(link, name).await?.left.is_some() {
+        let standing = lock(link, name).await?;
+        if standing.left.is_some() {
             return Err(Failure::Unfinished);
         }
-        let Some(first) = nth_entry(link, name, before, 0).await? else { return Ok(None) };
+        let Some(first) = first_entry(link, name, standing, before).await? else { return Ok(None) };
         let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
-        let (cut, leaves) = match nth_entry(link, name, before, ENTRIES_AT_ONCE).await? {
+        let (cut, leaves) = match ledger::nth_of(link, name, (first, before.millis()), ENTRIES_AT_ONCE).await? {
             Some(at) if at < end_of_first => (end_of_first, true),
             Some(at) => (Cut::floor(at), false),
             None => (before.millis(), false),
@@ -188,11 +189,11 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
             _ if leaves => {
                 link.roll_back().await?;
                 link.begin_reading().await?;
-                counted = Some((cut, fold_size(link, name, cut).await?));
+                counted = Some((cut, fold_size(link, name, (first, cut)).await?));
                 link.roll_back().await?;
                 continue;
             }
-            _ => fold_size(link, name, cut).await?,
+            _ => fold_size(link, name, (first, cut)).await?,
         };
         // Not further than there were entries: where none were folded, ranges may go on to begin and end anywhere.
         let of_last = last.map_or(0, |last| Cut::floor(last).saturating_add(QUARTER_MILLIS));
@@ -201,15 +202,30 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
         if leaves {
             ledger::leave(link, name, Left::of((first, cut), false)).await?;
         } else {
-            link.execute(&texts.remove_entries, &[name.into(), 0.into(), cut.into()]).await?;
+            link.execute(&texts.remove_entries, &[name.into(), first.into(), cut.into()]).await?;
         }
         return Ok(Some(Pruned { entries: rows::count(entries)?, ids: rows::count(ids)? }));
     }
 }
 
-/// When the last entry before an instant was, how many there are, and how many with an id.
-async fn fold_size<L: Link>(link: &mut L, client: &str, before: i64) -> Result<(Option<i64>, i64, i64), Failure> {
-    let sizes = link.fold_sizes(&link.texts().fold_size, &[client.into(), before.into()]).await?;
+/// The first entry before an instant. Behind what was folded last, if there is one: servers walk over rows that were taken out until they
+/// tidy up. What was settled into that time since comes at the end.
+async fn first_entry<L: Link>(
+    link: &mut L,
+    client: &str,
+    standing: Standing,
+    before: Instant,
+) -> Result<Option<i64>, Failure> {
+    let (folded, before) = (standing.folded_until.min(before).millis(), before.millis());
+    match ledger::nth_of(link, client, (folded, before), 0).await? {
+        Some(first) => Ok(Some(first)),
+        None => ledger::nth_of(link, client, (0, folded), 0).await,
+    }
+}
+
+/// When the last entry of a span was, how many there are, and how many with an id.
+async fn fold_size<L: Link>(link: &mut L, client: &str, (from, to): Span) -> Result<(Option<i64>, i64, i64), Failure> {
+    let sizes = link.fold_sizes(&link.texts().fold_size, &[client.into(), from.into(), to.into()]).await?;
     Ok(sizes.first().copied().unwrap_or_default())
 }
 
@@ -236,17 +252,11 @@ async fn forget_some<L: Link>(link: &mut L, client: &ClientId, before: Instant) 
     let name = client.as_str();
     link.begin_writing().await?;
     lock(link, name).await?;
-    if nth_entry(link, name, before, 0).await?.is_some() {
+    if ledger::nth_of(link, name, (0, before.millis()), 0).await?.is_some() {
         return Ok(None);
     }
     let next = ledger::nth_quarter(link, name, (0, before.millis()), ENTRIES_AT_ONCE).await?;
     let cut = next.map_or(before.millis(), |next| next.saturating_add(1));
     link.execute(&texts.remove_quarters, &[name.into(), 0.into(), cut.into()]).await?;
     Ok(next.map(|_| Pruned::default()))
-}
-
-async fn nth_entry<L: Link>(link: &mut L, client: &str, before: Instant, nth: i64) -> Result<Option<i64>, Failure> {
-    let texts = link.texts();
-    let rows = link.numbers(&texts.nth_entry, &[client.into(), before.millis().into(), nth.into()]).await?;
-    Ok(rows.first().copied())
 }

@@ -59,13 +59,11 @@ pub(crate) struct Texts {
     pub(crate) remove_below: Sql,
     /// deleted from, deleted to, deleted sums, client
     pub(crate) leave: Sql,
-    /// client, before, offset -> at
-    pub(crate) nth_entry: Sql,
     /// client, from, to, offset -> quarter
     pub(crate) nth_quarter: Sql,
     /// client, from, to, offset -> quarter
     pub(crate) nth_last_quarter: Sql,
-    /// client, before -> at of the last entry, entries, those with a caller's or made id
+    /// client, from, to -> at of the last entry, entries, those with a caller's or made id
     pub(crate) fold_size: Sql,
     /// folded until, client, folded until
     pub(crate) fold: Sql,
@@ -126,13 +124,12 @@ impl Texts {
             nth_id: sql("SELECT id FROM {p}entries WHERE client = ? AND at = ? ORDER BY id LIMIT 1 OFFSET ?"),
             remove_below: sql("DELETE FROM {p}entries WHERE client = ? AND at = ? AND id < ?"),
             leave: sql("UPDATE {p}accounts SET deleted_from = ?, deleted_to = ?, deleted_sums = ? WHERE client = ?"),
-            nth_entry: sql("SELECT at FROM {p}entries WHERE client = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"),
             nth_quarter: sql("SELECT quarter FROM {p}quarters WHERE client = ? AND quarter >= ? AND quarter < ? \
                  ORDER BY quarter LIMIT 1 OFFSET ?"),
             nth_last_quarter: sql("SELECT quarter FROM {p}quarters WHERE client = ? AND quarter >= ? AND quarter < ? \
                  ORDER BY quarter DESC LIMIT 1 OFFSET ?"),
             fold_size: sql("SELECT MAX(at), COUNT(*), CAST(COALESCE(SUM(CASE WHEN id >= ' ' THEN 1 ELSE 0 END), 0) \
-                 AS {int}) FROM {p}entries WHERE client = ? AND at < ?"),
+                 AS {int}) FROM {p}entries WHERE client = ? AND at >= ? AND at < ?"),
             fold: sql("UPDATE {p}accounts SET folded_until = ? WHERE client = ? AND folded_until < ?"),
         }
     }
@@ -164,7 +161,6 @@ impl Texts {
             &self.nth_id,
             &self.remove_below,
             &self.leave,
-            &self.nth_entry,
             &self.nth_quarter,
             &self.nth_last_quarter,
             &self.fold_size,
