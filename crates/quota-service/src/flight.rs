@@ -30,7 +30,8 @@ pub(crate) async fn fly<S: UsageStore>(
     let begun = Instant::now();
     let size = batch.len();
     let applied = AssertUnwindSafe(async { store.apply_with_receipt(batch, &receipt).await }).catch_unwind().await;
-    instruments.batch(size, begun.elapsed());
+    // A recorder that panics keeps nobody from its answer.
+    let _ = std::panic::catch_unwind(AssertUnwindSafe(|| instruments.batch(size, begun.elapsed())));
     let waiting = std::mem::take(&mut *flight.lock());
     match applied {
         Ok(answers) => {

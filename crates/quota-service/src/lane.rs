@@ -1,6 +1,7 @@
 //! One lane: what waits, and what is in flight.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
@@ -194,7 +195,10 @@ impl<S: UsageStore> Lane<S> {
     /// has waited for.
     fn hot_clients(&self, batch: &Departing) -> Vec<ClientId> {
         let Some(hot) = self.ways.hot else { return Vec::new() };
-        let mut found: Vec<&ClientId> = batch.clients().filter(|client| self.store.is_held(client)).collect();
+        // A store that panics here is asked again by the next batch.
+        let is_held =
+            |client: &&ClientId| catch_unwind(AssertUnwindSafe(|| self.store.is_held(client))).unwrap_or(false);
+        let mut found: Vec<&ClientId> = batch.clients().filter(is_held).collect();
         if batch.len() > hot.get() {
             let mut counts: HashMap<&ClientId, usize> = HashMap::new();
             for client in batch.clients() {

@@ -49,6 +49,10 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Spawns a task for each lane.
     pub(crate) fn spawn<S: UsageStore>(store: &Arc<S>, ways: Ways, capacity: usize, instruments: &Instruments) -> Self {
+        assert!(
+            tokio::runtime::Handle::try_current().is_ok(),
+            "build the QuotaService inside a tokio runtime: its store takes batches, which are sent by tasks"
+        );
         let queued = Arc::new(AtomicUsize::new(0));
         let (lanes, tasks) = (0..ways.lanes.get())
             .map(|_| {

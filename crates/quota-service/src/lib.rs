@@ -76,6 +76,7 @@ pub use crate::store_error::{Source, StoreError};
 pub use crate::together::{Joined, Together};
 pub use crate::used_ids::{RoomForIds, UsedIds};
 
+pub use async_trait::async_trait;
 pub use quota_core;
 pub use quota_core::{
     Allowed, Anchor, Backfilled, Balance, ClientId, Credits, CreditsError, DayUsage, Decision, Denied, Entry, GroupBy,

@@ -24,8 +24,10 @@ pub trait PlanSource: Send + Sync + 'static {
 
     /// A number that changes with every change of any plan, read before each charge, so it must be quick: answers
     /// are then good for as long as it stands. None where changes are not noticed: answers are then asked again
-    /// after the service's `plan_ttl`.
-    fn generation(&self) -> Option<u64>;
+    /// after the service's `plan_ttl`. None by default.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Plans in this process's memory, set in code. Clones share them.

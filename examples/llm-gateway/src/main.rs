@@ -23,7 +23,7 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings::from_env()?;
     let service = settings.service_with(llm_gateway::plans()?).await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| quickstart_shared::cannot_listen(address))?;
     let asked = quickstart_shared::asked_to_stop().context("signals cannot be heard")?;
     words::print_what_to_try(listener.local_addr()?)?;
 

@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
         // A client that goes away ends its handler, and what it holds is released.
         .h1_allow_half_closed(false)
         .bind(address)
-        .with_context(|| format!("cannot listen on {address}"))?;
+        .with_context(|| quickstart_shared::cannot_listen(address))?;
     let address = server.addrs().first().copied().unwrap_or(address);
     quickstart_shared::print_what_to_try(address)?;
 

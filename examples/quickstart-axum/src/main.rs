@@ -20,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings::from_arguments()?;
     let service = settings.service().await?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| quickstart_shared::cannot_listen(address))?;
     let asked = quickstart_shared::asked_to_stop().context("signals cannot be heard")?;
     quickstart_shared::print_what_to_try(listener.local_addr()?)?;
 

@@ -2,7 +2,7 @@
 
 mod app;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,9 +26,10 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings::from_arguments()?;
     let service = settings.service().await?;
 
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port()));
     let config = rocket::Config {
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port: settings.port(),
+        address: address.ip(),
+        port: address.port(),
         // What is to be read stands on standard output, and nothing else.
         log_level: LogLevel::Off,
         shutdown: Shutdown { grace: PATIENCE, mercy: MERCY, ..Shutdown::default() },
@@ -50,11 +51,15 @@ async fn main() -> anyhow::Result<()> {
     let rocket = app::mount(rocket::custom(config), &service, settings.usage_api(&service))?;
     // It hears ctrl-c and SIGTERM by itself.
     let served = rocket.attach(listening).attach(waiting).launch().await;
+    let is_taken = matches!(&served, Err(error) if matches!(error.kind(), ErrorKind::Bind(_)));
     let served = ended(served, waits.load(Ordering::Relaxed)).await;
     // What was answered is stored already; what is still held is released, however serving ended.
     service.shutdown().await;
     tracing::info!("stopped");
-    served.context("the server failed")
+    served.with_context(|| match is_taken {
+        true => quickstart_shared::cannot_listen(address),
+        false => "the server failed".to_owned(),
+    })
 }
 
 /// Waits for the requests that a server has left running when it stopped, as long as they have to end.

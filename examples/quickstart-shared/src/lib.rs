@@ -16,4 +16,4 @@ mod words;
 pub use crate::query::{failure, flag_from_query};
 pub use crate::settings::{Settings, client_header, dashboard};
 pub use crate::stop::asked_to_stop;
-pub use crate::words::{log_to_stderr, print_what_to_try};
+pub use crate::words::{cannot_listen, log_to_stderr, print_what_to_try};

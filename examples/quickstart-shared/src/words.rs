@@ -12,6 +12,12 @@ pub fn log_to_stderr() {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
 }
 
+/// What is to be done where an address cannot be listened on.
+#[must_use]
+pub fn cannot_listen(address: SocketAddr) -> String {
+    format!("cannot listen on {address}: end what listens there, or set PORT to another (0 takes a free one)")
+}
+
 /// Prints where it listens, and what to try.
 ///
 /// # Errors

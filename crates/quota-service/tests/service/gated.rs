@@ -149,6 +149,16 @@ impl Gated {
     }
 
     /// What the next batches meet, each its own.
+    /// From now on it panics where it is asked whose account is held.
+    pub(crate) fn break_held(&self) {
+        let store = self.clone();
+        let broken = std::thread::spawn(move || {
+            let _held = store.0.said_held.lock().unwrap();
+            panic!("as asked");
+        });
+        broken.join().unwrap_err();
+    }
+
     pub(crate) fn next(&self, fault: Fault) {
         self.0.faults.lock().unwrap().push_back(fault);
     }

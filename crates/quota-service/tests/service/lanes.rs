@@ -269,6 +269,26 @@ async fn a_store_that_panics_loses_that_batch_alone() {
 }
 
 #[tokio::test]
+async fn a_store_that_panics_where_it_is_asked_whose_account_is_held_goes_on() {
+    let store = Gated::with_hot(2);
+    let service = hundred_a_day(store.clone()).build();
+    store.break_held();
+    for charged in 1..=3 {
+        assert!(service.charge(&ann(), Credits::ONE).await.unwrap().is_allowed());
+        assert_eq!(store.ledger(&ann()).await, credits(charged));
+    }
+    service.shutdown().await;
+}
+
+#[test]
+fn a_service_that_sends_by_tasks_says_that_it_is_to_be_built_inside_a_runtime() {
+    let built = std::panic::catch_unwind(|| hundred_a_day(Gated::batched()).build());
+    let words = built.map(drop).unwrap_err();
+    let words = words.downcast_ref::<&str>().copied().unwrap_or_default();
+    assert!(words.contains("inside a tokio runtime"), "{words}");
+}
+
+#[tokio::test]
 async fn a_store_that_answers_too_few_leaves_the_rest_unknown() {
     let store = Gated::batched();
     let service = hundred_a_day(store.clone()).build();

@@ -46,8 +46,13 @@ impl Engine for Postgres {
     fn new(url: &str, settings: &Settings) -> Result<Self, ConnectError> {
         // The parser's words name options, never their values.
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            ConnectError::InvalidUrl { message: cause }
+            let mut message = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            if message.contains("`sslmode`") {
+                message.push_str(
+                    ": it is `disable`, `prefer` or `require`, which verifies as `verify-full` does elsewhere",
+                );
+            }
+            ConnectError::InvalidUrl { message }
         })?;
         // A host's name may have several addresses, of which one that nobody answers at is not to take all of its time.
         config.connect_timeout(settings.connect_timeout / 2).keepalives_idle(Duration::from_secs(30));
