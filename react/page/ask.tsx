@@ -23,6 +23,8 @@ export function Ask({ name, hint, act, isSecret = false, isBack, onAnswer }: Ask
   const submit = async () => {
     if (isBusy) return;
     setIsBusy(true);
+    // The same words again are said again.
+    setFault(undefined);
     setFault(await onAnswer(answer));
     setIsBusy(false);
   };
@@ -42,6 +44,7 @@ export function Ask({ name, hint, act, isSecret = false, isBack, onAnswer }: Ask
           value={answer}
           required
           autoComplete="off"
+          dir="auto"
           spellCheck={false}
           aria-invalid={fault !== undefined}
           aria-describedby={`${id}hint ${id}fault`}

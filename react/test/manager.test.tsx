@@ -77,7 +77,7 @@ describe("finding a client", () => {
     await eventually(() => getByRole("option", { name: "xa" }));
     const search = getByRole("searchbox") as HTMLInputElement;
     await fill(search, "y");
-    await eventually(() => getByText("No client's id begins with y.", { exact: false }));
+    await eventually(() => getByText("No client's id begins with “y”.", { exact: false }));
     await fill(search, "xa");
     expect(place.textContent).not.toContain("No client's id begins");
     await eventually(() => getByRole("option", { name: "xa" }));
@@ -157,7 +157,7 @@ describe("finding a client", () => {
     const fake = server().json("GET clients", { clients: [], next: null });
     const { getByRole, getByLabelText } = await render(<QuotaManager />, { quota: fake.client() });
     await fill(getByLabelText("Find a client"), "a");
-    await click(await eventually(() => getByRole("button", { name: "Open a" })));
+    await click(await eventually(() => getByRole("button", { name: "Open “a”" })));
     expect(getByRole("heading", { name: "Plan" })).toBeTruthy();
   });
 
@@ -303,6 +303,64 @@ describe("the plan", () => {
     await click(getByRole("button", { name: "Show the new plan" }));
     expect(limit().value).toBe("700");
     expect(queryByText(/The plan was changed elsewhere\./)).toBeNull();
+  });
+
+  test("that somebody else has changed since it was looked at is neither saved over nor removed", async () => {
+    const fake = server().json("PUT clients/a/plan", status(quotaState())).on("DELETE clients/a/plan", () => new Response(null, { status: 204 }));
+    const { getByRole, getAllByRole, getAllByLabelText, queryByText } = await shown(fake);
+    const limit = () => getAllByLabelText("Credits")[0] as HTMLInputElement;
+    const save = () => getByRole("button", { name: "Save plan" });
+    const change = (to: string) => fake.json("GET clients/a/plan", { quotas: [{ ...PLAN.quotas[0], limit: to }, PLAN.quotas[1]] });
+    await fill(limit(), "7");
+    await click(getByRole("button", { name: "Preview" }));
+    change("700");
+    await click(save());
+    await settled();
+    expect(fake.asked("PUT")).toEqual([]);
+    expect(queryByText(/The plan was changed elsewhere\./)).toBeTruthy();
+    expect(limit().value).toBe("7");
+    expect(isOff(save())).toBe(true);
+    // Told before the preview as well; then it is theirs to decide.
+    change("701");
+    await click(getByRole("button", { name: "Preview" }));
+    await settled();
+    expect(queryByText(/The plan was changed elsewhere\./)).toBeTruthy();
+    await click(save());
+    await settled();
+    expect(fake.asked("PUT")).toHaveLength(1);
+    change("702");
+    await click(getByRole("button", { name: "Remove plan" }));
+    await click(getAllByRole("button", { name: "Remove plan" }).at(-1) as HTMLElement);
+    await settled();
+    expect(fake.asked("DELETE")).toEqual([]);
+    expect(queryByText(/The plan was changed elsewhere\./)).toBeTruthy();
+  });
+
+  test("without a quota limits nothing, and is saved when that was said twice", async () => {
+    const fake = server()
+      .json("PUT clients/a/plan", status())
+      .json("POST clients/a/plan/preview", { quotas: [], status: status() });
+    const { getByRole } = await shown(fake);
+    await click(getByRole("button", { name: "Remove quota 2" }));
+    await click(getByRole("button", { name: "Remove quota 1" }));
+    await click(getByRole("button", { name: "Preview" }));
+    const preview = getByRole("region", { name: "What this plan would do" });
+    expect(preview.textContent).toContain("nothing is limited");
+    expect(preview.textContent).toContain("no longer limited");
+    await click(getByRole("button", { name: "Save plan" }));
+    expect(fake.asked("PUT")).toEqual([]);
+    await click(getByRole("button", { name: "Save without any limit" }));
+    await settled();
+    expect(fake.asked("PUT")).toHaveLength(1);
+  });
+
+  test("of a client without one is not made of nothing", async () => {
+    const fake = server()
+      .problem("GET clients/a/plan", 404, "no plan")
+      .json("POST clients/a/plan/preview", { quotas: [], status: status() });
+    const { getByRole } = await shown(fake);
+    await click(getByRole("button", { name: "Preview" }));
+    expect(isOff(getByRole("button", { name: "Save plan" }))).toBe(true);
   });
 
   test("leaves the keyboard somewhere when what it was on goes", async () => {

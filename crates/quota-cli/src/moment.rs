@@ -21,6 +21,18 @@ pub(crate) fn moment(text: &str, zone: Tz) -> anyhow::Result<Instant> {
     text.parse().with_context(|| format!("{text:?} is no day (2024-03-31) and no instant (2024-03-31T12:00:00Z)"))
 }
 
+/// The same, for what repeats at its time of day.
+///
+/// # Errors
+/// On a day that begins later there, since its midnight is skipped.
+pub(crate) fn midnight(text: &str, zone: Tz) -> anyhow::Result<Instant> {
+    let at = moment(text, zone)?;
+    if text.parse::<NaiveDate>().is_ok() && at.to_utc().with_timezone(&zone).time() != Default::default() {
+        bail!("{text} has no midnight in {zone}, whose clocks skip it: name another day, or an instant");
+    }
+    Ok(at)
+}
+
 /// A half-open range of moments. The day after the last of all days ends it with the last instant there is, and the first of all
 /// days begins it with the first.
 pub(crate) fn range(from: &str, to: &str, zone: Tz) -> anyhow::Result<Window> {
@@ -55,6 +67,17 @@ fn day_number(at: Instant) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_without_a_midnight_repeats_at_none() {
+        let (beirut, sao_paulo) = (Tz::Asia__Beirut, Tz::America__Sao_Paulo);
+        for (day, zone) in [("2024-03-31", beirut), ("2018-11-04", sao_paulo)] {
+            let refused = midnight(day, zone).unwrap_err().to_string();
+            assert!(refused.contains("has no midnight"), "{refused}");
+        }
+        assert_eq!(midnight("2024-03-30", beirut).unwrap(), moment("2024-03-30", beirut).unwrap());
+        assert_eq!(midnight("2024-03-31T01:00:00Z", beirut).unwrap().to_string(), "2024-03-31T01:00:00.000Z");
+    }
 
     #[test]
     fn a_day_begins_at_its_zones_midnight() {

@@ -63,15 +63,18 @@ where
 /// database's or an option's.
 pub(crate) fn check_rest(rest: &str) -> anyhow::Result<()> {
     let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let is_option = |before: &str| before.contains('=');
-    if place.contains('@') || options.split_once('@').is_some_and(|(before, _)| !is_option(before)) {
+    // A part of a password may look like an option.
+    if place.contains('@') || options.contains('@') {
         bail!("its URL is malformed: the user or the password holds one of / ? # @, write %2F %3F %23 %40");
     }
     Ok(())
 }
 
 fn configuration(url: &str) -> anyhow::Result<Config> {
-    if let Some((_, rest)) = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')) {
+    let Some((_, rest)) = url.split_once("://") else {
+        bail!("its URL is malformed: it begins with postgres://");
+    };
+    if let Some((_, rest)) = rest.split_once('@') {
         check_rest(rest)?;
     }
     // The parser's words name options, never their values.

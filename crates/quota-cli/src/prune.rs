@@ -2,7 +2,7 @@
 
 use clap::Args;
 use quota_core::Tz;
-use quota_service::ServiceError;
+use quota_service::{ServiceError, StoreError};
 
 use crate::{moment, output, target};
 
@@ -35,6 +35,12 @@ impl Prune {
 
 /// What to do where the store did not answer; what it cannot read is told when all else was pruned.
 fn cut_off(error: ServiceError) -> anyhow::Error {
+    if let ServiceError::NotDone { source: source @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. }) } =
+        error
+    {
+        let others = "all clients were pruned but those that cannot be read; of the first of them";
+        return anyhow::Error::new(source).context(others);
+    }
     let goes_on = error.is_store_failure();
     let error = anyhow::Error::new(error);
     if !goes_on {
@@ -53,5 +59,8 @@ mod tests {
         let told = causes(&cut_off(ServiceError::DeadlineQueued));
         assert!(told.starts_with("the pruning was cut off; what was folded stays so, and the same command goes on: "));
         assert_eq!(causes(&cut_off(ServiceError::ShutDown)), "nothing was done: the service is shut down");
+        let damaged = StoreError::Corrupt { message: "rubbish".to_owned(), source: None }.of_client("acme");
+        let told = causes(&cut_off(ServiceError::NotDone { source: damaged }));
+        assert!(told.starts_with("all clients were pruned but those") && told.ends_with("acme: rubbish"), "{told}");
     }
 }

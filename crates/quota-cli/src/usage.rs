@@ -58,7 +58,9 @@ impl Usage {
             None => moment::day_of(SystemClock.now(), self.tz)?.succ_opt().unwrap_or(NaiveDate::MAX),
         };
         let mut earlier = std::iter::successors(Some(to), NaiveDate::pred_opt);
-        let from = self.from.or_else(|| earlier.nth(DAYS)).unwrap_or(NaiveDate::MIN);
+        // Nothing was used before: a day that nobody typed is no reason to refuse.
+        let first = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or(NaiveDate::MIN);
+        let from = self.from.unwrap_or_else(|| earlier.nth(DAYS).unwrap_or(first).max(first));
         moment::range(&from.to_string(), &to.to_string(), self.tz)
     }
 

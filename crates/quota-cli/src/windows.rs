@@ -31,7 +31,7 @@ pub(crate) struct Windows {
 
 impl Windows {
     pub(crate) fn run(self, json: bool) -> anyhow::Result<()> {
-        let anchor = Anchor::new(moment::moment(&self.anchor, self.tz)?, self.tz);
+        let anchor = Anchor::new(moment::midnight(&self.anchor, self.tz)?, self.tz);
         let lattice = Lattice::new(Period::new(self.period, self.every)?, anchor);
         let from: Instant = match &self.from {
             Some(from) => moment::moment(from, self.tz)?,

@@ -100,7 +100,8 @@ impl Instant {
     }
 
     /// The same instant for chrono.
-    pub(crate) fn to_utc(self) -> DateTime<Utc> {
+    #[must_use]
+    pub fn to_utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
 }

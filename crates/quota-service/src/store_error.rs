@@ -78,6 +78,15 @@ impl StoreError {
         Self::Corrupt { message: message.into(), source: Some(source.into()) }
     }
 
+    /// The same error, which says whose it is where it is one client's: of many that were looked through.
+    #[must_use]
+    pub fn of_client(self, client: &str) -> Self {
+        match self {
+            Self::Corrupt { message, source } => Self::Corrupt { message: format!("{client}: {message}"), source },
+            other => other,
+        }
+    }
+
     /// The same error for another request of the same batch. Its cause is told by its text.
     #[must_use]
     pub fn again(&self) -> Self {

@@ -138,8 +138,8 @@ impl ConnectError {
 /// [`ConnectError::InvalidUrl`]
 pub(crate) fn check_rest(rest: &str) -> Result<(), ConnectError> {
     let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let is_option = |before: &str| before.contains('=');
-    if place.contains('@') || options.split_once('@').is_some_and(|(before, _)| !is_option(before)) {
+    // A part of a password may look like an option.
+    if place.contains('@') || options.contains('@') {
         let message = "the user or the password holds one of / ? # @: write %2F %3F %23 %40".to_owned();
         return Err(ConnectError::InvalidUrl { message });
     }

@@ -72,7 +72,7 @@ impl MongoStore {
                     Ok(()) => {}
                     Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => {
                         tracing::warn!(client = client.name, %error, "usage is not pruned");
-                        damaged.get_or_insert(error);
+                        damaged.get_or_insert_with(|| error.of_client(&client.name));
                     }
                     Err(error) => return Err(error),
                 }

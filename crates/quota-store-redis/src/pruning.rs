@@ -51,7 +51,7 @@ impl RedisStore {
                     Ok(()) => {}
                     Err(error @ (StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. })) => {
                         tracing::warn!(%client, %error, "usage is not pruned");
-                        damaged.get_or_insert(error);
+                        damaged.get_or_insert_with(|| error.of_client(client.as_str()));
                     }
                     Err(error) => return Err(error),
                 }

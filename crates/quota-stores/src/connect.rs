@@ -102,8 +102,15 @@ pub async fn connect(url: &str) -> Result<AnyStore, ConnectError> {
         | "valkeys" | "valkey+cluster" | "valkeys+cluster" | "valkey+sentinel" | "valkeys+sentinel" => redis(url).await,
         "mongodb" => mongodb(url, prefix).await,
         "mongodb+srv" => Err(ConnectError::NoServiceRecords),
-        _ => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
+        _ if is_scheme(scheme) => Err(ConnectError::UnknownScheme { scheme: scheme.chars().take(32).collect() }),
+        _ => Err(ConnectError::NoScheme),
     }
+}
+
+/// Whether it has a scheme's form. What has not may be anything, as a part of a password.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
 }
 
 /// What has the scheme of a URL, one of those that are known, is not in this build.

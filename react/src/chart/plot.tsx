@@ -129,6 +129,8 @@ function Readout({ view, bar, unit, zone }: ReadoutProps): ReactNode {
 }
 
 function moved(event: KeyboardEvent, from: number, count: number, move: (to: number) => void): void {
+  // Those are the browser's own.
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
   const steps: Record<string, number> = {
     ArrowLeft: from - 1, ArrowDown: from - 1, ArrowRight: from + 1, ArrowUp: from + 1,
     PageDown: from - 7, PageUp: from + 7, Home: 0, End: count - 1,

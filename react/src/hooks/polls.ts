@@ -59,6 +59,19 @@ function shared<T>(quota: QuotaClient, key: string, { load, every, client }: Pol
 
 /** Asks again for all that is shown of a client: something of it was changed. */
 export async function refreshClient(quota: QuotaClient, client: string | undefined): Promise<void> {
-  const concerned = [...(polls.get(quota)?.values() ?? [])].filter((one) => one.client === client && one.poll.isHeard);
-  await Promise.all(concerned.map((one) => one.poll.refresh()));
+  await refreshThose(quota, (key, one) => one.client === client && !isOfClients(key));
+}
+
+/** Asks again for the lists of clients that are shown: one may have come, or gone. */
+export async function refreshClients(quota: QuotaClient): Promise<void> {
+  await refreshThose(quota, isOfClients);
+}
+
+function isOfClients(key: string): boolean {
+  return (JSON.parse(key) as unknown[])[2] === "clients";
+}
+
+async function refreshThose(quota: QuotaClient, isMeant: (key: string, one: Shared) => boolean): Promise<void> {
+  const concerned = [...(polls.get(quota)?.entries() ?? [])].filter(([key, one]) => one.poll.isHeard && isMeant(key, one));
+  await Promise.all(concerned.map(([, one]) => one.poll.refresh()));
 }

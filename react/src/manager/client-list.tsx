@@ -42,7 +42,7 @@ export function ClientList({ view, client, onClient }: ClientListProps): ReactNo
       >
         <label className="quota-field quota-wide">
           {labels.findClient}
-          <input type="search" value={prefix} placeholder={labels.findClientHint} onChange={(event) => setPrefix(event.target.value)} />
+          <input type="search" dir="auto" value={prefix} placeholder={labels.findClientHint} onChange={(event) => setPrefix(event.target.value)} />
         </label>
         {prefix !== "" && (
           <button type="submit" className="quota-link quota-clip">
@@ -92,6 +92,8 @@ function Rows({ view, found: { clients, hasMore, more }, client, onClient }: Row
     setTop(shown.scrollTop);
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    // Those are the browser's own.
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const steps: Record<string, number> = {
       ArrowDown: active + 1, ArrowUp: active - 1, PageDown: active + ROWS_SEEN, PageUp: active - ROWS_SEEN,
       Home: 0, End: clients.length - 1,

@@ -1,8 +1,9 @@
 import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 
 import { QuotaError } from "../client/error.js";
+import type { QuotaClient } from "../client/quota-client.js";
 import type { Plan, Preview } from "../client/wire.js";
-import { refreshClient, usePoll } from "../hooks/polls.js";
+import { refreshClient, refreshClients, usePoll } from "../hooks/polls.js";
 import { useStatus } from "../hooks/use-status.js";
 import { ErrorNotice, Notice } from "../parts/notice.js";
 import { Section } from "../parts/section.js";
@@ -20,7 +21,7 @@ interface PlanEditorProps {
 /** A client's plan. A change is seen before it is made. */
 export function PlanEditor({ view, client }: PlanEditorProps): ReactNode {
   const { quota, labels } = view;
-  const load = (signal: AbortSignal) => quota.plan(client, signal).catch(noneAt404);
+  const load = (signal: AbortSignal) => planOfClient(quota, client, signal);
   const { data: plan, ...state } = usePoll(quota, { words: ["plan"], client, every: 0, load });
   return (
     <Section title={labels.plan} view={view} state={state} hasData={plan !== undefined}>
@@ -32,11 +33,15 @@ export function PlanEditor({ view, client }: PlanEditorProps): ReactNode {
 
 const NONE: Plan = { quotas: [] };
 
-/** That a client has no plan is an answer. */
-function noneAt404(thrown: unknown): null {
-  const error = QuotaError.of(thrown);
-  if (error.kind === "refused" && error.status === 404) return null;
-  throw error;
+/** A client's plan; that it has none is an answer. */
+async function planOfClient(quota: QuotaClient, client: string, signal?: AbortSignal): Promise<Plan | null> {
+  try {
+    return await quota.plan(client, signal);
+  } catch (thrown) {
+    const error = QuotaError.of(thrown);
+    if (error.kind === "refused" && error.status === 404) return null;
+    throw error;
+  }
 }
 
 interface EditorProps extends PlanEditorProps {
@@ -45,7 +50,7 @@ interface EditorProps extends PlanEditorProps {
 }
 
 /** What came of the last attempt. */
-type Done = "saved" | "removed" | "readOnly" | QuotaError;
+type Done = "saved" | "removed" | "readOnly" | "overtaken" | QuotaError;
 
 interface Previewed {
   plan: Plan;
@@ -59,7 +64,7 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
   const isBusy = useRef(false);
   const [edited, setEdited] = useState<Edited>({ plan, drafts: draftsOf(plan), isOvertaken: false, made: undefined });
   const [previewed, setPreviewed] = useState<Previewed>();
-  const [isAsking, setIsAsking] = useState(false);
+  const [asked, setAsked] = useState<"remove" | "lift">();
   const [done, setDone] = useState<Done>();
   const { status } = useStatus({ quota, client });
   if (!isSame(plan, edited.plan)) setEdited(onto(plan, edited));
@@ -70,6 +75,10 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
   const isChanged = !isSame(wanted, plan);
   // Of what stands here now: an answer may be late.
   const preview = previewed && isSame(previewed.plan, wanted) ? previewed.preview : undefined;
+
+  const liftsAll = wanted.quotas.length === 0;
+  // Who has no plan is not to get an empty one, which limits nothing, for want of something to say.
+  const canSave = preview !== undefined && !(hasNone && liftsAll);
 
   const change = (changed: Draft[]) => {
     setEdited({ ...edited, drafts: changed });
@@ -89,14 +98,22 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
       setDone(await act());
     } catch (thrown) {
       const error = QuotaError.of(thrown);
-      setDone(error.status === 405 ? "readOnly" : error);
+      setDone(error.kind === "refused" && error.status === 405 ? "readOnly" : error);
     } finally {
       isBusy.current = false;
     }
   };
+  /** Whether the plan is what the form began with. Where somebody else has changed it, the form takes notice. */
+  const isAsSeen = async () => {
+    const there = (await planOfClient(quota, client)) ?? NONE;
+    if (isSame(there, edited.plan)) return true;
+    await refreshClient(quota, client);
+    return false;
+  };
   const showPreview = () =>
     attempt(async () => {
-      setPreviewed({ plan: wanted, preview: await quota.previewPlan(client, wanted) });
+      const [preview] = await Promise.all([quota.previewPlan(client, wanted), isAsSeen()]);
+      setPreviewed({ plan: wanted, preview });
       return undefined;
     });
   const make = async (made: Plan, act: () => Promise<unknown>) => {
@@ -107,10 +124,17 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
       setEdited((now) => ({ ...now, isOvertaken: false }));
     } finally {
       void refreshClient(quota, client);
+      void refreshClients(quota);
     }
   };
   const save = () =>
     attempt(async () => {
+      setAsked(undefined);
+      if (!(await isAsSeen())) {
+        // To be looked at again, beside what is there now.
+        setPreviewed(undefined);
+        return "overtaken";
+      }
       await make(wanted, () => quota.setPlan(client, wanted));
       setPreviewed(undefined);
       return "saved";
@@ -118,7 +142,8 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
   const remove = () =>
     attempt(async () => {
       leaveTo(add.current);
-      setIsAsking(false);
+      setAsked(undefined);
+      if (!(await isAsSeen())) return "overtaken";
       await make(NONE, () => quota.removePlan(client));
       return "removed";
     });
@@ -158,18 +183,23 @@ function Editor({ view, client, plan, hasNone }: EditorProps): ReactNode {
           </button>
         )}
         {!hasNone && (
-          <button type="button" className="quota-button" aria-expanded={isAsking} onClick={() => setIsAsking(!isAsking)}>
+          <button type="button" className="quota-button" aria-expanded={asked === "remove"} onClick={() => setAsked(asked === "remove" ? undefined : "remove")}>
             {labels.removePlan}
           </button>
         )}
         <button type="submit" className="quota-button" aria-disabled={faults.size > 0}>
           {labels.preview}
         </button>
-        <button type="button" className="quota-button quota-primary" aria-disabled={!preview} onClick={() => preview && void save()}>
+        <button type="button" className="quota-button quota-primary" aria-disabled={!canSave} onClick={() => canSave && (liftsAll ? setAsked("lift") : void save())}>
           {labels.save}
         </button>
       </div>
-      {isAsking && !hasNone && <Removal view={view} onRemove={() => void remove()} onCancel={() => setIsAsking(false)} />}
+      {asked === "remove" && !hasNone && (
+        <Confirm view={view} words={labels.removePlanConfirm} act={labels.removePlan} onConfirm={() => void remove()} onCancel={() => setAsked(undefined)} />
+      )}
+      {asked === "lift" && liftsAll && canSave && (
+        <Confirm view={view} words={labels.liftAllConfirm} act={labels.liftAll} onConfirm={() => void save()} onCancel={() => setAsked(undefined)} />
+      )}
       {isChanged && !preview && <p className="quota-faint">{labels.previewFirst}</p>}
       {preview && <PlanPreview view={view} preview={preview} status={status} />}
       {done !== undefined && <DoneNotice view={view} done={done} />}
@@ -207,14 +237,17 @@ function Overtaken({ view: { labels }, onTake }: { view: ManagerView; onTake: ()
   );
 }
 
-interface RemovalProps {
+interface ConfirmProps {
   view: ManagerView;
-  onRemove: () => void;
+  words: string;
+  /** What is done. */
+  act: string;
+  onConfirm: () => void;
   onCancel: () => void;
 }
 
 /** Asks once more; the keyboard goes there, and back to the button that asked. */
-function Removal({ view: { labels }, onRemove, onCancel }: RemovalProps): ReactNode {
+function Confirm({ view: { labels }, words, act, onConfirm, onCancel }: ConfirmProps): ReactNode {
   const group = useRef<HTMLDivElement>(null);
   const before = useRef<Element>(null);
   useEffect(() => {
@@ -226,11 +259,11 @@ function Removal({ view: { labels }, onRemove, onCancel }: RemovalProps): ReactN
     onCancel();
   };
   return (
-    <div ref={group} className="quota-notice quota-notice-near" role="group" aria-label={labels.removePlan} tabIndex={-1}>
-      <p>{labels.removePlanConfirm}</p>
+    <div ref={group} className="quota-notice quota-notice-near" role="group" aria-label={act} tabIndex={-1}>
+      <p>{words}</p>
       <div className="quota-choices">
-        <button type="button" className="quota-button quota-danger" onClick={onRemove}>
-          {labels.removePlan}
+        <button type="button" className="quota-button quota-danger" onClick={onConfirm}>
+          {act}
         </button>
         <button type="button" className="quota-button" onClick={cancel}>
           {labels.cancel}
@@ -242,6 +275,7 @@ function Removal({ view: { labels }, onRemove, onCancel }: RemovalProps): ReactN
 
 function DoneNotice({ view: { labels }, done }: { view: ManagerView; done: Done }): ReactNode {
   if (done instanceof QuotaError) return <ErrorNotice error={done} labels={labels} />;
+  if (done === "overtaken") return <Notice tone="near">{labels.lookAgain}</Notice>;
   if (done === "readOnly") return <Notice tone="near">{labels.plansReadOnly}</Notice>;
   return <Notice tone="done">{done === "saved" ? labels.saved : labels.planRemoved}</Notice>;
 }

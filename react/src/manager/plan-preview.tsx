@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import type { Preview, Status } from "../client/wire.js";
 import { standingOf } from "../format/level.js";
 import { leftOf, LevelTag } from "../parts/meter.js";
+import { Notice } from "../parts/notice.js";
 import type { ManagerView } from "./manager-view.js";
 
 interface PlanPreviewProps {
@@ -23,6 +24,7 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
   return (
     <div className="quota-preview" role="region" aria-label={labels.previewOf}>
       <h3>{labels.previewOf}</h3>
+      {preview.status.quotas.length === 0 && <Notice tone="near">{labels.noQuotas}</Notice>}
       <table className="quota-table">
         <thead>
           <tr>
@@ -42,7 +44,7 @@ export function PlanPreview({ view, preview, status }: PlanPreviewProps): ReactN
                 <td className="quota-number">{now ? leftOf(now, view) : "—"}</td>
                 <td className="quota-number">
                   {then?.level !== "unlimited" && then && <LevelTag level={then.level} labels={labels} />}{" "}
-                  <span>{then ? leftOf(then, view) : "—"}</span>
+                  <span>{then ? leftOf(then, view) : labels.noLonger}</span>
                 </td>
                 <td><Renewals view={view} name={name} renewals={renewals} /></td>
               </tr>

@@ -161,10 +161,8 @@ impl Filling<'_> {
 /// What a failure makes of a client's rows where it is that client's alone, and no later attempt's either: the others are
 /// not to wait for it.
 fn unreadable(error: &ServiceError, client: &ClientId) -> Option<Skip> {
-    let is_unreadable = matches!(
-        error,
-        ServiceError::NotDone { source: StoreError::Corrupt { .. } | StoreError::UpgradeNeeded { .. } }
-    );
+    // What a newer version has written is no client's own: the import ends.
+    let is_unreadable = matches!(error, ServiceError::NotDone { source: StoreError::Corrupt { .. } });
     is_unreadable.then(|| Skip::Unreadable(client.clone()))
 }
 

@@ -17,7 +17,7 @@ const LABEL: &str = "import-frappy";
 /// An import is repeated when the store has forgotten what it brought.
 #[derive(Debug, Error)]
 #[error(
-    "an import of this source began 23 hours ago or earlier (`quota usage {client}` says when), and the store has forgotten which \
+    "an import of this source began 23 hours ago or earlier (`quota usage {client} --from 1970-01-01` says when), and the store has forgotten which \
      rows came with it: they would count twice. Delete what they added and this mark with `quota delete`, or import them \
      again all the same with --again; a store that was made with ?detail=entries forgets none"
 )]

@@ -17,10 +17,10 @@ mod summary;
 mod table_name;
 mod transfer;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use quota_core::{Detail, OperationId};
+use quota_core::{ClientId, Detail, OperationId};
 use quota_service::{AnyStore, QuotaService, UsageStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -84,6 +84,8 @@ impl ImportFrappy {
         let bar = progress()?;
         let counting = count_beside(&self.from, names, &bar);
         let name = self.source_name.clone().unwrap_or_else(|| source.name().to_owned());
+        read_source_name(&name)
+            .map_err(|error| anyhow!("its name is no source's ({error}): give it a shorter one by --source-name"))?;
         let target = self.target().await?;
         let is_redis = ["redis", "valkey"].iter().any(|scheme| self.to.starts_with(scheme));
         let keeps_quarters = match &target {
@@ -97,7 +99,7 @@ impl ImportFrappy {
         if keeps_quarters {
             let forgotten = if self.again { Forgotten::Counted } else { Forgotten::Refused };
             transfer.heed(Mark::of(&name)?, forgotten).await?;
-            output::complain(if self.again { AGAIN } else { FORGETS });
+            bar.suspend(|| output::complain(if self.again { AGAIN } else { FORGETS }));
         }
         let done = transfer.all(&mut source, &bar).await;
         counting.abort();
@@ -129,30 +131,33 @@ impl ImportFrappy {
     }
 }
 
+/// The first of these clients, and how many others there are; none where there are none.
+fn names<'a>(clients: impl Iterator<Item = &'a ClientId>) -> Option<String> {
+    const SHOWN: usize = 20;
+    let mut clients = clients.peekable();
+    clients.peek()?;
+    let first: Vec<_> = clients.by_ref().take(SHOWN).map(|client| shown::escape(client.as_str())).collect();
+    let others = clients.count();
+    let more = if others > 0 { format!(" and {others} others") } else { String::new() };
+    Some(format!("{}{more}", first.join(", ")))
+}
+
 /// Clients whose rows are not all there.
 fn refuse_full(transfer: &Transfer) -> anyhow::Result<()> {
-    let names: Vec<_> = transfer.full().map(|client| shown::escape(client.as_str())).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
+    let Some(names) = names(transfer.full()) else { return Ok(()) };
     bail!(
-        "rows of {} were left out: a store with quarters tells 100,000 ids of a client apart in 24 hours, and takes no other request \
+        "rows of {names} were left out: a store with quarters tells 100,000 ids of a client apart in 24 hours, and takes no other request \
          of theirs with an id until then. Import into a new store (another database or ?prefix=NAME) with ?detail=entries in its URL, \
-         which whoever else opens it has to say as well",
-        names.join(", ")
+         which whoever else opens it has to say as well"
     )
 }
 
 /// Clients whose account is damaged, or of a later version.
 fn refuse_unreadable(transfer: &Transfer) -> anyhow::Result<()> {
-    let names: Vec<_> = transfer.unreadable().map(|client| shown::escape(client.as_str())).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
+    let Some(names) = names(transfer.unreadable()) else { return Ok(()) };
     bail!(
-        "rows of {} were left out, since the store cannot read what it has of them: `quota status` says why. The others \
-         are done, and a later run adds what is missing",
-        names.join(", ")
+        "rows of {names} were left out, since the store cannot read what it has of them: `quota status` says why. The others \
+         are done, and a later run adds what is missing"
     )
 }
 
@@ -170,7 +175,8 @@ fn refuse_folded(transfer: &Transfer) -> anyhow::Result<()> {
 }
 
 fn read_source_name(text: &str) -> Result<String, String> {
-    OperationId::new(format!("frappy:{text}:{}", u64::MAX)).map_err(|error| error.to_string())?;
+    // The longest keys: those of MongoDB have 24 digits.
+    OperationId::new(format!("frappy:{text}:{:024}", 0)).map_err(|error| error.to_string())?;
     if text.is_empty() { Err("it is empty".to_owned()) } else { Ok(text.to_owned()) }
 }
 

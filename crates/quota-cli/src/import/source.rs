@@ -30,6 +30,12 @@ pub(super) struct Names {
     pub(super) collection: Option<String>,
 }
 
+/// Whether it has a scheme's form. What has not may be anything, as a part of a password.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+}
+
 impl Source {
     /// Opens it for reading.
     pub(super) async fn open(url: &str, names: &Names) -> anyhow::Result<Self> {
@@ -50,6 +56,7 @@ impl Source {
             "postgres" | "postgresql" => Ok(Self::Sql(SqlTable::postgres(url, table).await?)),
             "mysql" => Ok(Self::Sql(SqlTable::mysql(url, table).await?)),
             _ if is_mongo => Ok(Self::Mongo(Box::new(MongoCollection::open(url, names).await?))),
+            _ if !is_scheme(scheme) => bail!("the source's URL begins with its scheme, such as sqlite:"),
             _ => {
                 let scheme: String = scheme.chars().take(32).collect();
                 bail!("no source has the scheme {scheme}: known are sqlite, postgres, mysql and mongodb")

@@ -5,8 +5,15 @@ use std::collections::BTreeMap;
 use crate::import::row::Skip;
 use crate::shown;
 
-/// How many rows of each kind are shown.
+/// How many rows of each kind are shown, and how many kinds: each client that cannot be read is one.
 const SHOWN: usize = 20;
+const KINDS: usize = 100;
+
+/// How many are told by name where all are asked for: they are kept in memory until the end.
+const NAMED: usize = 100_000;
+
+/// No more of a name is shown.
+const LONGEST: usize = 300;
 
 /// What an import did, or would do.
 #[derive(Debug, Default)]
@@ -39,15 +46,34 @@ struct Named {
     has_more: bool,
 }
 
+fn shortened(name: &str) -> String {
+    match name.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
 impl Named {
     /// Adds so many rows of one name.
     fn add(&mut self, name: &str, count: u64, most: usize) {
         self.count = self.count.saturating_add(count);
         if self.names.len() < most {
-            self.names.push(name.to_owned());
+            self.names.push(shortened(name));
         } else {
             self.has_more = true;
         }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        self.truncated(serde_json::json!({ "count": self.count, "ids": self.names }))
+    }
+
+    /// What is said of them, with a word more where not all names are in it.
+    fn truncated(&self, mut said: serde_json::Value) -> serde_json::Value {
+        if let (true, Some(said)) = (self.has_more, said.as_object_mut()) {
+            said.insert("truncated".to_owned(), true.into());
+        }
+        said
     }
 
     /// The first of them; how to see all, where there are more.
@@ -63,9 +89,9 @@ impl Summary {
         Self { named: SHOWN, ..Self::default() }
     }
 
-    /// Keeps the names of all from now on.
-    pub(super) fn name_all(&mut self) {
-        self.named = usize::MAX;
+    /// Keeps names from now on, as many as may be.
+    pub(super) const fn name_all(&mut self) {
+        self.named = NAMED;
     }
 
     /// Skips so many rows that have one key.
@@ -120,9 +146,12 @@ impl Summary {
                 lines.push(format!("{} left alone, since {why}: {}", named.count, named.list()));
             }
         }
-        for (skip, named) in &self.skipped {
+        for (skip, named) in self.skipped.iter().take(KINDS) {
             let why = skip.to_string();
             lines.push(format!("{} skipped, since {}: {}", named.count, shown::escape(&why), named.list()));
+        }
+        if self.skipped.len() > KINDS {
+            lines.push(format!("… and {} other reasons (with --json)", self.skipped.len() - KINDS));
         }
         lines
     }
@@ -134,7 +163,8 @@ impl Summary {
             .skipped
             .iter()
             .map(|(skip, named)| {
-                serde_json::json!({ "reason": skip.to_string(), "count": named.count, "rows": named.names })
+                let said = serde_json::json!({ "reason": skip.to_string(), "count": named.count, "rows": named.names });
+                named.truncated(said)
             })
             .collect();
         serde_json::json!({
@@ -143,8 +173,8 @@ impl Summary {
             "read": self.read,
             "added": self.added,
             "already_there": there,
-            "conflicts": { "count": self.conflicts.count, "ids": self.conflicts.names },
-            "folded": { "count": self.folded.count, "ids": self.folded.names },
+            "conflicts": self.conflicts.json(),
+            "folded": self.folded.json(),
             "skipped": { "count": self.skipped(), "reasons": skipped },
         })
     }
@@ -170,5 +200,6 @@ mod tests {
         }
         let lines = summary.lines(false);
         assert!(lines.iter().any(|line| line.ends_with("16, 17, … (all of them with --json)")), "{lines:?}");
+        assert_eq!(summary.json(false)["skipped"]["reasons"][0]["truncated"], true);
     }
 }

@@ -75,10 +75,11 @@ fn nothing_is_said_not_to_be_written_where_older_tables_are_brought_up_to_date()
         let mut store = SqliteConnection::establish(&folder.path("quota.db")).unwrap();
         let older =
             "ALTER TABLE quota_accounts DROP COLUMN deleted_from; ALTER TABLE quota_accounts DROP COLUMN deleted_to;
+             ALTER TABLE quota_accounts DROP COLUMN deleted_sums;
              DELETE FROM quota_schema WHERE version > 1";
         store.batch_execute(older).unwrap();
         assert!(!told(asked).contains("nothing was written"));
-        store.batch_execute("SELECT deleted_from, deleted_to FROM quota_accounts").unwrap();
+        store.batch_execute("SELECT deleted_from, deleted_to, deleted_sums FROM quota_accounts").unwrap();
     }
     for command in [&["import-frappy"][..], &["usage"], &["status"]] {
         let help = told(&[command, &["--help"]].concat());

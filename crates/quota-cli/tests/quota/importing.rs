@@ -103,6 +103,10 @@ fn a_source_that_is_none_is_told_and_nothing_is_made() {
         (vec!["--from", "postgres://u:p@secret/word@h/d", "--to", &to], "holds one of / ? # @"),
         (vec!["--from", "mysql://u:p@secret/word@h/d", "--to", &to], "holds one of / ? # @"),
         (vec!["--from", "mysql://u:?secret@h/d", "--to", &to], "holds one of / ? # @"),
+        (vec!["--from", "postgres://u:p@x?secret=w@h/d", "--to", &to], "holds one of / ? # @"),
+        (vec!["--from", "postgres:u:secret=word@h/d", "--to", &to], "it begins with postgres://"),
+        (vec!["--from", "host=h user=u password=secret:2", "--to", &to], "begins with its scheme"),
+        (vec!["--from", &from, "--to", "host=h user=u password=secret:2"], "begins with its scheme"),
         (vec!["--from", "mongodb://u:1/secret@h/d", "--to", &to, "--collection", "c"], "holds one of / ? # @"),
         (vec!["--from", "mongodb://u:1@secret@h/d", "--to", &to, "--collection", "c"], "holds one of / ? # @"),
         (

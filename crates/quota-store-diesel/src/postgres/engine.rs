@@ -44,6 +44,9 @@ impl Engine for Postgres {
     type Link = PostgresLink;
 
     fn new(url: &str, settings: &Settings) -> Result<Self, ConnectError> {
+        let Some((_, rest)) = url.split_once("://") else {
+            return Err(ConnectError::InvalidUrl { message: "it begins with postgres://".to_owned() });
+        };
         // The parser's words name options, never their values.
         let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             let mut message = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
@@ -63,7 +66,7 @@ impl Engine for Postgres {
             // One of them is the primary, whichever it is by now.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        if let Some((_, rest)) = url.split_once("://").and_then(|(_, rest)| rest.split_once('@')) {
+        if let Some((_, rest)) = rest.split_once('@') {
             check_rest(rest)?;
         }
         let server = address(&config)?;

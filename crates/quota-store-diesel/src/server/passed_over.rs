@@ -28,7 +28,7 @@ impl PassedOver {
             return Err(undone.into());
         }
         tracing::warn!(client = client.as_str(), ?undone, "a client is passed over by a pruning");
-        self.first.get_or_insert_with(|| undone.into());
+        self.first.get_or_insert_with(|| StoreError::from(undone).of_client(client.as_str()));
         Ok(())
     }
 
