@@ -143,6 +143,7 @@ macro_rules! for_each_case {
                 a_pruning_finishes_large_deletions
                 a_large_deletion_is_finished_by_many_while_charges_go_on
                 a_page_of_entries_shows_a_deletion_whole
+                a_deletion_is_one_step_for_every_reader
                 many_entries_of_one_instant_are_paged_and_deleted
             }
             many_sums {
@@ -172,7 +173,6 @@ macro_rules! for_each_case {
                 a_client_whose_plan_is_set_all_the_time_is_still_charged
                 holds_and_charges_together_stay_below_the_limit
                 callers_that_go_away_leave_nothing_half_done
-                a_deletion_is_one_step_for_every_reader
                 usage_is_told_while_a_client_is_charged_all_the_time
                 deleting_while_charging_counts_each_entry_once
                 one_backfill_from_two_processes_adds_each_entry_once

@@ -179,11 +179,12 @@ async fn fold<L: Link>(link: &mut L, client: &ClientId, before: Instant) -> Resu
         }
         let Some(first) = first_entry(link, name, standing, before).await? else { return Ok(None) };
         let end_of_first = Cut::floor(first).saturating_add(QUARTER_MILLIS);
-        let (cut, leaves) = match ledger::nth_of(link, name, (first, before.millis()), ENTRIES_AT_ONCE).await? {
-            Some(at) if at < end_of_first => (end_of_first, true),
-            Some(at) => (Cut::floor(at), false),
-            None => (before.millis(), false),
-        };
+        let (cut, leaves) =
+            match ledger::nth(link, |texts| &texts.nth_of, name, (first, before.millis()), ENTRIES_AT_ONCE).await? {
+                Some(at) if at < end_of_first => (end_of_first, true),
+                Some(at) => (Cut::floor(at), false),
+                None => (before.millis(), false),
+            };
         let (last, entries, ids) = match counted {
             Some((until, sizes)) if leaves && until == cut => sizes,
             _ if leaves => {
@@ -217,9 +218,9 @@ async fn first_entry<L: Link>(
     before: Instant,
 ) -> Result<Option<i64>, Failure> {
     let (folded, before) = (standing.folded_until.min(before).millis(), before.millis());
-    match ledger::nth_of(link, client, (folded, before), 0).await? {
+    match ledger::nth(link, |texts| &texts.nth_of, client, (folded, before), 0).await? {
         Some(first) => Ok(Some(first)),
-        None => ledger::nth_of(link, client, (0, folded), 0).await,
+        None => ledger::nth(link, |texts| &texts.nth_of, client, (0, folded), 0).await,
     }
 }
 
@@ -252,10 +253,10 @@ async fn forget_some<L: Link>(link: &mut L, client: &ClientId, before: Instant) 
     let name = client.as_str();
     link.begin_writing().await?;
     lock(link, name).await?;
-    if ledger::nth_of(link, name, (0, before.millis()), 0).await?.is_some() {
+    if ledger::nth(link, |texts| &texts.nth_of, name, (0, before.millis()), 0).await?.is_some() {
         return Ok(None);
     }
-    let next = ledger::nth_quarter(link, name, (0, before.millis()), ENTRIES_AT_ONCE).await?;
+    let next = ledger::nth(link, |texts| &texts.nth_quarter, name, (0, before.millis()), ENTRIES_AT_ONCE).await?;
     let cut = next.map_or(before.millis(), |next| next.saturating_add(1));
     link.execute(&texts.remove_quarters, &[name.into(), 0.into(), cut.into()]).await?;
     Ok(next.map(|_| Pruned::default()))

@@ -7,8 +7,9 @@ use crate::changes::{ENTRIES_AT_ONCE, Removed};
 use crate::failure::Failure;
 use crate::rows::{self, id_column};
 use crate::server::engine::Link;
+use crate::server::texts::Texts;
 use crate::standing::{Left, Standing};
-use crate::statement::Bind;
+use crate::statement::{Bind, Sql};
 
 /// Micros and entries of a range.
 pub(crate) async fn sum<L: Link>(
@@ -105,13 +106,13 @@ pub(crate) async fn remove<L: Link>(link: &mut L, removed: &Removed<'_>) -> Resu
 async fn remove_sums<L: Link>(link: &mut L, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
     let texts = link.texts();
     let span = [client.into(), from.into(), to.into()];
-    if nth_quarter(link, client, (from, to), ENTRIES_AT_ONCE).await?.is_none() {
+    if nth(link, |texts| &texts.nth_quarter, client, (from, to), ENTRIES_AT_ONCE).await?.is_none() {
         link.execute(&texts.remove_quarters, &span).await?;
         return Ok(None);
     }
-    let first = nth_quarter(link, client, (from, to), 0).await?.unwrap_or(from);
-    let last = nth_last_quarter(link, client, (from, to), 0).await?.unwrap_or(first);
-    if nth_quarter(link, client, (last, to), ENTRIES_AT_ONCE).await?.is_some() {
+    let first = nth(link, |texts| &texts.nth_quarter, client, (from, to), 0).await?.unwrap_or(from);
+    let last = nth(link, |texts| &texts.nth_last_quarter, client, (from, to), 0).await?.unwrap_or(first);
+    if nth(link, |texts| &texts.nth_quarter, client, (last, to), ENTRIES_AT_ONCE).await?.is_some() {
         return Ok(Some((first, last.saturating_add(QUARTER_MILLIS))));
     }
     // Those of the last quarter at once: the next charge may be of the same one, and is not to wait for all.
@@ -123,14 +124,14 @@ async fn remove_sums<L: Link>(link: &mut L, client: &str, (from, to): Span) -> R
 async fn remove_entries<L: Link>(link: &mut L, client: &str, (from, to): Span) -> Result<Option<Span>, Failure> {
     let texts = link.texts();
     let span = [client.into(), from.into(), to.into()];
-    if nth_of(link, client, (from, to), ENTRIES_AT_ONCE).await?.is_none() {
+    if nth(link, |texts| &texts.nth_of, client, (from, to), ENTRIES_AT_ONCE).await?.is_none() {
         link.execute(&texts.remove_entries, &span).await?;
         return Ok(None);
     }
-    let first = nth_of(link, client, (from, to), 0).await?.unwrap_or(from);
-    let last = nth_last_of(link, client, (from, to), 0).await?.unwrap_or(to);
+    let first = nth(link, |texts| &texts.nth_of, client, (from, to), 0).await?.unwrap_or(from);
+    let last = nth(link, |texts| &texts.nth_last_of, client, (from, to), 0).await?.unwrap_or(to);
     let mut left = (first, last.saturating_add(1));
-    if nth_of(link, client, (last, to), ENTRIES_AT_ONCE).await?.is_none() {
+    if nth(link, |texts| &texts.nth_of, client, (last, to), ENTRIES_AT_ONCE).await?.is_none() {
         // Those of the last instant at once: the next charge may be of the same one, and is not to wait for all.
         link.execute(&texts.remove_entries, &[client.into(), last.into(), to.into()]).await?;
         left.1 = last;
@@ -159,8 +160,8 @@ pub(crate) async fn make_room<L: Link>(
 ) -> Result<Option<Left>, Failure> {
     let client = client.as_str();
     let (_, first) = left.until(at);
-    if nth_of(link, client, (at, left.span.1), ENTRIES_AT_ONCE).await?.is_some()
-        || nth_quarter(link, client, (first, left.quarters().1), ENTRIES_AT_ONCE).await?.is_some()
+    if nth(link, |texts| &texts.nth_of, client, (at, left.span.1), ENTRIES_AT_ONCE).await?.is_some()
+        || nth(link, |texts| &texts.nth_quarter, client, (first, left.quarters().1), ENTRIES_AT_ONCE).await?.is_some()
     {
         return Err(Failure::Unfinished);
     }
@@ -169,7 +170,7 @@ pub(crate) async fn make_room<L: Link>(
 
 /// Takes out some of what a deletion has left, the newest of it. Gives what is left then, and notes it in the account.
 pub(crate) async fn take_out_some<L: Link>(link: &mut L, client: &str, left: Left) -> Result<Option<Left>, Failure> {
-    let entry = nth_last_of(link, client, left.span, ENTRIES_AT_ONCE).await?;
+    let entry = nth(link, |texts| &texts.nth_last_of, client, left.span, ENTRIES_AT_ONCE).await?;
     if let Some(at) = entry.filter(|entry| left.ends_with(*entry)) {
         // More at one instant than are taken out at once.
         let texts = link.texts();
@@ -178,7 +179,7 @@ pub(crate) async fn take_out_some<L: Link>(link: &mut L, client: &str, left: Lef
         link.execute(&texts.remove_below, &[client.into(), at.into(), id.as_str().into()]).await?;
         return Ok(Some(left));
     }
-    let quarter = nth_last_quarter(link, client, left.quarters(), ENTRIES_AT_ONCE).await?;
+    let quarter = nth(link, |texts| &texts.nth_last_quarter, client, left.quarters(), ENTRIES_AT_ONCE).await?;
     take_out_from(link, client, left, left.tail(entry, quarter)).await
 }
 
@@ -193,43 +194,16 @@ async fn take_out_from<L: Link>(link: &mut L, client: &str, left: Left, at: i64)
     Ok(remaining)
 }
 
-/// The instant of an entry of this span, counted from 0.
-pub(crate) async fn nth_of<L: Link>(
+/// What such a statement finds in a span: the instant of an entry or the quarter of a sum, counted from 0.
+pub(crate) async fn nth<L: Link>(
     link: &mut L,
+    sql: fn(&Texts) -> &Sql,
     client: &str,
     (from, to): Span,
     nth: i64,
 ) -> Result<Option<i64>, Failure> {
     let texts = link.texts();
-    Ok(link.numbers(&texts.nth_of, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
-}
-
-/// The same, counted from the end.
-async fn nth_last_of<L: Link>(link: &mut L, client: &str, (from, to): Span, nth: i64) -> Result<Option<i64>, Failure> {
-    let texts = link.texts();
-    Ok(link.numbers(&texts.nth_last_of, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
-}
-
-/// The quarter of a sum of this span of quarters, counted from 0.
-pub(crate) async fn nth_quarter<L: Link>(
-    link: &mut L,
-    client: &str,
-    (from, to): Span,
-    nth: i64,
-) -> Result<Option<i64>, Failure> {
-    let texts = link.texts();
-    Ok(link.numbers(&texts.nth_quarter, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
-}
-
-/// The same, counted from the end.
-async fn nth_last_quarter<L: Link>(
-    link: &mut L,
-    client: &str,
-    (from, to): Span,
-    nth: i64,
-) -> Result<Option<i64>, Failure> {
-    let texts = link.texts();
-    Ok(link.numbers(&texts.nth_last_quarter, &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
+    Ok(link.numbers(sql(&texts), &[client.into(), from.into(), to.into(), nth.into()]).await?.pop())
 }
 
 async fn take_from_quarter<L: Link>(

@@ -1,8 +1,9 @@
 //! Many at the same time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use quota_core::{Credits, Decision, Plan};
+use quota_core::{Credits, Decision, Plan, Window};
 use quota_service::{Charge, EntriesQuery, ManualClock, QuotaService, UsageStore};
 
 use crate::{Harness, StoreFactory, Subject, credits, minutes, operation_id, per_day, per_hour, scale, word};
@@ -263,53 +264,19 @@ pub async fn callers_that_go_away_leave_nothing_half_done<F: StoreFactory>(harne
     assert!(0 < allowed && allowed <= used, "{allowed} were answered as allowed, {used} are used");
 }
 
-pub async fn a_deletion_is_one_step_for_every_reader<F: StoreFactory>(harness: &Harness<F>) {
-    let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
-    client.plan(&[per_day("1000000")]).await;
-    let count = scale(300, 5_000);
-    let entry = |number: usize| crate::past_entry(&number.to_string(), Harness::<F>::noon(), Credits::ONE);
-    for _ in 0..scale(2, 20) {
-        let done = client.service().backfill(client.client(), (0..count).map(entry).collect()).await.unwrap();
-        assert_eq!(done.added, u64::try_from(count).unwrap());
-        let whole = count.to_string();
-        let (begun, begins) = tokio::sync::oneshot::channel();
-        let reading = {
-            let reader = reader.clone();
-            tokio::spawn(async move {
-                let mut begun = Some(begun);
-                loop {
-                    let (total, used) = (reader.total().await, reader.used().await);
-                    begun.take().into_iter().for_each(|begun| begun.send(()).unwrap());
-                    for seen in [&total, &used] {
-                        assert!(*seen == whole || seen == "0", "{seen} of {whole}");
-                    }
-                    if total == "0" {
-                        assert_eq!(used, "0", "what was gone has come back");
-                        return;
-                    }
-                }
-            })
-        };
-        begins.await.unwrap();
-        let deleted = client.service().delete_usage(client.client(), quota_core::Window::ALL).await.unwrap();
-        assert_eq!(deleted, u64::try_from(count).unwrap());
-        reading.await.unwrap();
-    }
-}
-
 /// Also where something was taken out once: that is long past.
 pub async fn usage_is_told_while_a_client_is_charged_all_the_time<F: StoreFactory>(harness: &Harness<F>) {
     let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
     client.plan(&[per_day("1000000")]).await;
     assert_eq!(client.charge_as("mistake", "1").await, "allowed");
     assert!(client.void("mistake").await);
-    let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let ended = Arc::new(AtomicBool::new(false));
     let charging: Vec<_> = (0..4)
         .map(|_| {
             let (client, ended) = (client.clone(), Arc::clone(&ended));
             tokio::spawn(async move {
                 let mut allowed = 0;
-                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                while !ended.load(Ordering::Relaxed) {
                     assert_eq!(client.charge("0.000001").await, "allowed");
                     allowed += 1;
                 }
@@ -324,10 +291,10 @@ pub async fn usage_is_told_while_a_client_is_charged_all_the_time<F: StoreFactor
         let day = days.first().map_or(Credits::ZERO, |(_, sum, _)| credits(sum));
         assert!(seen <= total && total <= day, "{seen}, and then {total} and {day}");
         seen = day;
-        let query = EntriesQuery { range: quota_core::Window::ALL, after: None, limit: 10 };
+        let query = EntriesQuery { range: Window::ALL, after: None, limit: 10 };
         reader.service().entries(reader.client(), query).await.unwrap();
     }
-    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    ended.store(true, Ordering::Relaxed);
     let mut allowed = 0;
     for caller in charging {
         allowed += caller.await.unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 use quota_core::{Answer, Decision, Instant, Operation, Plan, Unit, Window};
 use quota_service::{EntriesQuery, Request, StoreError, UsageStore};
+use tokio::sync::oneshot;
 
 use super::batches::{charge_as, empty_plan, request, view};
 use crate::{Harness, StoreFactory, Subject, at, credits, past_entry, per_day, quota, range, scale};
@@ -204,6 +205,40 @@ pub async fn a_large_deletion_is_finished_by_many_while_charges_go_on<F: StoreFa
     assert_used(harness, &client, stay + 30, stay + 30).await;
 }
 
+pub async fn a_deletion_is_one_step_for_every_reader<F: StoreFactory>(harness: &Harness<F>) {
+    let (client, reader) = (harness.subject("a").await, harness.subject("a").await);
+    client.plan(&[per_day("1000000")]).await;
+    let count = scale(300, 5_000);
+    let entry = |number: usize| past_entry(&number.to_string(), Harness::<F>::noon(), credits("1"));
+    for _ in 0..scale(2, 20) {
+        let done = client.service().backfill(client.client(), (0..count).map(entry).collect()).await.unwrap();
+        assert_eq!(done.added, u64::try_from(count).unwrap());
+        let whole = count.to_string();
+        let (begun, begins) = oneshot::channel();
+        let reading = {
+            let reader = reader.clone();
+            tokio::spawn(async move {
+                reader.total().await;
+                begun.send(()).unwrap();
+                loop {
+                    let (total, used) = (reader.total().await, reader.used().await);
+                    for seen in [&total, &used] {
+                        assert!(*seen == whole || seen == "0", "{seen} of {whole}");
+                    }
+                    if total == "0" {
+                        assert_eq!(used, "0", "what was gone has come back");
+                        return;
+                    }
+                }
+            })
+        };
+        begins.await.unwrap();
+        let deleted = client.service().delete_usage(client.client(), Window::ALL).await.unwrap();
+        assert_eq!(deleted, u64::try_from(count).unwrap());
+        reading.await.unwrap();
+    }
+}
+
 /// A store may take out some of an instant.
 pub async fn many_entries_of_one_instant_are_paged_and_deleted<F: StoreFactory>(harness: &Harness<F>) {
     let client = harness.subject("a").await;
@@ -262,15 +297,15 @@ pub async fn a_page_of_entries_shows_a_deletion_whole<F: StoreFactory>(harness: 
     for _ in 0..scale(8, 40) {
         let done = client.service().backfill(client.client(), (0..400).map(entry).collect()).await.unwrap();
         assert_eq!(done.added, 400);
-        let (begun, begins) = tokio::sync::oneshot::channel();
+        let (begun, begins) = oneshot::channel();
         let reading = {
             let reader = reader.clone();
             tokio::spawn(async move {
-                let mut begun = Some(begun);
+                let query = EntriesQuery { range: Window::ALL, after: None, limit: 1_000 };
+                reader.service().entries(reader.client(), query.clone()).await.unwrap();
+                begun.send(()).unwrap();
                 loop {
-                    let query = EntriesQuery { range: Window::ALL, after: None, limit: 1_000 };
-                    let page = reader.service().entries(reader.client(), query).await.unwrap();
-                    begun.take().into_iter().for_each(|begun| begun.send(()).unwrap());
+                    let page = reader.service().entries(reader.client(), query.clone()).await.unwrap();
                     assert!([0, 400].contains(&page.entries.len()), "{} of 400", page.entries.len());
                     if page.entries.is_empty() {
                         return;

@@ -19,6 +19,7 @@ struct Ledger<'a, F: StoreFactory> {
     client: Subject<F::Store>,
     /// Whether a range may divide a quarter. What reads its entries takes out first what is left.
     divides: bool,
+    seed: u64,
     rng: Rng,
     /// When each entry is, of one credit.
     there: Vec<i64>,
@@ -29,7 +30,7 @@ impl<'a, F: StoreFactory> Ledger<'a, F> {
     async fn new(harness: &'a Harness<F>, seed: u64) -> Self {
         let client = harness.subject("a").await;
         client.plan(&[quota(Unit::Year, 1, "1000000")]).await;
-        Self { harness, client, divides: false, rng: Rng::with_seed(seed), there: Vec::new(), ids: 0 }
+        Self { harness, client, divides: false, seed, rng: Rng::with_seed(seed), there: Vec::new(), ids: 0 }
     }
 
     fn begin() -> i64 {
@@ -90,16 +91,18 @@ impl<'a, F: StoreFactory> Ledger<'a, F> {
     }
 
     async fn check(&mut self) {
+        let seed = self.seed;
         let (client, service) = (self.client.client().clone(), self.client.service().clone());
         let all = self.there.len().to_string();
-        assert_eq!(self.client.total().await, all);
-        assert_eq!(self.client.used().await, all);
+        assert_eq!(self.client.total().await, all, "seed {seed}");
+        assert_eq!(self.client.used().await, all, "seed {seed}");
         let query = DailyQuery { range: Window::ALL, zone: Tz::Asia__Kathmandu, by: GroupBy::Day };
         let days = service.daily_usage(&client, query).await.unwrap();
-        assert_eq!(days.iter().map(|day| day.entries).sum::<u64>().to_string(), all);
+        assert_eq!(days.iter().map(|day| day.entries).sum::<u64>().to_string(), all, "seed {seed}");
         assert_eq!(
             days.iter().map(|day| day.credits.micros()).sum::<i64>(),
-            Credits::ONE.micros() * count(&self.there)
+            Credits::ONE.micros() * count(&self.there),
+            "seed {seed}"
         );
         for _ in 0..3 {
             let first = self.rng.i64(0..QUARTERS);
@@ -109,7 +112,8 @@ impl<'a, F: StoreFactory> Ledger<'a, F> {
             let range = Window::new(instant(from), instant(to)).unwrap();
             assert_eq!(
                 service.total_usage(&client, range).await.unwrap().micros(),
-                Credits::ONE.micros() * count(&within)
+                Credits::ONE.micros() * count(&within),
+                "seed {seed}"
             );
         }
     }
@@ -124,9 +128,7 @@ fn count(entries: &[i64]) -> i64 {
 }
 
 pub async fn many_sums_are_deleted_whole_at_once<F: StoreFactory>(harness: &Harness<F>) {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut ledger = Ledger::new(harness, seed).await;
+    let mut ledger = Ledger::new(harness, fastrand::u64(..)).await;
     let keeps_entries = harness.keeps_entries().await;
     for _ in 0..scale(3, 30) {
         ledger.fill(0..QUARTERS).await;
@@ -154,9 +156,7 @@ pub async fn many_sums_are_deleted_whole_at_once<F: StoreFactory>(harness: &Harn
 
 /// No entries are left, but for what is charged.
 pub async fn many_sums_of_what_is_folded_are_deleted_whole_at_once<F: StoreFactory>(harness: &Harness<F>) {
-    let seed = fastrand::u64(..);
-    eprintln!("seed {seed}");
-    let mut ledger = Ledger::new(harness, seed).await;
+    let mut ledger = Ledger::new(harness, fastrand::u64(..)).await;
     ledger.fill(0..QUARTERS).await;
     harness.store().await.prune(Harness::<F>::noon()).await.unwrap();
     ledger.check().await;
